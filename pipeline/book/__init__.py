@@ -1,0 +1,1 @@
+"""Clips in reading order become chapters and one audiobook."""

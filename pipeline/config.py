@@ -1,0 +1,291 @@
+"""The schemas of the configuration, and what can be said against a value before anything is loaded.
+
+`configs/*.yaml` are composed over these dataclasses by Hydra in `__main__`; everything below `__main__` receives plain
+instances of them. A field's comment is its documentation. Values that can be judged alone are judged in `__post_init__`
+(omegaconf runs it); combinations in `Config.__post_init__`. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import ConfigError, nearest_first
+
+TASKS = ("audiobook", "dataset", "verify")
+SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
+BACKENDS = ("reference",)  # reference: upstream's generate(), mended
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+COMPILE_MODES = ("none", "default", "reduce-overhead")
+CACHES = ("dynamic", "static")
+DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU that is good at it, else float32
+AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
+
+
+def _require(ok: bool, key: str, value: object, need: str) -> None:
+    if not ok:
+        raise ConfigError(f"{key}={value}: {need}")
+
+
+def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, key, value, f"choose one of {', '.join(nearest_first(value, choices))}")
+
+
+@dataclass
+class SourceConfig:
+    """How the input is read. Column names matter for tables only (JSONL, CSV, Parquet, `datasets`)."""
+
+    format: str = "auto"  # one of SOURCE_FORMATS; auto: by the ending of the name
+    encoding: str = "utf-8"
+    language: str = "en"
+    title: str | None = None  # of a book; default: from the text, else from the file's name
+    author: str | None = None
+    text_column: str = "text"
+    id_column: str | None = None  # default: the row's number
+    description_column: str | None = None  # a string, or a list: one clip for each description
+    speaker_column: str | None = None  # a string, or a list: one clip for each speaker
+    split: str = "train"  # of a `datasets` dataset
+    subset: str | None = None  # of a `datasets` dataset: its configuration name
+    limit: int | None = None  # read only that many rows
+    chapters: str | None = None  # of a book: only these, e.g. "1-3" or "1,4,7"
+
+    def __post_init__(self) -> None:
+        _require_choice("source.format", self.format, SOURCE_FORMATS)
+        _require(self.limit is None or self.limit > 0, "source.limit", self.limit, "give a positive number of rows")
+
+
+@dataclass
+class TextConfig:
+    """Segmentation and normalisation."""
+
+    normalize: bool = True  # to spoken form: numbers, dates, money, abbreviations ... in words
+    max_seconds: float = 15.0  # longest predicted segment
+    min_seconds: float = 1.5  # shorter segments join a neighbour of their paragraph
+
+    def __post_init__(self) -> None:
+        _require(
+            1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, "Parler-TTS was trained on up to 30 s"
+        )
+        _require(
+            0 <= self.min_seconds < self.max_seconds,
+            "text.min_seconds",
+            self.min_seconds,
+            f"give a value from 0 to below text.max_seconds={self.max_seconds}",
+        )
+
+
+@dataclass
+class ModelConfig:
+    """A checkpoint: a name of the catalogue, a folder, or an id of the hub."""
+
+    name: str = "untrained"
+    path: str = ""  # hub id or local folder; empty for `untrained`, which we make ourselves
+    revision: str | None = None  # commit or tag of the hub
+    speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: not known
+    similarity: str | None = None  # column of the speaker catalogue: mini_v1, large_v1; None: not measured
+    max_seconds: float = 30.0  # longest audio that it was trained for
+
+
+@dataclass
+class StyleConfig:
+    """Words of a description. An empty value leaves its clause out."""
+
+    expressivity: str = "slightly expressive and animated"
+    pace: str = "moderate speed"
+    pitch: str = ""
+    room: str = "very close"
+    quality: str = "very clear audio"
+    weight: float = 1.0  # chance of this style among several, relative
+
+
+@dataclass
+class SpeakerChoice:
+    """One speaker of a list to draw from."""
+
+    speaker: str = ""
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.weight > 0, "voice.speakers[].weight", self.weight, "give a positive weight")
+
+
+@dataclass
+class VoiceConfig:
+    """Who speaks, and how: a named speaker, a free description, or lists to draw from."""
+
+    speaker: str | None = "jon"  # a name of the catalogue
+    description: str | None = None  # a free description; used instead of speaker and style
+    style: StyleConfig = field(default_factory=StyleConfig)
+    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn per utterance, for datasets
+    styles: list[StyleConfig] = field(default_factory=list)  # likewise
+
+
+@dataclass
+class SamplingConfig:
+    """How the next code is drawn. The defaults are what the checkpoints were published with."""
+
+    do_sample: bool = True  # false: greedy, which tends to silence with real checkpoints
+    temperature: float = 1.0
+    top_k: int = 50  # 0: off
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(
+            self.temperature > 0,
+            "engine.sampling.temperature",
+            self.temperature,
+            "give a value above 0, or do_sample=false",
+        )
+        _require(self.top_k >= 0, "engine.sampling.top_k", self.top_k, "give 0 (off) or a positive number of codes")
+        _require(0 < self.top_p <= 1, "engine.sampling.top_p", self.top_p, "give a value above 0 and at most 1")
+
+
+@dataclass
+class EngineConfig:
+    """How utterances become audio."""
+
+    backend: str = "reference"
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    dtype: str = "auto"
+    attention: str = "sdpa"
+    compile: str = "none"
+    cache: str = "dynamic"
+    batch_size: int = 8
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        _require_choice("engine.backend", self.backend, BACKENDS)
+        _require_choice("engine.dtype", self.dtype, DTYPES)
+        _require_choice("engine.attention", self.attention, ATTENTIONS)
+        _require_choice("engine.compile", self.compile, COMPILE_MODES)
+        _require_choice("engine.cache", self.cache, CACHES)
+        _require(self.batch_size >= 1, "engine.batch_size", self.batch_size, "give at least 1")
+        _require(
+            not (self.attention == "flash_attention_2" and self.cache == "static"),
+            "engine.attention",
+            self.attention,
+            "flash attention 2 cannot read a static cache: set engine.cache=dynamic or engine.attention=sdpa",
+        )
+
+
+@dataclass
+class PlanningConfig:
+    """Shards and shapes. Lengths of a bucket are rounded up to the next value of each ladder."""
+
+    shard_size: int = 256  # utterances in a shard
+    prompt_tokens: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 512])
+    description_tokens: list[int] = field(default_factory=lambda: [64, 128, 256])
+    max_seconds: list[float] = field(default_factory=lambda: [5.0, 10.0, 20.0, 30.0])  # limits of generation
+    headroom: float = 1.6  # an utterance may take that many times its predicted length before it is cut
+
+    def __post_init__(self) -> None:
+        _require(self.shard_size >= 1, "planning.shard_size", self.shard_size, "give at least 1")
+        _require(self.headroom >= 1, "planning.headroom", self.headroom, "give at least 1, or every clip would be cut")
+        for key in ("prompt_tokens", "description_tokens", "max_seconds"):
+            ladder: list[Any] = getattr(self, key)
+            _require(
+                bool(ladder) and ladder == sorted(set(ladder)) and ladder[0] > 0,
+                f"planning.{key}",
+                ladder,
+                "give positive lengths in rising order",
+            )
+
+
+@dataclass
+class ChecksConfig:
+    """When a take is refused, and how often an utterance is tried."""
+
+    takes: int = 3  # attempts for an utterance before it is rejected
+    silence_dbfs: float = -60.0  # a clip whose loudest 50 ms stay below this is silent
+    clipped_fraction: float = 0.02  # share of samples at full scale
+    length_ratio: float = 2.5  # how far from the predicted length, in either direction; 0: off
+    accept_last_take: bool = False  # true: write the last take with its flaw in `finish` and `flaws`, do not reject
+
+    def __post_init__(self) -> None:
+        _require(self.takes >= 1, "checks.takes", self.takes, "give at least 1")
+        _require(0 < self.clipped_fraction <= 1, "checks.clipped_fraction", self.clipped_fraction, "give a share of 1")
+        _require(
+            self.length_ratio == 0 or self.length_ratio > 1,
+            "checks.length_ratio",
+            self.length_ratio,
+            "give 0 (off) or more than 1",
+        )
+
+
+@dataclass
+class DatasetConfig:
+    """How shards are written."""
+
+    format: str = "flac"
+    license: str = "other"  # of the dataset, for its card
+    name: str | None = None  # title of the card; default: the run's name
+
+    def __post_init__(self) -> None:
+        _require_choice("dataset.format", self.format, AUDIO_FORMATS)
+
+
+@dataclass
+class BookConfig:
+    """How clips become a book. Pauses are in seconds."""
+
+    clause_pause: float = 0.15
+    sentence_pause: float = 0.35
+    paragraph_pause: float = 0.7
+    scene_pause: float = 1.6
+    heading_pause: float = 1.2  # after a chapter's title
+    chapter_pause: float = 2.5  # between chapters in the one file
+    loudness_lufs: float = -18.0
+    peak_dbfs: float = -3.0
+    bitrate_kbps: int = 96  # AAC in the m4b
+    narrator: str | None = None  # default: the voice's name
+    cover: str | None = None  # a JPEG or PNG
+
+    def __post_init__(self) -> None:
+        for key in ("clause", "sentence", "paragraph", "scene", "heading", "chapter"):
+            value = getattr(self, f"{key}_pause")
+            _require(0 <= value <= 60, f"book.{key}_pause", value, "give seconds from 0 to 60")
+        _require(-40 <= self.loudness_lufs <= -5, "book.loudness_lufs", self.loudness_lufs, "give -40 to -5 LUFS")
+        _require(-20 <= self.peak_dbfs <= 0, "book.peak_dbfs", self.peak_dbfs, "give -20 to 0 dBFS")
+
+
+@dataclass
+class TaskConfig:
+    """What is asked for."""
+
+    name: str = "audiobook"
+
+    def __post_init__(self) -> None:
+        _require_choice("task.name", self.name, TASKS)
+
+
+@dataclass
+class Config:
+    """One run, whole."""
+
+    input: str = "story"  # a file, a hub dataset with source.format=datasets, or `story`: the one that ships
+    name: str | None = None  # of the run's directory; default: from the input and the model
+    output_dir: str = "outputs"
+    run: str | None = None  # an existing run directory, for task=verify
+    seed: int = 0
+    dry_run: bool = False  # plan, print, load no model, write nothing
+    task: TaskConfig = field(default_factory=TaskConfig)
+    source: SourceConfig = field(default_factory=SourceConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    voice: VoiceConfig = field(default_factory=VoiceConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    planning: PlanningConfig = field(default_factory=PlanningConfig)
+    checks: ChecksConfig = field(default_factory=ChecksConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    book: BookConfig = field(default_factory=BookConfig)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "give 0 or more")
+        _require(
+            self.text.max_seconds <= self.model.max_seconds,
+            "text.max_seconds",
+            self.text.max_seconds,
+            f"model={self.model.name} was trained on at most {self.model.max_seconds:g} s",
+        )
+        if self.task.name == "verify":
+            _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-untrained")

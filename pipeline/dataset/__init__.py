@@ -1,0 +1,1 @@
+"""Shards of a Hugging Face dataset: features, atomic writing, manifests, the card, verification."""

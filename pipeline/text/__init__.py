@@ -1,0 +1,1 @@
+"""Text in: sources become `Document`s, documents become `Segment`s. Knows nothing of voices, models or shapes."""
