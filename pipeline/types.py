@@ -22,6 +22,7 @@ class Boundary(str, Enum):
     NONE = "none"  # cut inside a clause, where only the length limit asked for it
     CLAUSE = "clause"  # cut at a comma, semicolon, dash ... of an over-long sentence
     SENTENCE = "sentence"
+    HEADING = "heading"  # after the title of a chapter
     PARAGRAPH = "paragraph"
     SCENE = "scene"
     CHAPTER = "chapter"
@@ -105,7 +106,7 @@ class Utterance:
     prompt: str  # the words to be spoken
     description: str  # the text that describes the voice
     seed: int = 0  # 0 <= seed < 2**63; all randomness of this utterance comes from it
-    id: str = ""  # unique in a run; sorting by id is reading order
+    id: str = ""  # unique in a run
     speaker: str | None = None
     predicted_seconds: float = 0.0  # 0: not predicted
     segment: Segment | None = None
