@@ -110,6 +110,8 @@ class Utterance:
     speaker: str | None = None
     predicted_seconds: float = 0.0  # 0: not predicted
     segment: Segment | None = None
+    bucket: Bucket | None = None  # the shape it is generated in, a function of this utterance alone; None: unpadded
+    problem: str | None = None  # why it is rejected without being generated (its segment's, or it fits no bucket)
 
 
 @dataclass(frozen=True, order=True)
