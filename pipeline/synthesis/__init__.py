@@ -1,1 +1,51 @@
-"""Utterances become clips. The only room that knows torch models; `build_synthesizer` is its door."""
+"""Utterances become clips. The only room that knows torch models; `build_synthesizer` is its door.
+
+from pipeline.synthesis import build_synthesizer
+from pipeline.types import Utterance
+
+synthesizer = build_synthesizer("parler-tts/parler-tts-mini-v1", device="cuda", dtype="bfloat16")
+for clip in synthesizer.generate([Utterance("Hello there.", "Jon's voice is calm and clear.", seed=1)]):
+soundfile.write("hello.wav", clip.samples, clip.sampling_rate)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.config import EngineConfig, ModelConfig
+from pipeline.types import Bucket, Clip, ModelInfo, Utterance
+
+if TYPE_CHECKING:
+    from pipeline.synthesis.checkpoint import Checkpoint
+
+
+class Synthesizer(Protocol):
+    """What turns utterances into clips."""
+
+    info: ModelInfo
+
+    def warm_up(self, buckets: Iterable[Bucket]) -> None:
+        """Prepares (compiles, captures) for these shapes."""
+
+    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+        """Yields one clip for each utterance, as they are done: not always in the order given."""
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+
+
+def build_synthesizer(model: str | ModelConfig | Checkpoint, **engine: Any) -> Synthesizer:
+    """Loads a model and makes it ready to generate.
+
+    Args:
+        model: A folder or a hub id, a `ModelConfig`, or a checkpoint that was already found.
+        engine: Fields of `EngineConfig`: backend, device, dtype, attention, compile, cache, batch_size, sampling.
+
+    Raises:
+        ConfigError: A setting that cannot work, or not on this machine.
+        ModelError: The checkpoint cannot be found or loaded.
+    """
+    from pipeline.synthesis.build import build  # imports torch
+
+    return build(model, EngineConfig(**engine))

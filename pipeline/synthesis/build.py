@@ -1,0 +1,95 @@
+"""Chooses device and precision, loads the model, and puts the chosen backend around it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from pipeline.config import EngineConfig, ModelConfig
+from pipeline.errors import ConfigError, ModelError
+from pipeline.synthesis import Synthesizer, upstream
+from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
+from pipeline.synthesis.reference import ReferenceSynthesizer
+from pipeline.synthesis.tokenizers import load_tokenizers
+from pipeline.types import ModelInfo
+
+
+def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthesizer:
+    """See `pipeline.synthesis.build_synthesizer`."""
+    device = choose_device(engine.device)
+    dtype = choose_dtype(engine.dtype, device)
+    check_attention(engine.attention, device, dtype)
+    checkpoint = _checkpoint(model)
+    tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
+    parler = _load(checkpoint, engine.attention, dtype, device)
+    info = ModelInfo(
+        model_id=checkpoint.model_id,
+        revision=checkpoint.revision,
+        sampling_rate=checkpoint.sampling_rate,
+        frames_per_second=checkpoint.frames_per_second,
+        max_frames=parler.generation_config.max_length - checkpoint.num_codebooks,
+        num_codebooks=checkpoint.num_codebooks,
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+    )
+    return ReferenceSynthesizer(parler, tokenizers, info, engine)
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device for `engine.device`; auto takes the first CUDA device, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"engine.device={name}: give auto, cpu, cuda, cuda:1 or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"engine.device={name}: there are {torch.cuda.device_count()} CUDA devices here; give auto or cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("engine.device=mps: not available here; give auto or cpu")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision for `engine.dtype`; auto takes bfloat16 on a GPU that computes in it (compute capability 8)."""
+    if name == "auto":
+        good = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if good else torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def check_attention(attention: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuses flash attention 2 where it cannot run, before anything is loaded."""
+    if attention != "flash_attention_2":
+        return
+    if find_spec("flash_attn") is None:
+        raise ConfigError(
+            "engine.attention=flash_attention_2: the package flash-attn is not installed (pip install flash-attn "
+            "--no-build-isolation); engine.attention=sdpa needs nothing"
+        )
+    if device.type != "cuda" or dtype == torch.float32:
+        raise ConfigError(
+            f"engine.attention=flash_attention_2: needs a CUDA device and bfloat16 or float16, here {device} and "
+            f"{str(dtype).removeprefix('torch.')}; give engine.attention=sdpa"
+        )
+
+
+def _checkpoint(model: str | ModelConfig | Checkpoint) -> Checkpoint:
+    if isinstance(model, Checkpoint):
+        return model
+    return find_checkpoint(ModelConfig(name=model, path=model) if isinstance(model, str) else model)
+
+
+def _load(checkpoint: Checkpoint, attention: str, dtype: torch.dtype, device: torch.device) -> upstream.Parler:
+    try:
+        return upstream.load(Path(checkpoint.folder), attention=attention, dtype=dtype, device=device)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise ModelError(
+            f"{checkpoint.model_id}: cannot be loaded as a Parler-TTS checkpoint ({first_line})"
+        ) from error

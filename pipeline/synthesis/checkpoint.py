@@ -1,0 +1,162 @@
+"""Finds a checkpoint: a local folder, an id of the hub, or the untrained one that is made on the spot.
+
+Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import ModelConfig
+from pipeline.errors import ModelError, nearest_first
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
+_TOKENIZER_FILES = ["*.json", "*.model", "*.txt"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on this machine's disk."""
+
+    model_id: str  # as the user gave it
+    revision: str  # commit of the hub, or a hash of the local files' content
+    folder: Path
+    description_tokenizer: Path | None  # its own folder; None: the same tokenizer as the prompt's
+    config: dict[str, Any]  # config.json
+
+    @property
+    def num_codebooks(self) -> int:
+        """K."""
+        return int(self.config["decoder"]["num_codebooks"])
+
+    @property
+    def sampling_rate(self) -> int:
+        """Of its codec, in Hz."""
+        return int(self.config["audio_encoder"].get("sampling_rate", 44_100))
+
+    @property
+    def frames_per_second(self) -> float:
+        """Of its codec, exact (the rate in published configs is rounded up)."""
+        ratios = self.config["audio_encoder"].get("downsampling_ratios", [2, 4, 8, 8])
+        hop = 1
+        for ratio in ratios:
+            hop *= int(ratio)
+        return self.sampling_rate / hop
+
+
+def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
+    """Locates the files of `model`, fetching them from the hub where they are not on disk.
+
+    Args:
+        model: What the user chose; `path` is a folder or a hub id.
+        download: False looks only at this machine (for a dry run).
+
+    Raises:
+        ModelError: No such folder, a folder without weights or config, a hub that cannot be reached, an unknown id.
+    """
+    folder = Path(model.path).expanduser()
+    if folder.is_dir():
+        revision = ""
+    elif _looks_like_folder(model.path):
+        raise ModelError(f"model={model.path}: no such folder{_near_folders(folder)}")
+    else:
+        folder = _snapshot(model.path, model.revision, _FILES, download)
+        revision = folder.name
+    config = _read_config(folder)
+    return Checkpoint(
+        model_id=model.path,
+        revision=revision or _content_hash(folder),
+        folder=folder,
+        description_tokenizer=_description_tokenizer(folder, config, download),
+        config=config,
+    )
+
+
+def _looks_like_folder(path: str) -> bool:
+    return path.startswith((".", "/", "~")) or path.count("/") != 1 or "\\" in path
+
+
+def _near_folders(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return ""
+    names = nearest_first(folder.name, (entry.name for entry in folder.parent.iterdir() if entry.is_dir()), limit=3)
+    return f"; in {folder.parent} there are: {', '.join(names)}" if names else ""
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder}: no config.json; a Parler-TTS checkpoint has config.json and model.safetensors")
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path}: not valid JSON ({error})") from error
+    if config.get("model_type") != "parler_tts":
+        raise ModelError(f"{path}: model_type is {config.get('model_type')!r}, not 'parler_tts': another kind of model")
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
+        raise ModelError(f"{folder}: no weights; model.safetensors is missing (there are: {found})")
+    return config
+
+
+def _content_hash(folder: Path) -> str:
+    """A hash of the config and the weights, so that a changed folder is another model."""
+    digest = hashlib.sha256()
+    for path in [*sorted(folder.glob("*.safetensors")), folder / "config.json"]:
+        with path.open("rb") as file:
+            while block := file.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _description_tokenizer(folder: Path, config: dict[str, Any], download: bool) -> Path | None:
+    """The description's own tokenizer, where prompt and description do not share one.
+
+    Sharing shows in the sizes: the prompt's embedding table and the text encoder's are then equally long.
+    """
+    text_encoder = config["text_encoder"]
+    if config.get("vocab_size") == text_encoder.get("vocab_size"):
+        return None
+    name = text_encoder.get("_name_or_path", "")
+    local = folder / "description_tokenizer"
+    if local.is_dir():
+        return local
+    if not name:
+        raise ModelError(
+            f"{folder}: prompt and description have different vocabularies, and config.json does not name "
+            f"the description's tokenizer; put its files into {local}"
+        )
+    return Path(name) if Path(name).is_dir() else _snapshot(name, None, _TOKENIZER_FILES, download)
+
+
+def _snapshot(repository: str, revision: str | None, patterns: list[str], download: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=not download)
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        what = f"revision {revision} of {repository}" if isinstance(error, RevisionNotFoundError) else repository
+        raise ModelError(f"{what}: not on the hub, or private (log in with `huggingface-cli login`)") from error
+    except HFValidationError as error:
+        raise ModelError(f"model={repository}: neither a folder here nor an id of the hub (owner/name)") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if not download:
+            raise ModelError(f"{repository}: not on this machine yet") from error
+        raise ModelError(
+            f"{repository}: the hub cannot be reached and the checkpoint is not in the local cache; connect, or give "
+            f"the folder of a copy: model=/path/to/{repository.rsplit('/', maxsplit=1)[-1]}"
+        ) from error

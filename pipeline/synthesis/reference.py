@@ -1,0 +1,191 @@
+"""The reference backend: upstream's `generate()` in padded batches. Slow and obvious; faster backends must equal it.
+
+What it adds to upstream's call: fixed padded lengths, noise that belongs to each utterance, an end as soon as every row's
+audio is complete, each output cut to its own `audios_length` and labelled. It sees utterances with their buckets and
+yields clips; it knows nothing of shards, takes or files.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from pipeline.config import EngineConfig, SamplingConfig
+from pipeline.synthesis import noise, upstream
+from pipeline.synthesis.tokenizers import Tokenizers
+from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
+
+WARM_UP_GENERATIONS = {"none": 0, "default": 1, "reduce-overhead": 2}  # CUDA graphs are recorded by the second one
+_WARM_UP_STEPS = 3  # prefill, then the step that all others are like, twice
+
+
+class ReferenceSynthesizer:
+    """Synthesizer over upstream's `generate()`. Made by `build_synthesizer`."""
+
+    def __init__(self, model: upstream.Parler, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig) -> None:
+        self.info = info
+        self._model = model
+        self._tokenizers = tokenizers
+        self._engine = engine
+        self._generation_config = copy.deepcopy(model.generation_config)
+        if engine.compile != "none":
+            model.forward = torch.compile(model.forward, mode=engine.compile)
+
+    def warm_up(self, buckets: Iterable[Bucket]) -> None:
+        """Compiles for these shapes, with as many short generations as the mode needs."""
+        for bucket in buckets:
+            for _ in range(WARM_UP_GENERATIONS[self._engine.compile]):
+                rows = [Utterance("Warm up.", "A voice.")] * bucket.batch_size
+                self._run(rows, bucket, max_steps=_WARM_UP_STEPS)
+
+    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+        """Yields a clip for each utterance, batch by batch.
+
+        Neighbours of the same bucket share a batch, so utterances should come grouped by bucket. Those without one are
+        padded to the longest of their batch of `engine.batch_size`.
+
+        Raises:
+            ValueError: A prompt or description is longer than its bucket.
+        """
+        for bucket, group in groupby(utterances, key=lambda utterance: utterance.bucket):
+            shape = bucket or Bucket(0, 0, self.info.max_frames, self._engine.batch_size)
+            while rows := list(islice(group, shape.batch_size)):
+                yield from self._generate_batch(rows, shape)
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        del self._model
+        gc.collect()
+        if self.info.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _generate_batch(self, rows: Sequence[Utterance], bucket: Bucket) -> Iterator[Clip]:
+        # A bucket is a fixed shape: a last, smaller batch is filled with copies of its first row.
+        filled = [*rows, *[rows[0]] * (bucket.batch_size - len(rows))] if bucket.prompt_tokens else rows
+        output, ended = self._run(filled, bucket)
+        samples_per_frame = self.info.sampling_rate / self.info.frames_per_second
+        for row, utterance in enumerate(rows):
+            num_samples = int(output.audios_length[row])
+            yield Clip(
+                utterance=utterance,
+                samples=output.sequences[row, :num_samples].float().cpu().numpy().astype(np.float32),
+                sampling_rate=self.info.sampling_rate,
+                num_frames=round(num_samples / samples_per_frame),
+                finish=Finish.EOS if ended[row] else Finish.MAX_FRAMES,
+                seed=utterance.seed,
+            )
+
+    @torch.inference_mode()
+    def _run(self, rows: Sequence[Utterance], bucket: Bucket, max_steps: int | None = None) -> tuple[Any, Tensor]:
+        """One call of upstream's `generate()`: its output, and `[B]` whether each row's audio ended by itself."""
+        model, device = self._model, self.info.device
+        prompts = self._tokenizers.prompts([row.prompt for row in rows], bucket.prompt_tokens).to(device)
+        descriptions = self._tokenizers.descriptions([row.description for row in rows], bucket.description_tokens).to(
+            device
+        )
+        padding = prompts.mask.shape[1] - prompts.mask.sum(dim=1)  # [B]
+        model.set_prompt_padding(padding if padding.any() else None)
+
+        config = copy.deepcopy(self._generation_config)
+        config.max_length = bucket.max_frames + self.info.num_codebooks  # one start step, K - 1 steps of delay
+        config.cache_implementation = "static" if self._engine.cache == "static" else None
+        config.return_dict_in_generate = True
+        config.do_sample = False  # the largest logit, after noise has been added to all of them: see noise.py
+        config.temperature, config.top_k, config.top_p = 1.0, 50, 1.0
+        model.generation_config = config  # parts of upstream read it from here and not from the call
+
+        ending = _EndOfAudio(config.eos_token_id, self.info.num_codebooks, bucket.max_frames, max_steps)
+        output = model.generate(
+            input_ids=descriptions.ids,
+            attention_mask=descriptions.mask,
+            prompt_input_ids=prompts.ids,
+            prompt_attention_mask=prompts.mask,
+            logits_processor=self._logits_processors(rows, config.eos_token_id),
+            stopping_criteria=StoppingCriteriaList([ending]),
+        )
+        return output, ending.ended
+
+    def _logits_processors(self, rows: Sequence[Utterance], eos_token_id: int) -> LogitsProcessorList:
+        device, sampling = self.info.device, self._engine.sampling
+        order_of_ends = upstream.ParlerTTSLogitsProcessor(eos_token_id, self.info.num_codebooks, len(rows), device)
+        seeds = torch.tensor([row.seed for row in rows], device=device)
+        return LogitsProcessorList([order_of_ends, *_warpers(sampling, seeds, self.info.num_codebooks)])
+
+
+def _warpers(sampling: SamplingConfig, seeds: Tensor, num_codebooks: int) -> list[LogitsProcessor]:
+    """What turns logits into scores whose largest is a draw from them; nothing for greedy."""
+    if not sampling.do_sample:
+        return []
+    chain: list[LogitsProcessor] = []
+    if sampling.temperature != 1.0:
+        chain.append(TemperatureLogitsWarper(sampling.temperature))
+    if sampling.top_k:
+        chain.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1.0:
+        chain.append(TopPLogitsWarper(sampling.top_p))
+    return [*chain, _KeyedNoise(seeds, num_codebooks)]
+
+
+class _KeyedNoise(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
+    """Adds each row's own Gumbel noise to scores `[B * K, V]`."""
+
+    def __init__(self, seeds: Tensor, num_codebooks: int) -> None:
+        self.seeds = seeds  # [B]
+        self.num_codebooks = num_codebooks
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        steps = torch.full_like(self.seeds, input_ids.shape[1] - 1)
+        return scores + noise.gumbel(self.seeds, steps, self.num_codebooks, scores.shape[1]).flatten(0, 1)
+
+
+class _EndOfAudio(StoppingCriteria):  # type: ignore[misc]
+    """Ends a row K - 1 steps after its first codebook has ended: no later step can be heard.
+
+    Upstream goes on until every codebook of every row has drawn its own end. Frames with any special id are dropped
+    before decoding, so the audio is complete once the frame before the end has come through the delay.
+    """
+
+    def __init__(self, eos_token_id: int, num_codebooks: int, max_frames: int, max_steps: int | None) -> None:
+        self.eos_token_id = eos_token_id
+        self.num_codebooks = num_codebooks
+        self.max_frames = max_frames
+        self.max_steps = max_steps
+        self.ended = torch.zeros(0, dtype=torch.bool)  # [B]
+        self.end_step = torch.zeros(0)  # [B]
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        step = input_ids.shape[1] - 1  # steps generated so far
+        first_codebook = input_ids[:: self.num_codebooks, -1]  # [B]
+        if step == 1:
+            self.ended = torch.zeros_like(first_codebook, dtype=torch.bool)
+            self.end_step = torch.zeros_like(first_codebook)
+        if step <= self.max_frames:
+            ends_now = ~self.ended & (first_codebook == self.eos_token_id)
+            self.end_step = torch.where(ends_now, step, self.end_step)
+            self.ended = self.ended | ends_now
+        done = self.ended & (step >= self.end_step + self.num_codebooks - 1)
+        if self.max_steps is not None and step >= self.max_steps:
+            done = torch.ones_like(done)
+        return done.repeat_interleave(self.num_codebooks)
+
+
+def without_bucket(utterance: Utterance) -> Utterance:
+    """The same utterance, to be generated unpadded."""
+    return replace(utterance, bucket=None)
