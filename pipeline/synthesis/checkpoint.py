@@ -1,12 +1,16 @@
 """Finds a checkpoint: a local folder, an id of the hub, or the untrained one that is made on the spot.
 
-Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch.
+Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch, unless the untrained
+checkpoint has to be made.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +64,9 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
         ModelError: No such folder, a folder without weights or config, a hub that cannot be reached, an unknown id.
     """
     folder = Path(model.path).expanduser()
-    if folder.is_dir():
+    if not model.path:
+        folder, revision = _untrained(), ""
+    elif folder.is_dir():
         revision = ""
     elif _looks_like_folder(model.path):
         raise ModelError(f"model={model.path}: no such folder{_near_folders(folder)}")
@@ -69,12 +75,21 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
         revision = folder.name
     config = _read_config(folder)
     return Checkpoint(
-        model_id=model.path,
+        model_id=model.path or model.name,
         revision=revision or _content_hash(folder),
         folder=folder,
         description_tokenizer=_description_tokenizer(folder, config, download),
         config=config,
     )
+
+
+def _untrained() -> Path:
+    """The small untrained checkpoint, in a temporary folder of this process: making it anew takes under a second."""
+    from pipeline.synthesis.untrained import make_untrained  # imports torch
+
+    folder = Path(tempfile.mkdtemp(prefix="parler-untrained-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return make_untrained(folder)
 
 
 def _looks_like_folder(path: str) -> bool:

@@ -1,10 +1,11 @@
 """Randomness that belongs to the utterance: a counter-based generator, keyed by (seed, step, codebook, id).
 
-Adding Gumbel noise to log-probabilities and taking the largest draws from the distribution exactly (the Gumbel-max trick).
-Because each number is a pure function of its key, a clip is the same alone, in any batch and in any order. The bits are
-equal on every device, since only integer arithmetic makes them; the logarithms may differ in the last place.
+Adding Gumbel noise to log-probabilities and taking the largest draws from the distribution exactly (the Gumbel-max
+trick). Because each number is a pure function of its key, a clip is the same alone, in any batch and in any order. The
+bits are equal on every device, since only integer arithmetic makes them; the logarithms may differ in the last place.
 
-The mixing function is splitmix64's finaliser (Steele, Lea, Flood 2014: "Fast splittable pseudorandom number generators").
+The mixing function is splitmix64's finaliser (Steele, Lea, Flood 2014: "Fast splittable pseudorandom number
+generators").
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The reference backend: upstream's `generate()` in padded batches. Slow and obvious; faster backends must equal it.
 
-What it adds to upstream's call: fixed padded lengths, noise that belongs to each utterance, an end as soon as every row's
-audio is complete, each output cut to its own `audios_length` and labelled. It sees utterances with their buckets and
-yields clips; it knows nothing of shards, takes or files.
+What it adds to upstream's call: fixed padded lengths, noise that belongs to each utterance, an end as soon as every
+row's audio is complete, each output cut to its own `audios_length` and labelled. It sees utterances with their buckets
+and yields clips; it knows nothing of shards, takes or files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import gc
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -184,8 +183,3 @@ class _EndOfAudio(StoppingCriteria):  # type: ignore[misc]
         if self.max_steps is not None and step >= self.max_steps:
             done = torch.ones_like(done)
         return done.repeat_interleave(self.num_codebooks)
-
-
-def without_bucket(utterance: Utterance) -> Utterance:
-    """The same utterance, to be generated unpadded."""
-    return replace(utterance, bucket=None)

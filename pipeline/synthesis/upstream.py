@@ -2,8 +2,8 @@
 
 `Parler` is upstream's model with four mends, each in a method of its own:
 
-* `_get_cache`: the second `generate()` with a static cache fails, because it asks the cache for `max_batch_size`, a name
-  that transformers 4.46 does not have. Without this, `cache_implementation="static"` works once.
+* `_get_cache`: the second `generate()` with a static cache fails, because it asks the cache for `max_batch_size`, a
+  name that transformers 4.46 does not have. Without this, `cache_implementation="static"` works once.
 * `prepare_inputs_for_generation`: the decoder's mask grows by one column each step, so that a compiled forward sees a
   new shape each step. With a static cache it gets the cache's full length; what lies in the future is masked anyway.
 * `set_prompt_padding`: padding counts as positions, so that a left-padded prompt gives other audio than the same prompt
@@ -130,6 +130,7 @@ class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstre
         return super()._get_cache(cache_implementation, max_batch_size, max_cache_len, model_kwargs)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Upstream's, with a decoder mask of fixed length where the cache is static."""
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(*args, **kwargs)
         cache, prompt_mask = inputs["past_key_values"], inputs["prompt_attention_mask"]
         capacity = getattr(getattr(cache, "self_attention_cache", None), "max_cache_len", None)
