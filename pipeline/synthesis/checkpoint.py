@@ -1,7 +1,7 @@
 """Finds a checkpoint: a local folder, an id of the hub, or the untrained one that is made on the spot.
 
-Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch, unless the untrained
-checkpoint has to be made.
+Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch, unless the
+untrained checkpoint has to be made.
 """
 
 from __future__ import annotations
