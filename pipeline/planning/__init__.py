@@ -1,0 +1,37 @@
+"""What is going to be made, in which order and in which shapes; all of it known before a model is loaded.
+
+`seconds` predicts lengths, `utterances` turns documents into utterances and shards, `buckets` gives each its shape and
+makes batches, `files` is the plan on disk, `summary` is the plan for a person. Nothing here depends on devices.
+"""
+
+from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
+from pipeline.planning.files import (
+    shard_from_json_lines,
+    shard_to_json_lines,
+    utterance_from_json,
+    utterance_key,
+    utterance_to_json,
+)
+from pipeline.planning.seconds import predict_seconds
+from pipeline.planning.summary import PlanSummary
+from pipeline.planning.utterances import deal, plan_utterances
+from pipeline.seeds import take_seed, utterance_seed
+
+__all__ = [
+    "Batch",
+    "PlanSummary",
+    "bucket_problem",
+    "deal",
+    "find_bucket",
+    "make_batches",
+    "place_shard",
+    "plan_utterances",
+    "predict_seconds",
+    "shard_from_json_lines",
+    "shard_to_json_lines",
+    "take_seed",
+    "utterance_from_json",
+    "utterance_key",
+    "utterance_seed",
+    "utterance_to_json",
+]

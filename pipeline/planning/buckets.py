@@ -1,0 +1,116 @@
+"""Gives every utterance its shape, and puts utterances of one shape into batches.
+
+A bucket is a function of the utterance and the config alone, never of the neighbours in its batch: padded shapes touch
+the last bits of floating point, and a clip must not depend on who is generated beside it. Token counts are given; no
+tokenizer is known here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.config import PlanningConfig
+from pipeline.types import Bucket, Shard, Utterance
+
+_FRAME_TOLERANCE = 1e-6  # seconds * frames per second may land a hair under a whole frame
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are generated together."""
+
+    bucket: Bucket | None  # None: unpadded, and then there is only one row
+    utterances: tuple[Utterance, ...]
+
+
+def find_bucket(
+    utterance: Utterance,
+    prompt_tokens: int,
+    description_tokens: int,
+    planning: PlanningConfig,
+    batch_size: int,
+    frames_per_second: float,
+    model_max_seconds: float,
+) -> Bucket | None:
+    """Returns the smallest shape that holds `utterance`; None when it fits none (`bucket_problem` says why)."""
+    prompt_rung = _smallest_rung(planning.prompt_tokens, prompt_tokens)
+    description_rung = _smallest_rung(planning.description_tokens, description_tokens)
+    if prompt_rung is None or description_rung is None:
+        return None
+    seconds = _seconds_limit(utterance.predicted_seconds, planning, model_max_seconds)
+    return Bucket(prompt_rung, description_rung, int(seconds * frames_per_second + _FRAME_TOLERANCE), batch_size)
+
+
+def bucket_problem(prompt_tokens: int, description_tokens: int, planning: PlanningConfig) -> str | None:
+    """Returns why no bucket can hold so many tokens, for the list of rejects; None when one can."""
+    for name, tokens, ladder in (
+        ("text", prompt_tokens, planning.prompt_tokens),
+        ("description", description_tokens, planning.description_tokens),
+    ):
+        if tokens > ladder[-1]:
+            key = "prompt_tokens" if name == "text" else "description_tokens"
+            return f"the {name} is too long: {tokens} tokens, and planning.{key} ends at {ladder[-1]}"
+    return None
+
+
+def place_shard(
+    shard: Shard,
+    prompt_tokens: Sequence[int],
+    description_tokens: Sequence[int],
+    planning: PlanningConfig,
+    batch_size: int,
+    frames_per_second: float,
+    model_max_seconds: float,
+) -> Shard:
+    """Returns `shard` with a bucket, or a problem, in every utterance. Token counts are in the shard's order."""
+
+    def place(utterance: Utterance, prompt: int, description: int) -> Utterance:
+        if utterance.problem:
+            return utterance
+        bucket = find_bucket(utterance, prompt, description, planning, batch_size, frames_per_second, model_max_seconds)
+        return dataclasses.replace(
+            utterance, bucket=bucket, problem=None if bucket else bucket_problem(prompt, description, planning)
+        )
+
+    return Shard(
+        shard.index, tuple(place(*row) for row in zip(shard.utterances, prompt_tokens, description_tokens, strict=True))
+    )
+
+
+def make_batches(utterances: Iterable[Utterance]) -> list[Batch]:
+    """Groups by bucket and cuts into batches: inside a bucket the longest predicted come first.
+
+    The largest bucket is first of all, so that a lack of memory shows at once and not after hours. Utterances with a
+    problem are left out; one without a bucket is a batch of its own.
+    """
+    by_bucket: defaultdict[Bucket, list[Utterance]] = defaultdict(list)
+    unpadded: list[Batch] = []
+    for utterance in utterances:
+        if utterance.problem:
+            continue
+        if utterance.bucket is None:
+            unpadded.append(Batch(None, (utterance,)))
+        else:
+            by_bucket[utterance.bucket].append(utterance)
+    batches: list[Batch] = []
+    for bucket in sorted(by_bucket, key=lambda shape: (shape.max_frames, shape), reverse=True):
+        rows = sorted(by_bucket[bucket], key=lambda utterance: -utterance.predicted_seconds)
+        for start in range(0, len(rows), bucket.batch_size):
+            batches.append(Batch(bucket, tuple(rows[start : start + bucket.batch_size])))
+    return batches + unpadded
+
+
+def _smallest_rung(ladder: Sequence[int], needed: int) -> int | None:
+    return next((rung for rung in ladder if rung >= needed), None)
+
+
+def _seconds_limit(predicted_seconds: float, planning: PlanningConfig, model_max_seconds: float) -> float:
+    """Returns the smallest limit with headroom over the prediction. The model's own limit is the last rung."""
+    if predicted_seconds == 0:
+        return model_max_seconds
+    needed = predicted_seconds * planning.headroom
+    rungs = [rung for rung in planning.max_seconds if rung < model_max_seconds]
+    return next((rung for rung in rungs if rung >= needed), model_max_seconds)
