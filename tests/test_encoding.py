@@ -1,0 +1,75 @@
+"""Audio files: what goes in comes out, the same each time, never wrapped round."""
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.audio.encoding import audio_format, decode, encode, stored_rate
+from pipeline.config import AUDIO_FORMATS
+from pipeline.errors import ConfigError
+
+
+def tone(seconds: float = 0.5, sampling_rate: int = 44100) -> npt.NDArray[np.float32]:
+    time = np.arange(round(seconds * sampling_rate)) / sampling_rate
+    return (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    samples=arrays(np.float32, st.integers(1, 300), elements=st.floats(-3, 3, width=32)),
+    name=st.sampled_from(["flac", "wav"]),
+)
+def test_lossless_formats_round_once_and_clip(samples: npt.NDArray[np.float32], name: str) -> None:
+    """Bug: a sample of 1.1 that wraps round to the other sign is heard as a loud click."""
+    decoded, sampling_rate = decode(encode(samples, 44100, name))
+    assert sampling_rate == 44100
+    assert decoded.dtype == np.float32
+    np.testing.assert_allclose(decoded, np.clip(samples, -1, 32767 / 32768), atol=0.5 / 32768)
+
+
+@pytest.mark.parametrize("name", AUDIO_FORMATS)
+def test_same_samples_same_bytes(name: str) -> None:
+    """Bug: a serial number drawn by chance (Ogg) gives other bytes, hence other hashes, in each run."""
+    assert encode(tone(), 44100, name) == encode(tone(), 44100, name)
+
+
+@pytest.mark.parametrize("name", AUDIO_FORMATS)
+@pytest.mark.parametrize("sampling_rate", [16000, 44100])
+def test_every_format_holds_every_rate(name: str, sampling_rate: int) -> None:
+    """Bug: Opus knows no 44.1 kHz; a file that claims another rate plays at another pitch."""
+    samples = tone(sampling_rate=sampling_rate)
+    decoded, rate = decode(encode(samples, sampling_rate, name))
+    assert rate == stored_rate(sampling_rate, name)
+    assert len(decoded) / rate == pytest.approx(0.5, abs=0.001)
+    spectrum = np.abs(np.fft.rfft(decoded))
+    assert np.argmax(spectrum) * rate / len(decoded) == pytest.approx(220, abs=3)
+
+
+def test_opus_pages_keep_valid_checksums() -> None:
+    """Bug: a page whose checksum is wrong is dropped by strict players, and the audio is short."""
+    encoded = encode(tone(3.0), 44100, "opus")
+    with soundfile.SoundFile(io.BytesIO(encoded)) as file:
+        assert file.frames == pytest.approx(3 * 48000, abs=2)
+    damaged = bytearray(encoded)
+    damaged[22] ^= 1  # the checksum of the first page
+    with pytest.raises(soundfile.LibsndfileError):
+        decode(bytes(damaged))
+
+
+@pytest.mark.parametrize("samples", [[], [0.0, np.nan], [np.inf]])
+def test_what_is_no_audio_is_refused(samples: list[float]) -> None:
+    """Bug: NaN becomes whatever number the processor likes; libsndfile's error for no samples names nothing."""
+    with pytest.raises(ValueError, match="cannot be encoded"):
+        encode(np.array(samples, dtype=np.float32), 44100)
+
+
+def test_an_unknown_format_is_named_with_its_likes() -> None:
+    """Bug: a bare KeyError for a typing mistake."""
+    with pytest.raises(ConfigError, match=r"dataset\.format=ogg.*opus"):
+        audio_format("ogg")
