@@ -168,6 +168,8 @@ class Reject:
             "reason": self.reason,
             "takes": self.takes,
             "seeds": list(self.seeds),
+            "seed": self.utterance.seed,
+            "speaker": self.utterance.speaker,
             "text": segment.text if segment else self.utterance.prompt,
             "prompt": self.utterance.prompt,
             "description": self.utterance.description,

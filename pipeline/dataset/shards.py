@@ -1,0 +1,230 @@
+"""Shards: one Parquet file of clips and one manifest each.
+
+Owns how a shard is written, found again and read. Knows nothing of plans, models or how clips are made.
+
+A shard file under its final name is complete and has its manifest, whenever the power fails: the Parquet file is
+written under a temporary name, then the manifest appears, then the Parquet file gets its name. A manifest alone is a
+shard that is not finished; unless it has no clips, all of them rejected. Such a shard has no Parquet file, because
+`datasets` (seen with 5.0) fails with an IndexError on a file without rows that comes before others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.dataset.features import COLUMNS, Row, arrow_schema
+from pipeline.dataset.files import manifest_path, plan_shard_path, sha256_of, shard_path, write_atomically, write_text
+from pipeline.errors import RunDirectoryError
+from pipeline.types import Reject
+
+# The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
+ROWS_PER_GROUP = 100
+BYTES_PER_GROUP = 64 * 2**20
+ROWS_PER_READ = 16  # rows of a shard in memory at once when it is read
+
+
+@dataclass(frozen=True)
+class WrittenClip:
+    """One row of a shard, as its manifest knows it."""
+
+    id: str
+    key: str  # content hash: an utterance with this key needs no new audio
+    audio_sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known about a finished shard without opening its Parquet file."""
+
+    index: int
+    num_shards: int
+    file: str  # name of the Parquet file; this and the next two are empty for a shard without clips
+    num_bytes: int
+    sha256: str
+    fingerprint: str  # of the config that it was made with
+    plan_hash: str  # of the shard's plan, see `hash_plan`
+    audio_seconds: float
+    work_seconds: float  # wall time that making it took
+    clips: tuple[WrittenClip, ...]  # in reading order, which is the order of the rows
+    rejects: tuple[Mapping[str, Any], ...]  # `Reject.as_json` of each
+
+
+def hash_plan(run_dir: Path, index: int) -> str:
+    """Hash of a shard's plan file. A finished shard with another one was made for a text that has changed since."""
+    return sha256_of(plan_shard_path(run_dir, index))
+
+
+def write_shard(
+    run_dir: Path,
+    index: int,
+    num_shards: int,
+    rows: Sequence[Row],
+    rejects: Sequence[Reject],
+    *,
+    sampling_rate: int,
+    fingerprint: str,
+    plan_hash: str,
+    work_seconds: float = 0.0,
+) -> Manifest:
+    """Writes a whole shard, atomically.
+
+    Args:
+        run_dir: Directory of the run.
+        index: Of this shard, from 0.
+        num_shards: Of the run.
+        rows: In reading order; none is fine.
+        rejects: The planned utterances that have no row.
+        sampling_rate: In Hz, as stored: see `audio.encoding.stored_rate`.
+        fingerprint: Of the config.
+        plan_hash: Of the plan that the rows were made for, taken before the work began.
+        work_seconds: Wall time that making the rows took.
+
+    Raises:
+        RunDirectoryError: No space left, or the directory cannot be written.
+    """
+    path = shard_path(run_dir, index, num_shards)
+    manifest = Manifest(
+        index=index,
+        num_shards=num_shards,
+        file="",
+        num_bytes=0,
+        sha256="",
+        fingerprint=fingerprint,
+        plan_hash=plan_hash,
+        audio_seconds=sum(row.columns["duration"] for row in rows),
+        work_seconds=work_seconds,
+        clips=tuple(WrittenClip(row.id, row.key, row.audio_sha256()) for row in rows),
+        rejects=tuple(reject.as_json() for reject in rejects),
+    )
+    if not rows:
+        _replace_manifest(run_dir, manifest, path)
+        return manifest
+    with write_atomically(path) as temporary:
+        _write_parquet(temporary, rows, sampling_rate)
+        manifest = replace(manifest, file=path.name, num_bytes=temporary.stat().st_size, sha256=sha256_of(temporary))
+        _replace_manifest(run_dir, manifest, path)
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads one manifest; a `RunDirectoryError` says so when it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        clips = tuple(WrittenClip(**clip) for clip in content.pop("clips"))
+        return Manifest(clips=clips, rejects=tuple(content.pop("rejects")), **content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunDirectoryError(
+            f"{path}: not a readable manifest ({error}): delete it and give the same command again to make its shard "
+            "anew"
+        ) from error
+
+
+def finished_shards(run_dir: Path) -> Iterator[Manifest]:
+    """Yields the manifest of each finished shard, in order of shards. No audio is read.
+
+    A shard is finished when its Parquet file is there with the size that its manifest tells, or when it has no clips.
+    """
+    sizes = {path.name: path.stat().st_size for path in (run_dir / "data").glob("train-*.parquet")}
+    for path in sorted((run_dir / "manifests").glob("shard-*.json")):
+        manifest = read_manifest(path)
+        if sizes.get(manifest.file, 0) == manifest.num_bytes:
+            yield manifest
+
+
+def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Yields the rows of one shard in reading order, a few in memory at a time.
+
+    Args:
+        run_dir: Directory of the run.
+        manifest: Of the shard.
+        columns: Names of `COLUMNS`; leave `audio` out where it is not needed. None: all.
+    """
+    if not manifest.clips:
+        return
+    path = run_dir / "data" / manifest.file
+    keys = iter([clip.key for clip in manifest.clips])
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            if file.metadata.num_rows != len(manifest.clips):
+                raise pa.ArrowInvalid(f"{file.metadata.num_rows} rows, its manifest has {len(manifest.clips)}")
+            for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=list(columns) if columns else None):
+                for record in batch.to_pylist():
+                    yield Row(record, next(keys))
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirectoryError(
+            f"{path}: cannot be read ({error}): delete it and give the same command again to make it anew"
+        ) from error
+
+
+def iter_clips(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Yields the clips of all finished shards in reading order, a few in memory at a time; see `read_shard`."""
+    for manifest in finished_shards(run_dir):
+        yield from read_shard(run_dir, manifest, columns)
+
+
+def write_rejects(run_dir: Path) -> int:
+    """Writes `rejects.jsonl` from the manifests, in reading order, and returns how many there are."""
+    count = 0
+    with write_atomically(run_dir / "rejects.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
+        for line in reject_lines(run_dir):
+            file.write(line)
+            count += 1
+    return count
+
+
+def reject_lines(run_dir: Path) -> Iterator[str]:
+    """Yields the lines of `rejects.jsonl`."""
+    for manifest in finished_shards(run_dir):
+        for reject in manifest.rejects:
+            yield json.dumps(reject, ensure_ascii=False) + "\n"
+
+
+def _replace_manifest(run_dir: Path, manifest: Manifest, path: Path) -> None:
+    # An older file of this shard must not be taken for the one that the new manifest describes.
+    path.unlink(missing_ok=True)
+    write_text(
+        manifest_path(run_dir, manifest.index), json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def _write_parquet(path: Path, rows: Sequence[Row], sampling_rate: int) -> None:
+    """Writes rows as a Parquet file that streams well and shows well on the hub."""
+    schema = arrow_schema(sampling_rate)
+    for row in rows:
+        if row.columns.keys() != set(schema.names):  # Arrow would write null, or leave a column out
+            raise ValueError(f"row {row.id}: columns {sorted(row.columns.keys() ^ set(schema.names))} are amiss")
+    plain = [column.name for column in COLUMNS if column.dtype != "audio"]
+    writer = pq.ParquetWriter(
+        path,
+        schema,
+        # Encoded audio does not get smaller, and its least and greatest value are megabytes that help nobody.
+        compression={"audio.bytes": "none", "audio.path": "zstd", **dict.fromkeys(plain, "zstd")},
+        use_dictionary=plain,
+        write_statistics=plain,
+        write_page_index=True,
+        use_content_defined_chunking=True,
+    )
+    with writer:
+        for group in _row_groups(rows):
+            writer.write_table(pa.Table.from_pylist([row.columns for row in group], schema))
+
+
+def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    num_bytes = 0
+    for row in rows:
+        size = len(row.audio)
+        if group and (len(group) == ROWS_PER_GROUP or num_bytes + size > BYTES_PER_GROUP):
+            yield group
+            group, num_bytes = [], 0
+        group.append(row)
+        num_bytes += size
+    if group:
+        yield group
