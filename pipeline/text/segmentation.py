@@ -1,0 +1,218 @@
+"""From a `Document` to `Segment`s: spans of text that are spoken in one generation.
+
+Inside a paragraph the whole sentences are packed so that the segments are long, even, and never over the limit: that is
+where Parler-TTS speaks best. A paragraph is one small optimisation. Every way to join neighbouring *units* (sentences,
+or pieces of those that are too long) has a price: the squared distance of each segment from the limit, plus something for a
+cut inside a sentence and a lot for a very short segment. The cheapest way wins, found by dynamic programming.
+
+It knows nothing of audio or tokens: how long a spoken text lasts is what `predict_seconds` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.config import TextConfig
+from pipeline.text.normalization import is_speakable, normalize
+from pipeline.text.sentences import CLAUSE_MARKS, Span, split_at, split_sentences, split_words
+from pipeline.text.wording import plain_heading, plain_words
+from pipeline.types import Boundary, Document, Paragraph, Segment
+
+# Prices, where 1 is a segment that is nearly empty: what it costs to have one more segment.
+_PRICE_OF_A_CUT = {Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 0.5, Boundary.NONE: 1.0}
+_PRICE_OF_SHORT = 4.0
+_PRICE_OF_MUTE = 100.0
+
+# CLAUSE_MARKS[:_AUDIBLE] are punctuation, where a voice pauses; after them come conjunctions.
+_AUDIBLE = 3
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What is never cut again: a sentence, or a piece of one that is too long."""
+
+    span: Span
+    after: Boundary
+
+
+class _Ruler:
+    """The spoken form of spans of one paragraph and how long they last; each is computed once."""
+
+    def __init__(
+        self, paragraph: Paragraph, language: str, config: TextConfig, predict_seconds: Callable[[str], float]
+    ) -> None:
+        self.text = paragraph.text
+        self.max_seconds = config.max_seconds
+        self.min_seconds = config.min_seconds
+        self._plain = plain_heading if paragraph.is_heading else plain_words
+        self._normalize = config.normalize and language == "en"
+        self._predict_seconds = predict_seconds
+        self._spoken: dict[Span, str] = {}
+        self._seconds: dict[Span, float] = {}
+
+    def spoken(self, span: Span) -> str:
+        if span not in self._spoken:
+            plain = self._plain(self.text[slice(*span)])
+            self._spoken[span] = normalize(plain) if self._normalize else plain
+        return self._spoken[span]
+
+    def seconds(self, span: Span) -> float:
+        if span not in self._seconds:
+            self._seconds[span] = self._predict_seconds(self.spoken(span))
+        return self._seconds[span]
+
+    def fits(self, span: Span) -> bool:
+        return self.seconds(span) <= self.max_seconds
+
+    def price(self, span: Span, after: Boundary) -> float:
+        """Cost of one segment. One that is too long cannot be cut, so that its length is nobody's choice."""
+        slack = max(0.0, 1 - self.seconds(span) / self.max_seconds)
+        short = _PRICE_OF_SHORT if self.seconds(span) < self.min_seconds else 0.0
+        mute = 0.0 if is_speakable(self.spoken(span)) else _PRICE_OF_MUTE
+        return slack**2 + short + mute + _PRICE_OF_A_CUT[after]
+
+
+def segment_document(document: Document, text: TextConfig, predict_seconds: Callable[[str], float]) -> list[Segment]:
+    """Cuts a document into segments, in reading order.
+
+    Args:
+        document: What is cut. Its skips are left out; everything else is in exactly one segment.
+        text: The limits, and whether English is normalised. Other languages only get their white space folded.
+        predict_seconds: How long a spoken text will last.
+
+    Returns:
+        The segments. One that cannot be spoken says so in `problem`.
+    """
+    language = document.language.lower().replace("_", "-").split("-")[0]
+    segments: list[Segment] = []
+    for number, chapter in enumerate(document.chapters):
+        for position, paragraph in enumerate(chapter.paragraphs):
+            ruler = _Ruler(paragraph, language, text, predict_seconds)
+            is_last = position == len(chapter.paragraphs) - 1
+            units = _arrange(ruler, language)
+            for unit in units:
+                start, end = unit.span
+                if unit is units[-1]:
+                    boundary = Boundary.CHAPTER if is_last else paragraph.boundary
+                else:
+                    boundary = unit.after
+                segments.append(
+                    Segment(
+                        source_id=document.id,
+                        chapter=number,
+                        index=len(segments),
+                        start=paragraph.start + start,
+                        end=paragraph.start + end,
+                        text=paragraph.text[start:end],
+                        spoken=ruler.spoken(unit.span),
+                        boundary=boundary,
+                        problem=_problem(ruler, unit.span),
+                    )
+                )
+    return segments
+
+
+def _problem(ruler: _Ruler, span: Span) -> str | None:
+    text = ruler.text[slice(*span)]
+    if not text.strip():
+        return "the text is empty"
+    if not is_speakable(ruler.spoken(span)):
+        return "only symbols, no words to speak"
+    if not ruler.fits(span):
+        return (
+            f"a word of {len(text.strip())} characters would last {ruler.seconds(span):.0f} s and cannot be cut below "
+            f"text.max_seconds={ruler.max_seconds:g}"
+        )
+    return None
+
+
+def _arrange(ruler: _Ruler, language: str) -> list[_Unit]:
+    """Cuts a paragraph into units and packs them; if a very short segment is left over, clauses may move to it."""
+    whole = (0, len(ruler.text))
+    if ruler.seconds(whole) < ruler.min_seconds or not is_speakable(ruler.spoken(whole)):
+        return [_Unit(whole, Boundary.SENTENCE)]
+    sentences = split_sentences(ruler.text, language)
+    packed = _pack([unit for sentence in sentences for unit in _cut(ruler, sentence)], ruler)
+    if not _count_short(packed, ruler):
+        return packed
+    clauses = [unit for sentence in sentences for unit in _cut(ruler, sentence, every_clause=True)]
+    moved = _pack(clauses, ruler)
+    return moved if _count_short(moved, ruler) < _count_short(packed, ruler) else packed
+
+
+def _count_short(units: list[_Unit], ruler: _Ruler) -> int:
+    return sum(ruler.seconds(unit.span) < ruler.min_seconds for unit in units)
+
+
+def _cut(ruler: _Ruler, sentence: Span, *, every_clause: bool = False) -> list[_Unit]:
+    """Cuts a sentence as little as its length asks for, or at every audible clause mark."""
+
+    def pieces(span: Span, rank: int) -> list[_Unit]:
+        if ruler.fits(span) and not (every_clause and rank < _AUDIBLE):
+            return [_Unit(span, Boundary.SENTENCE)]
+        if rank == len(CLAUSE_MARKS):
+            return _cut_words(ruler, span)
+        after = Boundary.CLAUSE if rank < _AUDIBLE else Boundary.NONE
+        found: list[_Unit] = []
+        for part in split_at(ruler.text, span, CLAUSE_MARKS[rank]):
+            inner = pieces(part, rank + 1)
+            found += [*inner[:-1], _Unit(inner[-1].span, after)]
+        return found
+
+    units = pieces(sentence, 0)
+    return [*units[:-1], _Unit(units[-1].span, Boundary.SENTENCE)]
+
+
+def _cut_words(ruler: _Ruler, span: Span) -> list[_Unit]:
+    """Cuts a span between words into even pieces that fit; a word that does not fit stands alone."""
+    units: list[_Unit] = []
+    run: list[Span] = []
+    for word in split_words(ruler.text, span):
+        if ruler.fits(word):
+            run.append(word)
+            continue
+        units += [*_even_pieces(ruler, run), _Unit(word, Boundary.NONE)]
+        run = []
+    return units + _even_pieces(ruler, run)
+
+
+def _even_pieces(ruler: _Ruler, words: list[Span]) -> list[_Unit]:
+    """Joins words to the fewest pieces of about the same number of characters that all fit."""
+    if not words:
+        return []
+    start, end = words[0][0], words[-1][1]
+    count = max(1, math.ceil(ruler.seconds((start, end)) / ruler.max_seconds))
+    while count < len(words):
+        cuts = {start, end}
+        for number in range(1, count):
+            ideal = start + (end - start) * number / count
+            cuts.add(min((word[1] for word in words), key=lambda cut: abs(cut - ideal)))
+        spans = list(pairwise(sorted(cuts)))
+        if all(map(ruler.fits, spans)):
+            return [_Unit(piece, Boundary.NONE) for piece in spans]
+        count += 1
+    return [_Unit(word, Boundary.NONE) for word in words]
+
+
+def _pack(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
+    """Joins neighbouring units to segments at the lowest total price."""
+    best: list[tuple[float, int]] = [(0.0, 0)]  # for the first n units: price, and where the last segment starts
+    for n in range(1, len(units) + 1):
+        choices = []
+        for first in range(n - 1, -1, -1):
+            span = (units[first].span[0], units[n - 1].span[1])
+            if first < n - 1 and not ruler.fits(span):
+                break
+            after = units[n - 1].after if n < len(units) else Boundary.SENTENCE
+            choices.append((best[first][0] + ruler.price(span, after), first))
+        best.append(min(choices))
+    packed: list[_Unit] = []
+    n = len(units)
+    while n:
+        first = best[n][1]
+        packed.append(_Unit((units[first].span[0], units[n - 1].span[1]), units[n - 1].after))
+        n = first
+    return packed[::-1]

@@ -1,0 +1,96 @@
+"""Where sentences end, and where a sentence may be cut when it is too long.
+
+It knows characters only, no lengths: `segmentation` decides which of these places are used.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import sentencex
+
+Span = tuple[int, int]
+
+# sentencex keeps a quotation whole, however many sentences it holds; without its marks it is cut like any other text.
+_WITHOUT_QUOTES = str.maketrans(dict.fromkeys('"“”„«»', " "))
+_CLOSING = "\"'”’»)]*_"
+
+# A full stop after one of these does not end a sentence ...
+_TITLES = (
+    r"Mr|Mrs|Ms|Mssrs|Messrs|Mme|Mlle|Dr|Prof|Rev|Revd|Hon|Esq|Capt|Col|Gen|Lt|Lieut|Maj|Sgt|Cpl|Adm|Cmdr|Gov|Sen|Rep|"
+    r"St|Ste|Mt|Ft|Wm|Geo|Thos|Jas|Chas|Jos|Robt|Edw"
+)
+_WITHIN = r"e\.g|i\.e|viz|vs|cf|approx"
+_ENDS_WITH_ABBREVIATION = re.compile(rf"\b(?:{_TITLES}|{_WITHIN})\.\s*$")
+# ... and after one of these it does not when a number follows.
+_ENDS_WITH_NUMBER_WORD = re.compile(r"\b(?:[Nn]os?|[Vv]ols?|pp?|[Cc]h|[Cc]hap|[Ff]ig|[Ss]ec|[Aa]rt|ed|[Oo]p|ca)\.\s*$")
+_ENDS_WITH_INITIAL = re.compile(r"(?:^|[^\w'’.])(?!I\.)[A-Z]\.\s*$|\b(?:[A-Z]\.\s?)+I\.\s*$")
+_STARTS_WITH_NAME = re.compile(r"\s*[A-Z]")
+_STARTS_WITH_NUMBER = re.compile(r"\s*(?:\d|[IVXLC]+\b)")
+_STARTS_LOW = re.compile(r"[\s\"'“‘(\[*_—–-]*[a-zà-öø-ÿ]")
+
+# Marks at which a long sentence may be cut, the best first; a cut comes after the mark and the white space behind it.
+CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
+    re.compile(rf"[.!?…]+[{re.escape(_CLOSING)}]*\s+"),
+    re.compile(rf"[;:][{re.escape(_CLOSING)}]*\s+|[—–]+[{re.escape(_CLOSING)}]*\s*|--+[{re.escape(_CLOSING)}]*\s*"),
+    re.compile(rf"(?:,[{re.escape(_CLOSING)}]*|\))\s+"),
+    re.compile(
+        r"\s+(?=(?:and|but|or|nor|for|yet|so|because|although|though|while|when|where|which|who|that|if|unless|until|"
+        r"since|as|than|before|after)\s)",
+        re.IGNORECASE,
+    ),
+)
+_WORD_END = re.compile(r"\s+")
+
+
+def split_sentences(text: str, language: str) -> list[Span]:
+    """Cuts `text` into sentences. The spans tile it: white space after a sentence belongs to it."""
+    if not text:
+        return []
+    bare = text.translate(_WITHOUT_QUOTES)
+    cuts = {_real_cut(text, found["end_index"]) for found in sentencex.get_sentence_boundaries(language, bare)}
+    spans: list[Span] = []
+    start = 0
+    for cut in sorted(cuts - {0, len(text)}):
+        if _is_an_end(text[start:cut], text[cut : cut + 40]):
+            spans.append((start, cut))
+            start = cut
+    return [*spans, (start, len(text))]
+
+
+def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
+    """Cuts a span after each `mark` in it. A piece without any letter or digit stays with the one before."""
+    start, end = span
+    cuts = [start]
+    for match in mark.finditer(text, start, end):
+        if any(map(str.isalnum, text[cuts[-1] : match.end()])) and any(map(str.isalnum, text[match.end() : end])):
+            cuts.append(match.end())
+    return list(pairwise([*cuts, end]))
+
+
+def split_words(text: str, span: Span) -> list[Span]:
+    """Cuts a span between its words."""
+    return split_at(text, span, _WORD_END)
+
+
+def _real_cut(text: str, cut: int) -> int:
+    """Moves a cut found without quotation marks: closing marks go to the sentence before, opening ones to the next."""
+    while cut and (text[cut - 1].isspace() or text[cut - 1] in '"“”„«»'):
+        cut -= 1
+    while cut < len(text) and text[cut] in _CLOSING:
+        cut += 1
+    while cut < len(text) and text[cut].isspace():
+        cut += 1
+    return cut
+
+
+def _is_an_end(before: str, after: str) -> bool:
+    """Whether a sentence ends between `before` and `after`; sentencex takes many abbreviations for an end."""
+    if not any(map(str.isalnum, before)) or not after.strip():
+        return False
+    if _STARTS_LOW.match(after) or _ENDS_WITH_ABBREVIATION.search(before):
+        return False
+    if _ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after):
+        return False
+    return not (_ENDS_WITH_INITIAL.search(before) and _STARTS_WITH_NAME.match(after))

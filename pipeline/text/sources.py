@@ -1,0 +1,227 @@
+"""The way in: a file, a folder, a dataset or the shipped story becomes `Document`s.
+
+Everything that can be wrong with an input is said here, in one line, before a model is loaded. How the formats look
+inside is known to `structure`, `markdown` and `tables`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError, nearest_first
+from pipeline.text.blocks import assemble, human_title
+from pipeline.text.frontmatter import read_markdown_front, read_plain_front
+from pipeline.text.markdown import markdown_blocks
+from pipeline.text.structure import find_structure, plain_blocks
+from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
+from pipeline.types import Document, Skip
+
+STORY = "story"  # the name of the text that ships with the package
+
+_ENDINGS = {
+    ".txt": "txt",
+    ".text": "txt",
+    ".md": "md",
+    ".markdown": "md",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+_SIGNATURES = {b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive (EPUB, DOCX ...)", b"{\\rtf": "RTF", b"\x1f\x8b": "gzip"}
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_LOOKED_AT = 1 << 16  # bytes that are enough to tell an encoding
+
+
+def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
+    """Reads an input, lazily: a book is one `Document`, a table one for each row.
+
+    Raises:
+        SourceError: Something about the input is for the user to mend.
+    """
+    if input == STORY:
+        text = resources.files("pipeline.text").joinpath("story.md").read_text(encoding="utf-8")
+        yield _book(text, "md", STORY, source)
+    elif source.format == "datasets" or is_saved_dataset(Path(input)):
+        yield from read_table(dataset_rows(input, source), source)
+    else:
+        path = Path(input)
+        if not path.exists():
+            raise _no_such_file(path)
+        if path.is_dir():
+            yield from read_table(_folder_rows(path, source), source)
+            return
+        format_name = _format_of(path, source)
+        if format_name in ROW_READERS:
+            yield from read_table(_rows(path, format_name, source), source)
+        else:
+            yield _book(_read_text(path, source.encoding), format_name, path.stem, source)
+
+
+def check_source(input: str, source: SourceConfig) -> None:
+    """Says all that can be said about an input before a model loads, by reading as far as the first document.
+
+    Raises:
+        SourceError: Something about the input is for the user to mend.
+    """
+    if next(read_documents(input, source), None) is None:
+        raise SourceError(f"{input}: there are no rows in it; give a table with at least one")
+
+
+def _book(text: str, format_name: str, name: str, source: SourceConfig) -> Document:
+    front = read_markdown_front(text) if format_name == "md" else read_plain_front(text)
+    title = source.title or front.title or human_title(re.sub(r"[\W_]+", " ", name).strip().upper())
+    if format_name == "md":
+        blocks = markdown_blocks(text, front.start)
+    else:
+        blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
+    chapters, skips = assemble(text, blocks, title)
+    book = Document(
+        id=name,
+        text=text,
+        chapters=chapters,
+        skips=tuple(sorted((*front.skips, *skips), key=lambda skip: skip.start)),
+        title=title,
+        author=source.author or front.author,
+        language=source.language,
+    )
+    if not chapters:
+        raise SourceError(f"{name}: there are no words to speak in it")
+    return _with_chapters(book, source.chapters) if source.chapters else book
+
+
+def _with_chapters(book: Document, selection: str) -> Document:
+    """Keeps the selected chapters; the paragraphs of the others become skips."""
+    wanted: set[int] = set()
+    for span in selection.split(","):
+        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", span)
+        if found is None:
+            raise SourceError(f"source.chapters={selection}: write numbers and ranges, e.g. 1-3 or 1,4,7")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 1 <= first <= last <= len(book.chapters):
+            raise SourceError(f"source.chapters={selection}: {book.title} has chapters 1 to {len(book.chapters)}")
+        wanted.update(range(first, last + 1))
+    left_out = [
+        Skip(paragraph.start, paragraph.start + len(paragraph.text), "chapter not selected")
+        for number, chapter in enumerate(book.chapters, 1)
+        if number not in wanted
+        for paragraph in chapter.paragraphs
+    ]
+    return replace(
+        book,
+        chapters=tuple(chapter for number, chapter in enumerate(book.chapters, 1) if number in wanted),
+        skips=tuple(sorted((*book.skips, *left_out), key=lambda skip: skip.start)),
+    )
+
+
+def _format_of(path: Path, source: SourceConfig) -> str:
+    if source.format != "auto":
+        return source.format
+    known = _ENDINGS.get(path.suffix.lower())
+    if known is None:
+        _refuse_binary(path)
+        ending = f"ending {path.suffix!r}" if path.suffix else "a name without an ending"
+        raise SourceError(f"{path}: {ending} is not known; set source.format to txt, md, jsonl, csv or parquet")
+    return known
+
+
+def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
+    """The rows of all tables of one format in a folder, in the order of their names."""
+    wanted = ROW_READERS if source.format == "auto" else {source.format}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
+    tables = [path for path in files if _ENDINGS.get(path.suffix.lower()) in ROW_READERS.keys() & wanted]
+    if not tables:
+        raise SourceError(f"{folder}: is a folder without .parquet, .jsonl or .csv files; name a file in it")
+    formats = {_ENDINGS[path.suffix.lower()] for path in tables}
+    if len(formats) > 1:
+        raise SourceError(
+            f"{folder}: holds tables of several formats; set source.format to {' or '.join(sorted(formats))}"
+        )
+    for path in tables:
+        yield from _rows(path, _ENDINGS[path.suffix.lower()], source)
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _rows(path: Path, format_name: str, source: SourceConfig) -> Iterator[Row]:
+    if format_name == "parquet":
+        _refuse_empty(path)
+    else:
+        _refuse_binary(path)
+    try:
+        yield from ROW_READERS[format_name](path, source)
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(path, source.encoding) from error
+    except LookupError as error:
+        raise _unknown_encoding(source.encoding) from error
+
+
+def _read_text(path: Path, encoding: str) -> str:
+    """Reads a whole file; its line ends become plain newlines, so that offsets do not depend on the system."""
+    _refuse_binary(path)
+    try:
+        text = path.read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(path, encoding) from error
+    except LookupError as error:
+        raise _unknown_encoding(encoding) from error
+    if not text.strip():
+        raise SourceError(f"{path}: is empty; give a file with text in it")
+    return text.removeprefix("\ufeff")
+
+
+def _refuse_empty(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    if not head:
+        raise SourceError(f"{path}: is empty; give a file with text in it")
+    return head
+
+
+def _refuse_binary(path: Path) -> None:
+    head = _refuse_empty(path)
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            raise SourceError(f"{path}: is {name}, not text; export it as plain text (.txt) or Markdown (.md)")
+    if b"\0" in head and not head.startswith(_UTF16_MARKS) and "\0" in head.decode("utf-8", "replace"):
+        raise SourceError(f"{path}: is a binary file, not text; give a text file")
+
+
+def _wrong_encoding(path: Path, encoding: str) -> SourceError:
+    """Proposes the encoding of what is around the first byte that cannot be read, so far as it can be told."""
+    with path.open("rb") as file:
+        sample = next((chunk for chunk in iter(lambda: file.read(_LOOKED_AT), b"") if not chunk.isascii()), b"")
+    best = from_bytes(sample).best()
+    if best is None:
+        return SourceError(
+            f"{path}: is not {encoding}; save it as UTF-8, or name its encoding with source.encoding=..."
+        )
+    # Texts in Western languages fit many code pages alike; this is the one they are nearly always in.
+    name = "cp1252" if "cp1252" in best.could_be_from_charset else best.encoding
+    return SourceError(
+        f"{path}: is not {encoding}; it looks like {name}: set source.encoding={name}, or save it as UTF-8"
+    )
+
+
+def _unknown_encoding(encoding: str) -> SourceError:
+    return SourceError(f"source.encoding={encoding}: is not an encoding that Python knows; try utf-8, cp1252 or utf-16")
+
+
+def _no_such_file(path: Path) -> SourceError:
+    hint = "; for a dataset of the hub set source.format=datasets" if len(path.parts) == 2 else ""
+    if path.parent.is_dir():
+        there = [each.name for each in path.parent.iterdir() if not each.name.startswith(".")]
+        near = nearest_first(path.name, there, limit=3)
+        if near:
+            return SourceError(f"{path}: no such file; nearest in {path.parent}: {', '.join(near)}{hint}")
+    return SourceError(f"{path}: no such file; check the path{hint}")

@@ -1,0 +1,193 @@
+"""Rows of tables (JSONL, CSV, Parquet, `datasets`) as `Document`s, one row at a time in constant memory.
+
+A row is never dropped: one without text becomes a `Document` without text, which segmentation marks as a problem.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice, product
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError, nearest_first
+from pipeline.types import Boundary, Chapter, Document, Paragraph
+
+Row = Mapping[str, Any]
+
+_ROWS_LOOKED_AT = 100  # a JSONL row may leave a column out; the first rows together say which columns there are
+_BATCH = 1024  # rows of a Parquet file in memory
+
+
+def read_table(rows: Iterable[Row], source: SourceConfig) -> Iterator[Document]:
+    """Makes `Document`s of rows: one for each, or one for each of its descriptions and speakers."""
+    for number, row in enumerate(islice(rows, source.limit)):
+        yield from _documents(number, row, source)
+
+
+def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """Reads one JSON object from each line that is not blank."""
+    rows = _json_lines(path, source.encoding)
+    head = list(islice(rows, _ROWS_LOOKED_AT))
+    check_columns(str(path), list(dict.fromkeys(chain.from_iterable(head))), source)
+    yield from chain(head, rows)
+
+
+def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """Reads a table with a header line; the separator is the one of , ; tab | that the header has most of."""
+    with path.open(encoding=_with_bom(source.encoding), newline="") as file:
+        header = file.readline()
+        file.seek(0)
+        csv.field_size_limit(
+            min(sys.maxsize, 2**31 - 1)
+        )  # the default refuses a field over 128 kB: a chapter is longer
+        reader = csv.DictReader(file, delimiter=max(",;\t|", key=header.count))
+        try:
+            check_columns(str(path), list(reader.fieldnames or ()), source)
+            yield from reader
+        except csv.Error as error:
+            raise SourceError(f"{path}: line {reader.line_num} is not CSV ({error}): mend it") from error
+
+
+def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """Reads only the columns that are asked for, batch by batch."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            check_columns(str(path), list(file.schema_arrow.names), source)
+            for batch in file.iter_batches(batch_size=_BATCH, columns=wanted_columns(source)):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"{path}: is not a Parquet file that can be read ({reason}): make it again") from error
+
+
+def dataset_rows(name: str, source: SourceConfig) -> Iterator[Row]:
+    """Reads a dataset saved with `save_to_disk`, or streams one from a folder or from the hub."""
+    import datasets
+
+    if is_saved_dataset(Path(name)):
+        saved = datasets.load_from_disk(name)
+        if isinstance(saved, datasets.DatasetDict):
+            if source.split not in saved:
+                raise _no_split(name, source.split, list(saved))
+            saved = saved[source.split]
+    else:
+        saved = _streamed(name, source, datasets)
+    if saved.column_names:
+        check_columns(name, saved.column_names, source)
+        saved = saved.select_columns(wanted_columns(source))  # so that no audio column is decoded
+    yield from saved
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether a folder was made by `save_to_disk`."""
+    return any((path / marker).is_file() for marker in ("state.json", "dataset_dict.json"))
+
+
+def wanted_columns(source: SourceConfig) -> list[str]:
+    """The columns that are read, each once."""
+    named = (source.text_column, source.id_column, source.description_column, source.speaker_column)
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def check_columns(name: str, columns: list[str], source: SourceConfig) -> None:
+    """Raises `SourceError` for a column that is configured but not there."""
+    for key in ("text_column", "id_column", "description_column", "speaker_column"):
+        wanted = getattr(source, key)
+        if wanted and wanted not in columns:
+            there = ", ".join(nearest_first(wanted, columns, limit=20)) or "none"
+            raise SourceError(f"{name}: no column {wanted!r}; set source.{key} to one of: {there}")
+
+
+def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
+    """The paragraphs of a text without chapters, between blank lines; one empty paragraph for an empty text."""
+    found = [
+        Paragraph(match[0], match.start(), Boundary.PARAGRAPH)
+        for match in re.finditer(r"\S(?:.*?\S)??(?=\s*?\n[^\S\n]*\n|\s*\Z)", text, re.S)
+    ]
+    return tuple(found) or (Paragraph("", 0),)
+
+
+def _json_lines(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
+    with path.open(encoding=_with_bom(encoding)) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise SourceError(
+                    f"{path}: line {number} is not JSON ({error.msg} at column {error.colno}): mend or delete it"
+                ) from error
+            if not isinstance(row, dict):
+                raise SourceError(f'{path}: line {number} is not a JSON object: write {{"text": ...}} on each line')
+            yield row
+
+
+def _with_bom(encoding: str) -> str:
+    """The codec that also accepts a byte order mark, which Windows puts before UTF-8."""
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+
+
+def _streamed(name: str, source: SourceConfig, datasets: Any) -> Any:
+    try:
+        return datasets.load_dataset(name, source.subset, split=source.split, streaming=True)
+    except (ValueError, OSError, datasets.exceptions.DatasetNotFoundError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SourceError(
+            f"{name}: cannot open split {source.split!r} of this dataset ({reason}): check the name, source.subset and "
+            "source.split; without a connection give a local folder"
+        ) from error
+
+
+def _no_split(name: str, split: str, known: list[str]) -> SourceError:
+    return SourceError(
+        f"{name}: no split {split!r}; set source.split to one of: {', '.join(nearest_first(split, known))}"
+    )
+
+
+def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document]:
+    text = _string(row.get(source.text_column), source.text_column, number)
+    given_id = row.get(source.id_column) if source.id_column else None
+    row_id = str(given_id) if given_id not in (None, "") else f"row-{number:07d}"
+    descriptions = _choices(row, source.description_column, number)
+    speakers = _choices(row, source.speaker_column, number)
+    is_list = any(isinstance(each, list) for each in (descriptions, speakers))
+    pairs = product(descriptions or [None], speakers or [None])
+    for copy, (description, speaker) in enumerate(pairs):
+        yield Document(
+            id=f"{row_id}-{copy}" if is_list else row_id,
+            text=text,
+            chapters=(Chapter("", paragraphs_of(text)),),
+            language=source.language,
+            speaker=speaker,
+            description=description,
+        )
+
+
+def _choices(row: Row, column: str | None, number: int) -> list[str | None] | tuple[str | None]:
+    """The values of a column that may hold one or a list: a list only if the row holds one that is not empty."""
+    value = row.get(column) if column else None
+    if isinstance(value, list) and value:
+        return [_string(each, str(column), number) or None for each in value]
+    return (_string(value or None, str(column), number) or None,)
+
+
+def _string(value: object, column: str, number: int) -> str:
+    if value is None or value != value:  # NaN, which is how tables write "nothing" among numbers
+        return ""
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise SourceError(f"row {number}: column {column!r} holds a {type(value).__name__}, not text; name another column")
+
+
+_Reader = Callable[[Path, SourceConfig], Iterator[Row]]
+ROW_READERS: dict[str, _Reader] = {"jsonl": jsonl_rows, "csv": csv_rows, "parquet": parquet_rows}
