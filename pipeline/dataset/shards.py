@@ -173,17 +173,16 @@ def write_rejects(run_dir: Path) -> int:
     """Writes `rejects.jsonl` from the manifests, in reading order, and returns how many there are."""
     count = 0
     with write_atomically(run_dir / "rejects.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
-        for line in reject_lines(run_dir):
-            file.write(line)
-            count += 1
+        for manifest in finished_shards(run_dir):
+            for reject in manifest.rejects:
+                file.write(reject_line(reject))
+                count += 1
     return count
 
 
-def reject_lines(run_dir: Path) -> Iterator[str]:
-    """Yields the lines of `rejects.jsonl`."""
-    for manifest in finished_shards(run_dir):
-        for reject in manifest.rejects:
-            yield json.dumps(reject, ensure_ascii=False) + "\n"
+def reject_line(reject: Mapping[str, Any]) -> str:
+    """One line of `rejects.jsonl`."""
+    return json.dumps(reject, ensure_ascii=False) + "\n"
 
 
 def _replace_manifest(run_dir: Path, manifest: Manifest, path: Path) -> None:

@@ -1,0 +1,245 @@
+"""Proof that a finished run is what its plan says, or the list of what is not.
+
+Owns the comparison of plan, manifests, Parquet files and audio. Believes none of them, reads everything, mends nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from pipeline.audio.encoding import decode
+from pipeline.dataset.features import Row
+from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, sha256_of, shard_path
+from pipeline.dataset.shards import Manifest, hash_plan, read_manifest, read_shard, reject_line
+from pipeline.errors import RunDirectoryError
+
+DURATION_TOLERANCE = 0.001  # seconds; a lossy format may round the length to one of its own samples
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found. `problems` are single lines that name a file, and the id where there is one."""
+
+    problems: tuple[str, ...]
+    num_shards: int
+    num_planned: int
+    num_written: int
+    num_rejected: int
+    audio_seconds: float
+
+    def __str__(self) -> str:
+        counts = (
+            f"{self.num_planned} planned = {self.num_written} written + {self.num_rejected} rejected, "
+            f"{self.num_shards} shards, {self.audio_seconds / 3600:.2f} h of audio"
+        )
+        if not self.problems:
+            return f"verified: {counts}"
+        return "\n".join([*self.problems, f"{len(self.problems)} problems; the plan and the manifests say: {counts}"])
+
+
+@dataclass(frozen=True)
+class _PlanHead:
+    num_shards: int
+    num_utterances: int
+    fingerprint: str
+
+
+def verify_run(run_dir: Path, on_shard: Callable[[int], None] | None = None) -> VerifyReport:
+    """Compares a run with its plan, down to each clip's samples; `on_shard` is told each index as it is done.
+
+    Raises:
+        RunDirectoryError: There is no readable plan, so that there is nothing to compare with.
+    """
+    head = _read_head(run_dir)
+    problems: list[str] = []
+    manifests: list[Manifest] = []
+    first_seen: dict[str, int] = {}
+    num_planned = 0
+    for index in range(head.num_shards):
+        planned = _planned_ids(run_dir, index, problems)
+        num_planned += len(planned)
+        for id in planned:
+            if first_seen.setdefault(id, index) != index:
+                problems.append(
+                    f"{_name(run_dir, plan_shard_path(run_dir, index))}: id {id} is also planned in "
+                    f"shard {first_seen[id]}"
+                )
+        manifest = _checked_manifest(run_dir, index, head, problems)
+        if manifest is not None:
+            manifests.append(manifest)
+            problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned, manifest)
+            problems += _file_problems(run_dir, manifest)
+        if on_shard is not None:
+            on_shard(index)
+    if num_planned != head.num_utterances:
+        problems.append(f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}")
+    problems += _stray_problems(run_dir, head, manifests)
+    problems += _summary_problems(run_dir, manifests)
+    return VerifyReport(
+        problems=tuple(problems),
+        num_shards=head.num_shards,
+        num_planned=num_planned,
+        num_written=sum(len(manifest.clips) for manifest in manifests),
+        num_rejected=sum(len(manifest.rejects) for manifest in manifests),
+        audio_seconds=sum(manifest.audio_seconds for manifest in manifests),
+    )
+
+
+def _name(run_dir: Path, path: Path) -> str:
+    return path.relative_to(run_dir).as_posix()
+
+
+def _read_head(run_dir: Path) -> _PlanHead:
+    path = plan_path(run_dir)
+    try:
+        head = json.loads(path.read_text(encoding="utf-8"))
+        return _PlanHead(int(head["num_shards"]), int(head["num_utterances"]), str(head["fingerprint"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDirectoryError(
+            f"{path}: no readable plan ({error!r}): give the directory of a run, one that holds plan/ and data/"
+        ) from error
+
+
+def _planned_ids(run_dir: Path, index: int, problems: list[str]) -> list[str]:
+    path = plan_shard_path(run_dir, index)
+    try:
+        with path.open(encoding="utf-8") as lines:
+            ids = [str(json.loads(line)["id"]) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"{_name(run_dir, path)}: missing or damaged ({error!r})")
+        return []
+    problems += [
+        f"{_name(run_dir, path)}: id {id} is planned {count} times" for id, count in Counter(ids).items() if count > 1
+    ]
+    return ids
+
+
+def _checked_manifest(run_dir: Path, index: int, head: _PlanHead, problems: list[str]) -> Manifest | None:
+    """The manifest of a shard, if it is one: what belongs to another shard proves nothing about this one."""
+    path = manifest_path(run_dir, index)
+    name = _name(run_dir, path)
+    if not path.exists():
+        problems.append(f"{name}: missing, shard {index} is not finished")
+        return None
+    try:
+        manifest = read_manifest(path)
+    except RunDirectoryError as error:
+        problems.append(str(error))
+        return None
+    file = shard_path(run_dir, index, head.num_shards).name if manifest.clips else ""
+    if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
+        problems.append(
+            f"{name}: belongs to shard {manifest.index} of {manifest.num_shards} ({manifest.file or 'no file'}), "
+            f"not to shard {index} of {head.num_shards}"
+        )
+        return None
+    if manifest.fingerprint != head.fingerprint:
+        problems.append(f"{name}: made with config {manifest.fingerprint}, the plan is of {head.fingerprint}")
+    if plan_shard_path(run_dir, index).exists() and manifest.plan_hash != hash_plan(run_dir, index):
+        problems.append(f"{name}: made for another plan than {_name(run_dir, plan_shard_path(run_dir, index))}")
+    return manifest
+
+
+def _id_problems(name: str, planned: Sequence[str], manifest: Manifest) -> Iterator[str]:
+    """Planned = written + rejected, each once, in order."""
+    written = [clip.id for clip in manifest.clips]
+    found = Counter([*written, *(str(reject.get("id")) for reject in manifest.rejects)])
+    known = set(planned)
+    for id in planned:
+        if id not in found:
+            yield f"{name}: id {id} is planned, but neither written nor rejected"
+    for id, count in found.items():
+        if id not in known:
+            yield f"{name}: id {id} is not in the plan"
+        if count > 1:
+            yield f"{name}: id {id} is written or rejected {count} times"
+    there = set(written)
+    if known.issuperset(there) and written != [id for id in planned if id in there]:
+        yield f"{name}: the clips are not in the order of the plan"
+
+
+def _file_problems(run_dir: Path, manifest: Manifest) -> Iterator[str]:
+    """The Parquet file is the manifest's, and so is each clip in it."""
+    if not manifest.clips:
+        return
+    path = run_dir / "data" / manifest.file
+    name = _name(run_dir, path)
+    if not path.exists():
+        yield f"{name}: missing"
+        return
+    if path.stat().st_size != manifest.num_bytes:
+        yield f"{name}: {path.stat().st_size} bytes, its manifest says {manifest.num_bytes}"
+    elif sha256_of(path) != manifest.sha256:
+        yield f"{name}: its bytes have changed since it was written (SHA-256 differs)"
+    try:
+        ids = pq.read_table(path, columns=["id"], partitioning=None)["id"].to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        yield f"{name}: not a readable Parquet file ({error})"
+        return
+    expected = [clip.id for clip in manifest.clips]
+    if ids != expected:
+        yield from (f"{name}: id {id} is in the manifest, but not in the file" for id in sorted({*expected} - {*ids}))
+        yield from (f"{name}: id {id} is in the file, but not in the manifest" for id in sorted({*ids} - {*expected}))
+        yield f"{name}: its ids are not those of its manifest, one by one"
+        return
+    try:
+        rows = read_shard(run_dir, manifest, ["id", "audio", "duration", "sampling_rate"])
+        for row, clip in zip(rows, manifest.clips, strict=True):
+            problem = _clip_problem(row, clip.audio_sha256)
+            if problem:
+                yield f"{name}: id {row.id}: {problem}"
+    except RunDirectoryError as error:
+        yield str(error)
+
+
+def _clip_problem(row: Row, audio_sha256: str) -> str | None:
+    if row.audio_sha256() != audio_sha256:
+        return "its audio has changed since it was written (SHA-256 differs)"
+    try:
+        samples, sampling_rate = decode(row.audio)
+    except soundfile.LibsndfileError as error:
+        return f"its audio cannot be decoded ({error})"
+    if sampling_rate != row.columns["sampling_rate"]:
+        return f"audio at {sampling_rate} Hz, its row says {row.columns['sampling_rate']} Hz"
+    seconds = len(samples) / sampling_rate
+    if abs(seconds - row.columns["duration"]) > DURATION_TOLERANCE:
+        return f"{seconds:.3f} s of audio, its row says {row.columns['duration']:.3f} s"
+    return None
+
+
+def _stray_problems(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Files that no shard owns: a dataset's loader would read some of them, the others are left over."""
+    names = {manifest.index: manifest.file for manifest in manifests}
+    owned = set()
+    for index in range(head.num_shards):
+        # A shard whose manifest is missing or wrong was told of already; its file is no stray.
+        name = names.get(index, shard_path(run_dir, index, head.num_shards).name)
+        owned |= {run_dir / "data" / name, manifest_path(run_dir, index), plan_shard_path(run_dir, index)}
+    found = {
+        *(run_dir / "data").glob("*"),
+        *(run_dir / "manifests").glob("*"),
+        *(run_dir / "plan").glob("shard-*"),
+        *run_dir.rglob(".*.tmp"),
+    }
+    for path in sorted(found - owned):
+        yield f"{_name(run_dir, path)}: belongs to no shard, left over from a run that was killed or had another plan"
+
+
+def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """The files that are made last, from all the others."""
+    if not (run_dir / "README.md").exists():
+        yield "README.md: missing, so that the run did not come to its end"
+    path = run_dir / "rejects.jsonl"
+    expected = "".join(reject_line(reject) for manifest in manifests for reject in manifest.rejects)
+    if not path.exists():
+        yield "rejects.jsonl: missing"
+    elif path.read_bytes() != expected.encode():
+        yield "rejects.jsonl: does not hold the rejects of the manifests"

@@ -1,0 +1,321 @@
+"""Verification: each way in which a run can be damaged is found, and named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.dataset import shards
+from pipeline.dataset.features import Row, make_row
+from pipeline.dataset.files import (
+    manifest_path,
+    plan_path,
+    plan_shard_path,
+    sha256_of,
+    shard_path,
+    write_text,
+)
+from pipeline.dataset.shards import hash_plan, write_rejects, write_shard
+from pipeline.dataset.verify import verify_run
+from pipeline.errors import RunDirectoryError
+from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
+
+RATE = 8000
+MODEL = ModelInfo("parler/mini", "abc123", RATE, 86.0, 2580, 9, "float32", "cpu")
+PLAN = (("a", "b", "c"), ("d", "e"), ("f",), ("g",))
+REJECTED = {"b", "f"}  # shard 2 has no clip at all
+
+
+def utterance(id: str) -> Utterance:
+    return Utterance(f"Text of {id}.", "A voice.", seed=1, id=id)
+
+
+def row(id: str) -> Row:
+    samples = np.random.default_rng(ord(id)).normal(0, 0.1, RATE // 4).astype(np.float32)
+    return make_row(Clip(utterance(id), samples, RATE, 21, Finish.EOS), f"key-{id}", "en", MODEL)
+
+
+def write(run_dir: Path, index: int, rows: list[Row], rejected: list[str], fingerprint: str = "f00d") -> None:
+    write_shard(
+        run_dir,
+        index,
+        len(PLAN),
+        rows,
+        [Reject(utterance(id), "silent: x", 3) for id in rejected],
+        sampling_rate=RATE,
+        fingerprint=fingerprint,
+        plan_hash=hash_plan(run_dir, index),
+    )
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A finished run of four shards: 7 planned, 5 written, 2 rejected."""
+    head = {"num_shards": len(PLAN), "num_utterances": 7, "fingerprint": "f00d"}
+    write_text(plan_path(tmp_path), json.dumps(head))
+    for index, ids in enumerate(PLAN):
+        write_text(plan_shard_path(tmp_path, index), "".join(json.dumps({"id": id}) + "\n" for id in ids))
+        rows = [row(id) for id in ids if id not in REJECTED]
+        write(tmp_path, index, rows, [id for id in ids if id in REJECTED])
+    write_rejects(tmp_path)
+    write_text(tmp_path / "README.md", "card")
+    return tmp_path
+
+
+def test_a_whole_run_has_no_problem(run_dir: Path) -> None:
+    """Bug: a verification that cries wolf is turned off."""
+    done: list[int] = []
+    report = verify_run(run_dir, done.append)
+    assert report.problems == ()
+    assert (report.num_planned, report.num_written, report.num_rejected) == (7, 5, 2)
+    assert report.audio_seconds == pytest.approx(5 * 0.25)
+    assert done == [0, 1, 2, 3]
+    assert "7 planned = 5 written + 2 rejected" in str(report)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def rewrite_parquet(run_dir: Path, index: int, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Changes a Parquet file and makes its manifest agree, so that only what lies deeper can tell."""
+    path = shard_path(run_dir, index, len(PLAN))
+    pq.write_table(change(pq.read_table(path)), path)
+    rewrite(
+        manifest_path(run_dir, index),
+        lambda manifest: manifest.update(num_bytes=path.stat().st_size, sha256=sha256_of(path)),
+    )
+
+
+def missing_shard(run_dir: Path) -> None:
+    shard_path(run_dir, 1, 4).unlink()
+
+
+def missing_manifest(run_dir: Path) -> None:
+    manifest_path(run_dir, 1).unlink()
+
+
+def missing_plan_shard(run_dir: Path) -> None:
+    plan_shard_path(run_dir, 1).unlink()
+
+
+def damaged_manifest(run_dir: Path) -> None:
+    manifest_path(run_dir, 1).write_text("{")
+
+
+def truncated_shard(run_dir: Path) -> None:
+    path = shard_path(run_dir, 1, 4)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flipped_byte_in_audio(run_dir: Path) -> None:
+    path = shard_path(run_dir, 1, 4)
+    content = bytearray(path.read_bytes())
+    content[content.index(row("e").audio) + 500] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def removed_row(run_dir: Path) -> None:
+    path = shard_path(run_dir, 1, 4)
+    pq.write_table(pq.read_table(path).slice(0, 1), path)
+
+
+def removed_row_with_a_new_hash(run_dir: Path) -> None:
+    rewrite_parquet(run_dir, 1, lambda table: table.slice(0, 1))
+
+
+def removed_row_with_a_new_manifest(run_dir: Path) -> None:
+    write(run_dir, 1, [row("d")], [])
+
+
+def added_row(run_dir: Path) -> None:
+    write(run_dir, 1, [row("d"), row("e"), row("x")], [])
+
+
+def doubled_row(run_dir: Path) -> None:
+    write(run_dir, 1, [row("d"), row("d"), row("e")], [])
+
+
+def written_and_rejected(run_dir: Path) -> None:
+    write(run_dir, 1, [row("d"), row("e")], ["e"])
+    write_rejects(run_dir)
+
+
+def rows_in_another_order(run_dir: Path) -> None:
+    write(run_dir, 1, [row("e"), row("d")], [])
+
+
+def swapped_rows_in_the_file(run_dir: Path) -> None:
+    rewrite_parquet(run_dir, 1, lambda table: table.take([1, 0]))
+
+
+def swapped_manifests(run_dir: Path) -> None:
+    one, other = manifest_path(run_dir, 1), manifest_path(run_dir, 3)
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def swapped_files(run_dir: Path) -> None:
+    one, other = shard_path(run_dir, 1, 4), shard_path(run_dir, 3, 4)
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def swapped_audio(run_dir: Path) -> None:
+    def swap(table: pa.Table) -> pa.Table:
+        return table.set_column(1, table.schema.field("audio"), table["audio"].take(pa.array([1, 0])))
+
+    rewrite_parquet(run_dir, 1, swap)
+
+
+def wrong_duration(run_dir: Path) -> None:
+    broken = row("e")
+    write(run_dir, 1, [row("d"), Row({**broken.columns, "duration": 0.3}, broken.key)], [])
+
+
+def wrong_sampling_rate(run_dir: Path) -> None:
+    broken = row("e")
+    write(run_dir, 1, [row("d"), Row({**broken.columns, "sampling_rate": 16000}, broken.key)], [])
+
+
+def audio_that_is_none(run_dir: Path) -> None:
+    broken = row("e")
+    write(run_dir, 1, [row("d"), Row({**broken.columns, "audio": {"bytes": b"no", "path": "e.flac"}}, "k")], [])
+
+
+def another_config(run_dir: Path) -> None:
+    write(run_dir, 1, [row("d"), row("e")], [], fingerprint="beef")
+
+
+def another_plan(run_dir: Path) -> None:
+    path = plan_shard_path(run_dir, 1)
+    path.write_text(path.read_text().replace('"id"', '"seed": 2, "id"'))
+
+
+def id_planned_twice(run_dir: Path) -> None:
+    write_text(plan_shard_path(run_dir, 3), '{"id": "d"}\n')
+    write(run_dir, 3, [row("d")], [])
+
+
+def id_planned_twice_in_one_shard(run_dir: Path) -> None:
+    write_text(plan_shard_path(run_dir, 1), '{"id": "d"}\n{"id": "d"}\n{"id": "e"}\n')
+    write(run_dir, 1, [row("d"), row("d"), row("e")], [])
+
+
+def plan_with_another_count(run_dir: Path) -> None:
+    rewrite(plan_path(run_dir), lambda head: head.update(num_utterances=8))
+
+
+def leftover_of_a_killed_run(run_dir: Path) -> None:
+    (run_dir / "data" / ".train-00001-of-00004.parquet.0123abcd.tmp").write_bytes(b"half")
+
+
+def shard_of_another_count(run_dir: Path) -> None:
+    shard_path(run_dir, 4, 5).write_bytes(shard_path(run_dir, 1, 4).read_bytes())
+
+
+def file_of_a_shard_without_clips(run_dir: Path) -> None:
+    shard_path(run_dir, 2, 4).write_bytes(shard_path(run_dir, 1, 4).read_bytes())
+
+
+def no_card(run_dir: Path) -> None:
+    (run_dir / "README.md").unlink()
+
+
+def no_rejects_file(run_dir: Path) -> None:
+    (run_dir / "rejects.jsonl").unlink()
+
+
+def forgotten_reject(run_dir: Path) -> None:
+    path = run_dir / "rejects.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+
+
+FILE = "data/train-00001-of-00004.parquet"
+MANIFEST = "manifests/shard-00001.json"
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (missing_shard, [f"{FILE}: missing"]),
+        (missing_manifest, [f"{MANIFEST}: missing"]),
+        (missing_plan_shard, ["plan/shard-00001.jsonl: missing"]),
+        (damaged_manifest, [f"{MANIFEST}: not a readable manifest"]),
+        (truncated_shard, [f"{FILE}: ", "bytes, its manifest says", "not a readable Parquet file"]),
+        (flipped_byte_in_audio, [f"{FILE}: its bytes have changed", f"{FILE}: id e: its audio has changed"]),
+        (removed_row, [f"{FILE}: id e is in the manifest, but not in the file"]),
+        (removed_row_with_a_new_hash, [f"{FILE}: id e is in the manifest, but not in the file"]),
+        (removed_row_with_a_new_manifest, [f"{MANIFEST}: id e is planned, but neither written nor rejected"]),
+        (added_row, [f"{MANIFEST}: id x is not in the plan"]),
+        (doubled_row, [f"{MANIFEST}: id d is written or rejected 2 times"]),
+        (written_and_rejected, [f"{MANIFEST}: id e is written or rejected 2 times"]),
+        (rows_in_another_order, [f"{MANIFEST}: the clips are not in the order of the plan"]),
+        (swapped_rows_in_the_file, [f"{FILE}: its ids are not those of its manifest"]),
+        (swapped_manifests, [f"{MANIFEST}: belongs to shard 3 of 4", "shard-00003.json: belongs to shard 1 of 4"]),
+        (swapped_files, [f"{FILE}: id d is in the manifest", "train-00003-of-00004.parquet: id g is in the manifest"]),
+        (swapped_audio, [f"{FILE}: id d: its audio has changed", f"{FILE}: id e: its audio has changed"]),
+        (wrong_duration, [f"{FILE}: id e: 0.250 s of audio, its row says 0.300 s"]),
+        (wrong_sampling_rate, [f"{FILE}: id e: audio at 8000 Hz, its row says 16000 Hz"]),
+        (audio_that_is_none, [f"{FILE}: id e: its audio cannot be decoded"]),
+        (another_config, [f"{MANIFEST}: made with config beef, the plan is of f00d"]),
+        (another_plan, [f"{MANIFEST}: made for another plan"]),
+        (id_planned_twice, ["plan/shard-00003.jsonl: id d is also planned in shard 1"]),
+        (id_planned_twice_in_one_shard, ["plan/shard-00001.jsonl: id d is planned 2 times"]),
+        (plan_with_another_count, ["plan/plan.json: says 8 utterances, its shards have 7"]),
+        (leftover_of_a_killed_run, ["data/.train-00001-of-00004.parquet.0123abcd.tmp: belongs to no shard"]),
+        (shard_of_another_count, ["data/train-00004-of-00005.parquet: belongs to no shard"]),
+        (file_of_a_shard_without_clips, ["data/train-00002-of-00004.parquet: belongs to no shard"]),
+        (no_card, ["README.md: missing"]),
+        (no_rejects_file, ["rejects.jsonl: missing"]),
+        (forgotten_reject, ["rejects.jsonl: does not hold the rejects"]),
+    ],
+)
+def test_each_damage_is_found_and_named(run_dir: Path, damage: Callable[[Path], None], expected: list[str]) -> None:
+    """Bug: a dataset that is short by a shard, a row or a bit loads without a word."""
+    damage(run_dir)
+    report = verify_run(run_dir)
+    for part in expected:
+        assert any(part in problem for problem in report.problems), report.problems
+    assert not any("\n" in problem for problem in report.problems)
+    assert f"{len(report.problems)} problems" in str(report)
+
+
+def test_one_damage_is_not_told_as_many(run_dir: Path) -> None:
+    """Bug: a list so long that nobody finds its cause."""
+    missing_shard(run_dir)
+    assert len(verify_run(run_dir).problems) == 1
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
+    """Bug: an empty or mistyped directory is verified without a problem."""
+    if content is not None:
+        write_text(plan_path(tmp_path), content)
+    with pytest.raises(RunDirectoryError, match=r"plan\.json: no readable plan"):
+        verify_run(tmp_path)
+
+
+def test_audio_is_read_a_few_clips_at_a_time(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: a verification that needs as much memory as a shard has audio."""
+    monkeypatch.setattr(shards, "ROWS_PER_READ", 1)
+    sizes: list[int] = []
+    original = pq.ParquetFile.iter_batches
+
+    def spy(file: Any, **options: Any) -> Any:
+        for batch in original(file, **options):
+            sizes.append(batch.num_rows)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
+    assert verify_run(run_dir).problems == ()
+    assert sizes == [1] * 5
