@@ -129,6 +129,7 @@ class Casting:
         self._description = voice.description.strip() if voice.description else None
         self._speakers, self._speaker_weights = self._choices(voice)
         self._styles = voice.styles or [voice.style]
+        self._describe = lru_cache(maxsize=1024)(lambda name, style: describe(name, self._styles[style]))
         self._style_weights = list(accumulate(style.weight for style in self._styles))
         self.names = tuple(dict.fromkeys(name for name in self._speakers if name))
         self.warnings = (*self._general_warnings(voice), *filter(None, map(self._warning, self.names)))
@@ -141,14 +142,14 @@ class Casting:
         A row's own `description` or `speaker` wins, then the config's free description, then a draw from its lists. The
         draw depends on nothing but `run_seed`, `source_id` and `text`, so that order and neighbours do not matter.
         """
-        own_speaker = self._canonical(speaker) if speaker else None
-        if description:
+        own_speaker = self._canonical(speaker) if speaker and speaker.strip() else None
+        if description and description.strip():
             return Voice(own_speaker, description)
         if self._description and not own_speaker:
             return Voice(None, self._description)
-        style = self._styles[_draw(self._style_weights, "style", run_seed, source_id, text)]
+        style = _draw(self._style_weights, "style", run_seed, source_id, text)
         name = own_speaker or self._speakers[_draw(self._speaker_weights, "speaker", run_seed, source_id, text)]
-        return Voice(name, describe(name, style))
+        return Voice(name, self._describe(name, style))
 
     def _choices(self, voice: VoiceConfig) -> tuple[list[str | None], list[float]]:
         """Returns the speakers to draw from, in the catalogue's spelling, and their cumulative weights."""
@@ -175,12 +176,20 @@ class Casting:
         )
 
     def _general_warnings(self, voice: VoiceConfig) -> list[str]:
+        warnings = []
         if self._description:
             unused = [key for key in ("speakers", "styles") if getattr(voice, key)]
-            return [f"voice.{key} is not used, because voice.description is set" for key in unused]
-        if None in self._speakers:
-            return ["voice.speaker is empty: every clip may have another voice. A name keeps it steady, e.g. voice=jon"]
-        return []
+            warnings += [f"voice.{key} is not used, because voice.description is set" for key in unused]
+            if re.split(r"\W", self._description)[0].lower() not in self._known:
+                warnings.append(
+                    "voice.description does not open with the name of a speaker: every clip may have another voice. "
+                    'A name keeps it steady, e.g. "Jon\'s voice is ..."'
+                )
+        elif None in self._speakers:
+            warnings.append(
+                "voice.speaker is empty: every clip may have another voice. A name keeps it steady, e.g. voice=jon"
+            )
+        return warnings
 
     def _warning(self, name: str) -> str | None:
         """What speaks against `name` for this checkpoint, if anything is known."""
@@ -189,7 +198,7 @@ class Casting:
             nearest = ", ".join(nearest_first(name, model.speakers, limit=3))
             return f"voice {name}: model={model.name} was not trained on this name. It knows, for example, {nearest}"
         ranking = _ranking(model.similarity)
-        if not ranking or name in ranking or name in model.speakers:
+        if not ranking or name in ranking:
             return None
         best = ", ".join(f"{other} ({ranking[other]:.3f})" for other in list(ranking)[:3])
         return (
@@ -212,4 +221,6 @@ def _ranking(column: str | None) -> dict[str, float]:
 
 def _draw(cumulative: Sequence[float], *content: str | int) -> int:
     """Returns an index, drawn by the hash of `content` with the chances that the cumulative weights give."""
+    if len(cumulative) == 1:
+        return 0
     return bisect(cumulative, content_fraction(*content) * cumulative[-1], hi=len(cumulative) - 1)

@@ -124,7 +124,7 @@ class PlanSummary:
         problems = [f"{'':16}{count:,} rejected: {reason}" for reason, count in sorted(self.problems.items())]
         return [
             f"documents       {self.documents:,}",
-            f"chapters        {self.chapters:,}",
+            *([f"chapters        {self.chapters:,}"] if self.titles else []),
             f"utterances      {self.utterances:,}, of which {spoken:,} can be spoken",
             *problems,
             f"speech          {_duration(self.seconds)} (predicted)",
