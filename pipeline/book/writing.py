@@ -1,0 +1,228 @@
+"""The files of a book: audio with its tags and marks, subtitles, safe names, and how they come to their place.
+
+Owns the containers (PyAV) and the formats of the subtitles. Knows nothing of loudness or of how the timeline was made.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from html import escape
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.stream import Disposition
+
+from pipeline.errors import ConfigError
+
+Samples = npt.NDArray[np.float32]
+
+NAME_BYTES = 120  # well below the 255 that file systems allow, so that folder and ending fit as well
+MARK_BYTES = 255  # a chapter title in an m4b; FFmpeg would cut a longer one in the middle of a letter
+RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+# The languages that Parler-TTS checkpoints for Europe speak, in the spelling that MP4 wants (ISO 639-2).
+MP4_LANGUAGES = {"en": "eng", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "de": "deu", "it": "ita", "nl": "nld"}
+
+
+class Mark(NamedTuple):
+    """A chapter mark, in samples."""
+
+    title: str
+    start: int
+    end: int
+
+
+class Cue(NamedTuple):
+    """A subtitle, in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+class AudioWriter:
+    """One mono audio file, written as it comes. Use it as a context manager: the end of the file is written on exit."""
+
+    def __init__(self, container: av.container.OutputContainer, stream: av.AudioStream, sampling_rate: int) -> None:
+        self.num_samples = 0
+        self._container = container
+        self._stream = stream
+        self._sampling_rate = sampling_rate
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+
+    def write(self, samples: Samples) -> None:
+        """Appends `samples` [N]."""
+        if not len(samples):
+            return
+        frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
+        frame.sample_rate = self._sampling_rate
+        frame.time_base = Fraction(1, self._sampling_rate)
+        frame.pts = self.num_samples
+        self.num_samples += len(samples)
+        self._container.mux(self._stream.encode(frame))
+
+    def write_silence(self, num_samples: int) -> None:
+        """Appends digital silence."""
+        self.write(np.zeros(num_samples, dtype=np.float32))
+
+
+def open_flac(path: Path, sampling_rate: int, tags: Mapping[str, str]) -> AudioWriter:
+    """A 16-bit FLAC file with Vorbis comments."""
+    container = av.open(str(path.resolve()), "w", format="flac")
+    container.metadata.update(_written(tags))
+    stream = container.add_stream("flac", rate=sampling_rate, layout="mono", format="s16")
+    return AudioWriter(container, stream, sampling_rate)
+
+
+def open_m4b(
+    path: Path,
+    sampling_rate: int,
+    *,
+    bitrate_kbps: int,
+    tags: Mapping[str, str],
+    language: str,
+    marks: Sequence[Mark],
+    cover: bytes | None,
+) -> AudioWriter:
+    """An MP4 audiobook: AAC, with chapter marks and a cover.
+
+    The marks are written twice: as Nero's list, which ends at 255 chapters, and as QuickTime's text track, which does
+    not. The delay of the encoder is in the edit list, so that time 0 is the first sample for every player that reads
+    one. (The format "ipod" has the same marks but refuses covers.)
+    """
+    container = av.open(str(path.resolve()), "w", format="mp4", options={"brand": "M4B ", "movflags": "+faststart"})
+    container.metadata.update(_written({"media_type": "2", **tags}))  # 2: an audiobook
+    # FFmpeg's own advice: from 64 kbit/s on, the fast search is the better of the two as well as twice as fast.
+    search = "fast" if bitrate_kbps >= 64 else "twoloop"
+    stream = container.add_stream(
+        "aac", rate=sampling_rate, layout="mono", format="fltp", options={"aac_coder": search}
+    )
+    stream.bit_rate = bitrate_kbps * 1000
+    if language in MP4_LANGUAGES:
+        stream.metadata["language"] = MP4_LANGUAGES[language]
+    container.set_chapters(
+        [
+            {
+                "id": number,
+                "start": mark.start,
+                "end": mark.end,
+                "time_base": Fraction(1, sampling_rate),
+                "metadata": {"title": cut_to_bytes(mark.title, MARK_BYTES)},
+            }
+            for number, mark in enumerate(marks)
+        ]
+    )
+    if cover is not None:
+        _attach_cover(container, cover)
+    return AudioWriter(container, stream, sampling_rate)
+
+
+def _attach_cover(container: av.container.OutputContainer, cover: bytes) -> None:
+    with av.open(io.BytesIO(cover)) as picture:
+        source = picture.streams.video[0]
+        stream = container.add_stream_from_template(source)
+        stream.disposition = Disposition.attached_pic
+        packet = next(picture.demux(source))
+        packet.stream = stream
+        packet.pts = packet.dts = 0
+        container.mux(packet)
+
+
+def check_cover(path: Path) -> bytes:
+    """The bytes of a cover picture. Worth calling before the hours of rendering that a book takes.
+
+    Raises:
+        ConfigError: It cannot be read, or is no JPEG or PNG.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); give a JPEG or PNG file") from error
+    try:
+        with av.open(io.BytesIO(content)) as picture:
+            codec = picture.streams.video[0].codec_context.name
+            next(picture.decode(video=0))
+    except (av.FFmpegError, IndexError, StopIteration) as error:
+        raise ConfigError(f"book.cover={path}: is not a picture that can be read; give a JPEG or PNG file") from error
+    if codec not in ("mjpeg", "png"):
+        raise ConfigError(f"book.cover={path}: is {codec}; give a JPEG or PNG file")
+    return content
+
+
+def _written(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if value}
+
+
+def cut_to_bytes(text: str, limit: int) -> str:
+    """The longest beginning of `text` that fits into `limit` bytes of UTF-8."""
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+def safe_name(text: str, default: str) -> str:
+    """`text` as a file name, without an ending, that Windows, macOS, Linux and a USB stick accept."""
+    name = unicodedata.normalize("NFC", text)
+    name = re.sub(r'[<>:"/\\|?*]', " ", name)
+    name = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in name)
+    name = cut_to_bytes(" ".join(name.split()), NAME_BYTES).strip(" .")
+    if name.split(".")[0].strip().upper() in RESERVED_NAMES:
+        name = f"_{name}"
+    return name or default
+
+
+def srt(cues: Iterable[Cue]) -> str:
+    """Subtitles in SubRip's format."""
+    blocks = (
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{_one_line(cue.text)}\n"
+        for number, cue in enumerate(cues, start=1)
+    )
+    return "\n".join(blocks)
+
+
+def vtt(cues: Iterable[Cue]) -> str:
+    """Subtitles in WebVTT."""
+    blocks = (
+        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{escape(_one_line(cue.text), quote=False)}\n"
+        for cue in cues
+    )
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+def _one_line(text: str) -> str:
+    # An empty line would end a cue, and an arrow would begin one.
+    return " ".join(text.split()).replace("-->", "→")
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
+
+
+def publish(staging: Path, directory: Path, names: Sequence[str], old_names: Sequence[str]) -> None:
+    """Moves the files `names` of `staging` to `directory`, in this order, and removes the old ones that are no more."""
+    for name in names:
+        with (staging / name).open("rb+") as file:
+            os.fsync(file.fileno())
+    for name in set(old_names) - set(names):
+        (directory / name).unlink(missing_ok=True)
+    for name in names:
+        (staging / name).replace(directory / name)
