@@ -91,15 +91,19 @@ def _article(words: str) -> str:
 
 def _pace(words: str) -> str:
     """Makes a noun phrase: "very slowly" -> "a very slow delivery", "moderate speed" -> "a moderate speed"."""
-    if not words or words.endswith(_PACE_NOUNS):
-        return words and _article(words)
+    if not words:
+        return ""
+    if words.endswith(_PACE_NOUNS):
+        return _article(words)
     return _article(f"{words.removesuffix('ly')} delivery")
 
 
 def _pitch(words: str) -> str:
     """Makes a noun phrase of "very low", "very low-pitch", "very low-pitched" or "very low pitch"."""
+    if not words:
+        return ""
     level = re.sub(r"[- ]*pitch(ed)?$", "", words)
-    return words and _article(f"{level} pitch".strip())
+    return _article(f"{level} pitch".strip())
 
 
 def _recording(room: str, quality: str) -> str:

@@ -45,14 +45,15 @@ def find_bucket(
 
 
 def bucket_problem(prompt_tokens: int, description_tokens: int, planning: PlanningConfig) -> str | None:
-    """Returns why no bucket can hold so many tokens, for the list of rejects; None when one can."""
-    for name, tokens, ladder in (
-        ("text", prompt_tokens, planning.prompt_tokens),
-        ("description", description_tokens, planning.description_tokens),
-    ):
-        if tokens > ladder[-1]:
-            key = "prompt_tokens" if name == "text" else "description_tokens"
-            return f"the {name} is too long: {tokens} tokens, and planning.{key} ends at {ladder[-1]}"
+    """Returns why no bucket can hold so many tokens, for the list of rejects; None when one can.
+
+    The counts are not in the reason, so that rejects can be counted by reason.
+    """
+    if prompt_tokens > planning.prompt_tokens[-1]:
+        return f"the text has more than the {planning.prompt_tokens[-1]} tokens that planning.prompt_tokens ends at"
+    if description_tokens > planning.description_tokens[-1]:
+        limit = planning.description_tokens[-1]
+        return f"the description has more than the {limit} tokens that planning.description_tokens ends at"
     return None
 
 

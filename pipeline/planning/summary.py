@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from textwrap import shorten
 
 from pipeline.planning.buckets import Batch, make_batches
 from pipeline.types import Bucket, Document, Shard, Utterance
@@ -62,27 +61,26 @@ class PlanSummary:
         self.documents += 1
         self.chapters += len(document.chapters)
         for index, chapter in enumerate(document.chapters):
-            if chapter.title and len(self.titles) < _MAX_TITLES:
+            # Rows of a table have one chapter without a title: nothing to list.
+            if (chapter.title or len(document.chapters) > 1) and len(self.titles) < _MAX_TITLES:
                 self.titles[document.id, index] = ChapterCount(chapter.title)
 
     def add_shard(self, shard: Shard, prompt_tokens: Sequence[int]) -> None:
         """Counts a shard whose utterances have their buckets. Token counts are in the shard's order."""
         self.shards += 1
-        tokens = {}
-        for utterance, count in zip(shard.utterances, prompt_tokens, strict=True):
-            self._add_utterance(utterance)
-            tokens[utterance.id] = count
+        for utterance, tokens in zip(shard.utterances, prompt_tokens, strict=True):
+            self._add_utterance(utterance, tokens)
         for batch in make_batches(shard.utterances):
             self._add_batch(batch)
-            if batch.bucket is not None:
-                self._bucketed_prompt_tokens += sum(tokens[utterance.id] for utterance in batch.utterances)
 
-    def _add_utterance(self, utterance: Utterance) -> None:
+    def _add_utterance(self, utterance: Utterance, prompt_tokens: int) -> None:
         self.utterances += 1
         if utterance.problem:
             self.problems[utterance.problem] += 1
             return
         self.seconds += utterance.predicted_seconds
+        if utterance.bucket is not None:
+            self._bucketed_prompt_tokens += prompt_tokens
         segment = utterance.segment
         chapter = self.titles.get((segment.source_id, segment.chapter)) if segment else None
         if chapter:
@@ -149,14 +147,19 @@ class PlanSummary:
             return []
         rest = self.chapters - len(self.titles)
         return [
-            f"\n{'chapters kept':16}{'':{_TITLE_WIDTH}}  utterances  predicted",
+            f"\n{'chapters kept':16}{'':{_TITLE_WIDTH}}  utterances    predicted",
             *(
-                f"{'':16}{shorten(chapter.title, _TITLE_WIDTH):{_TITLE_WIDTH}}"
-                f"{chapter.utterances:12,}{_duration(chapter.seconds):>11}"
+                f"{'':16}{_shorten(chapter.title or '(no title)'):{_TITLE_WIDTH}}"
+                f"{chapter.utterances:12,}{_duration(chapter.seconds):>13}"
                 for chapter in self.titles.values()
             ),
             *([f"{'':16}and {rest:,} more"] if rest else []),
         ]
+
+
+def _shorten(title: str) -> str:
+    line = " ".join(title.split())
+    return line if len(line) <= _TITLE_WIDTH else line[: _TITLE_WIDTH - 1] + "\u2026"
 
 
 def _waste(useful: float, padded: float) -> float:

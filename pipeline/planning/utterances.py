@@ -47,7 +47,8 @@ def plan_utterances(
 
 def deal(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
     """Yields shards of `shard_size` utterances in reading order; the last may be smaller."""
-    index, hand = 0, list[Utterance]()
+    index = 0
+    hand: list[Utterance] = []
     for utterance in utterances:
         hand.append(utterance)
         if len(hand) == shard_size:
