@@ -81,7 +81,7 @@ def test_card_tells_what_was_made_and_how(run_dir: Path) -> None:
         "`parler/mini`",
         "`abc123`",
         "`temperature=0.9`",
-        "| Jon | 2 | 0.00 |",
+        "| Jon | 2 | 1.2 seconds |",
         "| silent | 2 |",
         "| Clips | 4 |",
         "2.4 seconds, 0.6 s a clip",

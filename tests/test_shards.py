@@ -146,7 +146,7 @@ def test_same_rows_make_the_same_file(tmp_path: Path) -> None:
 
 def test_row_groups_are_small_enough_for_the_viewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug: one row group of a gigabyte has to be read whole to show one row, and to stream a book."""
-    rows = [Row({**make_rows("a")[0].columns, "id": str(number)}, "key") for number in range(250)]
+    rows = make_rows("a") * 250
     size = len(rows[0].audio)
     assert [len(group) for group in shards._row_groups(rows)] == [100, 100, 50]
     monkeypatch.setattr(shards, "BYTES_PER_GROUP", 3 * size)
@@ -210,7 +210,8 @@ def test_killed_at_any_moment_a_shard_is_whole_or_not_there(
 ) -> None:
     """Bug: half a shard, or an older file beside a newer manifest, is taken for finished when the run goes on."""
     if older:
-        write(tmp_path, 0, 1, ("a",))
+        size = write(tmp_path, 0, 1, ("b", "a")).num_bytes
+    rows = make_rows("a", "b")
     steps = iter(range(100))
 
     def dying(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,17 +223,18 @@ def test_killed_at_any_moment_a_shard_is_whole_or_not_there(
         return step
 
     with monkeypatch.context() as patch:
-        # The steps that change what others see: both files synced and renamed.
+        # One step before anything is seen by others, then each that changes what they see.
         patch.setattr(shards, "sha256_of", dying(shards.sha256_of))
         patch.setattr(Path, "unlink", dying(Path.unlink))
         patch.setattr(Path, "replace", dying(Path.replace))
         with pytest.raises(KilledError):
-            write(tmp_path, 0, 1, ("a", "b"), plan_hash="p")
-    finished = [[clip.id for clip in manifest.clips] for manifest in finished_shards(tmp_path)]
-    assert finished in ([], [["a"]])
-    assert [row.id for row in iter_clips(tmp_path)] == [name for names in finished for name in names]
-    write(tmp_path, 0, 1, ("a", "b"))
+            write_shard(tmp_path, 0, 1, rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
+    for manifest in finished_shards(tmp_path):
+        assert manifest.sha256 == sha256_of(shard_path(tmp_path, 0, 1))
+    manifest = write(tmp_path, 0, 1, ("a", "b"))
     assert [row.id for row in iter_clips(tmp_path)] == ["a", "b"]
+    if older:
+        assert manifest.num_bytes == size  # else the size alone would have told the two apart
 
 
 @pytest.mark.parametrize("where", [(os, "fsync"), (pq.ParquetWriter, "write_table"), (Path, "write_text")])

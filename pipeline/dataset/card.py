@@ -109,7 +109,7 @@ def write_card(run_dir: Path, facts: CardFacts) -> Statistics:
 
 
 def collect_statistics(run_dir: Path) -> Statistics:
-    """Folds the manifests and four columns of all finished shards."""
+    """Folds the manifests and a few small columns of all finished shards."""
     durations: list[npt.NDArray[np.float64]] = []
     voice_clips: Counter[str] = Counter()
     voice_seconds: Counter[str] = Counter()
@@ -236,10 +236,10 @@ def _making(facts: CardFacts) -> str:
 
 def _voices(statistics: Statistics) -> str:
     rows = [
-        (voice, f"{statistics.voice_clips[voice]:,}", f"{seconds / 3600:.2f}")
+        (voice, f"{statistics.voice_clips[voice]:,}", _length(seconds))
         for voice, seconds in sorted(statistics.voice_seconds.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
-    return "## Voices\n\n" + _table(("Voice", "Clips", "Hours"), rows)
+    return "## Voices\n\n" + _table(("Voice", "Clips", "Audio"), rows)
 
 
 def _rejects(statistics: Statistics) -> str:

@@ -67,6 +67,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def remove_file(path: Path) -> None:
+    """Removes a file if it is there, for good: it does not come back when the power fails."""
+    if path.exists():
+        path.unlink()
+        _sync(path.parent)
+
+
 def remove_leftovers(run_dir: Path) -> int:
     """Removes the temporary files of a killed run and says how many; only while nothing else writes to the run."""
     leftovers = list(run_dir.rglob(".*.tmp"))
