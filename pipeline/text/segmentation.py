@@ -2,8 +2,8 @@
 
 Inside a paragraph the whole sentences are packed so that the segments are long, even, and never over the limit: that is
 where Parler-TTS speaks best. A paragraph is one small optimisation. Every way to join neighbouring *units* (sentences,
-or pieces of those that are too long) has a price: the squared distance of each segment from the limit, plus something for a
-cut inside a sentence and a lot for a very short segment. The cheapest way wins, found by dynamic programming.
+or pieces of those that are too long) has a price: the squared distance of each segment from the limit, plus
+something for a cut inside a sentence, and a lot for a very short segment. The cheapest way wins (dynamic programming).
 
 It knows nothing of audio or tokens: how long a spoken text lasts is what `predict_seconds` says.
 """
@@ -39,25 +39,38 @@ class _Unit:
 
 
 class _Ruler:
-    """The spoken form of spans of one paragraph and how long they last; each is computed once."""
+    """The spoken form of spans of one paragraph and how long they last.
+
+    A sentence is the context of normalisation: how it sounds does not depend on its neighbours, and it is normalised
+    once, however many ways to join it are tried.
+    """
 
     def __init__(
         self, paragraph: Paragraph, language: str, config: TextConfig, predict_seconds: Callable[[str], float]
     ) -> None:
         self.text = paragraph.text
+        self.sentences = split_sentences(paragraph.text, language)
         self.max_seconds = config.max_seconds
         self.min_seconds = config.min_seconds
         self._plain = plain_heading if paragraph.is_heading else plain_words
         self._normalize = config.normalize and language == "en"
         self._predict_seconds = predict_seconds
-        self._spoken: dict[Span, str] = {}
+        self._phrases: dict[Span, str] = {}
         self._seconds: dict[Span, float] = {}
 
     def spoken(self, span: Span) -> str:
-        if span not in self._spoken:
+        inside = (
+            (max(start, span[0]), min(end, span[1]))
+            for start, end in self.sentences
+            if start < span[1] and end > span[0]
+        )
+        return " ".join(filter(None, map(self._phrase, inside)))
+
+    def _phrase(self, span: Span) -> str:
+        if span not in self._phrases:
             plain = self._plain(self.text[slice(*span)])
-            self._spoken[span] = normalize(plain) if self._normalize else plain
-        return self._spoken[span]
+            self._phrases[span] = normalize(plain) if self._normalize else plain
+        return self._phrases[span]
 
     def seconds(self, span: Span) -> float:
         if span not in self._seconds:
@@ -92,7 +105,7 @@ def segment_document(document: Document, text: TextConfig, predict_seconds: Call
         for position, paragraph in enumerate(chapter.paragraphs):
             ruler = _Ruler(paragraph, language, text, predict_seconds)
             is_last = position == len(chapter.paragraphs) - 1
-            units = _arrange(ruler, language)
+            units = _arrange(ruler)
             for unit in units:
                 start, end = unit.span
                 if unit is units[-1]:
@@ -129,16 +142,15 @@ def _problem(ruler: _Ruler, span: Span) -> str | None:
     return None
 
 
-def _arrange(ruler: _Ruler, language: str) -> list[_Unit]:
+def _arrange(ruler: _Ruler) -> list[_Unit]:
     """Cuts a paragraph into units and packs them; if a very short segment is left over, clauses may move to it."""
     whole = (0, len(ruler.text))
     if ruler.seconds(whole) < ruler.min_seconds or not is_speakable(ruler.spoken(whole)):
         return [_Unit(whole, Boundary.SENTENCE)]
-    sentences = split_sentences(ruler.text, language)
-    packed = _pack([unit for sentence in sentences for unit in _cut(ruler, sentence)], ruler)
+    packed = _pack([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler)
     if not _count_short(packed, ruler):
         return packed
-    clauses = [unit for sentence in sentences for unit in _cut(ruler, sentence, every_clause=True)]
+    clauses = [unit for sentence in ruler.sentences for unit in _cut(ruler, sentence, every_clause=True)]
     moved = _pack(clauses, ruler)
     return moved if _count_short(moved, ruler) < _count_short(packed, ruler) else packed
 

@@ -13,6 +13,7 @@ import sentencex
 Span = tuple[int, int]
 
 # sentencex keeps a quotation whole, however many sentences it holds; without its marks it is cut like any other text.
+_QUOTES = "\"'“”‘’„«»"
 _WITHOUT_QUOTES = str.maketrans(dict.fromkeys('"“”„«»', " "))
 _CLOSING = "\"'”’»)]*_"
 
@@ -31,16 +32,19 @@ _STARTS_WITH_NUMBER = re.compile(r"\s*(?:\d|[IVXLC]+\b)")
 _STARTS_LOW = re.compile(r"[\s\"'“‘(\[*_—–-]*[a-zà-öø-ÿ]")
 
 # Marks at which a long sentence may be cut, the best first; a cut comes after the mark and the white space behind it.
+# Behind a dash a quotation mark may open what follows, so there it closes only before white space.
+_CLOSED = rf"[{re.escape(_CLOSING)}]*"
 CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
-    re.compile(rf"[.!?…]+[{re.escape(_CLOSING)}]*\s+"),
-    re.compile(rf"[;:][{re.escape(_CLOSING)}]*\s+|[—–]+[{re.escape(_CLOSING)}]*\s*|--+[{re.escape(_CLOSING)}]*\s*"),
-    re.compile(rf"(?:,[{re.escape(_CLOSING)}]*|\))\s+"),
+    re.compile(rf"[.!?…]+{_CLOSED}\s+"),
+    re.compile(rf"[;:]{_CLOSED}\s+|(?:[—–]+|--+)(?:{_CLOSED}\s+)?"),
+    re.compile(rf"(?:,{_CLOSED}|\))\s+"),
     re.compile(
         r"\s+(?=(?:and|but|or|nor|for|yet|so|because|although|though|while|when|where|which|who|that|if|unless|until|"
         r"since|as|than|before|after)\s)",
         re.IGNORECASE,
     ),
 )
+_MARKUP = re.compile(r"<!--.*?-->|\[[^\[\]]*\]\([^()]*\)", re.DOTALL)
 _WORD_END = re.compile(r"\s+")
 
 
@@ -49,23 +53,31 @@ def split_sentences(text: str, language: str) -> list[Span]:
     if not text:
         return []
     bare = text.translate(_WITHOUT_QUOTES)
+    markup = _markup(text)
     cuts = {_real_cut(text, found["end_index"]) for found in sentencex.get_sentence_boundaries(language, bare)}
     spans: list[Span] = []
     start = 0
     for cut in sorted(cuts - {0, len(text)}):
-        if _is_an_end(text[start:cut], text[cut : cut + 40]):
+        if any(first < cut < last for first, last in markup):
+            continue
+        if _is_word(text[cut:]) and _is_an_end(text[start:cut], text[cut : cut + 40]):
             spans.append((start, cut))
             start = cut
     return [*spans, (start, len(text))]
 
 
 def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
-    """Cuts a span after each `mark` in it. A piece without any letter or digit stays with the one before."""
+    """Cuts a span after each `mark` in it, but not behind "Mr."; each piece has a letter or a digit."""
     start, end = span
     cuts = [start]
+    markup = _markup(text)
     for match in mark.finditer(text, start, end):
-        if any(map(str.isalnum, text[cuts[-1] : match.end()])) and any(map(str.isalnum, text[match.end() : end])):
-            cuts.append(match.end())
+        cut = match.end()
+        if any(first < cut < last for first, last in markup):
+            continue
+        before, after = text[cuts[-1] : cut], text[cut:end]
+        if _is_word(before) and _is_word(after) and not _belongs_together(before, after):
+            cuts.append(cut)
     return list(pairwise([*cuts, end]))
 
 
@@ -76,7 +88,7 @@ def split_words(text: str, span: Span) -> list[Span]:
 
 def _real_cut(text: str, cut: int) -> int:
     """Moves a cut found without quotation marks: closing marks go to the sentence before, opening ones to the next."""
-    while cut and (text[cut - 1].isspace() or text[cut - 1] in '"“”„«»'):
+    while cut and (text[cut - 1].isspace() or text[cut - 1] in _QUOTES):
         cut -= 1
     while cut < len(text) and text[cut] in _CLOSING:
         cut += 1
@@ -85,12 +97,24 @@ def _real_cut(text: str, cut: int) -> int:
     return cut
 
 
+def _markup(text: str) -> list[Span]:
+    """Comments and links, which `wording` can only leave out when they are whole."""
+    return [found.span() for found in _MARKUP.finditer(text)]
+
+
 def _is_an_end(before: str, after: str) -> bool:
     """Whether a sentence ends between `before` and `after`; sentencex takes many abbreviations for an end."""
-    if not any(map(str.isalnum, before)) or not after.strip():
-        return False
-    if _STARTS_LOW.match(after) or _ENDS_WITH_ABBREVIATION.search(before):
-        return False
-    if _ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after):
-        return False
-    return not (_ENDS_WITH_INITIAL.search(before) and _STARTS_WITH_NAME.match(after))
+    return _is_word(before) and not (_STARTS_LOW.match(after) or _belongs_together(before, after))
+
+
+def _is_word(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+def _belongs_together(before: str, after: str) -> bool:
+    """Whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, J. Moss."""
+    return bool(
+        _ENDS_WITH_ABBREVIATION.search(before)
+        or (_ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after))
+        or (_ENDS_WITH_INITIAL.search(before) and _STARTS_WITH_NAME.match(after))
+    )

@@ -31,12 +31,15 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
     )
 )
+_MARK = re.compile(r"[<>\[\]`*_\\&]|-[ \t]*\n")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
 _ENDS_A_LINE = tuple(".!?:;,…—-\"'”’)")
 
 
 def plain_words(text: str) -> str:
     """Gives `text` on one line, without markup, with the words that a line end had cut put together again."""
+    if not _MARK.search(text):  # nearly all sentences of a novel
+        return " ".join(text.split())
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return " ".join(_ENTITY.sub(lambda match: html.unescape(match[0]), text).split())
