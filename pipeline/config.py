@@ -85,6 +85,17 @@ class ModelConfig:
     similarity: str | None = None  # column of the speaker catalogue: mini_v1, large_v1; None: not measured
     max_seconds: float = 30.0  # longest audio that it was trained for
 
+    def __post_init__(self) -> None:
+        _require(
+            bool(self.path) or self.name == "untrained",
+            "model.path",
+            self.path,
+            "give a folder or a hub id: model=./my-model, model=owner/name",
+        )
+        _require(
+            0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, "Parler-TTS was trained on up to 30 s"
+        )
+
 
 @dataclass
 class StyleConfig:
@@ -96,6 +107,9 @@ class StyleConfig:
     room: str = "very close"
     quality: str = "very clear audio"
     weight: float = 1.0  # chance of this style among several, relative
+
+    def __post_init__(self) -> None:
+        _require(self.weight > 0, "voice.styles[].weight", self.weight, "give a positive weight")
 
 
 @dataclass
@@ -246,6 +260,7 @@ class BookConfig:
             _require(0 <= value <= 60, f"book.{key}_pause", value, "give seconds from 0 to 60")
         _require(-40 <= self.loudness_lufs <= -5, "book.loudness_lufs", self.loudness_lufs, "give -40 to -5 LUFS")
         _require(-20 <= self.peak_dbfs <= 0, "book.peak_dbfs", self.peak_dbfs, "give -20 to 0 dBFS")
+        _require(16 <= self.bitrate_kbps <= 256, "book.bitrate_kbps", self.bitrate_kbps, "give 16 to 256 kbit/s")
 
 
 @dataclass

@@ -24,6 +24,7 @@ class Synthesizer(Protocol):
     """What turns utterances into clips."""
 
     info: ModelInfo
+    computed_frames: int  # rows x steps so far, padding and waiting rows included
 
     def warm_up(self, buckets: Iterable[Bucket]) -> None:
         """Prepares (compiles, captures) for these shapes."""
@@ -49,3 +50,10 @@ def build_synthesizer(model: str | ModelConfig | Checkpoint, **engine: Any) -> S
     from pipeline.synthesis.build import build  # imports torch
 
     return build(model, EngineConfig(**engine))
+
+
+def describe_model(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
+    """What is known of a model under these settings, without loading it."""
+    from pipeline.synthesis.build import describe  # imports torch
+
+    return describe(checkpoint, engine)

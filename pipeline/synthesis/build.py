@@ -24,17 +24,22 @@ def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthe
     checkpoint = _checkpoint(model)
     tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
     parler = _load(checkpoint, engine.attention, dtype, device)
-    info = ModelInfo(
+    return ReferenceSynthesizer(parler, tokenizers, describe(checkpoint, engine), engine)
+
+
+def describe(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
+    """What is known of a checkpoint under these settings, without loading it."""
+    device = choose_device(engine.device)
+    return ModelInfo(
         model_id=checkpoint.model_id,
         revision=checkpoint.revision,
         sampling_rate=checkpoint.sampling_rate,
         frames_per_second=checkpoint.frames_per_second,
-        max_frames=parler.generation_config.max_length - checkpoint.num_codebooks,
+        max_frames=checkpoint.max_frames,
         num_codebooks=checkpoint.num_codebooks,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=str(choose_dtype(engine.dtype, device)).removeprefix("torch."),
         device=str(device),
     )
-    return ReferenceSynthesizer(parler, tokenizers, info, engine)
 
 
 def choose_device(name: str) -> torch.device:

@@ -20,6 +20,7 @@ from pipeline.errors import ModelError, nearest_first
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
+_DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
 _TOKENIZER_FILES = ["*.json", "*.model", "*.txt"]
 
 
@@ -32,6 +33,7 @@ class Checkpoint:
     folder: Path
     description_tokenizer: Path | None  # its own folder; None: the same tokenizer as the prompt's
     config: dict[str, Any]  # config.json
+    max_frames: int  # T, the longest that it generates by its own generation config
 
     @property
     def num_codebooks(self) -> int:
@@ -80,6 +82,7 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
         folder=folder,
         description_tokenizer=_description_tokenizer(folder, config, download),
         config=config,
+        max_frames=_max_frames(folder, config),
     )
 
 
@@ -117,6 +120,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         raise ModelError(f"{folder}: no weights; model.safetensors is missing (there are: {found})")
     return config
+
+
+def _max_frames(folder: Path, config: dict[str, Any]) -> int:
+    """The limit of `generation_config.json`, without the start step and the K - 1 steps of delay."""
+    path = folder / "generation_config.json"
+    generation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return int(generation.get("max_length", _DEFAULT_MAX_LENGTH)) - int(config["decoder"]["num_codebooks"])
 
 
 def _content_hash(folder: Path) -> str:

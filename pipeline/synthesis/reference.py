@@ -40,6 +40,7 @@ class ReferenceSynthesizer:
 
     def __init__(self, model: upstream.Parler, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig) -> None:
         self.info = info
+        self.computed_frames = 0
         self._model = model
         self._tokenizers = tokenizers
         self._engine = engine
@@ -100,7 +101,7 @@ class ReferenceSynthesizer:
             device
         )
         padding = prompts.mask.shape[1] - prompts.mask.sum(dim=1)  # [B]
-        model.set_prompt_padding(padding if padding.any() else None)
+        model.set_prompt_padding(padding if bucket.prompt_tokens or padding.any() else None)
 
         config = copy.deepcopy(self._generation_config)
         config.max_length = bucket.max_frames + self.info.num_codebooks  # one start step, K - 1 steps of delay
@@ -119,6 +120,7 @@ class ReferenceSynthesizer:
             logits_processor=self._logits_processors(rows, config.eos_token_id),
             stopping_criteria=StoppingCriteriaList([ending]),
         )
+        self.computed_frames += len(rows) * ending.step
         return output, ending.ended
 
     def _logits_processors(self, rows: Sequence[Utterance], eos_token_id: int) -> LogitsProcessorList:
@@ -166,11 +168,12 @@ class _EndOfAudio(StoppingCriteria):  # type: ignore[misc]
         self.num_codebooks = num_codebooks
         self.max_frames = max_frames
         self.max_steps = max_steps
+        self.step = 0
         self.ended = torch.zeros(0, dtype=torch.bool)  # [B]
         self.end_step = torch.zeros(0)  # [B]
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        step = input_ids.shape[1] - 1  # steps generated so far
+        self.step = step = input_ids.shape[1] - 1  # generated so far
         first_codebook = input_ids[:: self.num_codebooks, -1]  # [B]
         if step == 1:
             self.ended = torch.zeros_like(first_codebook, dtype=torch.bool)

@@ -46,9 +46,9 @@ class Tokenizers:
         """Description tokens, padded on the right likewise."""
         return _encode(self._description, texts, length, "right", "description")
 
-    def count_prompt(self, text: str) -> int:
-        """Number of tokens of a prompt."""
-        return len(self._prompt(text).input_ids)
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each prompt."""
+        return [len(row) for row in self._prompt(list(texts)).input_ids]
 
     def count_description(self, text: str) -> int:
         """Number of tokens of a description."""

@@ -55,6 +55,7 @@ def _silence_meaningless_warnings() -> None:
     """Silences, by name, what upstream says on every healthy run."""
     logging.getLogger("parler_tts.modeling_parler_tts").addFilter(
         _Silence(
+            "Flash attention 2 is not installed",  # said at import, whether one wants it or not
             "Config of the text_encoder:",  # says that two equal configs differ in their attention setting
             "Config of the audio_encoder:",
             "Config of the decoder:",
@@ -62,7 +63,7 @@ def _silence_meaningless_warnings() -> None:
         )
     )
     logging.getLogger("transformers.cache_utils").addFilter(
-        _Silence("The 'max_batch_size' argument of StaticCache is deprecated")
+        _Silence("The 'max_batch_size' argument of StaticCache is deprecated", "`get_max_cache()` is deprecated")
     )
     warnings.filterwarnings("ignore", message=r"`torch\.nn\.utils\.weight_norm` is deprecated", category=FutureWarning)
 
@@ -72,11 +73,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", SyntaxWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     _provide_torchaudio()
+    _silence_meaningless_warnings()
     from parler_tts import ParlerTTSConfig, ParlerTTSDecoderConfig, ParlerTTSForConditionalGeneration
     from parler_tts.dac_wrapper import DACConfig, DACModel
     from parler_tts.logits_processors import ParlerTTSLogitsProcessor
-
-_silence_meaningless_warnings()
 
 __all__ = [
     "DACConfig",
@@ -95,7 +95,7 @@ class _RowPositions(nn.Module):
 
     def __init__(self, shared: nn.Module) -> None:
         super().__init__()
-        self.weights = shared.weights  # [positions, hidden]
+        self.weights: Tensor = shared.weights  # type: ignore[assignment]  # [positions, hidden]
         self.padding: Tensor | None = None  # [B, 1] padding tokens at the left of each row
 
     def forward(self, embeddings: Tensor, past_length: int | Tensor = 0) -> Tensor:
@@ -122,6 +122,8 @@ class _RowRotary(nn.Module):
 
 class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstream has no types
     """Upstream's model, mended; see the head of this module."""
+
+    embed_positions: _RowPositions  # of a cross-attended prompt, once the rows have their own
 
     def _get_cache(self, cache_implementation: str, max_batch_size: int, max_cache_len: int, model_kwargs: Any) -> Any:
         if hasattr(self, "_cache"):
@@ -154,10 +156,9 @@ class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstre
         column = None if padding is None else padding[:, None]
         decoder = self.decoder.model.decoder
         in_decoder = decoder.rotary_emb if decoder.rope_embeddings else decoder.embed_positions
-        if self.prompt_cross_attention:  # the prompt is not in the decoder's own sequence
-            self.embed_positions.padding = column
-        else:
-            in_decoder.padding = column
+        # A prompt that is attended to across is not in the decoder's own sequence.
+        counting = self.embed_positions if self.prompt_cross_attention else in_decoder
+        counting.padding = column
 
     def silence_codec_killers(self) -> None:
         """Suppresses every id that is neither a code nor the end of sequence."""
@@ -171,7 +172,9 @@ def load(folder: Path, *, attention: str, dtype: torch.dtype, device: torch.devi
 
     The text encoder (T5) stays in float32 where `dtype` is float16, in which it overflows.
     """
-    model = Parler.from_pretrained(folder, attn_implementation=attention, torch_dtype=dtype, use_safetensors=True)
+    model: Parler = Parler.from_pretrained(
+        folder, attn_implementation=attention, torch_dtype=dtype, use_safetensors=True
+    )
     model.eval().to(device)
     model.give_rows_their_own_positions()
     model.silence_codec_killers()

@@ -1,0 +1,57 @@
+"""`python -m pipeline`: Hydra in, exit code out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pipeline.composition import compose_config, group_options
+from pipeline.errors import PipelineError
+
+HELP = """\
+Renders audiobooks and makes speech datasets with Parler-TTS.
+
+  python -m pipeline                                            the story that ships, as a book
+  python -m pipeline input=book.txt model=mini voice=jon        a book: chapters, one m4b, and the dataset of its clips
+  python -m pipeline task=dataset input=texts.jsonl model=mini  a Hugging Face speech dataset
+  python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
+  python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
+
+The same command again goes on where a stopped run was. Everything lies in outputs/<name>/; name=... chooses it.
+
+  task        {task}
+  model       {model}
+              or a folder, or a hub id (owner/name)
+  voice       the 34 speakers (jon, lea, gary, jenna ...), varied, or a description in quotes
+  engine      {engine}
+  experiment  {experiment}
+
+Any other key as key=value: engine.batch_size=16 text.max_seconds=12 book.loudness_lufs=-20 seed=7. All keys with their
+meaning are in pipeline/config.py, the groups in configs/.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code: 0 done, 2 a mistake in the command, 3 and 4 see `errors`."""
+    if {"-h", "--help", "help"} & set(arguments):
+        print(
+            HELP.format(
+                **{group: ", ".join(group_options(group)) for group in ("task", "model", "engine", "experiment")}
+            )
+        )
+        return 0
+    try:
+        config = compose_config(arguments)
+        from pipeline.runtime.run import run  # after the config has been found good: this loads the rest
+
+        return run(config)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""From the command line to a `Config`: Hydra's composition, with errors that say what there is.
+
+Owns the groups that are found by name (`model=`, `voice=` ...), what may stand in their place (a folder, a hub id, a
+description), and the words of every complaint. Hydra's own objects do not leave this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError, PipelineError, nearest_first
+from pipeline.voices import catalogue
+
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs"
+GROUPS = ("task", "model", "voice", "engine", "experiment")
+
+
+def compose_config(arguments: Sequence[str]) -> Config:
+    """Composes the config that the overrides ask for.
+
+    Args:
+        arguments: As typed, each `key=value`.
+
+    Raises:
+        ConfigError: A misspelt key, a wrong type, an impossible value, an unknown choice of a group.
+    """
+    overrides = [override for argument in arguments for override in _expand(argument)]
+    _register()
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            composed = compose("config", overrides)
+        return cast(Config, OmegaConf.to_object(composed))
+    except PipelineError:
+        raise
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def group_options(group: str) -> list[str]:
+    """Names that can stand behind `group=`."""
+    names = {path.stem for path in (CONFIG_DIR / group).glob("*.yaml")}
+    if group == "voice":
+        names |= {speaker.name.lower() for speaker in catalogue()}
+    return sorted(names)
+
+
+@lru_cache(maxsize=1)
+def _register() -> None:
+    """Makes the schema and the 34 voices known to Hydra."""
+    store = ConfigStore.instance()
+    store.store("schema", Config)
+    for speaker in catalogue():
+        store.store(speaker.name.lower(), {"speaker": speaker.name}, group="voice")
+
+
+@lru_cache(maxsize=1)
+def _known_keys() -> frozenset[str]:
+    """Every key that can be set, dotted, down to values and lists."""
+
+    def walk(prefix: str, schema: Any) -> Iterator[str]:
+        for field in dataclasses.fields(schema):
+            value = getattr(schema, field.name)
+            if dataclasses.is_dataclass(value):
+                yield from walk(f"{prefix}{field.name}.", value)
+            else:
+                yield prefix + field.name
+
+    return frozenset(walk("", Config()))
+
+
+def _expand(argument: str) -> list[str]:
+    """Turns one argument into overrides that Hydra takes, or says what is wrong with it."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
+    if key in GROUPS:
+        return _choose(key, value)
+    if key not in _known_keys():
+        near = nearest_first(key, [*GROUPS, *_known_keys()], limit=4)
+        raise ConfigError(f"{key}: there is no such key; nearest are {', '.join(near)}")
+    return [f"{key}={_as_hydra_value(argument, value)}"]
+
+
+def _choose(group: str, choice: str) -> list[str]:
+    """A choice of a group, or what may stand in its place."""
+    options = group_options(group)
+    name = choice.lower() if group == "voice" else choice
+    if name in options or (group == "experiment" and name == "null"):
+        return [f"{group}={name}"]
+    if group == "model" and ("/" in choice or "\\" in choice or Path(choice).is_dir()):
+        name = Path(choice).name.replace(" ", "-")
+        return ["model=checkpoint", f"model.path={_quote(choice)}", f"model.name={_quote(name)}"]
+    if group == "voice" and " " in choice:
+        return ["voice=described", f"voice.description={_quote(choice)}"]
+    hints = {
+        "model": "; or give a folder (./my-model) or a hub id (owner/name)",
+        "voice": '; or describe one: voice="A calm female voice, very close and clear."',
+    }
+    near = ", ".join(nearest_first(choice, options, limit=40))
+    raise ConfigError(f"{group}={choice}: there is no such {group}; there are {near}{hints.get(group, '')}")
+
+
+def _as_hydra_value(argument: str, value: str) -> str:
+    """The value as it is where Hydra's grammar reads it whole, else quoted: file names hold all sorts of characters."""
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return _quote(value)
+    return _quote(value) if parsed.is_sweep_override() else value
+
+
+def _quote(value: str) -> str:
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value)) + "'"
+
+
+def _explain(error: Exception) -> str:
+    """The innermost complaint of Hydra or OmegaConf in one line, with the key that it is about."""
+    inner: BaseException = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    if isinstance(inner, PipelineError):
+        return str(inner)
+    lines = [line.strip() for line in str(inner).splitlines() if line.strip()]
+    key = getattr(inner, "full_key", None) or next(
+        (line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), None
+    )
+    if "Missing mandatory value" in lines[0]:
+        return f"{key}: this has to be given, e.g. {key}=..."
+    return f"{key}: {lines[0]}" if key else lines[0]

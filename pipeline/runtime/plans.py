@@ -1,0 +1,217 @@
+"""Makes the plan of a run and keeps it on disk.
+
+Owns `plan/` (a head, and one file of utterances for each shard), and what happens when the text has changed since: what
+was made for the old plan is set aside in `.previous/`, from where unchanged clips are taken again. Loads no model; it
+is given a way to count tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.config import Config
+from pipeline.dataset.files import plan_path, plan_shard_path, sha256_of, write_text
+from pipeline.errors import RunDirectoryError, SourceError
+from pipeline.planning import (
+    PlanSummary,
+    deal,
+    place_shard,
+    plan_utterances,
+    predict_seconds,
+    shard_from_json_lines,
+    shard_to_json_lines,
+)
+from pipeline.runtime.directory import fingerprint
+from pipeline.seeds import content_digest
+from pipeline.text.segmentation import segment_document
+from pipeline.text.sources import read_documents
+from pipeline.types import Document, Shard
+from pipeline.voices import Casting
+
+_NEXT = ".plan-next"
+_PREVIOUS = ".previous"
+
+
+class TokenCounter(Protocol):
+    """What planning needs to know of a checkpoint's tokenizers."""
+
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each prompt."""
+
+    def count_description(self, text: str) -> int:
+        """Number of tokens of a description."""
+
+
+class EstimatedTokens:
+    """Stands in for tokenizers that are not on this machine: T5's have about 3.6 characters to a token of English."""
+
+    _CHARACTERS_PER_TOKEN = 3.6
+
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Estimated number of tokens of each prompt."""
+        return [self.count_description(text) for text in texts]
+
+    def count_description(self, text: str) -> int:
+        """Estimated number of tokens."""
+        return 1 + round(len(text) / self._CHARACTERS_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The rates of a model, as far as planning needs them."""
+
+    sampling_rate: int  # Hz
+    frames_per_second: float
+    max_seconds: float  # longest audio that the model can be asked for
+
+
+@dataclass(frozen=True)
+class PlannedChapter:
+    """A chapter of a source text, for the book."""
+
+    source_id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class PlanHead:
+    """`plan/plan.json`: what the plan's shards are, without reading them."""
+
+    fingerprint: str  # of the config
+    num_shards: int
+    num_utterances: int
+    predicted_seconds: float
+    title: str  # of the first document, for the book
+    author: str
+    language: str
+    chapters: tuple[PlannedChapter, ...]  # of the first document
+    plan_hash: str  # over the hashes of all shard files
+
+
+class Planner:
+    """Turns the config's input into shards, once, and sums them up on the way."""
+
+    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
+        self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second)
+        self.first_document: Document | None = None
+        self._config = config
+        self._casting = casting
+        self._tokens = tokens
+        self._codec = codec
+        self._count_description = lru_cache(maxsize=4096)(tokens.count_description)
+
+    def shards(self) -> Iterator[Shard]:
+        """Yields the shards of the plan in reading order, each utterance with its bucket or its problem.
+
+        Raises:
+            SourceError: The input cannot be read, or holds no text at all.
+        """
+        config, codec = self._config, self._codec
+        segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds)
+        utterances = plan_utterances(self._documents(), segment, self._casting, config.seed)
+        for shard in deal(utterances, config.planning.shard_size):
+            prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
+            placed = place_shard(
+                shard,
+                prompt_tokens,
+                [self._count_description(utterance.description) for utterance in shard.utterances],
+                config.planning,
+                config.engine.batch_size,
+                codec.frames_per_second,
+                codec.max_seconds,
+            )
+            self.summary.add_shard(placed, prompt_tokens)
+            yield placed
+        if not self.summary.utterances:
+            raise SourceError(f"{config.input}: there is nothing to say in it")
+
+    def _documents(self) -> Iterator[Document]:
+        for document in read_documents(self._config.input, self._config.source):
+            self.first_document = self.first_document or document
+            self.summary.add_document(document)
+            yield document
+
+
+def write_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
+    """Plans the run and brings `plan/` up to date; returns its head.
+
+    An unchanged plan is left as it is. When the text has changed, the finished shards are set aside first (see
+    `previous_runs`), so that a kill at any moment loses no clip.
+    """
+    folder, following = run_dir / "plan", run_dir / _NEXT
+    shutil.rmtree(following, ignore_errors=True)
+    hashes = []
+    for shard in planner.shards():
+        path = following / plan_shard_path(run_dir, shard.index).name
+        write_text(path, shard_to_json_lines(shard))
+        hashes.append(sha256_of(path))
+    head = _head(config, planner, content_digest(*hashes, size=16).hex())
+    text = json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n"
+    if plan_path(run_dir).exists() and read_head(run_dir).plan_hash == head.plan_hash:
+        shutil.rmtree(following)
+        write_text(plan_path(run_dir), text)  # title and author may be others
+        return head
+    write_text(following / plan_path(run_dir).name, text)
+    if folder.exists():
+        _set_aside(run_dir)
+    following.rename(folder)
+    return head
+
+
+def read_head(run_dir: Path) -> PlanHead:
+    """Reads `plan/plan.json`."""
+    path = plan_path(run_dir)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
+        return PlanHead(chapters=chapters, **content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunDirectoryError(
+            f"{path}: not a readable plan ({error}); delete it and give the same command again"
+        ) from error
+
+
+def read_shard_plan(run_dir: Path, index: int) -> Shard:
+    """Reads the planned utterances of a shard."""
+    return shard_from_json_lines(index, plan_shard_path(run_dir, index).read_text(encoding="utf-8"))
+
+
+def previous_runs(run_dir: Path) -> list[Path]:
+    """What was made for earlier plans of this run, newest first: folders with `data/` and `manifests/`."""
+    return sorted((run_dir / _PREVIOUS).glob("*"), reverse=True)
+
+
+def forget_previous_runs(run_dir: Path) -> None:
+    """Deletes what was made for earlier plans. Called when everything of this plan is written."""
+    shutil.rmtree(run_dir / _PREVIOUS, ignore_errors=True)
+
+
+def _head(config: Config, planner: Planner, plan_hash: str) -> PlanHead:
+    document, summary = planner.first_document, planner.summary
+    assert document is not None  # a plan without documents has raised by now
+    return PlanHead(
+        fingerprint=fingerprint(config),
+        num_shards=summary.shards,
+        num_utterances=summary.utterances,
+        predicted_seconds=round(summary.seconds, 2),
+        title=document.title,
+        author=document.author,
+        language=document.language,
+        chapters=tuple(PlannedChapter(document.id, chapter.title) for chapter in document.chapters),
+        plan_hash=plan_hash,
+    )
+
+
+def _set_aside(run_dir: Path) -> None:
+    """Moves the finished shards of the old plan, and the plan, out of the way; each move is atomic."""
+    target = run_dir / _PREVIOUS / f"{len(previous_runs(run_dir)):03d}"
+    target.mkdir(parents=True)
+    for name in ("data", "manifests", "plan"):
+        if (run_dir / name).exists():
+            (run_dir / name).rename(target / name)

@@ -1,0 +1,110 @@
+"""What a run says of itself at the end: `report.json`, and the same for a person.
+
+Owns the figures and their words. Everything about clips comes from the manifests, so that a resumed run reports the
+whole; speed is of this call of the command only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.dataset.files import write_text
+from pipeline.dataset.shards import finished_shards
+from pipeline.runtime.progress import clock
+from pipeline.types import ModelInfo
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command."""
+
+    wall_seconds: float  # of rendering, warm-up included, loading not
+    audio_seconds: float  # accepted
+    computed_seconds: float  # what the decoder computed: padding, waiting rows and refused takes included
+    num_retakes: int
+    num_reused: int  # clips taken from an earlier plan
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished run."""
+
+    directory: str
+    model: ModelInfo
+    num_utterances: int
+    num_clips: int
+    num_rejects: int
+    rejects_by_reason: dict[str, int]
+    audio_seconds: float
+    work_seconds: float  # of all shards, over all calls of the command
+    num_bytes: int
+    num_shards: int
+    session: Session
+    book: dict[str, Any] | None
+
+
+def make_report(
+    run_dir: Path, model: ModelInfo, num_utterances: int, session: Session, book: dict[str, Any] | None
+) -> Report:
+    """Sums the manifests up."""
+    manifests = list(finished_shards(run_dir))
+    reasons = Counter(
+        code for manifest in manifests for reject in manifest.rejects for code in reason_codes(reject["reason"])
+    )
+    return Report(
+        directory=str(run_dir),
+        model=model,
+        num_utterances=num_utterances,
+        num_clips=sum(len(manifest.clips) for manifest in manifests),
+        num_rejects=sum(len(manifest.rejects) for manifest in manifests),
+        rejects_by_reason=dict(reasons.most_common()),
+        audio_seconds=sum(manifest.audio_seconds for manifest in manifests),
+        work_seconds=sum(manifest.work_seconds for manifest in manifests),
+        num_bytes=sum(manifest.num_bytes for manifest in manifests),
+        num_shards=len(manifests),
+        session=session,
+        book=book,
+    )
+
+
+def reason_codes(reason: str) -> list[str]:
+    """The codes that a reject's reason opens its parts with: `limit` of `limit: still speaking at ...`."""
+    return [part.split(":")[0].strip() for part in reason.split("; ")]
+
+
+def write_report(run_dir: Path, report: Report) -> None:
+    """Writes `report.json`."""
+    write_text(run_dir / "report.json", json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
+
+
+def render_report(report: Report) -> str:
+    """The report for a person, in a few lines."""
+    session = report.session
+    lines = [
+        "",
+        f"clips       {report.num_clips:,} of {report.num_utterances:,}, {clock(report.audio_seconds)} of audio",
+    ]
+    if report.num_rejects:
+        reasons = ", ".join(f"{count} {code}" for code, count in report.rejects_by_reason.items())
+        lines.append(f"rejected    {report.num_rejects:,} ({reasons}); see rejects.jsonl")
+    if session.audio_seconds:
+        effective = session.audio_seconds / session.wall_seconds
+        total = session.computed_seconds / session.wall_seconds
+        lines.append(
+            f"speed       {effective:.2f}x real time ({total:.2f}x with padding and retakes), "
+            f"{clock(session.wall_seconds)} of rendering, {session.num_retakes} retakes, on {report.model.device}"
+        )
+    if session.num_reused:
+        lines.append(f"taken again {session.num_reused:,} clips whose text had not changed")
+    directory = Path(report.directory)
+    lines.append(f"dataset     {directory / 'data'} ({report.num_shards} files), {directory / 'README.md'}")
+    if report.book:
+        lines.append(
+            f"book        {report.book['m4b']} ({clock(report.book['seconds'])}, {report.book['chapters']} chapters)"
+        )
+    lines.append(f"report      {directory / 'report.json'}")
+    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""The composition root: one command, from its config to its exit code.
+
+Owns the order in which things happen: everything that can be refused is refused before a model loads; the plan is
+frozen before the first clip; a shard is written before the next one begins; card, report and book are made from what
+lies on disk. What is already done is not done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.audio.encoding import stored_rate
+from pipeline.book import check_cover
+from pipeline.config import Config
+from pipeline.dataset.card import CardFacts, write_card
+from pipeline.dataset.files import remove_leftovers
+from pipeline.dataset.shards import finished_shards, hash_plan, write_rejects, write_shard
+from pipeline.dataset.verify import verify_run
+from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
+from pipeline.planning import PlanSummary
+from pipeline.runtime.books import make_run_book
+from pipeline.runtime.directory import freeze_config, run_directory
+from pipeline.runtime.plans import (
+    Codec,
+    EstimatedTokens,
+    PlanHead,
+    Planner,
+    TokenCounter,
+    forget_previous_runs,
+    previous_runs,
+    read_shard_plan,
+    write_plan,
+)
+from pipeline.runtime.progress import Progress, clock
+from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
+from pipeline.runtime.report import Session, make_report, render_report, write_report
+from pipeline.synthesis import Synthesizer, build_synthesizer, describe_model
+from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
+from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
+from pipeline.text.sources import check_source
+from pipeline.types import Bucket, ModelInfo
+from pipeline.voices import Casting
+
+_PUBLISHED_CODEC = Codec(sampling_rate=44_100, frames_per_second=44_100 / 512, max_seconds=30.0)
+
+
+def run(config: Config) -> int:
+    """Does what `config` asks for; returns the exit code.
+
+    Raises:
+        PipelineError: Whatever the user can mend.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if config.task.name == "verify":
+        return _verify(Path(config.run or ""))
+    check_source(config.input, config.source)
+    if config.book.cover:
+        check_cover(Path(config.book.cover))
+    casting = Casting(config.voice, config.model)
+    for warning in casting.warnings:
+        _say(f"warning: {warning}")
+    if config.dry_run:
+        return _dry_run(config, casting)
+    run_dir = run_directory(config)
+    checkpoint = find_checkpoint(config.model)
+    config = replace(config, model=replace(config.model, revision=checkpoint.revision))  # so it is frozen with the rest
+    if config.model.name == "untrained":
+        _say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
+    planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
+    freeze_config(run_dir, config)
+    remove_leftovers(run_dir)
+    head = write_plan(run_dir, config, planner)
+    if config.task.name == "audiobook" and planner.summary.documents > 1:
+        raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
+    _announce(planner.summary)
+    session = _render(run_dir, config, head, checkpoint, planner.summary.buckets)
+    _finish(run_dir, config, head, casting, describe_model(checkpoint, config.engine), session)
+    return 0
+
+
+def _render(
+    run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, buckets: Collection[Bucket]
+) -> Session:
+    """Renders the shards that are not there yet."""
+    finished = {manifest.index: manifest for manifest in finished_shards(run_dir)}
+    missing = [index for index in range(head.num_shards) if index not in finished]
+    if finished:
+        _say(f"{run_dir}: {len(finished)} of {head.num_shards} shards are finished already")
+    if not missing:
+        return Session(0.0, 0.0, 0.0, 0, 0)
+    num_done = sum(len(manifest.clips) + len(manifest.rejects) for manifest in finished.values())
+    earlier = EarlierClips(previous_runs(run_dir))
+    num_reused = 0
+    with closing(build_synthesizer(checkpoint, **vars(config.engine))) as synthesizer:
+        start = time.monotonic()
+        synthesizer.warm_up(buckets)
+        with Progress(head.num_utterances, num_done) as progress:
+            for index in missing:
+                rendered = _render_one(run_dir, config, head, synthesizer, index, earlier, progress)
+                num_reused += rendered.num_reused
+        return Session(
+            wall_seconds=time.monotonic() - start,
+            audio_seconds=progress.audio_seconds,
+            computed_seconds=synthesizer.computed_frames / synthesizer.info.frames_per_second,
+            num_retakes=progress.num_retakes,
+            num_reused=num_reused,
+        )
+
+
+def _render_one(
+    run_dir: Path,
+    config: Config,
+    head: PlanHead,
+    synthesizer: Synthesizer,
+    index: int,
+    earlier: EarlierClips,
+    progress: Progress,
+) -> RenderedShard:
+    """Renders and writes one shard."""
+    start = time.monotonic()
+    plan_hash = hash_plan(run_dir, index)
+    rendered = render_shard(
+        read_shard_plan(run_dir, index),
+        synthesizer,
+        config,
+        _clip_fingerprint(head, synthesizer.info),
+        head.language,
+        earlier,
+        progress.on_clip,
+    )
+    write_shard(
+        run_dir,
+        index,
+        head.num_shards,
+        rendered.rows,
+        rendered.rejects,
+        sampling_rate=stored_rate(synthesizer.info.sampling_rate, config.dataset.format),
+        fingerprint=head.fingerprint,
+        plan_hash=plan_hash,
+        work_seconds=time.monotonic() - start,
+    )
+    progress.on_shard(index + 1, head.num_shards, rendered.num_reused + len(rendered.rejects))
+    return rendered
+
+
+def _finish(
+    run_dir: Path, config: Config, head: PlanHead, casting: Casting, model: ModelInfo, session: Session
+) -> None:
+    """Makes everything that is made of finished shards: rejects, card, book, report."""
+    forget_previous_runs(run_dir)
+    write_rejects(run_dir)
+    write_card(run_dir, _card_facts(run_dir, config, head, model))
+    book = None
+    if config.task.name == "audiobook":
+        book = make_run_book(run_dir, config, head, narrator=", ".join(casting.names))
+    report = make_report(run_dir, model, head.num_utterances, session, book)
+    write_report(run_dir, report)
+    _say(render_report(report))
+
+
+def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo) -> CardFacts:
+    by = f", by {head.author}" if head.author else ""
+    return CardFacts(
+        title=config.dataset.name or run_dir.name,
+        source=f"{head.title}{by}" if config.task.name == "audiobook" else Path(config.input).name,
+        model=model,
+        audio_format=config.dataset.format,
+        license=config.dataset.license,
+        seed=config.seed,
+        settings={"sampling": vars(config.engine.sampling), "checks": vars(config.checks)},
+        version=version("parler-pipeline"),
+        is_noise=config.model.name == "untrained",
+    )
+
+
+def _clip_fingerprint(head: PlanHead, model: ModelInfo) -> str:
+    """What all clips of a run depend on besides their utterance: the frozen config, precision and kind of device."""
+    return " ".join((head.fingerprint, model.dtype, model.device.split(":")[0]))
+
+
+def _dry_run(config: Config, casting: Casting) -> int:
+    """Prints what would be made. Loads no model, and fetches nothing."""
+    tokens: TokenCounter = EstimatedTokens()
+    codec = _PUBLISHED_CODEC
+    try:
+        checkpoint = find_checkpoint(config.model, download=False)
+        tokens, codec = _tokenizers(checkpoint), _codec(config, checkpoint)
+    except ModelError as error:
+        _say(f"{error}: numbers of tokens are estimated")
+    planner = Planner(config, casting, tokens, codec)
+    for _ in planner.shards():
+        pass
+    print(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
+    return 0
+
+
+def _verify(run_dir: Path) -> int:
+    """Prints every problem of a finished run; exit code 4 when there is one."""
+    if not run_dir.is_dir():
+        raise RunDirectoryError(f"run={run_dir}: no such folder")
+    report = verify_run(run_dir)
+    print(report)
+    return 0 if not report.problems else VerificationError.exit_code
+
+
+def _tokenizers(checkpoint: Checkpoint) -> Tokenizers:
+    return load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
+
+
+def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
+    max_seconds = min(config.model.max_seconds, checkpoint.max_frames / checkpoint.frames_per_second)
+    return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds)
+
+
+def _announce(summary: PlanSummary) -> None:
+    shapes = ", ".join(
+        f"{bucket.prompt_tokens}/{bucket.description_tokens}/{bucket.max_frames}x{bucket.batch_size}"
+        for bucket in sorted(summary.buckets)
+    )
+    _say(
+        f"plan: {summary.utterances:,} utterances, {clock(summary.seconds)} of speech predicted, {summary.shards:,} "
+        f"shards; shapes (prompt/description tokens/frames x rows): {shapes}"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
