@@ -50,7 +50,7 @@ _NAMED = re.compile(
 )
 _NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
 _CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
-_LEADER = re.compile(r"[\s.·_]*\s\d{1,4}$|\.{3,}\s*\d*$")
+_LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page
 _NOT_A_TITLE = re.compile(r"[\"“”'‘,;]|.*(?<![IVXLC])[,;\"”’]$|the end\W*$|finis\W*$", re.IGNORECASE | re.DOTALL)
 
 
@@ -85,7 +85,12 @@ def is_contents(line: str) -> bool:
 
 def key(line: str) -> str:
     """What two appearances of a heading have in common, in a table of contents and at its own place."""
-    return re.sub(r"[\W_]+", " ", _LEADER.sub("", line.strip())).strip().casefold()
+    return re.sub(r"[\W_]+", " ", without_page(line)).strip().casefold()
+
+
+def without_page(line: str) -> str:
+    """An entry of a table of contents without the dots and the number of the page behind it."""
+    return _LEADER.sub("", line.strip())
 
 
 def is_subtitle(text: str) -> bool:
@@ -94,6 +99,7 @@ def is_subtitle(text: str) -> bool:
     return (
         len(lines) <= 2
         and len(text) <= _LONGEST_HEADING
+        and text[0] not in "\"'“‘"
         and _is_title(text)
         and (text.isupper() or text[-1] not in ".!?:")
         and not is_contents(text)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pipeline.text.blocks import Block, Role
-from pipeline.text.headings import Candidate, Kind, counting, is_contents, is_subtitle, key, recognise
+from pipeline.text.headings import Candidate, Kind, counting, is_contents, is_subtitle, key, recognise, without_page
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _ILLUSTRATION = re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE)
@@ -116,7 +116,7 @@ def _judged(text: str, block: Block) -> Block:
 
 
 def _is_strict_heading(line: str) -> bool:
-    found = recognise(line)
+    found = recognise(without_page(line))
     return found is not None and found.kind in (Kind.CHAPTER, Kind.PART)
 
 
@@ -161,6 +161,7 @@ def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
             if keys & seen or is_prose:
                 break
             seen |= keys | {re.sub(r"^(?:\d+|[ivxlc]+) ", "", each) for each in keys}
+            seen |= {re.sub(r"^(\S+ .+) \d+$", r"\1", each) for each in keys}  # a page number behind one space
             after += 1
         if after < len(blocks):
             for i in range(first, after):

@@ -15,7 +15,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"<!--.*?-->", " "),
         (r"<((?:https?|mailto):[^>\s]+)>", r"\1"),
         # Only tags that are markup for certain: "a <b and c> d" stays.
-        (r"</?(?:a|b|big|br|center|div|em|font|hr|i|img|p|s|small|span|strong|sub|sup|u)(?:\s[^<>]*)?/?>", ""),
+        (
+            r"</?(?:a|b|big|br|center|div|em|font|hr|i|img|p|s|small|span|strong|sub|sup|u)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
+            "",
+        ),
         (r"!\[[^\[\]]*\]\([^()]*\)", " "),  # an image
         (r"\[\^[^\[\]\s]+\]", ""),  # a footnote's mark
         (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its words, not its target
@@ -27,7 +30,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![^\W_])(?<!\\)_+(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])", ""),  # _emphasis_, but not snake_case
         (r"\\([\\`*_{}\[\]()#+.!>-])", r"\1"),
         # A word cut at the end of a line; but the hyphens of sister-in-law stay.
-        (r"(?<![\w-])([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]+)(?!-)", r"\1\2"),
+        (r"(?<![\w-])([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]+)\b(?!-)", r"\1\2"),
         (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
     )
 )

@@ -1,0 +1,351 @@
+"""Chapters, paragraphs and skips of plain text and Markdown."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError
+from pipeline.text.sources import read_documents
+from pipeline.text.wording import plain_heading, plain_words
+from pipeline.types import Boundary, Document, Paragraph
+
+PROSE = (
+    "It was a long way to the harbour, and nobody in the town had ever walked\n"
+    "it in winter without a lantern and a good reason to be out of doors."
+)
+
+
+@pytest.fixture
+def book(tmp_path):
+    def read(text: str, name: str = "book.txt", **source: object) -> Document:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        (document,) = read_documents(str(path), SourceConfig(**source))  # type: ignore[arg-type]
+        assert_nothing_lost(document)
+        return document
+
+    return read
+
+
+def assert_nothing_lost(document: Document) -> None:
+    """Each character that is not white space lies in one paragraph or one skip, and paragraphs are verbatim."""
+    owners = [0] * len(document.text)
+    for paragraph in paragraphs(document):
+        assert document.text[paragraph.start :].startswith(paragraph.text)
+        for i in range(paragraph.start, paragraph.start + len(paragraph.text)):
+            owners[i] += 1
+    for skip in document.skips:
+        for i in range(skip.start, skip.end):
+            owners[i] += 1
+    wrong = [i for i, c in enumerate(document.text) if owners[i] > 1 or (not c.isspace() and owners[i] != 1)]
+    assert not wrong, repr(document.text[wrong[0] - 20 : wrong[0] + 20])
+
+
+def paragraphs(document: Document) -> list[Paragraph]:
+    return [paragraph for chapter in document.chapters for paragraph in chapter.paragraphs]
+
+
+def titles(document: Document) -> list[str]:
+    return [chapter.title for chapter in document.chapters]
+
+
+def reasons(document: Document) -> list[str]:
+    return [skip.reason for skip in document.skips]
+
+
+@pytest.mark.parametrize(
+    ("headings", "expected"),
+    [
+        (["CHAPTER I", "CHAPTER II", "CHAPTER III"], ["Chapter I", "Chapter II", "Chapter III"]),
+        (["Chapter 1: The Fox", "Chapter 2: The Crow"], ["Chapter 1: The Fox", "Chapter 2: The Crow"]),
+        (["Chapter 1 The Fox", "Chapter 2 The Crow"], ["Chapter 1 The Fox", "Chapter 2 The Crow"]),
+        (["CHAPTER THE FIRST", "CHAPTER THE SECOND"], ["Chapter the First", "Chapter the Second"]),
+        (["CHAPTER TWENTY-ONE", "CHAPTER TWENTY-TWO"], ["Chapter Twenty-one", "Chapter Twenty-two"]),
+        (["LETTER 1", "PREFACE", "CHAPTER 1"], ["Letter 1", "Preface", "Chapter 1"]),
+        (["I", "II", "III"], ["I", "II", "III"]),
+        (["1.", "2.", "3."], ["1", "2", "3"]),
+        (["I. A SCANDAL", "II. THE LEAGUE"], ["I. a Scandal", "II. the League"]),
+        (["THE FOX", "THE CROW AND THE CHEESE"], ["The Fox", "The Crow and the Cheese"]),
+        (["PART ONE", "PART TWO"], ["Part One", "Part Two"]),
+    ],
+)
+def test_a_kind_of_heading_is_found(book, headings, expected):
+    """Each way to write a heading once was read as prose, or named the chapter badly."""
+    document = book("\n\n".join(f"{heading}\n\n{PROSE}" for heading in headings))
+    assert [title.lower() for title in titles(document)] == [title.lower() for title in expected]
+    assert all(chapter.paragraphs[0].is_heading for chapter in document.chapters)
+    assert all(chapter.paragraphs[0].boundary is Boundary.HEADING for chapter in document.chapters)
+
+
+def test_all_caps_titles_become_ordinary_letters(book):
+    """A player would list "VOLUME II, CHAPTER IV": shouting, or with "Ii" after naive title case."""
+    document = book(f"VOLUME II\n\nCHAPTER IV\n\n{PROSE}\n\nCHAPTER V. THE END OF IT\n\n{PROSE}")
+    assert titles(document) == ["Volume II, Chapter IV", "Volume II, Chapter V. The End of It"]
+
+
+def test_parts_nest_above_chapters_and_are_spoken_once(book):
+    """Chapter numbers begin again in each part; without the part's name two chapters would look the same."""
+    text = "\n\n".join(f"BOOK {b}\n\nCHAPTER I\n\n{PROSE}\n\nCHAPTER II\n\n{PROSE}" for b in ("ONE", "TWO"))
+    document = book(text)
+    assert titles(document) == [
+        "Book One, Chapter I",
+        "Book One, Chapter II",
+        "Book Two, Chapter I",
+        "Book Two, Chapter II",
+    ]
+    assert document.chapters[2].paragraphs[0].text == "BOOK TWO\n\nCHAPTER I"
+    assert document.chapters[3].paragraphs[0].text == "CHAPTER II"
+
+
+def test_a_subtitle_belongs_to_the_heading(book):
+    """A title on the next line was read as the first sentence of the chapter."""
+    document = book(f"CHAPTER I.\nDown the Rabbit-Hole\n\n{PROSE}\n\nCHAPTER II.\n\nThe Pool of Tears\n\n{PROSE}")
+    assert titles(document) == ["CHAPTER I: Down the Rabbit-Hole", "CHAPTER II: The Pool of Tears"]
+    assert [len(chapter.paragraphs) for chapter in document.chapters] == [2, 2]
+
+
+def test_a_short_first_sentence_is_not_a_subtitle(book):
+    """ "It rained." is short and stands below the heading, yet it is the story."""
+    document = book(f"Chapter 1\n\nIt rained.\n\n{PROSE}\n\nChapter 2\n\n“Hello,” he said\n\n{PROSE}")
+    assert titles(document) == ["Chapter 1", "Chapter 2"]
+
+
+def test_an_empty_heading_does_not_shift_titles(book):
+    """A heading without text used to give its title to the next chapter."""
+    document = book(f"Chapter 1\n\n{PROSE}\n\nChapter 2\n\nChapter 3\n\n{PROSE} Third.")
+    assert titles(document) == ["Chapter 1", "Chapter 2", "Chapter 3"]
+    assert document.chapters[2].paragraphs[1].text.endswith("Third.")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        "CONTENTS\n\nCHAPTER I\n\nCHAPTER II\n\nCHAPTER III",
+        "Contents\n\n Chapter I. 3\n Chapter II. 17\n Chapter III. 44",
+        "CHAPTER I\n\nCHAPTER II\n\nCHAPTER III",
+        "CHAPTER I ..... 3\nCHAPTER II ..... 17\nCHAPTER III ..... 44",
+    ],
+)
+def test_a_table_of_contents_does_not_become_chapters(book, contents):
+    """Tables of contents were read aloud, and doubled the number of chapters."""
+    body = "\n\n\n".join(f"CHAPTER {n}\n\n{PROSE}" for n in ("I", "II", "III"))
+    document = book(f"{contents}\n\n\n{body}")
+    assert titles(document) == ["Chapter I", "Chapter II", "Chapter III"]
+    assert set(reasons(document)) == {"table of contents"}
+
+
+def test_sentences_that_begin_like_headings_stay_prose(book):
+    """Lines of prose such as "Part one of the plan" or a lone page number cut chapters in two."""
+    document = book(
+        f"Chapter 1\n\n{PROSE}\n\nPart one of the plan was simple.\n\nChapter two was the hardest to write.\n\n"
+        f"Book I had wanted to read\n\n214\n\nNO ENTRY\n\n{PROSE}"
+    )
+    assert titles(document) == ["Chapter 1"]
+
+
+def test_a_title_page_is_spoken_before_the_first_chapter(book):
+    """As a chapter of its own it made every number wrong by one; dropped, the book had no title."""
+    document = book(f"PRIDE AND PREJUDICE\n\nby\n\nJane Austen (1813)\n\n\n\nChapter 1\n\n\n{PROSE}\n")
+    assert (document.title, document.author) == ("Pride and Prejudice", "Jane Austen")
+    assert titles(document) == ["Chapter 1"]
+    assert document.chapters[0].paragraphs[0].text.startswith("PRIDE AND PREJUDICE")
+    assert document.chapters[0].paragraphs[0].is_heading
+
+
+def test_a_long_opening_is_a_chapter_of_its_own(book):
+    """A preface without a heading was glued to the first chapter."""
+    document = book(f"{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{PROSE}\n\nChapter 1\n\n{PROSE}", name="the_way.txt")
+    assert titles(document) == ["The Way", "Chapter 1"]
+
+
+def test_a_text_without_headings_is_one_chapter(book):
+    document = book(f"{PROSE}\n\n{PROSE}", name="two-walks.txt")
+    assert titles(document) == ["Two Walks"] == [document.title]
+    assert [paragraph.text for paragraph in paragraphs(document)] == [PROSE, PROSE]
+
+
+@pytest.mark.parametrize("mark", ["* * *", "***", "---", "#", "~~~", "\n\n"])
+def test_scene_breaks_become_pauses(book, mark):
+    """Marks between scenes were read aloud ("asterisk asterisk") or left no pause."""
+    document = book(f"{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{mark}\n\n{PROSE}")
+    boundaries = [paragraph.boundary for paragraph in paragraphs(document)]
+    assert boundaries == [Boundary.PARAGRAPH, Boundary.PARAGRAPH, Boundary.SCENE, Boundary.PARAGRAPH]
+    assert reasons(document) == (["scene break mark"] if mark.strip() else [])
+
+
+def test_indented_paragraphs_without_blank_lines(book):
+    """Old texts mark a paragraph by its indent only; all of it came out as one paragraph."""
+    indented = "\n".join(f"   {PROSE}" for _ in range(3))
+    assert len(paragraphs(book(indented))) == 3
+
+
+def test_verse_stays_together(book):
+    """The indents of verse are no paragraphs, and each line alone is too short to be spoken well."""
+    verse = (
+        "How doth the little crocodile\n  Improve his shining tail,\nAnd pour the waters of the Nile\n  On every scale!"
+    )
+    assert [paragraph.text for paragraph in paragraphs(book(verse))] == [verse]
+
+
+def test_a_text_with_one_paragraph_on_each_line(book):
+    """Texts from word processors have no blank lines and no wrapping."""
+    line = PROSE.replace("\n", " ")
+    assert len(paragraphs(book(f"{line}\n“Yes,” she said.\n{line}\n"))) == 3
+
+
+def test_the_frame_of_project_gutenberg_is_skipped(book):
+    """Its licence is longer than some of its books and was narrated."""
+    document = book(
+        "The Project Gutenberg eBook of Emma\n\nTitle: Emma\n\nAuthor: Jane Austen\n\n"
+        "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\nProduced by A. Person\n\n\n"
+        f"Chapter 1\n\n{PROSE}\n\n[Illustration: A house]\n\n{PROSE}\n\n"
+        "*** END OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\nLicence, at length.\n"
+    )
+    assert (document.title, document.author) == ("Emma", "Jane Austen")
+    assert titles(document) == ["Chapter 1"]
+    assert reasons(document) == ["header of Project Gutenberg", "illustration", "footer of Project Gutenberg"]
+    assert len(paragraphs(document)) == 3
+
+
+MARKDOWN = f"""---
+title: "The Fox"
+author: A. Person
+---
+
+## Contents
+
+- [One](#one)
+- [Two](#two)
+
+# Part One
+
+## One
+
+{PROSE}
+
+> Quoted *words*
+> on two lines.
+
+- first
+- second
+
+***
+
+1. Counted
+
+## Two ##
+
+<!-- a note
+to myself -->
+![A picture](fox.png)
+
+```python
+print("never read")
+```
+
+| a | b |
+|---|---|
+
+[^1]: A footnote.
+[link]: https://example.org
+
+Last words
+----------
+
+{PROSE}
+"""
+
+
+def test_markdown(book):
+    """Markup was read aloud: hashes, bullets, code, tables, comments, the targets of links."""
+    document = book(MARKDOWN, name="fox.md")
+    assert (document.title, document.author) == ("The Fox", "A. Person")
+    assert titles(document) == ["Part One, One", "Part One, Two", "Part One, Last words"]
+    spoken = [plain_words(paragraph.text) for paragraph in paragraphs(document)]
+    prose = " ".join(PROSE.split())
+    assert spoken == [
+        "Part One", "One", prose, "Quoted words on two lines.", "first", "second", "1. Counted",
+        "Two", "Last words", prose,
+    ]  # fmt: skip
+    assert paragraphs(document)[5].boundary is Boundary.SCENE
+    assert {"front matter", "table of contents", "comment", "image", "code", "table", "footnote", "link target"} <= set(
+        reasons(document)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# A Book\n\nby A. Person\n\n## One\n\ntext\n\n## Two\n\ntext", ["One", "Two"]),
+        ("# One\n\ntext\n\n## Detail\n\ntext\n\n# Two\n\ntext", ["One", "Two"]),
+        ("# Part I\n\n## One\n\ntext\n\n# Part II\n\n## Two\n\ntext", ["Part I, One", "Part II, Two"]),
+        ("# Chapter 1\n\n## Dawn\n\ntext\n\n# Chapter 2\n\n## Dusk\n\ntext", ["Chapter 1", "Chapter 2"]),
+        ("One\n===\n\ntext\n\nTwo\n===\n\ntext", ["One", "Two"]),
+        ("# Only\n\ntext", ["Only"]),
+    ],
+)
+def test_the_level_of_chapters_is_found(book, text, expected):
+    """Authors begin chapters at any level; the outermost made one chapter of a whole book."""
+    assert titles(book(text, name="book.md")) == expected
+
+
+def test_title_and_author_from_a_markdown_opening(book):
+    document = book("# A Book\n\n*by A. Person*\n\n## One\n\ntext\n\n## Two\n\ntext", name="x.md")
+    assert (document.title, document.author) == ("A Book", "A. Person")
+
+
+def test_chapters_can_be_selected(book):
+    text = "\n\n".join(f"Chapter {n}\n\n{PROSE}" for n in range(1, 6))
+    assert titles(book(text, chapters="1-2, 4")) == ["Chapter 1", "Chapter 2", "Chapter 4"]
+    with pytest.raises(SourceError, match="has chapters 1 to 5"):
+        book(text, chapters="6")
+    with pytest.raises(SourceError, match="numbers and ranges"):
+        book(text, chapters="first")
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("a *very* **bold** _word_, __so__ `it` is", "a very bold word, so it is"),
+        ("2 * 3, 2*3, snake_case, d**n", "2 * 3, 2*3, snake_case, d**n"),
+        ('see [the fox](http://a.org/b_c "t") and [that][ref][^2]', "see the fox and that"),
+        ("an exam-\nple of the sister-\nin-law", "an example of the sister-in-law"),
+        ("a \\*star\\* &amp; b<br>c <i>d</i>", "a *star* & bc d"),
+        ("wrapped\n> quoted <!-- no --> line", "wrapped quoted line"),
+        ("x < y and y > z, a <b and c> d", "x < y and y > z, a <b and c> d"),
+    ],
+)
+def test_marks_that_are_not_spoken(written, spoken):
+    """Stars and targets of links were read aloud; sums and identifiers lost theirs."""
+    assert plain_words(written) == spoken
+
+
+def test_headings_get_full_stops():
+    """Without a stop, number and title run into each other."""
+    assert plain_heading("CHAPTER I\n\nDown the Rabbit-Hole") == "CHAPTER I. Down the Rabbit-Hole."
+    assert plain_heading("Persuasion\n\nby\n\nJane Austen") == "Persuasion. by Jane Austen."
+
+
+@pytest.mark.parametrize("ending", ["txt", "md"])
+def test_no_character_is_lost(book, ending):
+    """Whatever the lines are, each character ends up in one paragraph or one skip."""
+    line = st.sampled_from(
+        ["", "", PROSE, "Chapter 1", "CHAPTER II", "PART I", "CONTENTS", "IV", "THE FOX", "***", "---", "===", "# One",
+         "## Two", "- point", "> quote", "```", "<!-- a", "b -->", "| t |", "   indented", "[^1]: x", "?!", "By A. B.",
+         "---\ntitle: x", "*** START OF THE PROJECT GUTENBERG EBOOK ***", "End of Project Gutenberg", "\u00a0", "\f"]
+    )  # fmt: skip
+
+    words = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(line | words, min_size=1, max_size=14))
+    def check(lines: list[str]) -> None:
+        try:
+            book("\n".join(["words", *lines, "words"]), name=f"a.{ending}")
+        except SourceError as error:
+            assert "no words" in str(error)  # noqa: PT017
+
+    check()
