@@ -39,8 +39,19 @@ def gumbel(seeds: Tensor, steps: Tensor, num_codebooks: int, vocabulary: int) ->
         num_codebooks: K.
         vocabulary: V.
     """
-    ids = torch.arange(num_codebooks * vocabulary, device=seeds.device)
+    ids = torch.arange(num_codebooks * vocabulary, device=seeds.device).view(num_codebooks, vocabulary)
+    return gumbel_at(seeds, steps, ids[None])
+
+
+def gumbel_at(seeds: Tensor, steps: Tensor, ids: Tensor) -> Tensor:
+    """The numbers of `gumbel` for some ids only.
+
+    Args:
+        seeds: `[B]`.
+        steps: `[B]`.
+        ids: `[B or 1, K, n]`: codebook * V + id.
+    """
     row_keys = _mix(_mix(seeds + _GOLDEN) + steps * _GOLDEN)  # [B]
-    bits = _mix(row_keys[:, None] + (ids + 1) * _GOLDEN)  # [B, K * V]
+    bits = _mix(row_keys[:, None, None] + (ids + 1) * _GOLDEN)  # [B, K, n]
     uniform = (_shift_right(bits, 64 - _UNIFORM_BITS).float() + 0.5) * 2.0**-_UNIFORM_BITS  # in (0, 1)
-    return -torch.log(-torch.log(uniform)).view(-1, num_codebooks, vocabulary)
+    return -torch.log(-torch.log(uniform))

@@ -1,0 +1,37 @@
+"""What all tests share: small untrained checkpoints, made once for each shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.synthesis.untrained import UntrainedShape, make_untrained
+
+torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most
+
+Checkpoints = Callable[[UntrainedShape], Path]
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
+    """Gives the folder of an untrained checkpoint of a shape."""
+    made: dict[UntrainedShape, Path] = {}
+
+    def folder(shape: UntrainedShape) -> Path:
+        if shape not in made:
+            made[shape] = make_untrained(tmp_path_factory.mktemp("checkpoint"), shape)
+        return made[shape]
+
+    return folder
+
+
+@pytest.fixture
+def small_hub_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes upstream's own codec wrapper narrow: at its only published width it has 75 million weights."""
+    from parler_tts.dac_wrapper import modeling_dac
+
+    monkeypatch.setattr(modeling_dac, "DAC", partial(modeling_dac.DAC, encoder_dim=4, decoder_dim=64))
