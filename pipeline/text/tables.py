@@ -34,7 +34,8 @@ def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
     """Reads one JSON object from each line that is not blank."""
     rows = _json_lines(path, source.encoding)
     head = list(islice(rows, _ROWS_LOOKED_AT))
-    check_columns(str(path), list(dict.fromkeys(chain.from_iterable(head))), source)
+    if head:
+        check_columns(str(path), list(dict.fromkeys(chain.from_iterable(head))), source)
     yield from chain(head, rows)
 
 

@@ -1,0 +1,260 @@
+"""Files, folders and tables in; one-line errors for what cannot be read."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError
+from pipeline.text import tables
+from pipeline.text.sources import check_source, read_documents
+from pipeline.types import Document
+
+ROWS = [
+    {"text": "First.", "key": "a"},
+    {"text": "", "key": "b"},
+    {"text": None, "key": "c"},
+    {"text": "***", "key": ""},
+]
+
+
+def read(path: Path | str, **source: object) -> list[Document]:
+    return list(read_documents(str(path), SourceConfig(**source)))  # type: ignore[arg-type]
+
+
+def complaint(path: Path | str, **source: object) -> str:
+    """What `check_source` says: one line that names the input."""
+    with pytest.raises(SourceError) as caught:
+        check_source(str(path), SourceConfig(**source))  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=["jsonl", "csv", "parquet"])
+def table(request, tmp_path):
+    path = tmp_path / f"texts.{request.param}"
+    if request.param == "jsonl":
+        write_jsonl(path, ROWS)
+    elif request.param == "csv":
+        path.write_text("text,key\nFirst.,a\n,b\n,c\n***,\n", encoding="utf-8")
+    else:
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+    return path
+
+
+def test_every_row_is_a_document(table):
+    """Rows with nothing to say were dropped silently; they have to end as rejects."""
+    documents = read(table)
+    assert [document.id for document in documents] == [f"row-{n:07d}" for n in range(4)]
+    assert [document.text for document in documents] == ["First.", "", "", "***"]
+    assert all(len(document.chapters[0].paragraphs) == 1 for document in documents)
+    check_source(str(table), SourceConfig())
+
+
+def test_ids_from_a_column(table):
+    """A row whose own id is empty still gets one, or two rows would be the same."""
+    assert [document.id for document in read(table, id_column="key")] == ["a", "b", "c", "row-0000003"]
+
+
+def test_limit(table):
+    assert len(read(table, limit=2)) == 2
+
+
+def test_a_missing_column_names_those_there_are(table):
+    message = complaint(table, text_column="txet")
+    assert "no column 'txet'" in message
+    assert message.endswith("one of: text, key")
+    assert "source.speaker_column" in complaint(table, speaker_column="who")
+
+
+def test_lists_of_descriptions_and_speakers(tmp_path):
+    """A table may ask for several readings of one text; each needs an id of its own."""
+    rows = [
+        {"text": "A.", "how": ["calm", "loud"], "who": "Jon"},
+        {"text": "B.", "how": "calm", "who": ["Jon", "Lea"]},
+        {"text": "C.", "how": ["calm", "loud"], "who": ["Jon", "Lea"]},
+        {"text": "D.", "how": [], "who": None},
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    found = [
+        (d.id.removeprefix("row-000000"), d.description, d.speaker)
+        for d in read(path, description_column="how", speaker_column="who")
+    ]
+    assert found == [
+        ("0-0", "calm", "Jon"), ("0-1", "loud", "Jon"),
+        ("1-0", "calm", "Jon"), ("1-1", "calm", "Lea"),
+        ("2-0", "calm", "Jon"), ("2-1", "calm", "Lea"), ("2-2", "loud", "Jon"), ("2-3", "loud", "Lea"),
+        ("3", None, None),
+    ]  # fmt: skip
+
+
+def test_tables_are_read_row_by_row(tmp_path, monkeypatch):
+    """A million rows must not be held in memory: after a few documents only a few lines have been read."""
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}] * 5000)
+    parsed = itertools.count()
+    loads = json.loads
+
+    def counted(line: str) -> object:
+        next(parsed)
+        return loads(line)
+
+    monkeypatch.setattr(tables.json, "loads", counted)
+    documents = read_documents(str(path), SourceConfig())
+    assert [next(documents).id for _ in range(3)][-1] == "row-0000002"
+    assert next(parsed) <= 200
+
+
+def test_parquet_reads_only_the_columns_it_needs(tmp_path):
+    """A dataset with audio beside the text would be decoded for nothing."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["A."], "audio": [b"x" * 1000]}), path)
+    (row,) = tables.parquet_rows(path, SourceConfig())
+    assert row == {"text": "A."}
+
+
+def test_csv_with_other_separators_and_long_fields(tmp_path):
+    """Spreadsheets in half of Europe write semicolons; the csv module refuses fields over 128 kB."""
+    long = "word " * 40_000
+    path = tmp_path / "a.csv"
+    path.write_text(f'\ufefftext;who\n"One; two.";Jon\n"{long}";Lea\n', encoding="utf-8")
+    documents = read(path, speaker_column="who")
+    assert [(len(d.text), d.speaker) for d in documents] == [(9, "Jon"), (len(long), "Lea")]
+
+
+def test_a_row_keeps_its_paragraphs(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": " One\ntwo. \n\n\n Three. \n"}])
+    (document,) = read(path)
+    found = document.chapters[0].paragraphs
+    assert [paragraph.text for paragraph in found] == ["One\ntwo.", "Three."]
+    assert all(document.text[p.start :].startswith(p.text) for p in found)
+
+
+def test_broken_rows_name_their_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n\n{"text": \n', encoding="utf-8")
+    assert "line 3 is not JSON" in complaint(path)
+    path.write_text('["a"]\n', encoding="utf-8")
+    assert "line 1 is not a JSON object" in complaint(path)
+    write_jsonl(path, [{"text": {"a": 1}}])
+    assert "column 'text' holds a dict" in complaint(path)
+
+
+def test_numbers_are_text_too(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": 5}, {"text": float("nan")}])
+    assert [document.text for document in read(path)] == ["5", ""]
+
+
+def test_folders_of_tables(tmp_path):
+    """Shards are read in the order of their names, as one table."""
+    (tmp_path / "sub").mkdir()
+    write_jsonl(tmp_path / "sub" / "b.jsonl", [{"text": "B."}])
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "A."}])
+    write_jsonl(tmp_path / ".hidden.jsonl", [{"text": "C."}])
+    assert [(d.id, d.text) for d in read(tmp_path)] == [("row-0000000", "A."), ("row-0000001", "B.")]
+    (tmp_path / "c.csv").write_text("text\nC.\n", encoding="utf-8")
+    assert "source.format to csv or jsonl" in complaint(tmp_path)
+    assert len(read(tmp_path, format="csv")) == 1
+    (tmp_path / "empty").mkdir()
+    assert "without .parquet" in complaint(tmp_path / "empty")
+
+
+def test_a_dataset_saved_to_disk(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    split = datasets.Dataset.from_dict({"text": ["A.", "B."], "other": [1, 2]})
+    datasets.DatasetDict({"train": split}).save_to_disk(str(tmp_path / "d"))
+    assert [document.text for document in read(tmp_path / "d")] == ["A.", "B."]
+    assert "source.split to one of: train" in complaint(tmp_path / "d", split="trian")
+    assert "one of: text, other" in complaint(tmp_path / "d", text_column="txt")
+
+
+def test_a_local_folder_as_a_dataset(tmp_path):
+    """source.format=datasets streams a folder as it would a dataset of the hub."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    pq.write_table(pa.table({"text": ["A.", "B."]}), folder / "train.parquet")
+    assert [document.text for document in read(folder, format="datasets")] == ["A.", "B."]
+
+
+def test_line_ends_and_marks_of_windows(tmp_path):
+    """A byte order mark became a word, and carriage returns shifted every offset."""
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffChapter 1\r\n\r\nIt rained.\r\nIt poured.\r\n".encode())
+    (book,) = read(path)
+    assert book.chapters[0].title == "Chapter 1"
+    assert book.text == "Chapter 1\n\nIt rained.\nIt poured.\n"
+
+
+def test_the_title_comes_from_the_config_before_the_text_before_the_name(tmp_path):
+    path = tmp_path / "a_long-walk.txt"
+    path.write_text("It rained.", encoding="utf-8")
+    assert (read(path)[0].title, read(path)[0].id) == ("A Long Walk", "a_long-walk")
+    path.write_text("The Walk\n\nby A. Person\n\nIt rained.", encoding="utf-8")
+    assert (read(path)[0].title, read(path)[0].author) == ("The Walk", "A. Person")
+    assert read(path, title="X", author="Y")[0].title == "X"
+
+
+def test_no_such_file_proposes_the_nearest(tmp_path):
+    (tmp_path / "pride.txt").write_text("x", encoding="utf-8")
+    message = complaint(tmp_path / "prode.txt")
+    assert "no such file" in message
+    assert "pride.txt" in message
+    assert "source.format=datasets" in complaint("someone/prose")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.txt", b"", "is empty"),
+        ("a.txt", b" \n\n", "is empty"),
+        ("a.jsonl", b"", "is empty"),
+        ("a.jsonl", b"\n\n", "no rows"),
+        ("a.csv", b"text\n", "no rows"),
+        ("a.txt", b"%PDF-1.7 ...", "is a PDF"),
+        ("a.epub", b"PK\x03\x04", "is a ZIP archive"),
+        ("a.txt", b"ab\x00\x01\x02" * 20, "is a binary file"),
+        ("a.csv", b"ab\x00\x01\x02" * 20, "is a binary file"),
+        ("a.parquet", b"not parquet at all", "is not a Parquet file"),
+        ("a.doc", b"words", "ending '.doc' is not known"),
+        ("README", b"words", "without an ending"),
+        ("a.txt", b"***\n\n---\n", "no words to speak"),
+        ("a.txt", "He said “no” at the café — twice.".encode("cp1252"), "source.encoding=cp1252"),
+        ("a.csv", "text\nHe said “no” at the café — twice.\n".encode("cp1252"), "source.encoding=cp1252"),
+        ("a.txt", "It was a long way to the harbour.\n".encode("utf-16"), "source.encoding=utf_16"),
+        ("a.txt", "Это была тёмная ночь, и шёл дождь.\n".encode("cp1251") * 5, "source.encoding=cp1251"),
+    ],
+)
+def test_what_cannot_be_read_says_what_to_do(tmp_path, name, content, said):
+    """Each of these once ended in a traceback, or in noise made of garbage."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = complaint(path)
+    assert said in message
+    assert str(path) in message or "no words" in message
+
+
+def test_the_proposed_encoding_works(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("He said “no”.".encode("cp1252"))
+    assert read(path, encoding="cp1252")[0].text == "He said “no”."
+    path.write_bytes("He said “no”.".encode("utf-16"))
+    assert read(path, encoding="utf_16")[0].text == "He said “no”."
+    assert "is not an encoding" in complaint(path, encoding="utf-x")
+
+
+def test_the_shipped_story_has_a_title_and_an_author():
+    (story,) = read("story")
+    assert story.title
+    assert story.author
+    assert [chapter.title.split(":")[0] for chapter in story.chapters] == ["One", "Two", "Three"]
