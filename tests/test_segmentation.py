@@ -107,6 +107,7 @@ def test_abbreviations_do_not_end_a_sentence(sentence):
     [
         ("He left. “Go.” Then he came.", ["He left. ", "“Go.” ", "Then he came."]),
         ('"I know. I saw." "No."', ['"I know. ', 'I saw." ', '"No."']),
+        ("‘Don’t. Go,’ he said. ‘Now.’", ["‘Don’t. ", "Go,’ he said. ", "‘Now.’"]),
         ("Was it I? It was I. He knew.", ["Was it I? ", "It was I. ", "He knew."]),
         ("At 5 p.m. she left. Good!", ["At 5 p.m. she left. ", "Good!"]),
         ("Wait.  \n Now.", ["Wait.  \n ", "Now."]),

@@ -103,7 +103,7 @@ def test_parts_nest_above_chapters_and_are_spoken_once(book):
 def test_a_subtitle_belongs_to_the_heading(book):
     """A title on the next line was read as the first sentence of the chapter."""
     document = book(f"CHAPTER I.\nDown the Rabbit-Hole\n\n{PROSE}\n\nCHAPTER II.\n\nThe Pool of Tears\n\n{PROSE}")
-    assert titles(document) == ["CHAPTER I: Down the Rabbit-Hole", "CHAPTER II: The Pool of Tears"]
+    assert titles(document) == ["Chapter I: Down the Rabbit-Hole", "Chapter II: The Pool of Tears"]
     assert [len(chapter.paragraphs) for chapter in document.chapters] == [2, 2]
 
 
@@ -135,6 +135,22 @@ def test_a_table_of_contents_does_not_become_chapters(book, contents):
     document = book(f"{contents}\n\n\n{body}")
     assert titles(document) == ["Chapter I", "Chapter II", "Chapter III"]
     assert set(reasons(document)) == {"table of contents"}
+
+
+def test_contents_with_titles_or_with_parts(book):
+    """Entries differ from the headings they mean: they have the title behind them, or come again in each part."""
+    body = f"CHAPTER I.\nThe Fox\n\n{PROSE}\n\nCHAPTER II.\nThe Crow\n\n{PROSE}"
+    document = book(f"Contents\n\n CHAPTER I.    The Fox\n CHAPTER II.   The Crow\n\n\n{body}")
+    assert titles(document) == ["Chapter I: The Fox", "Chapter II: The Crow"]
+
+    contents = "\n\n".join(f"BOOK {b}: 1805\n\nCHAPTER I\n\nCHAPTER II" for b in ("ONE", "TWO"))
+    body = contents.replace("CHAPTER I\n", f"CHAPTER I\n\n{PROSE}\n").replace("CHAPTER II", f"CHAPTER II\n\n{PROSE}")
+    document = book(f"CONTENTS\n\n{contents}\n\n\n{body}")
+    assert titles(document) == [f"Book {b}: 1805, Chapter {c}" for b in ("One", "Two") for c in ("I", "II")]
+
+
+def test_markdown_without_headings_is_read_like_plain_text(book):
+    assert titles(book(f"CHAPTER I\n\n{PROSE}\n\nCHAPTER II\n\n{PROSE}", name="book.md")) == ["Chapter I", "Chapter II"]
 
 
 def test_sentences_that_begin_like_headings_stay_prose(book):

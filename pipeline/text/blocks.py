@@ -42,14 +42,21 @@ class Block:
 
 def human_title(text: str) -> str:
     """A heading on one line, as a list of chapters shows it: no final stop, and ALL CAPS in ordinary letters."""
-    lines = [" ".join(line.split()) for line in text.split("\n")]
-    title = ": ".join(line.rstrip(".:;,—– ") for line in lines if line.strip())
-    title = re.sub(r"(?<!\w)[*_`]+|[*_`]+(?!\w)", "", title)
-    return _ordinary_letters(title) if title.isupper() else title
+    lines = []
+    for line in text.split("\n"):
+        words = re.sub(r"(?<!\w)[*_`]+|[*_`]+(?!\w)", "", " ".join(line.split())).rstrip(".:;,—– ")
+        if words:
+            lines.append(_ordinary_letters(words) if words.isupper() else _SHOUTED.sub(_capitalized, words))
+    return ": ".join(lines)
 
 
+_SHOUTED = re.compile(r"\A(?:CHAPTER|LETTER|VOLUME|BOOK|PART)\b")
 _SMALL_WORD = re.compile(r"an?|and|as|at|but|by|de|du|for|from|in|into|la|le|nor|of|on|or|the|to|upon|with")
 _ROMAN = re.compile(r"(?=[IVXLC])(?:C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+
+
+def _capitalized(match: re.Match[str]) -> str:
+    return match[0].capitalize()
 
 
 def _ordinary_letters(title: str) -> str:
@@ -62,7 +69,7 @@ def _ordinary_letters(title: str) -> str:
         elif not first and _SMALL_WORD.fullmatch(bare.lower()):
             words[position] = word.lower()
         else:
-            words[position] = re.sub(r"[^\W\d_]", lambda match: match[0].upper(), word.lower(), count=1)
+            words[position] = re.sub(r"(?<!['’])\b[^\W\d_]", lambda match: match[0].upper(), word.lower())
         first = word.endswith((":", ".", "!", "?"))
     return " ".join(words)
 

@@ -136,18 +136,13 @@ class _Reader:
         self.blocks[-1] = replace(self.blocks[-1], end=start + len(line.rstrip()))
 
     def _skip(self, start: int, words: str, reason: str) -> None:
-        """Adds a skip, or makes the last one longer when only white space lies between."""
-        before = self.blocks[-1] if self.blocks else None
-        self._add(start, words, Role.SKIP, reason=reason)
-        after = self.blocks[-1] if self.blocks else None
-        if (
-            before
-            and after
-            and after is not before
-            and before.role is Role.SKIP
-            and before.reason == reason != "markup"
-        ):
-            self.blocks[-2:] = [replace(before, end=after.end)]
+        """Adds a skip, or goes on with the last one: lines of code are one skip together."""
+        last = self.blocks[-1] if self.blocks else None
+        if last and last.role is Role.SKIP and last.reason == reason != "markup" and words.strip():
+            self._extend(start, words)
+            self.is_open = False
+        else:
+            self._add(start, words, Role.SKIP, reason=reason)
 
 
 def _with_roles(text: str, blocks: list[Block]) -> list[Block]:

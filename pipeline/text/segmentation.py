@@ -2,8 +2,8 @@
 
 Inside a paragraph the whole sentences are packed so that the segments are long, even, and never over the limit: that is
 where Parler-TTS speaks best. A paragraph is one small optimisation. Every way to join neighbouring *units* (sentences,
-or pieces of those that are too long) has a price: the squared distance of each segment from the limit, plus
-something for a cut inside a sentence, and a lot for a very short segment. The cheapest way wins (dynamic programming).
+or pieces of those that are too long) has a price: the squared distance of each segment from the limit, plus something
+for a cut inside a sentence, and a lot for a very short segment. The cheapest way wins (dynamic programming).
 
 It knows nothing of audio or tokens: how long a spoken text lasts is what `predict_seconds` says.
 """

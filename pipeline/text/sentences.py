@@ -14,7 +14,7 @@ Span = tuple[int, int]
 
 # sentencex keeps a quotation whole, however many sentences it holds; without its marks it is cut like any other text.
 _QUOTES = "\"'“”‘’„«»"
-_WITHOUT_QUOTES = str.maketrans(dict.fromkeys('"“”„«»', " "))
+_QUOTE = re.compile(r"[\"“”„«»‘]|['’](?!\w)|(?<!\w)['’]")  # no apostrophe inside a word
 _CLOSING = "\"'”’»)]*_"
 
 # A full stop after one of these does not end a sentence ...
@@ -52,7 +52,7 @@ def split_sentences(text: str, language: str) -> list[Span]:
     """Cuts `text` into sentences. The spans tile it: white space after a sentence belongs to it."""
     if not text:
         return []
-    bare = text.translate(_WITHOUT_QUOTES)
+    bare = _QUOTE.sub(" ", text)
     markup = _markup(text)
     cuts = {_real_cut(text, found["end_index"]) for found in sentencex.get_sentence_boundaries(language, bare)}
     spans: list[Span] = []

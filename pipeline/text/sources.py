@@ -6,6 +6,7 @@ inside is known to `structure`, `markdown` and `tables`.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,6 +57,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
         path = Path(input)
         if not path.exists():
             raise _no_such_file(path)
+        _check_encoding(source.encoding)
         if path.is_dir():
             yield from read_table(_folder_rows(path, source), source)
             return
@@ -81,6 +83,8 @@ def _book(text: str, format_name: str, name: str, source: SourceConfig) -> Docum
     title = source.title or front.title or human_title(re.sub(r"[\W_]+", " ", name).strip().upper())
     if format_name == "md":
         blocks = markdown_blocks(text, front.start)
+        if not any(block.level for block in blocks):  # plain text with the ending of Markdown
+            blocks = find_structure(text, blocks)
     else:
         blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
     chapters, skips = assemble(text, blocks, title)
@@ -162,8 +166,6 @@ def _rows(path: Path, format_name: str, source: SourceConfig) -> Iterator[Row]:
         yield from ROW_READERS[format_name](path, source)
     except UnicodeDecodeError as error:
         raise _wrong_encoding(path, source.encoding) from error
-    except LookupError as error:
-        raise _unknown_encoding(source.encoding) from error
 
 
 def _read_text(path: Path, encoding: str) -> str:
@@ -173,16 +175,17 @@ def _read_text(path: Path, encoding: str) -> str:
         text = path.read_text(encoding=encoding)
     except UnicodeDecodeError as error:
         raise _wrong_encoding(path, encoding) from error
-    except LookupError as error:
-        raise _unknown_encoding(encoding) from error
     if not text.strip():
         raise SourceError(f"{path}: is empty; give a file with text in it")
     return text.removeprefix("\ufeff")
 
 
 def _refuse_empty(path: Path) -> bytes:
-    with path.open("rb") as file:
-        head = file.read(_LOOKED_AT)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOOKED_AT)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
     if not head:
         raise SourceError(f"{path}: is empty; give a file with text in it")
     return head
@@ -213,8 +216,12 @@ def _wrong_encoding(path: Path, encoding: str) -> SourceError:
     )
 
 
-def _unknown_encoding(encoding: str) -> SourceError:
-    return SourceError(f"source.encoding={encoding}: is not an encoding that Python knows; try utf-8, cp1252 or utf-16")
+def _check_encoding(encoding: str) -> None:
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        message = f"source.encoding={encoding}: is not an encoding that Python knows; try utf-8, cp1252 or utf-16"
+        raise SourceError(message) from error
 
 
 def _no_such_file(path: Path) -> SourceError:

@@ -146,27 +146,47 @@ def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
 
 
 def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
-    """Skips from a line "Contents" to the first heading that was in the list, or to prose."""
+    """Skips each list of contents: from its title to where its first entries come again, as headings of the book."""
     blocks = list(blocks)
     for first, block in enumerate(blocks):
-        words = text[block.start : block.end]
-        if not (is_contents(words.split("\n")[0]) and block.role in (Role.TEXT, Role.SKIP)):
+        lines = text[block.start : block.end].split("\n")
+        if not is_contents(lines[0]) or block.role is Role.SCENE:
             continue
-        seen = {key(line) for line in words.split("\n")}
-        after = first + 1
-        while after < len(blocks) and blocks[after].role is not Role.SCENE:
-            lines = text[blocks[after].start : blocks[after].end].split("\n")
-            keys = {key(line) for line in lines}
-            is_prose = any(len(line.strip()) > 80 for line in lines) or (len(lines) > 1 and lines[-1].endswith("."))
-            if keys & seen or is_prose:
-                break
-            seen |= keys | {re.sub(r"^(?:\d+|[ivxlc]+) ", "", each) for each in keys}
-            seen |= {re.sub(r"^(\S+ .+) \d+$", r"\1", each) for each in keys}  # a page number behind one space
-            after += 1
-        if after < len(blocks):
-            for i in range(first, after):
-                blocks[i] = replace(blocks[i], role=Role.SKIP, reason="table of contents")
+        prose = next((i for i in range(first + 1, len(blocks)) if _is_prose(text, blocks[i])), len(blocks))
+        for i in range(first, _end_of_contents(text, blocks, first, prose)):
+            blocks[i] = replace(blocks[i], role=Role.SKIP, reason="table of contents")
     return blocks
+
+
+def _is_prose(text: str, block: Block) -> bool:
+    words = text[block.start : block.end]
+    lines = words.split("\n")
+    if block.role is not Role.TEXT or any(map(recognise, lines)):
+        return False
+    return len(words) > _UNWRAPPED or (len(lines) > 1 and words[-1] in ".!?:;,\"'”’—-")
+
+
+def _end_of_contents(text: str, blocks: list[Block], first: int, prose: int) -> int:
+    """The block behind a list of contents that begins at `first`, before the first `prose`.
+
+    Numbers of chapters may come again inside the list, once in each part; so it is the last block that counts, and the
+    earliest entry that has one.
+    """
+    keys = [[key(line) for line in text[block.start : block.end].split("\n")] for block in blocks[first:prose]]
+    for at, entries in enumerate(keys):
+        for entry in entries[0 if at else 1 :]:
+            again = [i for i in range(at + 1, len(keys)) if _is_same_heading(entry, keys[i][0])]
+            if again:
+                return first + again[-1]
+    return first + 1
+
+
+def _is_same_heading(entry: str, heading: str) -> bool:
+    """Whether an entry of a list of contents means a heading: either may also have the title, or a page number."""
+    if entry == heading:
+        return bool(entry)
+    shorter, longer = sorted((entry, heading), key=len)
+    return " " in shorter and longer.startswith(f"{shorter} ")
 
 
 def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candidate]) -> list[int]:

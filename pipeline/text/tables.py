@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, nearest_first
-from pipeline.types import Boundary, Chapter, Document, Paragraph
+from pipeline.types import Chapter, Document, Paragraph
 
 Row = Mapping[str, Any]
 
@@ -82,8 +82,9 @@ def dataset_rows(name: str, source: SourceConfig) -> Iterator[Row]:
             saved = saved[source.split]
     else:
         saved = _streamed(name, source, datasets)
-    if saved.column_names:
-        check_columns(name, saved.column_names, source)
+    columns = saved.column_names or list(next(iter(saved), {}))  # a stream may not know them before its first row
+    if columns:
+        check_columns(name, columns, source)
         saved = saved.select_columns(wanted_columns(source))  # so that no audio column is decoded
     yield from saved
 
@@ -110,11 +111,8 @@ def check_columns(name: str, columns: list[str], source: SourceConfig) -> None:
 
 def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
     """The paragraphs of a text without chapters, between blank lines; one empty paragraph for an empty text."""
-    found = [
-        Paragraph(match[0], match.start(), Boundary.PARAGRAPH)
-        for match in re.finditer(r"\S(?:.*?\S)??(?=\s*?\n[^\S\n]*\n|\s*\Z)", text, re.S)
-    ]
-    return tuple(found) or (Paragraph("", 0),)
+    blocks = re.finditer(r"\S.*?(?=\n[^\S\n]*\n|\Z)", text, re.DOTALL)
+    return tuple(Paragraph(block[0].rstrip(), block.start()) for block in blocks) or (Paragraph("", 0),)
 
 
 def _json_lines(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
