@@ -1,0 +1,130 @@
+"""Owns the spoken form of English text: what a narrator says for what is written.
+
+`RULES` is the whole of it: small functions from text to text, applied in this order. Typography comes first, so that
+every later rule sees plain signs; addresses before anything that could take a part of them; abbreviations before
+numbers, because they need to see digits; and among the numbers, what is more specific first (a date before a range,
+money before a number). The last rules say or drop the symbols that are left.
+
+It does not know where sentences or segments begin, and it has no dictionary of pronunciation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pipeline.text.normalization.abbreviations import expand_abbreviations, read_saints_and_streets
+from pipeline.text.normalization.addresses import read_addresses, read_tags
+from pipeline.text.normalization.amounts import (
+    read_feet_and_inches,
+    read_money,
+    read_percents_and_degrees,
+    read_units,
+)
+from pipeline.text.normalization.dates import (
+    read_dates,
+    read_decades,
+    read_numeric_dates,
+    read_times,
+    read_year_ranges,
+    read_years,
+)
+from pipeline.text.normalization.initials import expand_phrases, join_initials
+from pipeline.text.normalization.numbers import (
+    read_codes,
+    read_fractions,
+    read_numbers,
+    read_ordinals,
+    read_ranges,
+    spell_long_runs,
+)
+from pipeline.text.normalization.romans import read_romans
+from pipeline.text.normalization.symbols import brackets_to_commas, say_symbols, tidy_punctuation
+from pipeline.text.normalization.typography import (
+    drop_html,
+    drop_note_marks,
+    fold_characters,
+    fold_spaces,
+    plain_dashes,
+    plain_ellipses,
+    unwrap_emphasis,
+    unwrap_links,
+)
+
+__all__ = ["RULES", "is_speakable", "normalize"]
+
+Rule = Callable[[str], str]
+
+TYPOGRAPHY: tuple[Rule, ...] = (
+    drop_html,
+    fold_characters,
+    fold_spaces,
+    unwrap_links,
+    drop_note_marks,
+    unwrap_emphasis,
+    read_addresses,
+    plain_dashes,
+    plain_ellipses,
+)
+WORDS: tuple[Rule, ...] = (
+    read_tags,
+    expand_phrases,
+    read_saints_and_streets,
+    expand_abbreviations,
+    join_initials,
+    read_romans,
+)
+NUMBERS: tuple[Rule, ...] = (  # skipped where there is no digit
+    spell_long_runs,
+    read_numeric_dates,
+    read_dates,
+    read_year_ranges,
+    read_codes,
+    read_times,
+    read_money,
+    read_feet_and_inches,
+    read_ranges,
+    read_decades,
+    read_percents_and_degrees,
+    read_units,
+    read_fractions,
+    read_ordinals,
+    read_years,
+    read_numbers,
+)
+SYMBOLS: tuple[Rule, ...] = (say_symbols, brackets_to_commas, tidy_punctuation)
+RULES = TYPOGRAPHY + WORDS + NUMBERS + SYMBOLS
+
+# A rule can lay bare what an earlier one reads: "5&VIII" has no numeral until the sign between them is said. Almost
+# every text is done after the first pass, and the second shows it; four were never needed.
+_MAX_PASSES = 4
+_DIGIT = re.compile(r"[0-9]")
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+
+
+def normalize(text: str) -> str:
+    """The spoken form of a piece of English text, on one line. It never fails; what it gives back, it leaves as it is.
+
+    >>> normalize("Mr. Bennet paid £10 on May 5, 1813--at 3:45 p.m.")
+    'Mister Bennet paid ten pounds on May fifth, eighteen thirteen - at three forty-five p.m.'
+    """
+    for _ in range(_MAX_PASSES):
+        spoken = _apply_rules(text)
+        if spoken == text:
+            break
+        text = spoken
+    return text
+
+
+def _apply_rules(text: str) -> str:
+    for rules in (TYPOGRAPHY, WORDS, NUMBERS, SYMBOLS):
+        if rules is NUMBERS and not _DIGIT.search(text):
+            continue
+        for rule in rules:
+            text = rule(text)
+    return text
+
+
+def is_speakable(text: str) -> bool:
+    """Whether there is anything to say: a letter or a digit."""
+    return _LETTER_OR_DIGIT.search(fold_characters(text)) is not None

@@ -1,0 +1,223 @@
+"""Owns dates, years, decades and times of day.
+
+A bare number of four digits from 1100 to 2099 is read as a year, unless something is counted with it: that is what it
+nearly always is in prose.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.text.normalization.words import after, before, cardinal, digits, ordinal, plural, word_set, year
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+_MONTH = rf"(?:{'|'.join(_MONTHS)}|{'|'.join(month.upper() for month in _MONTHS)})"
+_SHORT_MONTHS = {month[:3]: month for month in _MONTHS if month not in ("March", "May")} | {"Sept": "September"}
+_SHORT_MONTH = re.compile(rf"\b(?:{'|'.join(_SHORT_MONTHS)})(?= \d)|(?<=\d )(?:{'|'.join(_SHORT_MONTHS)})\b(?!\.)")
+_YEAR = r"(?:1\d|20)\d\d"
+_YEAR_END = r"(?![\w/]|[.,:]\d|-\d)"
+
+_ISO_DATE = re.compile(rf"(?<![\w/.-])({_YEAR})-(\d\d?)-(\d\d?)(?![\d/-]|\.\d)(?:T(?=\d))?")
+_SLASHED_DATE = re.compile(rf"(?<![\w/.-])(\d\d?)([/.-])(\d\d?)\2({_YEAR}|\d\d)(?![\w/-]|\.\d)")
+
+
+def read_numeric_dates(text: str) -> str:
+    """Month first between slashes, as in the United States, unless it cannot be one; day first between full stops.
+
+    >>> read_numeric_dates("12/25/1999, 25.12.1999")
+    'December twenty-fifth, nineteen ninety-nine, December twenty-fifth, nineteen ninety-nine'
+    >>> read_numeric_dates("1999-12-25, 99/99/1999")
+    'December twenty-fifth, nineteen ninety-nine, 99/99/1999'
+    """
+    text = _ISO_DATE.sub(lambda match: _month_day_year(match, match[2], match[3], match[1]), text)
+    return _SLASHED_DATE.sub(_slashed, text)
+
+
+def _slashed(match: re.Match[str]) -> str:
+    first, sign, second, year_digits = match[1], match[2], match[3], match[4]
+    if len(year_digits) == 2 and sign != "/":  # 10-12-14 and 1.2.34 are codes more often than dates
+        return match[0]
+    month_first = sign == "/" and int(first) <= 12
+    month, day = (first, second) if month_first else (second, first)
+    return _month_day_year(match, month, day, year_digits)
+
+
+def _month_day_year(match: re.Match[str], month: str, day: str, year_digits: str) -> str:
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
+        return match[0]
+    spoken_year = year(int(year_digits)) if len(year_digits) == 4 else _short_year(year_digits)
+    gap = " " if after(match, 1).isdigit() else ""
+    return f"{_MONTHS[int(month) - 1]} {ordinal(int(day))}, {spoken_year}{gap}"
+
+
+def _short_year(two_digits: str) -> str:
+    if two_digits[0] != "0":
+        return cardinal(int(two_digits))
+    return "oh " + digits(two_digits[1]) if two_digits != "00" else "hundred"
+
+
+_DAY_FIRST = re.compile(
+    rf"(?<![\w.,/:$£€-])(the )?([0-3]?\d)(?:st|nd|rd|th)?(?:-([0-3]?\d)(?:st|nd|rd|th)?)? (?:of )?({_MONTH})\b"
+    rf"(?:(,? )({_YEAR}){_YEAR_END})?",
+)
+_MONTH_FIRST = re.compile(
+    rf"\b({_MONTH}),? (the )?([0-3]?\d)(?:st|nd|rd|th)?(?:(?:-| to )([0-3]?\d)(?:st|nd|rd|th)?)?"
+    rf"(?![\w/%°:]|[.,:-]\d|,? (?:per ?cent|million|thousand|o'clock)\b)(?:(,? )({_YEAR}){_YEAR_END})?"
+)
+_MONTH_YEAR = re.compile(rf"\b({_MONTH}(?: of)?,?) ({_YEAR}){_YEAR_END}")
+
+
+def read_dates(text: str) -> str:
+    """Dates with the name of a month.
+
+    >>> read_dates("March 3rd, 1813; 3 March 1813; the 4th of July")
+    'March third, eighteen thirteen; the third of March eighteen thirteen; the fourth of July'
+    """
+    text = _SHORT_MONTH.sub(lambda match: _SHORT_MONTHS[match[0]], text)
+    text = _DAY_FIRST.sub(_day_first, text)
+    text = _MONTH_FIRST.sub(_month_first, text)
+    return _MONTH_YEAR.sub(lambda match: f"{match[1]} {year(int(match[2]))}", text)
+
+
+def _day_first(match: re.Match[str]) -> str:
+    article, first, last, month, comma, year_digits = match.groups()
+    if not _is_day(first) or (last and not _is_day(last)):
+        return match[0]
+    day = ordinal(int(first)) + (f" to the {ordinal(int(last))}" if last else "")
+    spoken_year = f"{comma}{year(int(year_digits))}" if year_digits else ""
+    return f"{article or 'the '}{day} of {month}{spoken_year}"
+
+
+def _month_first(match: re.Match[str]) -> str:
+    month, article, first, last, comma, year_digits = match.groups()
+    if not _is_day(first) or (last and not _is_day(last)):
+        return match[0]
+    day = ordinal(int(first)) + (f" to {ordinal(int(last))}" if last else "")
+    spoken_year = f"{comma}{year(int(year_digits))}" if year_digits else ""
+    return f"{month} {article or ''}{day}{spoken_year}"
+
+
+def _is_day(text: str) -> bool:
+    return 1 <= int(text) <= 31
+
+
+_DECADE = re.compile(r"(?<![\w.,$£€/])(?:'?(\d0)|(1[1-9]\d0|20\d0))('?s)\b(?!')")
+_YEAR_RANGE = re.compile(rf"(?<![\w.,/:-])({_YEAR})(?:-| - )('?\d{{1,2}}|{_YEAR})(?![\w/]|[.,:-]\d|'?s\b)")
+
+
+def read_decades(text: str) -> str:
+    """Decades, with or without their century.
+
+    >>> read_decades("the 1990s, the '90s, his 80s, the mid-1800s, the 2000s")
+    'the nineteen nineties, the nineties, his eighties, the mid-eighteen hundreds, the two thousands'
+    """
+    return _DECADE.sub(lambda match: plural(cardinal(int(match[1])) if match[1] else year(int(match[2]))), text)
+
+
+def read_year_ranges(text: str) -> str:
+    """Spans of years, the second of which may be short.
+
+    >>> read_year_ranges("1914-18, 1939-1945, 1908-9")
+    'nineteen fourteen to eighteen, nineteen thirty-nine to nineteen forty-five, nineteen oh eight to oh nine'
+    """
+    return _YEAR_RANGE.sub(_year_range, text)
+
+
+def _year_range(match: re.Match[str]) -> str:
+    first, last = match[1], match[2].lstrip("'")
+    if len(last) == 1:
+        last = first[2] + last
+    if len(last) == 2 and int(last) <= int(first[2:]):
+        return match[0]
+    return f"{year(int(first))} to {year(int(last)) if len(last) == 4 else _short_year(last)}"
+
+
+_BARE_YEAR = re.compile(rf"(?<![\w,/$£€#:-])(?<!\.)({_YEAR}){_YEAR_END}")
+_YEAR_PAIR = re.compile(rf"\b([Ff]rom|[Bb]etween) ({_YEAR}) (to|and|until) ({_YEAR}){_YEAR_END}")
+_ERA = re.compile(r",? (?:AD|BC|CE|BCE|A D|B C)\b")
+_COUNTED = re.compile(
+    r" (?:(?:or|more|odd|of the|new|other|young|old|armed|such) )?(?:[a-z]+[^s\W]s|men|women|people|"
+    r"children|feet|miles|horse|foot|sheep|cattle|head|acres)\b"
+)
+_YEAR_BEFORE = re.compile(r"\b(?:(?i:in|since|until|till|during|year|circa|the|early|late)|A\.? ?D) $")
+_VERBS = word_set("is was has does its his this us yes as")
+
+
+def read_years(text: str) -> str:
+    """Years that stand alone, and those from one to another.
+
+    >>> read_years("In 1813 he wrote 1234 pages. It rained from 1900 to 1905.")
+    'In eighteen thirteen he wrote 1234 pages. It rained from nineteen hundred to nineteen oh five.'
+    """
+    text = _YEAR_PAIR.sub(lambda match: f"{match[1]} {year(int(match[2]))} {match[3]} {year(int(match[4]))}", text)
+    return _BARE_YEAR.sub(_bare_year, text)
+
+
+def _bare_year(match: re.Match[str]) -> str:
+    value = int(match[1])
+    has_cue = _YEAR_BEFORE.search(before(match, 12)) or _ERA.match(match.string, match.end())
+    counted = _COUNTED.match(match.string, match.end())
+    if has_cue or (value >= 1100 and not (counted and counted[0].strip() not in _VERBS)):
+        return year(value)
+    return match[0]
+
+
+_HALF_DAY = r" ?([ap])(?:\. ?)?m\b\.?"
+_CLOCK = re.compile(rf"(?<![\w:.,/-])(\d\d?):([0-5]\d)(?::([0-5]\d))?(?![\d:]|\.\d)(?:{_HALF_DAY})?", re.IGNORECASE)
+_HOUR = re.compile(rf"(?<![\w:.,/$£€])(\d\d?)(?:\.([0-5]\d))?{_HALF_DAY}", re.IGNORECASE)
+_HOUR_RANGE = re.compile(
+    r"(?<![\w:.,/-])(\d\d?(?::[0-5]\d)?(?: ?[ap]\.?m\.?)?)-(?=\d\d?(?::[0-5]\d| ?[ap]\.?m\b))", re.IGNORECASE
+)
+_VERSE_OR_RATIO = re.compile(r"(?<![\d:.,])(\d{1,3}):(\d{1,3})(?![\d:])")
+
+
+def read_times(text: str) -> str:
+    """Times of day; also verses and ratios, which look like them.
+
+    >>> read_times("3:45 p.m., 15:30, 10am. At 7:05 or 12:00; 00:00")
+    "three forty-five p.m., fifteen thirty, ten a.m. At seven oh five or twelve o'clock; midnight"
+    >>> read_times("Odds of 16:9; Psalm 119:105")
+    'Odds of 16 to 9; Psalm 119 105'
+    """
+    text = _HOUR_RANGE.sub(r"\1 to ", text)
+    text = _CLOCK.sub(_clock, text)
+    text = _HOUR.sub(_hour, text)
+    return _VERSE_OR_RATIO.sub(_verse_or_ratio, text) if ":" in text else text
+
+
+def _clock(match: re.Match[str]) -> str:
+    hour, minutes, seconds, half = match.groups()
+    if int(hour) > 24:
+        return match[0]
+    spoken = _hour_and_minutes(int(hour), minutes, bool(half), bool(seconds))
+    if seconds:
+        spoken += f" {'oh ' + digits(seconds[1]) if seconds[0] == '0' else cardinal(int(seconds))}"
+    return f"{spoken} {half.lower()}.m." if half else spoken
+
+
+def _hour_and_minutes(hour: int, minutes: str, has_half: bool, has_seconds: bool) -> str:
+    if minutes != "00":
+        minute_words = "oh " + digits(minutes[1]) if minutes[0] == "0" else cardinal(int(minutes))
+        return f"{cardinal(hour)} {minute_words}"
+    if has_half:
+        return cardinal(hour)
+    if has_seconds:
+        return f"{cardinal(hour)} hundred"
+    if hour in (0, 24):
+        return "midnight"
+    return f"{cardinal(hour)} o'clock" if hour <= 12 else f"{cardinal(hour)} hundred"
+
+
+def _hour(match: re.Match[str]) -> str:
+    hour, minutes, half = match.groups()
+    if not 1 <= int(hour) <= 24:
+        return match[0]
+    return f"{_hour_and_minutes(int(hour), minutes or '00', True, False)} {half.lower()}.m."
+
+
+def _verse_or_ratio(match: re.Match[str]) -> str:
+    is_verse = re.search(r"[A-Z][a-z]+\.? $", before(match, 20))
+    return f"{match[1]} {match[2]}" if is_verse else f"{match[1]} to {match[2]}"

@@ -1,0 +1,91 @@
+"""Owns short forms that are not one word with a full stop: Latin phrases, bare titles, initials, dotted capitals.
+
+Letters that are said one by one lose their full stops, at which a voice would pause: "J R R Tolkien", "the U S Army".
+Capitals without full stops (NASA, FBI) stay: which of them are words is a matter for a dictionary.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.text.normalization.words import SENTENCE_OPENERS, after, before, ends_sentence
+
+_PHRASES = {
+    "e.g.": "for example",
+    "i.e.": "that is",
+    "a.k.a.": "also known as",
+    "ph.d.": "P H D",
+    "et al.": "and others",
+    "&c.": "et cetera",
+    "&c": "et cetera",
+    "etc": "et cetera",
+    "vs": "versus",
+    "w/o": "without",
+    "w/": "with",
+    "and/or": "and or",
+}
+_PHRASE = re.compile(
+    r"(?<![\w.])(?:e\. ?g\.|i\. ?e\.|a\.k\.a\.|ph\.d\.|et al\.|&c\b\.?|(?:etc|vs)\b(?!\.)|w/o\b|w/(?= )|and/or\b)",
+    re.IGNORECASE,
+)
+_BARE_TITLES = {"Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Prof": "Professor"}
+_BARE_TITLE = re.compile(r"(M(?:r|rs|s|essrs)|Prof)\b(?= [A-Z])")
+_VERSUS = re.compile(r"(?<=[a-z] )v\.?(?= [A-Z])")
+
+
+def expand_phrases(text: str) -> str:
+    """Latin phrases, and titles without a full stop.
+
+    >>> expand_phrases("E.g. Mr Bennet, i.e. a father, et al. Hats, coats, &c.")
+    'For example Mister Bennet, that is a father, and others. Hats, coats, et cetera.'
+    """
+    text = _PHRASE.sub(_phrase, text)
+    text = _BARE_TITLE.sub(lambda match: match[0] if before(match, 1).isalnum() else _BARE_TITLES[match[1]], text)
+    return _VERSUS.sub("versus", text) if " v" in text else text
+
+
+def _phrase(match: re.Match[str]) -> str:
+    short = match[0]
+    full = _PHRASES[short.lower().replace("e. g", "e.g").replace("i. e", "i.e")]
+    full = full[0].upper() + full[1:] if short[0].isupper() else full
+    keeps_stop = (
+        full in ("et cetera", "and others")
+        and short.endswith(".")
+        and ends_sentence(after(match, 60), any_capital=True)
+    )
+    return full + ("." if keeps_stop else "")
+
+
+_RUN = re.compile(r"[A-Z](?<![\w.].)(?<!\w'.)(?:(?:\. ?[A-Z])+\.(?!\w)|(?:\.[A-Z])+(?![\w.]))")
+_INITIAL = re.compile(r"([A-HJ-Z])(?<![\w.'-].)\.(?= [A-Z][a-z])")
+_LABELLED = re.compile(
+    r"\b(?:plan|vitamin|part|section|exhibit|appendix|grade|type|group|class|model|figure|point|category|schedule|"
+    r"route|hepatitis|option|team|world|platform|block|level|table|column|row|letter|note|an?|in|key|string) $",
+    re.IGNORECASE,
+)
+
+
+def join_initials(text: str) -> str:
+    """Initials and dotted capitals.
+
+    >>> join_initials("J. R. R. Tolkien and John F. Kennedy met in the U.S. Army at 8 A.M. in the U.S.")
+    'J R R Tolkien and John F Kennedy met in the U S Army at 8 a.m. in the U S.'
+    >>> join_initials("It was I. Then came plan B. Nobody spoke.")
+    'It was I. Then came plan B. Nobody spoke.'
+    """
+    return _INITIAL.sub(_initial, _RUN.sub(_run, text))
+
+
+def _run(match: re.Match[str]) -> str:
+    letters = [sign for sign in match[0] if sign.isalpha()]
+    if letters in (["A", "M"], ["P", "M"]):
+        return f"{letters[0].lower()}.m."
+    is_end = match[0].endswith(".") and ends_sentence(after(match, 60))
+    return " ".join(letters) + ("." if is_end else "")
+
+
+def _initial(match: re.Match[str]) -> str:
+    text = match.string
+    name = re.compile(r"[A-Za-z]+").match(text, match.end() + 1)
+    is_end = (name is not None and name[0] in SENTENCE_OPENERS) or _LABELLED.search(before(match, 12))
+    return match[0] if is_end else match[1]

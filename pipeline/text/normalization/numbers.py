@@ -1,0 +1,134 @@
+"""Owns numbers that count nothing in particular: long codes, telephone numbers, ranges, fractions, ordinals, the rest.
+
+After its last rule no digit is left.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.text.normalization.words import (
+    NUMBER,
+    before,
+    digits,
+    number,
+    ordinal,
+    plural,
+    quantity,
+)
+
+_SPACED_THOUSANDS = re.compile(r"(?<![\d.,:-])(?<!\d )[1-9]\d{0,2}(?: 000){1,4}(?![\d-]| \d)")
+_LONG_RUN = re.compile(r"\d{16,}")
+
+
+def spell_long_runs(text: str) -> str:
+    """Runs that no one reads as a number, digit by digit; this comes first, so that all other rules see short runs.
+
+    Thousands that are set off by spaces become one number.
+
+    >>> spell_long_runs("4111111111111111")
+    'four one one one one one one one one one one one one one one one'
+    >>> spell_long_runs("50 000 men")
+    '50000 men'
+    """
+    text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
+    return _LONG_RUN.sub(lambda match: _set_apart(match, digits(match[0])), text)
+
+
+def _set_apart(match: re.Match[str], spoken: str) -> str:
+    """Spaces between the words of a number and letters that touch it."""
+    left = " " if before(match, 1).isalpha() else ""
+    right = " " if match.string[match.end() : match.end() + 1].isalnum() else ""
+    return f"{left}{spoken}{right}"
+
+
+_TELEPHONE = re.compile(
+    r"(?<![\w.,/-])(?:\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
+    r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w/-])(?!\.\d)"
+)
+_CODE = re.compile(r"(?<![\w.,/-])\d{1,7}(?:-\d{1,7}){2,5}(?![\w/-])")
+
+
+def read_codes(text: str) -> str:
+    """Telephone numbers and the like, digit by digit, with a pause at each gap.
+
+    >>> read_codes("555-1234 or +44 20 7946 0958")
+    'five five five, one two three four or plus four four, two zero, seven nine four six, zero nine five eight'
+    """
+    return _CODE.sub(_groups, _TELEPHONE.sub(_groups, text))
+
+
+def _groups(match: re.Match[str]) -> str:
+    spoken = ", ".join(digits(group) for group in re.findall(r"\d+", match[0]))
+    return f"plus {spoken}" if match[0].startswith("+") else spoken
+
+
+_RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s)?)-(?={NUMBER}(?!-\d|/))")
+_MINUS = re.compile(r"(?<![\w.)'\"-])-(?=\.?\d)")
+_CROSS = re.compile(r"(?<=\d) ?x ?(?=\d)")
+
+
+def read_ranges(text: str) -> str:
+    """What joins numbers becomes a word; the numbers are left to the rules that follow.
+
+    >>> read_ranges("pages 10-12, 5-10%, -3, a 4x4")
+    'pages 10 to 12, 5 to 10%, minus 3, a 4 by 4'
+    """
+    return _CROSS.sub(" by ", _MINUS.sub("minus ", _RANGE.sub(r"\1 to ", text)))
+
+
+_SLASHED = re.compile(r"(?<![\w.,/])(?:(\d{1,6})[ -])?(\d{1,9})/(\d{1,9})(?!/?\d)")
+_SET_PHRASES = {"9/11": "nine eleven", "24/7": "twenty-four seven", "20/20": "twenty twenty", "50/50": "fifty fifty"}
+
+
+def read_fractions(text: str) -> str:
+    """Numbers with a slash between them.
+
+    >>> read_fractions("1/2, 3 1/2, 24/7")
+    'one half, three and a half, twenty-four seven'
+    """
+    return _SLASHED.sub(_fraction, text) if "/" in text else text
+
+
+def _fraction(match: re.Match[str]) -> str:
+    return _set_apart(match, _SET_PHRASES.get(match[0]) or quantity(match[0]))
+
+
+_ORDINAL = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?:st|nd|rd|th|ST|ND|RD|TH)(?![^\W_])")
+_PLURAL = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){1,2}|\d{1,6})s(?![^\W_])")
+
+
+def read_ordinals(text: str) -> str:
+    """Ranks, and plurals of numbers.
+
+    >>> read_ordinals("the 2nd, 21st and 1,000th; two 747s")
+    'the second, twenty-first and one thousandth; two seven hundred and forty-sevens'
+    """
+    text = _ORDINAL.sub(lambda match: ordinal(int(match[1].replace(",", ""))), text)
+    return _PLURAL.sub(lambda match: plural(number(match[1])), text)
+
+
+_HASH = re.compile(r"#(?= ?\d)")
+_VERSION = re.compile(r"(?<![\d.,])\d{1,9}(?:\.\d{1,9}){2,8}(?!\d)")
+_DECIMAL_ALONE = re.compile(r"(?<![\w.])\.(?=\d)")
+_NUMBER = re.compile(rf"{NUMBER}")
+_LETTER_AND_DIGITS = re.compile(r"(?<=[^\W\d_])\d{3,15}(?!\d)|(?<!\d)\d{3,15}(?=[^\W\d_])")
+
+
+def read_numbers(text: str) -> str:
+    """Every digit that is left.
+
+    >>> read_numbers("#5 of 12,000; 3.14; .5")
+    'number five of twelve thousand; three point one four; point five'
+    >>> read_numbers("v1.2.3; A113; R2D2")
+    'v one point two point three; A one one three; R two D two'
+    """
+    text = _HASH.sub("number ", text)
+    text = _VERSION.sub(_version, text)
+    text = _DECIMAL_ALONE.sub("point ", text)
+    text = _LETTER_AND_DIGITS.sub(lambda match: _set_apart(match, digits(match[0])), text)
+    return _NUMBER.sub(lambda match: _set_apart(match, number(match[0])), text)
+
+
+def _version(match: re.Match[str]) -> str:
+    return _set_apart(match, " point ".join(number(part) for part in match[0].split(".")))

@@ -1,0 +1,99 @@
+"""Owns Roman numerals: which runs of capitals are numerals, and whether they count or rank.
+
+A numeral needs a reason: a word before it that is numbered (Chapter IV), a name that is (Henry VIII), a century after
+it, or a form that is nothing else (XVII). "I" needs the strongest, for it is nearly always the pronoun.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.text.normalization.words import before, cardinal, ordinal, roman, word_set
+
+_NUMBERED = word_set(
+    "act annex appendix article battalion book canto chapter class corps division episode exhibit figure grade group "
+    "lesson letter level mark number opus part phase plate psalm scene section sonata stage stave symphony table title "
+    "type volume war"
+)
+_NUMBERED_FROM_ONE = word_set(
+    "act appendix article book canto chapter figure number part phase plate scene section stave table volume"
+)
+_RULERS = word_set(
+    "Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles Christian Clement "
+    "Constantine David Edgar Edmund Edward Elizabeth Ferdinand Francis Franz Frederick Friedrich George Gregory "
+    "Gustav Harald Harold Haakon Henri Henry Innocent Isabella Ivan James John Joseph Juan Julius Karl Leo Leopold "
+    "Lewis Louis Ludwig Margaret Mary Maximilian Mehmed Mohammed Napoleon Nicholas Olaf Otto Paul Pedro Peter "
+    "Philip Philippe Pius Ptolemy Ramesses Ramses Richard Robert Rudolf Sixtus Stephen Theodore Thomas Umberto "
+    "Urban Victor Victoria Wilhelm William"
+)
+_RANKS = word_set("King Queen Emperor Empress Pope Tsar Czar Prince Sultan Pharaoh")
+_NUMERAL = re.compile(r"[IVXLCDM]{1,15}(?![\w&/]|'(?!s\b)|-(?!\w{4})|\.(?=\w))")
+_NOT_BEFORE = re.compile(r"[\w'.&/-]")
+_WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
+# What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
+_AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
+_SMALL = re.compile(r" ([ivxl]{1,8})\b(?!')")
+_SMALL_BEFORE = re.compile(r"\b(?:act|scene|chapter|canto|pages?|section|volume)$", re.IGNORECASE)
+_HEADING_WORD = re.compile(r"(CHAPTER|BOOK|PART|VOLUME|ACT|SCENE|SECTION)\b(?= [a-z\d])")
+_LISTED = re.compile(r"\((i{1,3}|iv|vi{1,3}|ix)\)")
+
+
+def read_romans(text: str) -> str:
+    """Roman numerals that have a reason to be ones.
+
+    >>> read_romans("CHAPTER IV. Henry VIII and I saw Act II, Scene iii of the XIX century.")
+    'Chapter four. Henry the Eighth and I saw Act two, Scene three of the nineteenth century.'
+    >>> read_romans("In World War I, I did mix MIX, CIVIL and a CD. In this part I sing.")
+    'In World War one, I did mix MIX, CIVIL and a CD. In this part I sing.'
+    """
+    text = _NUMERAL.sub(_numeral, text)
+    text = _HEADING_WORD.sub(lambda match: match[0].capitalize(), text)
+    text = _SMALL.sub(_small, text)
+    return _LISTED.sub(lambda match: f"({cardinal(roman(match[1].upper()) or 0)})", text) if "(" in text else text
+
+
+def _numeral(match: re.Match[str]) -> str:
+    numeral = match[0]
+    value = roman(numeral)
+    if value is None or (match.start() and _NOT_BEFORE.match(match.string, match.start() - 1)):
+        return numeral
+    text = match.string
+    if text[match.end() : match.end() + 9].lower().startswith((" century", " centurie", "-century")):
+        return ordinal(value) if numeral != "I" else numeral
+    words = _WORDS_BEFORE.search(text, max(0, match.start() - 40), match.start())
+    if words is None:
+        return cardinal(value) if _stands_alone(match) else numeral
+    earlier, word = words[1] or "", words[2]
+    if word.lower() in _NUMBERED and word[0].isupper():
+        world_war = (earlier.lower(), word.lower()) == ("world", "war")
+        is_first = word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end())
+        return cardinal(value) if numeral != "I" or world_war or is_first else numeral
+    if _is_ruler(earlier, word, numeral):
+        return "the " + ordinal(value).capitalize()
+    return cardinal(value) if _is_nothing_else(numeral) else numeral
+
+
+def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
+    if not word[0].isupper():
+        return False
+    if numeral in ("I", "C", "D", "L", "M"):  # "What Charles I saw": only a title before the name makes it sure
+        return numeral == "I" and earlier in _RANKS
+    return word in _RULERS or earlier in _RANKS or earlier in _RULERS
+
+
+def _is_nothing_else(numeral: str) -> bool:
+    return numeral == "II" or (len(numeral) > 2 and set(numeral) <= set("IVX") and numeral != "XXX")
+
+
+def _stands_alone(match: re.Match[str]) -> bool:
+    # A heading that is only a numeral. Alone, "I" is more likely to be an answer.
+    if _is_nothing_else(match[0]):
+        return True
+    rest = match.string[match.end() :].strip(" .:*")
+    return match.start() == 0 and not rest and match[0] != "I" and set(match[0]) <= set("IVXL")
+
+
+def _small(match: re.Match[str]) -> str:
+    value = roman(match[1].upper())
+    is_pronoun = match[1] == "i" and not _AFTER_FIRST.match(match.string, match.end())
+    return f" {cardinal(value)}" if value and not is_pronoun and _SMALL_BEFORE.search(before(match, 10)) else match[0]

@@ -1,0 +1,106 @@
+"""Owns what is left when words and numbers are read: symbols that are said, brackets, and tidy punctuation.
+
+After it there are only letters and . , ; : ? ! ' " - and single spaces.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.text.normalization.words import before
+
+_SPOKEN = {
+    "&": "and",
+    "+": "plus",
+    "=": "equals",
+    "@": "at",
+    "%": "percent",
+    "$": "dollars",
+    "£": "pounds",
+    "€": "euros",
+    "¥": "yen",
+    "₹": "rupees",
+    "¢": "cents",
+    "°": "degrees",
+    "§": "section",
+    "©": "copyright",
+}
+_ANY = re.compile(r"[&+=@%$£€¥₹¢°§©/^*<>~#]")
+_SYMBOL = re.compile(r" ?([&+=@%$£€¥₹¢°§©]) ?")
+_BETWEEN_OPERANDS = {"*": "times", "<": "is less than", ">": "is greater than", "~": "to"}
+_OPERATOR = re.compile(r"(?<=\w) ([*<>]) (?=\w)")
+_POWER = re.compile(r"(?<=[\w)])\^(\w{1,15})")
+_POWERS = {"two": "squared", "three": "cubed"}
+_ALTERNATIVES = re.compile(r"\b(he|she|him|his|her|hers|s|yes|either)/(she|he|her|his|hers|no|or)\b", re.IGNORECASE)
+_SLASH = re.compile(r"(?<=[^\W_]) ?/ ?(?=[^\W_])")
+_APPROXIMATELY = re.compile(r"(?<!\w)~ ?(?=[^\W_])")
+_LANGUAGE = re.compile(r"\bC#(?!\w)")
+
+
+def say_symbols(text: str) -> str:
+    """Symbols that have a name.
+
+    >>> say_symbols("AT&T, he/she, x^two + y = z, input/output, C#, ~five")
+    'AT and T, he or she, x squared plus y equals z, input slash output, C sharp, about five'
+    """
+    if not _ANY.search(text):
+        return text
+    text = _LANGUAGE.sub("C sharp", text)
+    text = _POWER.sub(lambda match: " " + _POWERS.get(match[1], f"to the power of {match[1]}"), text)
+    text = _OPERATOR.sub(lambda match: f" {_BETWEEN_OPERANDS[match[1]]} ", text)
+    text = _ALTERNATIVES.sub(r"\1 or \2", text)
+    text = _APPROXIMATELY.sub("about ", _SLASH.sub(" slash ", text))
+    return _SYMBOL.sub(lambda match: f" {_SPOKEN[match[1]]} ", text)
+
+
+_OPTIONAL_PLURAL = re.compile(r"(?<=[^\W\d_])[(\[](e?s)[)\]]")
+_BRACKET = re.compile(r"[()\[\]{}]")
+_OPENING = re.compile(r" ?[(\[{]+ ?")
+_CLOSING = re.compile(r"(?: ?[)\]}])+")
+_WORD_NEXT = re.compile(r"\w| [\w'\"]")
+
+
+def brackets_to_commas(text: str) -> str:
+    """An aside between commas, as it is spoken.
+
+    >>> brackets_to_commas("He came (at last). (She did not.) Letter(s) [of a kind] came.")
+    'He came, at last. She did not. Letters, of a kind, came.'
+    """
+    if not _BRACKET.search(text):
+        return text
+    text = _OPTIONAL_PLURAL.sub(r"\1", text)
+    return _CLOSING.sub(_closing, _OPENING.sub(_opening, text))
+
+
+def _opening(match: re.Match[str]) -> str:
+    previous, is_attached = before(match, 1), match[0][0] != " "
+    if previous in ("'", '"'):  # right behind an opening quote, or after a closing one
+        return "" if is_attached else ", "
+    return ", " if previous.isalnum() else " "
+
+
+def _closing(match: re.Match[str]) -> str:
+    is_inside = before(match, 1).isalnum() and _WORD_NEXT.match(match.string, match.end())
+    return "," if is_inside else ""
+
+
+_UNSAID = re.compile(r"[#$%&*+/<=>@\\^_`|~()\[\]{}–—]")
+_REPEATED = re.compile(r"!!+|\?\?+|\.\.(?<!\.\.\.)(?!\.)|,(?: ?,)+|;(?: ?;)+|:(?: ?:)+|--+")
+_MIXED = re.compile(r"[,;:] ?(?=[,;:.!?])")
+_OVERRULED = re.compile(r" -(?= ?[,;:.!?])|\.(?<!\.\w\.)(?<!\.\.)(?=[,;:])")  # but "a.m.," and "...," stay
+_LOOSE = re.compile(r" (?=[,;:.!?]+(?:[\s\"']|$))")
+_COMMA_INSIDE = re.compile(r",(?=[^\W\d_])")
+_DASHES = re.compile(r" -(?: -)+(?= |$)")
+_LEADING = re.compile(r"^[\s,;:.!?-]+(?=[\"']*[^\W_])")
+
+
+def tidy_punctuation(text: str) -> str:
+    """Leaves no symbol unsaid, no mark twice, no space before a mark, no mark at the start.
+
+    >>> tidy_punctuation("... No !! He, , left | | at once ,. - - Yes")
+    'No! He, left at once. - Yes'
+    """
+    text = " ".join(_UNSAID.sub(" ", text).split())
+    text = _REPEATED.sub(lambda match: match[0][0], text)
+    text = _OVERRULED.sub("", _MIXED.sub("", _LOOSE.sub("", text)))
+    return _LEADING.sub("", _DASHES.sub(" -", _COMMA_INSIDE.sub(", ", text)))

@@ -1,0 +1,214 @@
+"""Owns the signs that are not said: typographic characters, leftovers of Markdown and HTML, quotes, dashes, spaces.
+
+After it, text has straight quotes, "-" inside words, " - " for a dash, "..." for an ellipsis, ASCII digits, and
+only the symbols that `symbols` can say. It knows no words and no numbers.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from fractions import Fraction
+from functools import lru_cache
+
+from pipeline.text.normalization.words import before
+
+# What NFKC would get wrong, or does not touch.
+_FOLDED = {
+    **dict.fromkeys("‘’‚‛′ʼ´", "'"),
+    **dict.fromkeys("“”„‟″«»〝〞", '"'),
+    **dict.fromkeys("‐‑⁃−﹣", "-"),  # hyphens and the minus sign
+    **dict.fromkeys("–‒", "–"),
+    **dict.fromkeys("—―⸺⸻", "—"),
+    **dict.fromkeys("⁄∕", "/"),
+    **dict.fromkeys("™®℠†‡", ""),
+    "×": " times ",
+    "÷": " divided by ",
+    "±": " plus or minus ",
+    "≈": " approximately ",
+    "≠": " is not equal to ",
+    "≤": " is at most ",
+    "≥": " is at least ",
+    "√": " square root of ",
+    "∞": " infinity ",
+    "→": " to ",
+    "№": "No. ",
+    **{sign: f"^{power}" for power, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+}
+_SAYABLE_SYMBOLS = frozenset("°£€¥₹¢§©")
+_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+
+
+def fold_characters(text: str) -> str:
+    r"""Each character to the plain one that is said the same: quotes, ligatures, full-width and other digits.
+
+    Letters of every script stay; pictures and invisible characters go.
+
+    >>> fold_characters("“ﬁne”\u200b, ３½ km²")
+    '"fine", 3 1/2 km^2'
+    """
+    # At the end of a line, a soft hyphen is there because of the line, a hard one belongs to the word.
+    text = re.sub("\xad[ \t]*\r?\n[ \t]*", "", text)
+    text = re.sub(r"(?<=[^\W\d_])-\r?\n[ \t]*(?=[^\W\d_])", "-", text)
+    text = _CONTROL.sub("", text)
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", _NON_ASCII.sub(_fold_match, text))
+
+
+def _fold_match(match: re.Match[str]) -> str:
+    folded = _fold(match[0])
+    if "/" in folded and before(match, 1).isalnum():  # "3½" is three and a half, not 31/2
+        return f" {folded}"
+    return folded
+
+
+@lru_cache(maxsize=4096)
+def _fold(char: str) -> str:
+    if char in _FOLDED:
+        return _FOLDED[char]
+    category = unicodedata.category(char)
+    if char.isspace() or category == "Sk":  # accents that stand alone
+        return " "
+    if category == "Me" or "\ufe00" <= char <= "\ufe0f":  # what makes a picture of the character before it
+        return ""
+    if category in ("Nd", "No", "Nl"):
+        return _digits_of(char)
+    compatible = unicodedata.normalize("NFKC", char)
+    if compatible != char:
+        return "".join(part if part.isascii() else _fold(part) for part in compatible)
+    if category[0] in "LM" or char in _SAYABLE_SYMBOLS:
+        return char
+    return " " if category[0] in "ZPS" else ""
+
+
+def _digits_of(char: str) -> str:
+    if char.isdigit():
+        return str(unicodedata.digit(char))
+    value = Fraction(unicodedata.numeric(char)).limit_denominator(1000)
+    return str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+
+
+def fold_spaces(text: str) -> str:
+    r"""Hard wraps and runs of white space to single spaces.
+
+    >>> fold_spaces(" a single\n man ")
+    'a single man'
+    """
+    return " ".join(text.split())
+
+
+_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,10}(?: [^<>]{0,200})?/?>")
+_ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
+
+
+def drop_html(text: str) -> str:
+    """Tags and entities that were left in a text.
+
+    >>> drop_html("<i>Tom</i> &amp; Jerry<br/>ran")
+    'Tom & Jerry ran'
+    """
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+    return _TAG.sub(lambda match: " " if match[0][:3].lower() == "<br" else "", text) if "<" in text else text
+
+
+_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\(([^()\s]{1,500})(?: \"[^\"]{0,200}\")?\)")
+
+
+def unwrap_links(text: str) -> str:
+    """A Markdown link or picture to its words.
+
+    >>> unwrap_links("See [the map](http://x.org/a) and ![a cat](cat.png).")
+    'See the map and a cat.'
+    """
+    if "](" not in text:
+        return text
+    return _LINK.sub(lambda match: match[1].strip() or match[2], text)
+
+
+# A mark of a footnote stands at the end of a word or of its punctuation; "[1]" at the start of a note is its number.
+_NOTE_MARK = re.compile(
+    r"(?<=[^\W\d_])([.,;:!?\"')]{0,3})(?:\[(?:\d{1,3}|[A-Z]|\^\w{1,20}|\*{1,3}|[Nn]ote \d{1,3})\])+"
+)
+_RAISED_MARK = re.compile(r"(?<=[^\W\d_]{3})([.,;:!?\"')]{0,3})\^\d{1,3}(?![\w/])")
+
+
+def drop_note_marks(text: str) -> str:
+    """The marks of footnotes, which nobody reads aloud.
+
+    >>> drop_note_marks("He left.[12] She wept,[^3] and sighed[*] in vain.^4")
+    'He left. She wept, and sighed in vain.'
+    """
+    if "[" in text:
+        text = _NOTE_MARK.sub(r"\1", text)
+    return _RAISED_MARK.sub(r"\1", text) if "^" in text else text
+
+
+_CODE = re.compile(r"`{1,3}([^`]{1,500})`{1,3}")
+_STARS = re.compile(r"(?<![\w*])(\*{1,3}|~~)(?=[^\s*~])([^*~]{1,2000}?)(?<=[^\s*~])\1(?![*~])")
+_INNER_STARS = re.compile(r"(?<=\w)(\*{1,2})([^\W\d_]{1,50})\1(?![*])")
+_UNDERSCORES = re.compile(r"(?<![^\W_])_{1,3}(?=[^\s_])([^_]{1,2000}?)(?<=[^\s_])_{1,3}(?![^\W_])")
+
+
+def unwrap_emphasis(text: str) -> str:
+    """Signs of emphasis and of code around words; the opening quotes of TeX.
+
+    >>> unwrap_emphasis("_You_ want to tell me, **and** I ~~hate~~ *love* it, `ls` un*bloody*believable.")
+    'You want to tell me, and I hate love it, ls unbloodybelievable.'
+    """
+    if "`" in text:
+        text = _CODE.sub(r"\1", text).replace("``", '"').replace("`", "'")
+    if "*" in text or "~~" in text:
+        text = _STARS.sub(r"\2", text)
+        text = _INNER_STARS.sub(r"\2", text)
+    return _UNDERSCORES.sub(r"\1", text) if "_" in text else text
+
+
+_BLANK = re.compile(r"(?<![^\s\"'(])(?:-{4,}|—{2,})(?=(shire)?([^\W_])?[\w\s,.;:!?'])")
+_HIDDEN_NAME = re.compile(r"\b([A-HJ-Z])(?:-{3,}|—{2,})(?=[\s.,;:!?'])")
+_EN_DASH_INSIDE = re.compile(r"(?<=\w)–(?=[\w$£€])|(?<=[.%°])–(?=[\d$£€])|(?<=\d) – (?=\d)")
+_DASH = re.compile(r" ?(?:[–—]|-{2,})[–—-]* ?| - ")
+_CLOSING = re.compile(r"[\"')](?!\w)")
+_DASH_AT_START = re.compile(r"(^|^[\"']|(?<= )[\"']) - ")
+
+
+def plain_dashes(text: str) -> str:
+    """Every dash to " - ", a dash inside a compound or a range to "-", a dash for a hidden name to "blank".
+
+    Not to a comma: commas would mix with those of the sentence, and a listener would hear a list. The hyphen between
+    spaces is one ASCII sign that no later rule takes for anything else.
+
+    >>> plain_dashes("Yes--he--said: 'no--'")
+    "Yes - he - said: 'no -'"
+    >>> plain_dashes("1914–18; Lady B—— of the ----shire Militia.")
+    '1914-18; Lady B of the blankshire Militia.'
+    """
+    if "--" not in text and "–" not in text and "—" not in text:
+        return text
+    if "---" in text or "——" in text:
+        text = _BLANK.sub(lambda match: "blank " if match[2] and not match[1] else "blank", text)
+        text = _HIDDEN_NAME.sub(r"\1", text)
+    text = _EN_DASH_INSIDE.sub("-", text)
+    return _DASH_AT_START.sub(r"\1", _DASH.sub(_dash, text)).strip()
+
+
+def _dash(match: re.Match[str]) -> str:
+    closes = not match[0].endswith(" ") and _CLOSING.match(match.string, match.end())
+    return " -" if closes else " - "
+
+
+_ELLIPSIS = re.compile(r" ?\.(?: ?\.){2,}")
+
+
+def plain_ellipses(text: str) -> str:
+    """Every ellipsis to three full stops.
+
+    >>> plain_ellipses("Well . . . . no...yes")
+    'Well... no... yes'
+    """
+    if ".." not in text and ". ." not in text:
+        return text
+    return re.sub(r"\.\.\.(?=\w)", "... ", _ELLIPSIS.sub("...", text))

@@ -1,0 +1,188 @@
+"""Owns the wording of values: cardinals, ordinals, years, fractions, digits, plurals, Roman numerals.
+
+It knows values, not text: where a number stands and what it means there is decided by the rules that call it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from num2words import num2words
+
+# A number as it is written: thousands set off by commas, or a plain run of digits; then decimals. The bound keeps every
+# pattern linear: `spell_long_runs` has dealt with longer runs before any rule uses this.
+NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,5}(?!\d)|\d{1,15})(?:\.\d{1,15})?"
+# A number, a fraction, or a number with a fraction.
+QUANTITY = rf"(?:(?:\d{{1,6}}[ -])?\d{{1,4}}/\d{{1,4}}(?![\d/])|{NUMBER})"
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text: a table that stays readable."""
+    return frozenset(words.split())
+
+
+def word_table(pairs: str) -> dict[str, str]:
+    """The table that "short=long, short=long" writes down."""
+    return dict(pair.split("=", 1) for pair in pairs.split(", "))
+
+
+# What nearly always begins a sentence when it follows a full stop and a space. It decides whether the full stop of an
+# abbreviation also ends its sentence, so words that are also names (Will, May, Mark) must not be here.
+SENTENCE_OPENERS = word_set(
+    "A After All Although An And Another Any As At Because Before But By Do Does Each Every Everyone For From He "
+    "Her Here His How However If In Is It Its My No Nobody Nor Not Nothing Now Of Oh On Once One Only Or Our "
+    "Perhaps She Since So Some Still Such That The Their Then There These They This Those Though Thus To Under "
+    "Until Was We Were What When Where Which While Who Why With Yes Yet You Your"
+)
+
+_DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_ROMAN_VALUES = (
+    *((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL")),
+    *((10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I")),
+)
+_ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+
+
+@lru_cache(maxsize=4096)
+def cardinal(value: int) -> str:
+    """Words a narrator says for a whole number; the commas of num2words would be read as pauses.
+
+    >>> cardinal(1234)
+    'one thousand two hundred and thirty-four'
+    """
+    return str(num2words(value)).replace(",", "")
+
+
+@lru_cache(maxsize=4096)
+def ordinal(value: int) -> str:
+    """Words for a rank.
+
+    >>> ordinal(22), ordinal(100)
+    ('twenty-second', 'one hundredth')
+    """
+    return str(num2words(value, to="ordinal")).replace(",", "")
+
+
+@lru_cache(maxsize=4096)
+def year(value: int) -> str:
+    """Words for a year.
+
+    >>> year(1813), year(1905), year(1900), year(2005)
+    ('eighteen thirteen', 'nineteen oh five', 'nineteen hundred', 'two thousand and five')
+    """
+    return str(num2words(value, to="year")).replace("oh-", "oh ").replace(",", "")
+
+
+def digits(text: str) -> str:
+    """Names the digits of `text` one by one, passing over everything else.
+
+    >>> digits("007"), digits("555-12")
+    ('zero zero seven', 'five five five one two')
+    """
+    return " ".join(_DIGIT_WORDS[int(sign)] for sign in text if sign in "0123456789")
+
+
+def number(text: str) -> str:
+    """Words for what `NUMBER` matches.
+
+    >>> number("1,234"), number("3.14"), number("0.5"), number("007")
+    ('one thousand two hundred and thirty-four', 'three point one four', 'zero point five', 'zero zero seven')
+    """
+    whole, _, decimals = text.replace(",", "").partition(".")
+    # A leading zero means that it is a code, not an amount; so does a long run without commas and round end.
+    if (len(whole) > 1 and whole[0] == "0") or (len(whole) >= 7 and "," not in text and not whole.endswith("000")):
+        spoken = digits(whole)
+    else:
+        spoken = cardinal(int(whole))
+    return f"{spoken} point {digits(decimals)}" if decimals else spoken
+
+
+def fraction(numerator: int, denominator: int) -> str:
+    """Words for a part; above a hundredth or above one, both numbers are read.
+
+    >>> fraction(1, 2), fraction(3, 4), fraction(2, 3), fraction(120, 80)
+    ('one half', 'three quarters', 'two thirds', 'one hundred and twenty over eighty')
+    """
+    if not (0 < numerator < denominator <= 100):
+        return f"{cardinal(numerator)} over {cardinal(denominator)}"
+    part = {2: "half", 4: "quarter"}.get(denominator) or ordinal(denominator)
+    return f"{cardinal(numerator)} {part if numerator == 1 else plural(part)}"
+
+
+def quantity(text: str) -> str:
+    """Words for what `QUANTITY` matches.
+
+    >>> quantity("3 1/2"), quantity("2 3/4"), quantity("1,000.5")
+    ('three and a half', 'two and three quarters', 'one thousand point five')
+    """
+    if "/" not in text:
+        return number(text)
+    *whole, numerator, denominator = (int(run) for run in re.findall(r"\d+", text))
+    part = fraction(numerator, denominator)
+    if not whole:
+        return part
+    return f"{cardinal(whole[0])} and {'a' + part[3:] if part in ('one half', 'one quarter') else part}"
+
+
+def counted(amount: str, one: str, many: str) -> str:
+    """A quantity and what it counts.
+
+    >>> counted("1", "foot", "feet"), counted("1.5", "foot", "feet")
+    ('one foot', 'one point five feet')
+    """
+    return f"{quantity(amount)} {one if amount == '1' else many}"
+
+
+def plural(words: str) -> str:
+    """The plural of the last word.
+
+    >>> plural("nineteen ninety"), plural("half"), plural("nineteen hundred"), plural("six")
+    ('nineteen nineties', 'halves', 'nineteen hundreds', 'sixes')
+    """
+    if words.endswith("y"):
+        return words[:-1] + "ies"
+    if words.endswith("half"):
+        return words[:-1] + "ves"
+    return words + ("es" if words.endswith(("x", "s")) else "s")
+
+
+def roman(text: str) -> int | None:
+    """The value of a numeral in capitals, or None when it is not one in the usual form.
+
+    >>> roman("XIV"), roman("IIII"), roman("CIVIL")
+    (14, None, None)
+    """
+    if not text or not _ROMAN.fullmatch(text):
+        return None
+    value, at = 0, 0
+    for amount, letters in _ROMAN_VALUES:
+        while text.startswith(letters, at):
+            value, at = value + amount, at + len(letters)
+    return value
+
+
+def ends_sentence(rest: str, any_capital: bool = False) -> bool:
+    """Whether a full stop before `rest` is the end of a sentence as well as of an abbreviation.
+
+    `any_capital` is for what names rarely follow inside a sentence: "5 km. Bob", but not "Acme Inc. Chairman".
+
+    >>> ends_sentence('"'), ends_sentence(" The end"), ends_sentence(" Army"), ends_sentence(", then")
+    (True, True, False, False)
+    """
+    next_words = rest[:40].lstrip("\"')]}*_ ")
+    if not next_words:
+        return True
+    opener = re.match(r"[A-Za-z]+", next_words)
+    is_start = opener is not None and (opener[0] in SENTENCE_OPENERS or (any_capital and opener[0][0].isupper()))
+    return is_start and rest[0] in " \"')"
+
+
+def before(match: re.Match[str], length: int) -> str:
+    """Up to `length` characters before a match; short, so that many matches in a long text stay cheap."""
+    return match.string[max(0, match.start() - length) : match.start()]
+
+
+def after(match: re.Match[str], length: int) -> str:
+    """Up to `length` characters after a match."""
+    return match.string[match.end() : match.end() + length]

@@ -1,0 +1,251 @@
+"""The spoken form of English text."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.text import normalization
+from pipeline.text.normalization import is_speakable, normalize
+
+MODULES = [
+    normalization.__name__,
+    *(f"{normalization.__name__}.{found.name}" for found in pkgutil.iter_modules(normalization.__path__)),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_the_rules_are_true(name: str) -> None:
+    """Guards against a rule that no longer does what its docstring shows."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_the_rules_have_examples() -> None:
+    """Guards against the test above passing because doctest finds nothing."""
+    undocumented = [rule.__name__ for rule in normalization.RULES if ">>>" not in (rule.__doc__ or "")]
+    assert undocumented == []
+
+
+YEARS_AND_DATES = [
+    ("The 1990s, the '90s and the 1800s.", "The nineteen nineties, the nineties and the eighteen hundreds."),
+    ("'tis the '90s", "'tis the nineties"),
+    (
+        "in his 80s, the mid-1990s, 1980s-90s",
+        "in his eighties, the mid-nineteen nineties, nineteen eighties to nineties",
+    ),
+    (
+        "In 1813, 1900, 1905, 2000 and 2005.",
+        "In eighteen thirteen, nineteen hundred, nineteen oh five, two thousand and two thousand and five.",
+    ),
+    (
+        "Born in 1775, she died in 1817 (aged 41).",
+        "Born in seventeen seventy-five, she died in eighteen seventeen, aged forty-one.",
+    ),
+    (
+        "1500 men, 1234 pages, in 1066",
+        "one thousand five hundred men, one thousand two hundred and thirty-four pages, in ten sixty-six",
+    ),
+    ("1914-18, 1914–1918", "nineteen fourteen to eighteen, nineteen fourteen to nineteen eighteen"),
+    ("May 5; he may 5 times", "May fifth; he may five times"),
+    ("March 3rd, 1813", "March third, eighteen thirteen"),
+    ("3 March 1813", "the third of March eighteen thirteen"),
+    ("the 4th of July; on Mon., Jan. 5, 2020", "the fourth of July; on Monday, January fifth, twenty twenty"),
+    (
+        "12/25/1999 and 1999-12-25",
+        "December twenty-fifth, nineteen ninety-nine and December twenty-fifth, nineteen ninety-nine",
+    ),
+    ("the year 1813's end", "the year eighteen thirteen's end"),
+]
+TIMES = [
+    ("10:30, 15:30, 3:05, 12:00", "ten thirty, fifteen thirty, three oh five, twelve o'clock"),
+    ("3:45 p.m., 10am, 10 PM, 7 o'clock", "three forty-five p.m., ten a.m., ten p.m., seven o'clock"),
+    ("We met at 10 a.m. He left at 3 p.m.", "We met at ten a.m. He left at three p.m."),
+    ("7-9 p.m., 10:30-11:30", "seven to nine p.m., ten thirty to eleven thirty"),
+    ("John 3:16, a ratio of 2:1", "John three sixteen, a ratio of two to one"),
+]
+MONEY = [
+    ("$1,234.56", "one thousand two hundred and thirty-four dollars and fifty-six cents"),
+    ("£1m, $1.5bn, €1.2 million", "one million pounds, one point five billion dollars, one point two million euros"),
+    (
+        "$5, $1, $5.50, $0.99, 50¢",
+        "five dollars, one dollar, five dollars and fifty cents, ninety-nine cents, fifty cents",
+    ),
+    (
+        "It cost £3 10s. 6d. or £3 10s.",
+        "It cost three pounds ten shillings and six pence or three pounds ten shillings.",
+    ),
+    ("US$5, -$5, $5-10, a £5 note", "five U S dollars, minus five dollars, five to ten dollars, a five pound note"),
+    ("10,000 l. a year, $3.50/hour", "ten thousand pounds a year, three dollars and fifty cents per hour"),
+]
+AMOUNTS = [
+    ("5%, 5-10%, 0.1 %", "five percent, five to ten percent, zero point one percent"),
+    ("20 °C, −3 °C, a 45° angle", "twenty degrees Celsius, minus three degrees Celsius, a forty-five degree angle"),
+    (
+        "5 km, 1 kg, 60 mph, 5ft, 10 m²",
+        "five kilometers, one kilogram, sixty miles per hour, five feet, ten square meters",
+    ),
+    ("He ran 5 km. Bob ran 3 ft. more.", "He ran five kilometers. Bob ran three feet more."),
+    ("6'2\", a 5-km run, a 20-year-old", "six feet two inches, a five kilometer run, a twenty-year-old"),
+    ("4 in. of snow on 5 in the morning", "four inches of snow on five in the morning"),
+]
+NUMBERS = [
+    ("12,000; 0.5; 3.14; .5; -5", "twelve thousand; zero point five; three point one four; point five; minus five"),
+    (
+        "1/2, 3 1/2, 3½, ¾ and 24/7",
+        "one half, three and a half, three and a half, three quarters and twenty-four seven",
+    ),
+    ("the 2nd, 3rd, 21st and 100th", "the second, third, twenty-first and one hundredth"),
+    ("pp. 10-12, pages 3–5", "pages ten to twelve, pages three to five"),
+    ("555-1234, agent 007", "five five five, one two three four, agent zero zero seven"),
+    ("COVID-19, R2D2, 4K, MP3", "COVID-nineteen, R two D two, four K, MP three"),
+    ("٣ men, ３ women, ① cat", "three men, three women, one cat"),
+]
+ROMANS = [
+    ("Chapter IV", "Chapter four"),
+    ("CHAPTER XL.", "Chapter forty."),
+    (
+        "Henry VIII's wives, King Charles I, Louis XIV",
+        "Henry the Eighth's wives, King Charles the First, Louis the Fourteenth",
+    ),
+    ("Act II, scene iii; World War I was; World War II", "Act two, scene three; World War one was; World War two"),
+    ("I mix, I did; MIX, CIVIL and a CD", "I mix, I did; MIX, CIVIL and a CD"),
+    (
+        '"No, I was not." "No. I hope not. It was I. Then we left."',
+        '"No, I was not." "No. I hope not. It was I. Then we left."',
+    ),
+    ("To Charles I was kind; in that chapter I sing", "To Charles I was kind; in that chapter I sing"),
+    ("the XIX century", "the nineteenth century"),
+]
+ABBREVIATIONS = [
+    ("Mr. and Mrs. Bennet, 'Mr. Darcy' and Mr Bingley", "Mister and Missus Bennet, 'Mister Darcy' and Mister Bingley"),
+    (
+        "Capt. Wm. Ray, Col. Fitz, Rev. Collins, Lt. Gen. Lee",
+        "Captain William Ray, Colonel Fitz, Reverend Collins, Lieutenant General Lee",
+    ),
+    (
+        "St. James St. is near St Paul's. Main St. The end.",
+        "Saint James Street is near Saint Paul's. Main Street. The end.",
+    ),
+    ("Dr. Who of Oak Dr., Mt. Ida", "Doctor Who of Oak Drive, Mount Ida"),
+    (
+        'He said no. "No." No. 5, no. 5, Nos. 5 and 6, No. IV',
+        'He said no. "No." Number five, number five, Numbers five and six, Number four',
+    ),
+    ("Ray Jr. met Sam Sr.", "Ray Junior met Sam Senior."),
+    ("vol. 3, Fig. 2, a fig. Then", "volume three, Figure two, a fig. Then"),
+    ("J. R. R. Tolkien, J.K. Rowling, John F. Kennedy", "J R R Tolkien, J K Rowling, John F Kennedy"),
+    ("the U.S. Army left the U.S. They won in the U.S.", "the U S Army left the U S. They won in the U S."),
+    ("plan B. Nobody spoke; NASA and the FBI", "plan B. Nobody spoke; NASA and the FBI"),
+    (
+        "E.g. pears, i.e. fruit, vs. nuts, hats, etc. Then",
+        "For example pears, that is fruit, versus nuts, hats, et cetera. Then",
+    ),
+    ("Crosby & Co., hats, &c.", "Crosby and Company, hats, et cetera."),
+]
+SIGNS = [
+    ("“It’s ﬁne,” she said—‘really’…", "\"It's fine,\" she said - 'really'..."),
+    ('"I was--" he began. "--and then"', '"I was -" he began. "and then"'),
+    ("the ----shire Militia met Lord ——, B---- too", "the blankshire Militia met Lord blank, B too"),
+    ("*word*, _word_, **word**, [text](http://x.org/1), note[1] and end.²", "word, word, word, text, note and end."),
+    ("soft\u00adhyphen, zero\u200bwidth, hard\nwrap, well-\nknown", "softhyphen, zerowidth, hard wrap, well-known"),
+    ("See https://www.example.com.", "See w w w dot example dot com."),
+    ("Write to name@example.com!", "Write to name at example dot com!"),
+    (
+        "a & b + c = d, he/she, 3 * 4, 5 < 6, C++",
+        "a and b plus c equals d, he or she, three times four, five is less than six, C plus plus",
+    ),
+    ("He came (at last). (She did not.)", "He came, at last. She did not."),
+    ("E=mc² and x^2", "E equals mc squared and x squared"),
+    ("# Title", "Title"),
+    ("<i>Tom</i> &amp; Jerry; book[s]", "Tom and Jerry; books"),
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    YEARS_AND_DATES + TIMES + MONEY + AMOUNTS + NUMBERS + ROMANS + ABBREVIATIONS + SIGNS,
+)
+def test_is_read_as_a_narrator_would(written: str, spoken: str) -> None:
+    """Guards against the misreadings that other normalisers are known for, one or more in each example."""
+    assert normalize(written) == spoken
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It is a truth universally acknowledged, that a single man must be in want of a wife.",
+        '"You want to tell me," said he; "and I have no objection..."',
+        "I am, and so am I. Did he mix them? No! Civil, vivid, livid: I'll see.",
+        "He said no. Sun and moon, fig and plum; the art of it. So we sat - at last - at a well-known inn.",
+        "May I come in March? Mark, will you?",
+        "Чёрный кот, 漢字 und Äpfel, naïve café",
+    ],
+)
+def test_plain_sentences_stay(sentence: str) -> None:
+    """Guards against a rule that takes a word for an abbreviation, a month or a numeral."""
+    assert normalize(sentence) == sentence
+
+
+FRAGMENTS = (
+    "Mr. Mrs Dr. St. St Col. No. no. vol. pp. Fig. Jan. May March 3 10 1813 1990s '90s 1,234 0.5 1/2 ½ ² $ £ ¢ % ° °C "
+    "$5.50 £3 10s. 6d. -5 - -- ---- — – ... . , ; : ? ! ' \" ( ) [ ] { } * _ ** ` ~~ ^ | \\ / & + = @ # < > I II V "
+    "MIX Henry King Chapter Act World War century a.m. pm 10am 3:45 15:30 e.g. etc. &c. vs. v. U.S. J. R. Smith The "
+    "and word don't o'clock www.example.com a@b.com http://x.org/a_b @you #tag [1] [t](u) *em* _em_ km in oz. 5km "
+    "555-1234 1914-18 2nd 007 A113 3D 1.2.3 x^2 C# w/ Co. Jr. Street number page Sun. c. Ph.D. VIII 6'2\" « ” é 漢字 "
+    "① Ⅳ ٣ ™ ×"
+)
+WRITTEN = st.lists(
+    st.tuples(st.sampled_from(FRAGMENTS.split()), st.sampled_from(["", " ", " ", "\n"])), max_size=6
+).map(lambda pairs: "".join(fragment + gap for fragment, gap in pairs))
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.one_of(WRITTEN, st.text(max_size=40)))
+def test_properties_of_every_output(text: str) -> None:
+    """Guards against digits the model cannot read, text that vanishes, symbols left over, output that is not final."""
+    spoken = normalize(text)
+    assert not any(unicodedata.category(sign) == "Nd" for sign in spoken)
+    assert is_speakable(spoken) or not is_speakable(text)
+    assert not set(spoken) & set("#$%&*+/<=>@\\^_`|~()[]{}–—“”‘’\n\t")
+    assert spoken == " ".join(spoken.split())
+    assert normalize(spoken) == spoken
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 10**17), st.sampled_from(["{}", "${}", "{:,}", "£{:,}m", "{}%", "-{}", "{}th", "{} km", "No. {}"])
+)
+def test_every_number_is_read(value: int, form: str) -> None:
+    """Guards against a size of number that falls between two rules."""
+    assert normalize(form.format(value)).replace("-", " ").replace(" ", "").isalpha()
+
+
+@pytest.mark.parametrize(
+    "sign", ["1", "a", "A", "I", "'", '"', "-", "—", ".", "*", "_", "(", ")", "[", "$", "/", " ", "`"]
+)
+@pytest.mark.parametrize("pattern", ["{0}", "1{0}", "{0} ", "a.{0}", "[{0}("])
+def test_time_is_linear(sign: str, pattern: str) -> None:
+    """Guards against patterns that backtrack: on one endless word a rule would hang the run."""
+    text = pattern.format(sign) * (10_000 // len(pattern.format(sign)))
+    start = time.process_time()
+    normalize(text)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(("text", "expected"), [("Yes", True), ("5", True), ("½", True), ("漢", True), ("", False)])
+def test_speakable(text: str, expected: bool) -> None:
+    """Guards against refusing text because its letters or digits are not ASCII."""
+    assert is_speakable(text) is expected
+
+
+@pytest.mark.parametrize("text", ["***", "- - -", "…?!", "\u200b\n", "___", "£$"])
+def test_symbols_alone_are_not_speakable(text: str) -> None:
+    """Guards against a row of nothing but symbols being sent to the model."""
+    assert not is_speakable(text)
