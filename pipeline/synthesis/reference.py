@@ -46,6 +46,8 @@ class ReferenceSynthesizer:
         self._engine = engine
         self._generation_config = copy.deepcopy(model.generation_config)
         if engine.compile != "none":
+            # The dynamic cache counts its tokens in an attribute; taken for a constant, each step would be compiled.
+            torch._dynamo.config.allow_unspec_int_on_nn_module = True
             model.forward = torch.compile(model.forward, mode=engine.compile)
 
     def warm_up(self, buckets: Iterable[Bucket]) -> None:

@@ -1,0 +1,112 @@
+"""The command line: what composes, and what every mistake is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.__main__ import main
+from pipeline.composition import CONFIG_DIR, GROUPS, compose_config, group_options
+from pipeline.errors import ConfigError
+
+EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [f"{group}={name}" for group in GROUPS for name in group_options(group) if name not in ("verify", "checkpoint")],
+)
+def test_every_choice_of_every_group_composes(override: str) -> None:
+    """Guards each YAML file against a key that the schemas no longer have."""
+    compose_config([override])
+
+
+def test_defaults_are_the_untrained_story() -> None:
+    config = compose_config([])
+    assert (config.input, config.model.name, config.task.name, config.voice.speaker) == (
+        "story",
+        "untrained",
+        "audiobook",
+        "Jon",
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("voce=jon", "voce: there is no such key; nearest are voice"),
+        ("engine.batch_sise=3", "engine.batch_sise: there is no such key; nearest are engine.batch_size"),
+        ("engine.batch_size=many", "engine.batch_size: Value 'many' of type 'str' could not be converted to Integer"),
+        ("engine.batch_size=0", "engine.batch_size=0: give at least 1"),
+        ("engine.compile=fast", "engine.compile=fast: choose one of"),
+        ("engine.sampling.temperature=0", "engine.sampling.temperature=0.0: give a value above 0, or do_sample=false"),
+        ("planning.max_seconds=[3,2]", "planning.max_seconds=[3.0, 2.0]: give positive lengths in rising order"),
+        ("text.max_seconds=40", "text.max_seconds=40.0: Parler-TTS was trained on up to 30 s"),
+        ("model=minni", "model=minni: there is no such model; there are mini"),
+        ("model=checkpoint", "model.path=: give a folder or a hub id"),
+        ("voice=jonn", "voice=jonn: there is no such voice; there are jon"),
+        ("task=dance", "task=dance: there is no such task; there are"),
+        ("task=verify", "run=None: name the run directory"),
+        ("book.txt", "book.txt: arguments are of the form key=value"),
+        ("source.format=pdf", "source.format=pdf: choose one of"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_value_and_fix(
+    argument: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards against tracebacks, and against hours spent with a value that was misread."""
+    assert main([argument]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {complaint}")
+    assert error.count("\n") == 1
+
+
+def test_settings_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(ConfigError, match="flash attention 2 cannot read a static cache"):
+        compose_config(["engine.attention=flash_attention_2", "engine.cache=static"])
+
+
+def test_models_and_voices_may_be_given_in_place(tmp_path: Path) -> None:
+    folder = tmp_path / "my model"
+    folder.mkdir()
+    config = compose_config([f"model={folder}", "voice=A low voice, very close: clear."])
+    assert (config.model.path, config.model.name) == (str(folder), "my-model")
+    assert (config.voice.speaker, config.voice.description) == (None, "A low voice, very close: clear.")
+    assert compose_config(["model=parler-tts/anything"]).model.path == "parler-tts/anything"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1))
+def test_any_file_name_arrives_as_typed(name: str) -> None:
+    """Guards names with brackets, quotes, commas and backslashes against Hydra's grammar."""
+    composed = compose_config([f"input={name}"]).input
+    assert composed in (name, name.strip()), "Hydra strips white space around a plain value"
+
+
+def test_experiments_win_over_groups() -> None:
+    assert "speech_dataset" in EXPERIMENTS
+    config = compose_config(["experiment=speech_dataset"])
+    assert (config.task.name, config.planning.shard_size, len(config.voice.speakers)) == ("dataset", 512, 6)
+
+
+def test_help_is_short_and_shows_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) < 30
+    assert "python -m pipeline input=book.txt" in text
+    assert "mini-v1.1" in text
+
+
+def test_mistakes_are_found_before_torch_is_imported() -> None:
+    """Guards the quick answer: importing torch alone takes seconds."""
+    program = (
+        "import sys; from pipeline.__main__ import main; code = main(['engine.batch_size=0']); "
+        "print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]

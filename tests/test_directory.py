@@ -1,0 +1,65 @@
+"""The frozen config: whose directory it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Config, EngineConfig
+from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.runtime.directory import fingerprint, freeze_config, run_directory
+
+
+def config(**changes: object) -> Config:
+    return dataclasses.replace(Config(), **changes)  # type: ignore[arg-type]
+
+
+def test_the_same_config_may_come_back(tmp_path: Path) -> None:
+    freeze_config(tmp_path / "run", config())
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    freeze_config(tmp_path / "run", config())
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+def test_another_config_is_refused_and_the_difference_shown(tmp_path: Path) -> None:
+    """Guards a dataset against clips of two voices, seeds or models in one directory."""
+    freeze_config(tmp_path / "run", config())
+    other = config(seed=7, engine=EngineConfig(batch_size=3))
+    with pytest.raises(RunDirectoryError) as caught:
+        freeze_config(tmp_path / "run", other)
+    assert "seed: 0 there, 7 now" in str(caught.value)
+    assert "engine.batch_size: 8 there, 3 now" in str(caught.value)
+    assert "name=..." in str(caught.value)
+
+
+def test_what_does_not_touch_clips_may_change(tmp_path: Path) -> None:
+    """Guards the wish to hear the same clips as a louder book, or to go on with the run on another device."""
+    freeze_config(tmp_path / "run", config())
+    changed = config(engine=EngineConfig(device="cpu"), output_dir="elsewhere")
+    changed.book.loudness_lufs = -20.0
+    freeze_config(tmp_path / "run", changed)
+    assert "loudness_lufs: -20.0" in (tmp_path / "run" / "config.yaml").read_text()
+    assert fingerprint(changed) == fingerprint(config())
+    assert fingerprint(config(seed=1)) != fingerprint(config())
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
+    """Guards a user's own folder against being filled and cleaned up."""
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(RunDirectoryError, match=r"is not a run"):
+        freeze_config(tmp_path, config())
+
+
+def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("- not\n- a config\n")
+    with pytest.raises(RunDirectoryError, match=r"config\.yaml: is not a frozen config"):
+        freeze_config(tmp_path, config())
+
+
+def test_names_are_made_of_input_and_model() -> None:
+    assert run_directory(config(input="books/My Book (1).txt")) == Path("outputs/My-Book-1-untrained")
+    assert run_directory(config(name="mine", output_dir="/elsewhere")) == Path("/elsewhere/mine")
+    with pytest.raises(ConfigError, match=r"name=a/b: give a plain name"):
+        run_directory(config(name="a/b"))

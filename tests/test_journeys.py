@@ -1,0 +1,261 @@
+"""Whole runs, from the command line to the files a user opens."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import pytest
+from conftest import Checkpoints
+from doubles import INFO, StandInSynthesizer, speak
+
+from pipeline.__main__ import main
+from pipeline.dataset import files
+from pipeline.dataset.shards import finished_shards, iter_clips
+from pipeline.runtime import run as run_module
+from pipeline.synthesis.untrained import UntrainedShape
+from pipeline.types import Clip, Utterance
+
+TINY = UntrainedShape(mean_seconds=0.4, max_seconds=30.0, codec_hidden=24)
+BOOK = """\
+# The Lamp
+
+by A. Nobody
+
+## Chapter I: Oil
+
+Mr. Grey lit the lamp at 6 p.m. "Who goes there?" he asked. Nobody answered, and he waited for some time.
+
+It cost him $5.50 in 1893.
+
+## Chapter II: Wick
+
+The wick was trimmed. Then it was trimmed again, because it smoked.
+"""
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[StandInSynthesizer]]:
+    """Replaces the model of a run; gives the synthesizers that were built, in order."""
+    built: list[StandInSynthesizer] = []
+
+    def build(*_: object, **__: object) -> StandInSynthesizer:
+        built.append(StandInSynthesizer())
+        return built[-1]
+
+    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+    yield built
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    path = tmp_path / "lamp.md"
+    path.write_text(BOOK, encoding="utf-8")
+    return path
+
+
+def command(book: Path, *more: str) -> list[str]:
+    return [f"input={book}", f"output_dir={book.parent / 'out'}", "name=run", "planning.shard_size=3", *more]
+
+
+def hashes(run_dir: Path) -> dict[str, str]:
+    """Of every clip's audio, by id."""
+    return {clip.id: clip.audio_sha256 for manifest in finished_shards(run_dir) for clip in manifest.clips}
+
+
+def test_a_book_from_text_to_m4b(
+    book: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The main journey, with a real (untrained) model and every file that a user opens."""
+    model = f"model={checkpoint_of(TINY)}"
+    assert main(command(book, model, "checks.length_ratio=0")) == 0
+    run_dir = book.parent / "out" / "run"
+    report = json.loads((run_dir / "report.json").read_text())
+    assert report["num_utterances"] == report["num_clips"] + report["num_rejects"] > 5
+    assert report["session"]["computed_seconds"] > report["session"]["audio_seconds"] > 0
+    (m4b,) = (run_dir / "book").glob("*.m4b")
+    assert m4b.name == "A. Nobody - The Lamp.m4b"
+    with av.open(str(m4b)) as container:
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Chapter I: Oil", "Chapter II: Wick"]
+        assert container.metadata["artist"] == "A. Nobody"
+    assert len(list((run_dir / "book").glob("*.flac"))) == 2
+    assert "# " in (run_dir / "README.md").read_text()
+    texts = [row.columns["text_normalized"] for row in iter_clips(run_dir, ["id", "text_normalized"])]
+    assert any("five dollars and fifty cents" in text and "eighteen ninety-three" in text for text in texts)
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    printed = capsys.readouterr()
+    assert "real time" in printed.err
+    assert "Flash attention" not in printed.err
+
+
+def test_the_same_command_again_does_nothing_twice(book: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Guards finished work: a second call must not load a model, nor write a shard."""
+    assert main(command(book)) == 0
+    run_dir = book.parent / "out" / "run"
+    before = {path: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()}
+    assert main(command(book)) == 0
+    assert len(stand_in) == 1
+    assert {path: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()} == before
+
+
+def test_a_stopped_run_goes_on_and_is_as_if_never_stopped(
+    book: Path, stand_in: list[StandInSynthesizer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards resume: Ctrl-C in the second shard keeps the first, and the rest comes out the same."""
+    assert main(command(book, f"output_dir={book.parent / 'whole'}")) == 0
+    countdown = iter([True] * 4)
+
+    def until_ctrl_c(utterance: Utterance) -> Clip:
+        if not next(countdown, False):
+            raise KeyboardInterrupt
+        return speak(utterance)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(until_ctrl_c))
+        assert main(command(book)) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    run_dir = book.parent / "out" / "run"
+    assert len(hashes(run_dir)) == 3
+    assert main(command(book)) == 0
+    assert hashes(run_dir) == hashes(book.parent / "whole" / "run")
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_one_changed_line_costs_its_own_clips(book: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Guards an author's corrections: everything that was not touched is kept, though shards may shift."""
+    assert main(command(book)) == 0
+    run_dir = book.parent / "out" / "run"
+    before = set(hashes(run_dir).values())
+    book.write_text(BOOK.replace("It cost him $5.50 in 1893.", "It cost him nothing.\n\nNothing at all, he said."))
+    assert main(command(book)) == 0
+    prompts = {utterance.prompt for utterance in stand_in[1].asked}
+    assert prompts == {"It cost him nothing.", "Nothing at all, he said."}
+    after = hashes(run_dir)
+    assert len(set(after.values()) & before) == len(after) - 2
+    assert not (run_dir / ".previous").exists()
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_another_config_is_refused(
+    book: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(book)) == 0
+    assert main(command(book, "voice=lea")) == 3
+    assert "voice.speaker: 'Jon' there, 'Lea' now" in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_spoken_are_rejected_and_the_rest_is_made(
+    tmp_path: Path, stand_in: list[StandInSynthesizer]
+) -> None:
+    """Guards a million rows against the one that is empty."""
+    rows = [{"text": text} for text in ("A good one.", "", "*** !!", "x" * 5000, "Another good one.", None)]
+    table = tmp_path / "texts.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["task=dataset", *command(table)]) == 0
+    run_dir = tmp_path / "out" / "run"
+    assert len(hashes(run_dir)) == 2
+    rejects = [json.loads(line) for line in (run_dir / "rejects.jsonl").read_text().splitlines()]
+    assert len(rejects) == 4
+    assert all(reject["reason"] and reject["takes"] == 0 for reject in rejects)
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_a_full_disk_stops_cleanly_and_goes_on_later(
+    book: Path,
+    stand_in: list[StandInSynthesizer],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Guards what is finished when there is no space left for the next shard."""
+    sync = files._sync
+
+    def full(path: Path) -> None:
+        if "train-00001" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_sync", full)
+        assert main(command(book)) == 3
+    assert "No space left" in capsys.readouterr().err
+    run_dir = book.parent / "out" / "run"
+    assert [manifest.index for manifest in finished_shards(run_dir)] == [0]
+    assert main(command(book)) == 0
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_a_dry_run_plans_and_writes_nothing(
+    book: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(book, "dry_run=true", "model=owner/unheard-of")) == 0
+    printed = capsys.readouterr().out
+    for word in ("I: Oil", "utterances", "padding", "shards", "disk", "buckets"):
+        assert word in printed
+    assert not (book.parent / "out").exists()
+    assert stand_in == []
+
+
+@pytest.mark.parametrize(
+    ("prepare", "complaint"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.write_bytes(b""), "empty"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 20), "binary"),
+        (lambda path: path.write_bytes("Das Mädchen hörte die Bäume rauschen.\n".encode("cp1252") * 9), "encoding="),
+    ],
+    ids=["missing", "empty", "binary", "not UTF-8"],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    prepare: Callable[[Path], object], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "book.txt"
+    prepare(path)
+    assert main(command(path)) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.strip().count("\n") == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_folder_without_weights_is_refused(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = book.parent / "hollow"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "parler_tts"}))
+    assert main(command(book, f"model={folder}")) == 2
+    assert "model.safetensors is missing" in capsys.readouterr().err
+    assert main(command(book, f"model={folder}-or-not/")) == 2
+    assert "no such folder; in" in capsys.readouterr().err
+
+
+def test_a_killed_process_loses_nothing_that_was_finished(book: Path, checkpoint_of: Checkpoints) -> None:
+    """Guards against everything that cannot be caught: SIGKILL, then the same command, against a run left alone."""
+    arguments = command(
+        book, f"model={checkpoint_of(TINY)}", "checks.length_ratio=0", "planning.shard_size=2", "task=dataset"
+    )
+    program = [sys.executable, "-m", "pipeline", *arguments]
+    run_dir = book.parent / "out" / "run"
+    # The last bits of a matrix product depend on the number of threads; this process has one, see conftest.py.
+    process = subprocess.Popen(program, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list((run_dir / "data").glob("train-*.parquet"))) >= 2:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    assert process.wait() == -signal.SIGKILL
+    survived = hashes(run_dir)
+    assert survived
+    assert main(arguments) == 0
+    assert main([*arguments, f"output_dir={book.parent / 'whole'}"]) == 0
+    assert hashes(run_dir) == hashes(book.parent / "whole" / "run")
+    assert survived.items() <= hashes(run_dir).items()
+    assert main(["task=verify", f"run={run_dir}"]) == 0
