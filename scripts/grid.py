@@ -24,7 +24,10 @@ from pipeline.types import Bucket, Utterance
 
 BATCHES = (
     (Bucket(64, 64, 200, 4), ["A short one.", "Another, no longer.", "And a third.", "The last."]),
-    (Bucket(128, 64, 300, 2), ["It was a bright cold day in April, and the clocks were striking thirteen.", "So it was."]),
+    (
+        Bucket(128, 64, 300, 2),
+        ["It was a bright cold day in April, and the clocks were striking thirteen.", "So it was."],
+    ),
 )
 VOICE = "A calm voice, very close and clear."
 
@@ -51,7 +54,9 @@ def main() -> None:
     """Prints the table."""
     with tempfile.TemporaryDirectory() as folder:
         # A constant chance to end would let rounding decide on lengths; half a second on average keeps cells short.
-        model = sys.argv[1] if len(sys.argv) > 1 else str(make_untrained(Path(folder), UntrainedShape(mean_seconds=0.5)))
+        model = (
+            sys.argv[1] if len(sys.argv) > 1 else str(make_untrained(Path(folder), UntrainedShape(mean_seconds=0.5)))
+        )
         print("| attention | compile | cache | warm-up s | first batch | second batch |\n|---|---|---|---|---|---|")
         for attention, mode, cache in itertools.product(ATTENTIONS, COMPILE_MODES, CACHES):
             try:

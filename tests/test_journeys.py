@@ -72,9 +72,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
     return {clip.id: clip.audio_sha256 for manifest in finished_shards(run_dir) for clip in manifest.clips}
 
 
-def test_a_book_from_text_to_m4b(
-    book: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]) -> None:
     """The main journey, with a real (untrained) model and every file that a user opens."""
     model = f"model={checkpoint_of(TINY)}"
     assert main(command(book, model, "checks.length_ratio=0")) == 0
@@ -85,7 +83,10 @@ def test_a_book_from_text_to_m4b(
     (m4b,) = (run_dir / "book").glob("*.m4b")
     assert m4b.name == "A. Nobody - The Lamp.m4b"
     with av.open(str(m4b)) as container:
-        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Chapter I: Oil", "Chapter II: Wick"]
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == [
+            "Chapter I: Oil",
+            "Chapter II: Wick",
+        ]
         assert container.metadata["artist"] == "A. Nobody"
     assert len(list((run_dir / "book").glob("*.flac"))) == 2
     assert "# " in (run_dir / "README.md").read_text()

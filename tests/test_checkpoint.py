@@ -1,0 +1,133 @@
+"""Finding checkpoints, and making untrained ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from conftest import Checkpoints
+from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import load_file
+
+from pipeline.config import EngineConfig, ModelConfig
+from pipeline.errors import ConfigError, ModelError
+from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis.build import check_attention, choose_device, choose_dtype
+from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.synthesis.tokenizers import load_tokenizers
+from pipeline.synthesis.untrained import UntrainedShape, make_untrained
+from pipeline.types import Bucket, Finish, Utterance
+
+TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)
+
+
+def named(path: Path | str) -> ModelConfig:
+    return ModelConfig(name="mine", path=str(path))
+
+
+def test_the_same_seed_makes_the_same_checkpoint(tmp_path: Path) -> None:
+    """Guards the default run: its clips are reproducible only if its weights are."""
+    one, two, other = (
+        load_file(make_untrained(tmp_path / name, TINY, seed) / "model.safetensors")
+        for name, seed in (("one", 0), ("two", 0), ("other", 1))
+    )
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_untrained_noise_is_audible_and_ends_by_itself() -> None:
+    """Guards the stand-in for speech against silence, clipping and endless clips, which the checks would refuse."""
+    synthesizer = build_synthesizer(ModelConfig(), backend="reference", device="cpu")
+    bucket = Bucket(64, 64, 500, 8)
+    clips = list(synthesizer.generate(Utterance("Hello.", "A voice.", seed=i, bucket=bucket) for i in range(16)))
+    levels = [20 * np.log10(np.sqrt(np.mean(np.square(clip.samples)))) for clip in clips]
+    assert all(-40 < level < -10 for level in levels)
+    assert sum(clip.finish is Finish.EOS for clip in clips) >= 14
+    assert 0.8 < np.mean([clip.seconds for clip in clips]) < 4.0
+
+
+def test_rates_are_those_of_the_codec(checkpoint_of: Checkpoints) -> None:
+    checkpoint = find_checkpoint(named(checkpoint_of(TINY)))
+    assert (checkpoint.sampling_rate, checkpoint.frames_per_second, checkpoint.num_codebooks) == (16_000, 50.0, 4)
+    assert checkpoint.max_frames == 1500
+    assert checkpoint.description_tokenizer is None
+
+
+def test_changed_weights_are_another_revision(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
+    """Guards a run against going on with a folder whose model was trained further in between."""
+    folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "copy")
+    before = find_checkpoint(named(folder)).revision
+    assert find_checkpoint(named(folder)).revision == before
+    make_untrained(folder, TINY, seed=5)
+    assert find_checkpoint(named(folder)).revision != before
+
+
+def test_a_description_may_have_its_own_tokenizer(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
+    """Guards mini-v1.1 and the multilingual checkpoints: their prompts have another vocabulary."""
+    folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "two")
+    own = tmp_path / "t5"
+    own.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copy(folder / name, own)
+    config = json.loads((folder / "config.json").read_text())
+    config["vocab_size"] += 7
+    config["text_encoder"]["_name_or_path"] = str(own)
+    (folder / "config.json").write_text(json.dumps(config))
+    checkpoint = find_checkpoint(named(folder))
+    assert checkpoint.description_tokenizer == own
+    assert load_tokenizers(checkpoint.folder, own).count_description("Jon") == 4
+    config["text_encoder"]["_name_or_path"] = ""
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="does not name the description's tokenizer"):
+        find_checkpoint(named(folder))
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mini-v1").mkdir()
+    with pytest.raises(ModelError, match=r"no such folder; in .* there are: mini-v1"):
+        find_checkpoint(named(tmp_path / "mini-v2"))
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        find_checkpoint(named(tmp_path / "mini-v1"))
+    config = tmp_path / "mini-v1" / "config.json"
+    config.write_text("{")
+    with pytest.raises(ModelError, match="not valid JSON"):
+        find_checkpoint(named(config.parent))
+    config.write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(ModelError, match="not 'parler_tts'"):
+        find_checkpoint(named(config.parent))
+
+
+def test_weights_that_do_not_load_are_one_line(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
+    """Guards against a traceback of fifty lines for a broken download."""
+    folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="cannot be loaded as a Parler-TTS checkpoint"):
+        build_synthesizer(str(folder), device="cpu")
+
+
+def test_an_unreachable_hub_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise LocalEntryNotFoundError("cannot reach the hub")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(ModelError, match=r"the hub cannot be reached .* model=/path/to/parler-tts-mini-v1"):
+        find_checkpoint(named("parler-tts/parler-tts-mini-v1"))
+    with pytest.raises(ModelError, match="not on this machine yet"):
+        find_checkpoint(named("parler-tts/parler-tts-mini-v1"), download=False)
+
+
+def test_devices_and_precisions_that_are_not_there() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
+    for device in ("cuda:99", "toaster"):
+        with pytest.raises(ConfigError, match=f"engine.device={device}"):
+            choose_device(device)
+    with pytest.raises(ConfigError, match="flash-attn is not installed"):
+        check_attention("flash_attention_2", torch.device("cpu"), torch.float32)
+    with pytest.raises(ConfigError, match="flash-attn is not installed"):
+        build_synthesizer("nowhere", **vars(EngineConfig(attention="flash_attention_2")))
