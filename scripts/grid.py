@@ -1,7 +1,8 @@
 """The settings of the reference backend side by side: attention x compile x cache, on this machine.
 
 Each cell loads the model, warms up for two shapes and generates twice in a row, two batches of different lengths. The
-second generation is what upstream cannot do with a static cache. Prints one Markdown table, with what is refused and why.
+second generation is what upstream cannot do with a static cache. Prints one Markdown table, with what is refused and
+why.
 
 usage: python scripts/grid.py [MODEL]    MODEL: folder or hub id; default: a small untrained checkpoint
 """

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -43,7 +43,7 @@ The wick was trimmed. Then it was trimmed again, because it smoked.
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[StandInSynthesizer]]:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[StandInSynthesizer]:
     """Replaces the model of a run; gives the synthesizers that were built, in order."""
     built: list[StandInSynthesizer] = []
 
@@ -53,7 +53,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[StandInSynthesize
 
     monkeypatch.setattr(run_module, "build_synthesizer", build)
     monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
-    yield built
+    return built
 
 
 @pytest.fixture
