@@ -1,0 +1,1 @@
+"""Programs around the package: set-up, tests, benchmarks, making a voice."""

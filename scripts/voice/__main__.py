@@ -1,0 +1,263 @@
+"""Makes a voice: text, speech, codec, decoder, export, evaluation. Each stage goes on where it was stopped.
+
+    python -m scripts.voice FOLDER --preset cpu --texts novels/
+    python -m scripts.voice FOLDER --stages decoder --seconds 540   # a slice of one stage; then again
+
+The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.errors import ConfigError, PipelineError
+from scripts.voice import checkpoints, quantizer
+from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
+from scripts.voice.recipe import PRESETS, Recipe
+from scripts.voice.speech import Shard, render, shards
+from scripts.voice.teachers import TEACHERS
+
+# What may change in a folder that has been begun: how long, not what.
+_FREE_KEYS = ("steps", "decoder_steps", "adversarial_from", "learning_rate", "batch", "batch_frames", "save_seconds")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One folder in which a voice is made, and the stages of its making."""
+
+    folder: Path
+    recipe: Recipe
+    teacher: str
+    texts: Path
+    device: torch.device
+    processes: int = 1
+    stop_seconds: float = float("inf")
+    evaluated: int = 100  # sentences
+
+    def text(self) -> None:
+        """Chooses what is spoken, once."""
+        from scripts.voice.sentences import choose_lines
+
+        if not (self.folder / "text" / "train.jsonl").exists():
+            choose_lines(self.texts, self.folder / "text", self.recipe.speech, self._speakers(), self.recipe.seed)
+
+    def speech(self) -> None:
+        """Has it spoken by the teacher."""
+        render(
+            self.folder / "text",
+            self.folder / "speech",
+            self.teacher,
+            self.recipe.codec.sampling_rate,
+            self.recipe.speech.shard_lines,
+            self.recipe.seed,
+            self.processes,
+        )
+
+    def codes(self) -> None:
+        """Fits the quantizer and turns all speech into codes."""
+        recipe = self.recipe.codec
+        if not (self.folder / "quantizer").exists():
+            fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed, self.device)
+            checkpoints.save(self.folder / "quantizer", fitted.state())
+        write_codes(self._quantizer(), self.folder / "speech", self.folder / "codes", recipe, self.device)
+
+    def codec(self) -> None:
+        """Trains the codec's decoder."""
+        from scripts.voice.codec_decoder import train_codec_decoder
+
+        recipe, training = self.recipe.codec, self._codec_training()
+        speech = self._shards("train")
+        crops = Crops(speech, read_codes(self.folder / "codes", speech), recipe)
+        train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device)
+
+    def decoder(self) -> None:
+        """Trains the Parler decoder."""
+        from scripts.voice import decoder_training
+
+        training = self._decoder_training()
+        examples = self._examples("train")
+        decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device)
+
+    def export(self) -> None:
+        """Writes `model/`, the checkpoint."""
+        from scripts.voice.export import export
+
+        codec, decoder = self._codec_training(), self._decoder_training()
+        for training in (codec, decoder):
+            training.take_average()
+        size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, self.folder / "model")
+        print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
+        self._write_card({})
+
+    def evaluate(self) -> None:
+        """Judges the checkpoint on held-out sentences."""
+        from scripts.voice.evaluate import evaluate
+
+        chosen = self._examples("held_out")[: self.evaluated]
+        audio = [shard.audio(utterance) for shard in self._shards("held_out") for utterance in shard.utterances]
+        rate = self.recipe.codec.sampling_rate
+        report = evaluate(self.folder / "model", chosen, audio[: self.evaluated], rate, self.folder / "evaluation")
+        self._write_card(report)
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        from scripts.voice.tokenizer import make_tokenizer
+
+        return make_tokenizer()
+
+    def _speakers(self) -> tuple[str, ...]:
+        return TEACHERS[self.teacher](self.recipe.codec.sampling_rate).speakers
+
+    def _shards(self, part: str) -> list[Shard]:
+        found = shards(self.folder / "speech", part)
+        if not found:
+            raise ConfigError(f"{self.folder / 'speech'}: no speech yet; run the stages text and speech first")
+        return found
+
+    def _quantizer(self) -> quantizer.Quantizer:
+        state = checkpoints.load(self.folder / "quantizer")
+        if state is None:
+            raise ConfigError(f"{self.folder / 'quantizer'}: not there yet; run the stage codes first")
+        return quantizer.Quantizer(**state)
+
+    def _examples(self, part: str) -> Any:
+        from scripts.voice.decoder_training import examples_of
+
+        speech = self._shards(part)
+        return examples_of(speech, read_codes(self.folder / "codes", speech), self.recipe.codec.hop)
+
+    def _codec_training(self) -> Any:
+        from scripts.voice.codec_decoder import Speaking
+        from scripts.voice.loop import Training
+
+        recipe = self.recipe.codec
+        torch.manual_seed(self.recipe.seed)
+        codec = make_codec(recipe)
+        set_codebooks(codec, self._quantizer())
+        training = Training(
+            name="codec",
+            folder=self.folder / "codec",
+            model=Speaking(codec, recipe).to(self.device),
+            steps=recipe.decoder_steps,
+            learning_rate=recipe.learning_rate,
+            warm_up_steps=50,
+            save_seconds=self.recipe.save_seconds,
+            betas=(0.8, 0.99),
+            stop_seconds=self.stop_seconds,
+        )
+        training.resume(self.device)
+        return training
+
+    def _decoder_training(self) -> Any:
+        from scripts.voice.decoder import make_model
+        from scripts.voice.loop import Training
+
+        recipe = self.recipe.decoder
+        torch.manual_seed(self.recipe.seed)
+        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
+        training = Training(
+            name="decoder",
+            folder=self.folder / "decoder",
+            model=model.to(self.device),
+            steps=recipe.steps,
+            learning_rate=recipe.learning_rate,
+            warm_up_steps=recipe.warm_up_steps,
+            save_seconds=self.recipe.save_seconds,
+            stop_seconds=self.stop_seconds,
+        )
+        training.resume(self.device)
+        return training
+
+    def _progress(self) -> str:
+        done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}
+        codec, decoder = self.recipe.codec.decoder_steps, self.recipe.decoder.steps
+        return f"codec at step {done['codec']} of {codec}, decoder at step {done['decoder']} of {decoder}"
+
+    def _write_card(self, report: dict[str, Any]) -> None:
+        from scripts.voice.export import write_card
+
+        seconds = sum(len(shard.samples) for shard in self._shards("train")) / self.recipe.codec.sampling_rate
+        facts = {
+            "speech": f"{seconds / 3600:.1f} hours by the teacher `{self.teacher}`",
+            "recipe": f"`{json.dumps(asdict(self.recipe))}`",
+            "trained": self._progress(),
+        }
+        write_card(self.folder / "model", facts, self._speakers(), report)
+
+
+STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
+
+
+def begin(folder: Path, recipe: Recipe, teacher: str) -> None:
+    """Notes in `folder` what it is made with.
+
+    Raises:
+        ConfigError: It was begun with something else.
+    """
+    fixed = {"teacher": teacher} | _flat(asdict(recipe))
+    path = folder / "recipe.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        after = json.loads(json.dumps(fixed))
+        changed = [key for key in after if key.rpartition(".")[2] not in _FREE_KEYS and before.get(key) != after[key]]
+        if changed:
+            raise ConfigError(
+                f"{folder}: begun with {changed[0]}={before.get(changed[0])}, now {after[changed[0]]}; "
+                "give the same preset and teacher as before, or another folder"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(fixed, indent=1) + "\n")
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the stages asked for."""
+    parser = argparse.ArgumentParser("python -m scripts.voice", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", type=Path, help="where everything is kept; the checkpoint ends up in FOLDER/model")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="sizes, see recipe.py")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all, in this order")
+    parser.add_argument("--teacher", choices=sorted(TEACHERS), default="hibari")
+    parser.add_argument("--texts", type=Path, default=Path("novels"), help="folder of books as *.txt; may be missing")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="that render speech")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end each training after so long")
+    parser.add_argument("--evaluated", type=int, default=100, help="held-out sentences to judge")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    recipe = PRESETS[given.preset]
+    try:
+        begin(given.folder, recipe, given.teacher)
+        workshop = Workshop(
+            given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.processes,
+            given.seconds, given.evaluated,
+        )  # fmt: skip
+        for stage in STAGES:
+            if stage in given.stages:
+                run: Callable[[], None] = getattr(workshop, stage)
+                run()
+    except PipelineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The codec as a whole, in the form that Parler checkpoints carry: transformers' DacModel. And the codes of all speech.
+
+Its two halves are made one after the other. The quantizer (`quantizer`) fixes the codes of all speech; then the Parler
+decoder can be trained on these while the codec's own decoder (`codec_decoder`), which turns codes into samples, is
+trained beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from transformers import DacConfig, DacModel
+
+from scripts.voice.quantizer import Quantizer
+from scripts.voice.recipe import CodecRecipe
+from scripts.voice.speech import Shard, shards
+
+Codes = npt.NDArray[np.uint16]
+
+
+def make_codec(recipe: CodecRecipe) -> Any:
+    """An untrained DacModel. Its convolutions start as PyTorch's do: with transformers' own start it does not learn."""
+    codec = DacModel(
+        DacConfig(
+            encoder_hidden_size=recipe.hidden // 2 ** len(recipe.ratios),
+            downsampling_ratios=list(recipe.ratios),
+            decoder_hidden_size=recipe.decoder_hidden,
+            n_codebooks=recipe.codebooks,
+            codebook_size=recipe.codebook_size,
+            codebook_dim=recipe.hidden,
+            sampling_rate=recipe.sampling_rate,
+        )
+    )
+    for module in codec.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            module.reset_parameters()
+    return codec
+
+
+@torch.no_grad()
+def set_codebooks(codec: Any, quantizer: Quantizer) -> None:
+    """Makes the DacModel read codes as `Quantizer.latents` does. Nothing of it is trained any more."""
+    for level, codebook in zip(codec.quantizer.quantizers, quantizer.codebooks, strict=True):
+        for projection in (level.in_proj, level.out_proj):
+            nn.init.dirac_(projection.weight)  # the identity
+            nn.init.zeros_(projection.bias)
+        level.codebook.weight.copy_(codebook)
+    codec.quantizer.requires_grad_(False)
+    codec.encoder.requires_grad_(False)
+
+
+@torch.inference_mode()
+def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecRecipe, device: torch.device) -> None:
+    """Encodes each utterance by itself: `NAME.npy` `[frames of the shard, K]` for each shard that has none yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    quantizer = quantizer.to(device)
+    frames = 0
+    for shard in shards(speech, "train") + shards(speech, "held_out"):
+        path = codes_path(folder, shard)
+        if path.exists():
+            continue
+        codes = [
+            quantizer.encode(torch.from_numpy(shard.audio(utterance)).to(device), recipe).cpu().numpy()
+            for utterance in shard.utterances
+        ]
+        unfinished = path.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            np.save(file, np.concatenate(codes).astype(np.uint16))
+        unfinished.replace(path)
+        frames += sum(map(len, codes))
+    print(f"codes: {frames} frames encoded", flush=True)
+
+
+def codes_path(folder: Path, shard: Shard) -> Path:
+    """Where the codes of a shard are."""
+    return folder / shard.path.name
+
+
+def read_codes(folder: Path, speech: Sequence[Shard]) -> list[Codes]:
+    """The codes of these shards."""
+    return [np.load(codes_path(folder, shard)) for shard in speech]
+
+
+class Crops:
+    """Random crops of speech and its codes, from anywhere in a shard: utterances lie there end to end."""
+
+    def __init__(self, speech: Sequence[Shard], codes: Sequence[Codes], recipe: CodecRecipe) -> None:
+        self._shards = speech
+        self._codes = codes
+        self._recipe = recipe
+        frames = np.array([len(rows) for rows in codes], float)
+        self._weights = frames / frames.sum()
+
+    def draw(self, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Samples `[B, T * hop]` and codes `[B, K, T]`."""
+        length, hop = self._recipe.crop_frames, self._recipe.hop
+        samples, codes = [], []
+        for index in chance.choice(len(self._shards), self._recipe.batch, p=self._weights):
+            first = int(chance.integers(len(self._codes[index]) - length + 1))
+            cut = self._shards[index].samples[first * hop : (first + length) * hop]
+            samples.append(cut.astype(np.float32) / 32768)
+            codes.append(self._codes[index][first : first + length].astype(np.int64).T)
+        return torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(codes))

@@ -1,0 +1,96 @@
+"""Second half of the codec: codes to samples. Spectra first; then, if the recipe says so, discriminators join.
+
+Knows crops of samples with their codes, nothing of text. A crop's edges are heard without their neighbours, as the ends
+of every clip are.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scripts.voice.codec import Crops
+from scripts.voice.loop import Training
+from scripts.voice.recipe import CodecRecipe
+from scripts.voice.spectra import magnitudes, reconstruction_loss
+
+_FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real and in made speech
+_SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
+
+
+class Discriminator(nn.Module):
+    """Judges patches of one STFT's log magnitudes as real or made."""
+
+    def __init__(self, fft_size: int, width: int) -> None:
+        super().__init__()
+        self.fft_size = fft_size
+        channels = [1, width, width, width, width]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(inner, outer, (5, 3), (2, 1) if i else (1, 1), (2, 1))
+            for i, (inner, outer) in enumerate(pairwise(channels))
+        )
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, samples: Tensor) -> list[Tensor]:
+        """What each layer sees of samples `[B, N]`; the last one is the judgement, above 0: real."""
+        seen = [magnitudes(samples, self.fft_size, self.fft_size // 4).clamp(min=1e-4).log()[:, None] / 4]
+        for layer in self.layers:
+            seen.append(functional.leaky_relu(layer(seen[-1]), 0.1))
+        return [*seen[1:], self.last(seen[-1])]
+
+
+class Speaking(nn.Module):
+    """The codec whose decoder is trained, and the discriminators."""
+
+    def __init__(self, codec: Any, recipe: CodecRecipe) -> None:
+        super().__init__()
+        self.codec = codec
+        sizes = (256, 512, 1024, 2048)
+        self.discriminators = nn.ModuleList(Discriminator(size, recipe.discriminator_width) for size in sizes)
+
+    def made(self, codes: Tensor) -> Tensor:
+        """Samples `[B, T * hop]` of codes `[B, K, T]`."""
+        samples: Tensor = self.codec.decoder(self.codec.quantizer.from_codes(codes)[0])[:, 0]
+        return samples
+
+
+def train_codec_decoder(training: Training, crops: Crops, recipe: CodecRecipe, seed: int, device: torch.device) -> None:
+    """Trains `training.model`, a `Speaking`, to the last step.
+
+    One optimizer serves both sides in the same step: the discriminators' loss reaches only them, since they judge a
+    detached copy, and the codec's loss reaches only the codec, through frozen discriminators.
+    """
+    speaking: Any = training.model
+    judges = speaking.discriminators
+
+    def losses(step: int) -> dict[str, Tensor]:
+        samples, codes = (x.to(device) for x in crops.draw(np.random.default_rng((seed, step))))
+        made = speaking.made(codes)
+        spectrum = reconstruction_loss(made, samples, recipe.sampling_rate)
+        if step < recipe.adversarial_from:
+            return {"loss": spectrum}
+        judging = torch.stack([_judging(judge(samples), judge(made.detach())) for judge in judges]).mean()
+        judges.requires_grad_(False)
+        verdicts = torch.stack([_convincing(judge(samples), judge(made)) for judge in judges]).mean()
+        judges.requires_grad_(True)
+        loss = _SPECTRUM_WEIGHT * spectrum + verdicts + judging
+        return {"loss": loss, "spectrum": spectrum, "judging": judging, "verdicts": verdicts}
+
+    training.run(losses)
+
+
+def _judging(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """Hinge loss of a discriminator."""
+    return functional.relu(1 - real[-1]).mean() + functional.relu(1 + made[-1]).mean()
+
+
+def _convincing(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """Loss of the codec: to be judged real, and to be seen as the real one is."""
+    pairs = zip(real[:-1], made[:-1], strict=True)
+    features = torch.stack([functional.l1_loss(m, r.detach()) for r, m in pairs]).mean()
+    return -made[-1].mean() + _FEATURE_WEIGHT * features

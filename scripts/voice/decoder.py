@@ -1,0 +1,254 @@
+"""The Parler model in training: its shape, its batches, its loss.
+
+Knows codes and characters, no audio. `guidance` beside the ordinary loss shows one attention head of some layers which
+characters are being spoken. The teacher told when it spoke which word, and a decoder that is told too follows the text
+after some hundred steps, where it would take many thousands to find it out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import GenerationConfig, T5Config, T5EncoderModel
+
+from pipeline.synthesis import upstream
+from pipeline.synthesis.tokenizers import Tokenizers, Tokens
+from scripts.voice.codec import Codes
+from scripts.voice.descriptions import any_description
+from scripts.voice.recipe import CodecRecipe, DecoderRecipe
+from scripts.voice.speech import Utterance
+
+IGNORED = -100  # label of what is no target
+_HEADROOM = 64  # ids of the heads that are no codes, as in the published checkpoints
+_GUIDED_WIDTH = 1.5  # characters to both sides of the one that is spoken
+
+
+@dataclass(frozen=True)
+class Example:
+    """An utterance as the decoder is to learn it."""
+
+    utterance: Utterance
+    codes: Codes  # [T, K]
+
+    @property
+    def cost(self) -> int:
+        """Positions in the decoder, about."""
+        return len(self.utterance.line.text) + len(self.codes)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows. Prompts are padded on the left, all else on the right."""
+
+    prompts: Tokens  # [B, P]
+    descriptions: Tokens  # [D', D]: each different one once
+    description_of_row: Tensor  # [B]
+    inputs: Tensor  # [B, K, S]
+    labels: Tensor  # [B, K, S]
+    frames: Tensor  # [B, S] 1: a step of the row, 0: padding
+    spoken: Tensor  # [B, S] index into the padded prompt of the character that is spoken; -1: none
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        moved = {name: value.to(device) for name, value in vars(self).items()}
+        return Batch(**moved)
+
+
+def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, vocabulary: int) -> Any:
+    """An untrained model around `codec_model`, of which it keeps nothing but the config."""
+    text_encoder = T5Config(
+        vocab_size=vocabulary,
+        d_model=decoder.text_hidden,
+        d_kv=decoder.text_hidden // 4,
+        d_ff=2 * decoder.text_hidden,
+        num_layers=decoder.text_layers,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=decoder.dropout,
+    )
+    bos, eos = codec.codebook_size + 1, codec.codebook_size
+    config = upstream.ParlerTTSDecoderConfig(
+        vocab_size=codec.codebook_size + _HEADROOM,
+        hidden_size=decoder.hidden,
+        num_hidden_layers=decoder.layers,
+        num_attention_heads=decoder.heads,
+        ffn_dim=decoder.ffn,
+        num_codebooks=codec.codebooks,
+        max_position_embeddings=decoder.max_positions,
+        dropout=decoder.dropout,
+        pad_token_id=eos,
+        eos_token_id=eos,
+        bos_token_id=bos,
+    )
+    whole = upstream.ParlerTTSConfig.from_sub_models_config(
+        T5EncoderModel(text_encoder).config,
+        codec_model.config,
+        config,
+        vocab_size=vocabulary,
+        decoder_start_token_id=bos,
+        pad_token_id=eos,
+    )
+    model = upstream.Parler(whole)
+    _spread_embeddings(model)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        min_new_tokens=10,
+        max_length=round(decoder.max_seconds * codec.frames_per_second) + codec.codebooks,
+        decoder_start_token_id=bos,
+        bos_token_id=bos,
+        pad_token_id=eos,
+        eos_token_id=eos,
+    )
+    model.audio_encoder.requires_grad_(False)
+    return model
+
+
+def _spread_embeddings(model: Any) -> None:
+    """Starts embeddings as wide as the positions that are added to them: upstream's start is 30 times narrower."""
+    torch.nn.init.normal_(model.embed_prompts.weight, std=0.5)
+    for embedding in model.decoder.model.decoder.embed_tokens:
+        torch.nn.init.normal_(embedding.weight, std=0.3)
+
+
+def delayed(codes: Tensor, bos: int, eos: int) -> tuple[Tensor, Tensor]:
+    """Inputs and labels `[K, T + K]` of codes `[T, K]`: codebook k comes k steps late.
+
+    For codes a, b, c of 3 frames in 2 codebooks (B: bos, E: eos, -: no target):
+
+        inputs   B a b c E        labels   a b c E -
+                 B B a b c                 - a b c E
+    """
+    length, codebooks = codes.shape
+    labels = torch.full((codebooks, length + codebooks), IGNORED)
+    inputs = torch.full((codebooks, length + codebooks), eos)
+    for k in range(codebooks):
+        labels[k, k : k + length] = codes[:, k]
+        labels[k, k + length] = eos
+        inputs[k, : k + 1] = bos
+        inputs[k, k + 1 : k + 1 + length] = codes[: length + codebooks - k - 1, k]
+    return inputs, labels
+
+
+def collate(
+    examples: Sequence[Example], tokenizer: Any, recipe: DecoderRecipe, codec: CodecRecipe, seed: tuple[int, ...]
+) -> Batch:
+    """Makes a batch. The wording of the descriptions and the corrupted codes are drawn from `seed`."""
+    chance = random.Random(repr(seed))
+    noise = np.random.default_rng(seed)
+    tokenizers = Tokenizers(tokenizer, tokenizer)
+    wordings = [any_description(example.utterance.line, chance) for example in examples]
+    different = sorted(set(wordings))
+    prompts = tokenizers.prompts([example.utterance.line.text for example in examples])
+    eos = codec.codebook_size
+    rows = [delayed(torch.from_numpy(example.codes.astype(np.int64)), eos + 1, eos) for example in examples]
+    steps = max(inputs.shape[1] for inputs, _ in rows)
+    shape = (len(rows), codec.codebooks, steps)
+    batch_inputs, batch_labels = torch.full(shape, eos), torch.full(shape, IGNORED)
+    frames = torch.zeros(len(rows), steps, dtype=torch.long)
+    spoken = torch.full((len(rows), steps), -1.0)
+    for i, (inputs, labels) in enumerate(rows):
+        length = inputs.shape[1]
+        batch_inputs[i, :, :length], batch_labels[i, :, :length], frames[i, :length] = inputs, labels, 1
+        spoken[i, : len(examples[i].codes)] = _spoken(examples[i], tokenizer, prompts.ids.shape[1])
+    is_code = batch_inputs < codec.codebook_size
+    wrong = torch.from_numpy(noise.random(shape) < recipe.corrupted) & is_code
+    batch_inputs[wrong] = torch.from_numpy(noise.integers(0, codec.codebook_size, int(wrong.sum())))
+    return Batch(
+        prompts,
+        tokenizers.descriptions(different),
+        torch.tensor([different.index(wording) for wording in wordings]),
+        batch_inputs,
+        batch_labels,
+        frames,
+        spoken,
+    )
+
+
+def _spoken(example: Example, tokenizer: Any, prompt_length: int) -> Tensor:
+    """For each frame the index of its character in the padded prompt `[T]`, evenly within a word; -1: none."""
+    offsets = tokenizer(example.utterance.line.text, return_offsets_mapping=True).offset_mapping
+    token_of_character = {start: i for i, (start, end) in enumerate(offsets) if end > start}
+    padding = prompt_length - len(offsets)
+    spoken = torch.full((len(example.codes),), -1.0)
+    for span in example.utterance.spans:
+        tokens = [token_of_character[c] for c in range(span.start, span.end) if c in token_of_character]
+        if tokens:
+            count = span.last_frame - span.first_frame
+            within = (torch.arange(count) + 0.5) / count * (tokens[-1] - tokens[0] + 1)
+            spoken[span.first_frame : span.last_frame] = padding + tokens[0] + within - 0.5
+    return spoken
+
+
+class Decoder:
+    """Computes the losses of batches. Made once: it listens to the guided heads of `model`."""
+
+    def __init__(self, model: Any, recipe: DecoderRecipe) -> None:
+        self.model = model
+        self.recipe = recipe
+        model.give_rows_their_own_positions()
+        self._heard: dict[str, Tensor] = {}
+        for layer in recipe.guided_layers:
+            attention = model.decoder.model.decoder.layers[layer].self_attn
+            attention.q_proj.register_forward_hook(partial(self._hear, f"q{layer}"))
+            attention.k_proj.register_forward_hook(partial(self._hear, f"k{layer}"))
+
+    def _hear(self, name: str, _module: Any, _inputs: Any, output: Tensor) -> None:
+        self._heard[name] = output[..., : self.recipe.hidden // self.recipe.heads]
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss, the mean cross entropy of the codes, that of the first codebook, and the guided heads' own."""
+        states = self._states(batch)
+        steps = batch.labels.shape[2]
+        heads = self.model.decoder.lm_heads
+        entropies = [
+            functional.cross_entropy(
+                head(states[:, -steps:]).flatten(0, 1).float(), batch.labels[:, k].flatten(), ignore_index=IGNORED
+            )
+            for k, head in enumerate(heads)
+        ]
+        codes = torch.stack(entropies).mean()
+        guided = torch.stack([self._guided(batch, layer) for layer in self.recipe.guided_layers]).mean()
+        return {
+            "loss": codes + self.recipe.guidance * guided, "codes": codes, "first": entropies[0], "guided": guided
+        }  # fmt: skip
+
+    def _states(self, batch: Batch) -> Tensor:
+        """The decoder's last states `[B, P + S, hidden]`."""
+        model = self.model
+        described = model.text_encoder(batch.descriptions.ids, attention_mask=batch.descriptions.mask)[0]
+        if hasattr(model, "enc_to_dec_proj"):
+            described = model.enc_to_dec_proj(described)
+        described = described * batch.descriptions.mask[..., None]
+        model.set_prompt_padding(batch.prompts.ids.shape[1] - batch.prompts.mask.sum(dim=1))
+        states: Tensor = model.decoder.model.decoder(
+            input_ids=batch.inputs,
+            attention_mask=batch.frames,
+            encoder_hidden_states=described[batch.description_of_row],
+            encoder_attention_mask=batch.descriptions.mask[batch.description_of_row],
+            prompt_hidden_states=model.embed_prompts(batch.prompts.ids),
+            prompt_attention_mask=batch.prompts.mask,
+            use_cache=False,
+        )[0]
+        return states
+
+    def _guided(self, batch: Batch, layer: int) -> Tensor:
+        """Minus the logarithm of the attention that falls near the character spoken, over frames that have one."""
+        steps, prompt = batch.frames.shape[1], batch.prompts.ids.shape[1]
+        queries, keys = self._heard[f"q{layer}"][:, -steps:].float(), self._heard[f"k{layer}"].float()
+        scores = queries @ keys.transpose(1, 2) * queries.shape[-1] ** -0.5  # [B, S, P + S]
+        places = torch.arange(prompt + steps, device=scores.device)
+        present = torch.cat([batch.prompts.mask, batch.frames], dim=1)[:, None].bool()
+        seen = present & (places <= prompt + torch.arange(steps, device=scores.device)[:, None])
+        scores = scores.masked_fill(~seen, -1e4)
+        near = (places[:prompt] - batch.spoken[..., None]).abs() <= _GUIDED_WIDTH
+        near_scores = scores[..., :prompt].masked_fill(~near, -1e4)
+        missed: Tensor = scores.logsumexp(dim=-1) - near_scores.logsumexp(dim=-1)  # [B, S]
+        return missed[batch.spoken >= 0].mean()

@@ -1,0 +1,60 @@
+"""Trains the Parler decoder on codes: the order of batches, precision, resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scripts.voice.codec import Codes
+from scripts.voice.decoder import Batch, Decoder, Example, collate
+from scripts.voice.loop import Training
+from scripts.voice.recipe import Recipe
+from scripts.voice.speech import Shard
+
+
+def examples_of(speech: Sequence[Shard], codes: Sequence[Codes], hop: int) -> list[Example]:
+    """The utterances of these shards with their codes."""
+    return [
+        Example(utterance, rows[utterance.start // hop : (utterance.start + utterance.num_samples) // hop])
+        for shard, rows in zip(speech, codes, strict=True)
+        for utterance in shard.utterances
+    ]
+
+
+class Order:
+    """Which examples make the batch of a step: of like length, each example once an epoch, batches shuffled anew."""
+
+    def __init__(self, examples: Sequence[Example], batch_positions: int, seed: int) -> None:
+        self._seed = seed
+        self._batches: list[list[Example]] = [[]]
+        for example in sorted(examples, key=lambda example: example.cost):  # the last is the longest
+            if self._batches[-1] and (len(self._batches[-1]) + 1) * example.cost > batch_positions:
+                self._batches.append([])
+            self._batches[-1].append(example)
+
+    def batch(self, step: int) -> list[Example]:
+        """The examples of one step, counted from 0."""
+        epoch, place = divmod(step, len(self._batches))
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._batches))
+        return self._batches[order[place]]
+
+
+def train(
+    training: Training, examples: Sequence[Example], tokenizer: object, recipe: Recipe, device: torch.device
+) -> None:
+    """Trains `training.model` to the last step: in bfloat16 on CUDA, in float32 elsewhere."""
+    decoder = Decoder(training.model, recipe.decoder)
+    order = Order(examples, recipe.decoder.batch_frames, recipe.seed)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        seed = (recipe.seed, step)
+        batch: Batch = collate(order.batch(step), tokenizer, recipe.decoder, recipe.codec, seed).to(device)
+        with torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext():
+            return decoder.losses(batch)
+
+    training.model.train()
+    training.run(losses)

@@ -1,0 +1,122 @@
+"""The loop that every training shares: steps, learning rate, checkpoints, a printed line now and then."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scripts.voice import checkpoints
+
+_PRINT_SECONDS = 30
+_AVERAGE = 0.999
+
+
+@dataclass
+class Training:
+    """A model in training. `run` goes on from the checkpoint in `folder`, if there is one."""
+
+    name: str
+    folder: Path
+    model: nn.Module
+    steps: int
+    learning_rate: float
+    warm_up_steps: int = 0
+    save_seconds: float = 120.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    stop_seconds: float = math.inf  # a run ends after so long, to be gone on with later
+    step: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self._average = [parameter.detach().clone() for parameter in self._trained]
+        self.optimizer = torch.optim.AdamW(
+            self._trained, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay
+        )
+
+    def resume(self, device: torch.device) -> bool:
+        """Loads the checkpoint, if there is one."""
+        state = checkpoints.load(self.folder, device)
+        if state is None:
+            return False
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        for average, saved in zip(self._average, state["average"], strict=True):
+            average.copy_(saved)
+        print(f"{self.name}: goes on at step {self.step} of {self.steps}", flush=True)
+        return True
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self._average,
+            "step": self.step,
+        }
+        checkpoints.save(self.folder, state)
+
+    @torch.no_grad()
+    def take_average(self) -> None:
+        """Sets the model to the average of its last thousand steps or so, which is better than any single one."""
+        for parameter, average in zip(self._trained, self._average, strict=True):
+            parameter.copy_(average)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.steps
+
+    def run(self, losses: Callable[[int], Mapping[str, Tensor]]) -> None:
+        """Trains to the last step, or until its time is over.
+
+        Args:
+            losses: Given the step, returns the loss under "loss" and whatever else is to be printed.
+        """
+        began = saved = printed = time.monotonic()
+        first_step = self.step
+        sums: dict[str, float] = defaultdict(float)
+        count = 0
+        while not self.finished and time.monotonic() - began < self.stop_seconds:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate * self._share_of_rate()
+            values = losses(self.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            values["loss"].backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self._trained, 1.0)
+            self.optimizer.step()
+            self._update_average()
+            self.step += 1
+            count += 1
+            for key, value in values.items():
+                sums[key] += float(value.detach())
+            now = time.monotonic()
+            if now - printed > _PRINT_SECONDS or self.finished:
+                means = ", ".join(f"{key} {value / count:.3f}" for key, value in sums.items())
+                rate = (self.step - first_step) / (now - began)
+                print(f"{self.name}: step {self.step} of {self.steps}, {means}, {rate:.2f} steps/s", flush=True)
+                sums.clear()
+                count, printed = 0, now
+            if now - saved > self.save_seconds:
+                self.save()
+                saved = time.monotonic()
+        if self.step > first_step:
+            self.save()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        memory = min(_AVERAGE, (1 + self.step) / (10 + self.step))  # a young average forgets its start
+        torch._foreach_lerp_(self._average, self._trained, 1 - memory)  # type: ignore[arg-type]
+
+    def _share_of_rate(self) -> float:
+        """Rises over the warm-up, then falls to a twentieth along a cosine."""
+        rise = min(1.0, (self.step + 1) / max(1, self.warm_up_steps))
+        return rise * (0.525 + 0.475 * math.cos(math.pi * self.step / self.steps))

@@ -1,0 +1,140 @@
+"""First half of the codec: speech to codes. Closed form, no gradient: it is done in a minute on a CPU.
+
+A frame is what a listener can tell: its log mel spectrum, two of them for each frame of the codec, turned onto its main
+directions. The codebooks are residual: each holds the clusters of what the ones before leave. Phases are not kept; the
+codec's decoder makes them up. It knows nothing of that decoder.
+
+A DacModel reads codes as the sum of one vector from each codebook, which is what these codebooks are. It also has an
+encoder, which text-to-speech never uses and which therefore stays untrained.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scripts.voice.recipe import CodecRecipe
+from scripts.voice.spectra import log_mel
+from scripts.voice.speech import Shard
+
+_BANDS = 80
+_MELS_IN_FRAME = 2
+_FFT = 1024
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Fitted directions and codebooks."""
+
+    mean: Tensor  # [bands * mels in a frame]
+    directions: Tensor  # [hidden, bands * mels in a frame], orthonormal rows
+    codebooks: Tensor  # [K, codes, hidden]
+
+    def to(self, device: torch.device) -> Quantizer:
+        """The same on another device."""
+        return Quantizer(self.mean.to(device), self.directions.to(device), self.codebooks.to(device))
+
+    def encode(self, samples: Tensor, recipe: CodecRecipe) -> Tensor:
+        """Codes `[T, K]` of samples `[T * hop]`."""
+        rest = (spectra(samples, recipe) - self.mean) @ self.directions.T
+        codes = []
+        for codebook in self.codebooks:
+            codes.append(_nearest(rest, codebook))
+            rest = rest - codebook[codes[-1]]
+        return torch.stack(codes, dim=1)
+
+    def latents(self, codes: Tensor) -> Tensor:
+        """The frames `[T, hidden]` that codes `[T, K]` stand for."""
+        return torch.stack([book[row] for book, row in zip(self.codebooks, codes.T, strict=True)]).sum(dim=0)
+
+    def mels(self, codes: Tensor) -> Tensor:
+        """The log mel spectra `[T * mels in a frame, bands]` that codes `[T, K]` stand for."""
+        return (self.latents(codes) @ self.directions + self.mean).reshape(-1, _BANDS)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"mean": self.mean, "directions": self.directions, "codebooks": self.codebooks}
+
+
+def spectra(samples: Tensor, recipe: CodecRecipe) -> Tensor:
+    """Log mels of samples `[T * hop]`: `[T, bands * mels in a frame]`."""
+    mel = log_mel(samples[None], recipe.sampling_rate, _FFT, recipe.hop // _MELS_IN_FRAME, _BANDS)[0, :, :-1]
+    return mel.T.reshape(-1, _BANDS * _MELS_IN_FRAME)
+
+
+def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.device) -> Quantizer:
+    """Fits the quantizer to frames of utterances drawn from `speech`, and prints what it can tell."""
+    began = time.monotonic()
+    frames = torch.cat(list(_sample(speech, recipe, seed))).to(device)
+    mean = frames.mean(dim=0)
+    directions = torch.linalg.eigh((frames - mean).T @ (frames - mean)).eigenvectors.T.flip(0)[: recipe.hidden]
+    rest = (frames - mean) @ directions.T
+    generator = torch.Generator().manual_seed(seed)
+    codebooks: list[Tensor] = []
+    lost, bits = [_mean_error(frames - mean - rest @ directions)], []
+    for _ in range(recipe.codebooks):
+        codebook = _clusters(rest, recipe.codebook_size, generator)
+        nearest = _nearest(rest, codebook)
+        rest = rest - codebook[nearest]
+        codebooks.append(codebook)
+        lost.append(_mean_error(rest))
+        bits.append(_entropy(torch.bincount(nearest, minlength=recipe.codebook_size)))
+    variance = _mean_error(frames - mean)
+    elapsed = time.monotonic() - began
+    print(
+        f"quantizer: {len(frames)} frames in {elapsed:.0f} s; variance {variance:.3f}, "
+        f"lost to directions {lost[0]:.3f}, left by each codebook {_listed(lost[1:])}, bits of each {_listed(bits)}",
+        flush=True,
+    )
+    return Quantizer(mean, directions, torch.stack(codebooks))
+
+
+def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator[Tensor]:
+    """Spectra of utterances in a random order, until there are enough frames."""
+    utterances = [(shard, utterance) for shard in speech for utterance in shard.utterances]
+    count = 0
+    for index in np.random.default_rng(seed).permutation(len(utterances)):
+        shard, utterance = utterances[index]
+        yield spectra(torch.from_numpy(shard.audio(utterance)), recipe)
+        count += utterance.num_samples // recipe.hop
+        if count >= recipe.quantizer_frames:
+            return
+
+
+def _clusters(points: Tensor, number: int, generator: torch.Generator, rounds: int = 20) -> Tensor:
+    """Means of clusters of `points` `[N, hidden]`; a cluster without points starts anew on one of them."""
+    centres = points[torch.randperm(len(points), generator=generator)[:number].to(points.device)].clone()
+    for _ in range(rounds):
+        nearest = _nearest(points, centres)
+        sizes = torch.bincount(nearest, minlength=number)[:, None]
+        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
+        others = points[torch.randint(len(points), (number,), generator=generator).to(points.device)]
+        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), others)
+    return centres
+
+
+def _nearest(points: Tensor, centres: Tensor) -> Tensor:
+    """Index of the nearest centre for each point, some thousand points at a time to bound memory."""
+    squares = (centres**2).sum(dim=1)
+    blocks = [(squares - 2 * block @ centres.T).argmin(dim=1) for block in torch.split(points, 16_384)]
+    return torch.cat(blocks)
+
+
+def _mean_error(rest: Tensor) -> float:
+    """Mean over frames of the squared error of a mel value."""
+    return float((rest**2).sum(dim=1).mean()) / (_BANDS * _MELS_IN_FRAME)
+
+
+def _entropy(counts: Tensor) -> float:
+    shares = counts / counts.sum()
+    return float(-(shares * shares.clamp(min=1e-12).log2()).sum())
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)

@@ -1,0 +1,124 @@
+"""Every size and number of the recipe, in one place, with presets for the machines it was written for.
+
+`tiny` proves in seconds that all stages run; `cpu` is what a few hours on two cores can train; `gpu` is meant for an
+hour on one large GPU. A folder is made with one recipe from beginning to end: its name is kept there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import prod
+
+
+@dataclass(frozen=True)
+class SpeechRecipe:
+    """What is spoken, and how much of it."""
+
+    hours: float = 6.0  # of training speech
+    held_out: int = 200  # sentences that are never trained on
+    segment_seconds: tuple[float, ...] = (4.0, 8.0, 14.0)  # books are cut with each of these limits in turn
+    own_share: float = 0.15  # of the segments: our own sentences with numbers, names, questions
+    paces: tuple[tuple[str, float, float], ...] = (  # word of the description, speed of the teacher, weight
+        ("slow", 0.8, 1.0),
+        ("moderate", 1.0, 3.0),
+        ("fast", 1.25, 1.0),
+    )
+    shard_lines: int = 100
+
+
+@dataclass(frozen=True)
+class CodecRecipe:
+    """Shape and training of the codec. Ratios are even: an odd one loses samples in transformers' DacDecoder."""
+
+    sampling_rate: int = 16_000
+    ratios: tuple[int, ...] = (10, 10, 2, 2)  # hop 400: 40 frames/s, the teacher's own grid of phoneme durations
+    hidden: int = 64  # width of the latent frames
+    decoder_hidden: int = 384
+    codebooks: int = 6
+    codebook_size: int = 1024
+    quantizer_frames: int = 300_000  # that the quantizer is fitted to
+    crop_frames: int = 40
+    batch: int = 32
+    decoder_steps: int = 20_000
+    adversarial_from: int = 10_000  # step at which the discriminators join; at or over decoder_steps: never
+    discriminator_width: int = 32
+    learning_rate: float = 1e-3
+
+    @property
+    def hop(self) -> int:
+        """Samples in a frame."""
+        return prod(self.ratios)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Codec frames in a second of audio."""
+        return self.sampling_rate / self.hop
+
+
+@dataclass(frozen=True)
+class DecoderRecipe:
+    """Shape and training of the Parler decoder and its text encoder."""
+
+    hidden: int = 256
+    layers: int = 8
+    heads: int = 4
+    ffn: int = 1024
+    text_hidden: int = 128
+    text_layers: int = 2
+    dropout: float = 0.0
+    max_positions: int = 2048
+    batch_frames: int = 4_000  # positions of a batch, prompts included
+    steps: int = 40_000
+    warm_up_steps: int = 500
+    learning_rate: float = 1e-3
+    corrupted: float = 0.03  # share of input frames replaced by random codes: the decoder learns to recover
+    guided_layers: tuple[int, ...] = (2, 3)  # whose first head is shown where in the prompt the speech is
+    guidance: float = 0.2  # weight of that loss
+    max_seconds: float = 20.0  # longest audio that it is asked for
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The whole recipe."""
+
+    speech: SpeechRecipe = field(default_factory=SpeechRecipe)
+    codec: CodecRecipe = field(default_factory=CodecRecipe)
+    decoder: DecoderRecipe = field(default_factory=DecoderRecipe)
+    seed: int = 0
+    save_seconds: float = 120.0  # time between two checkpoints of a training
+
+
+TINY = Recipe(
+    SpeechRecipe(hours=0.02, held_out=4, segment_seconds=(3.0,), shard_lines=10),
+    CodecRecipe(
+        hidden=16,
+        decoder_hidden=32,
+        codebooks=2,
+        codebook_size=16,
+        quantizer_frames=1_000,
+        crop_frames=16,
+        batch=4,
+        decoder_steps=4,
+        adversarial_from=2,
+        discriminator_width=4,
+    ),
+    DecoderRecipe(
+        hidden=32, layers=2, heads=2, ffn=64, text_hidden=32, text_layers=1, batch_frames=300, steps=6,
+        warm_up_steps=2, guided_layers=(1,), max_seconds=4.0,
+    ),
+)  # fmt: skip
+
+CPU = Recipe(
+    SpeechRecipe(hours=5.0, held_out=200, segment_seconds=(5.0,)),
+    CodecRecipe(
+        decoder_hidden=192, codebooks=4, quantizer_frames=60_000, crop_frames=32, batch=8, decoder_steps=4_000,
+        adversarial_from=4_000,
+    ),
+    DecoderRecipe(
+        hidden=192, layers=6, ffn=768, batch_frames=1_200, steps=20_000, warm_up_steps=200, learning_rate=1.5e-3
+    ),
+)  # fmt: skip
+
+GPU = replace(Recipe(), speech=SpeechRecipe(hours=60.0), decoder=DecoderRecipe(batch_frames=32_000))
+
+PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}

@@ -1,0 +1,130 @@
+"""Renders lines with a teacher and keeps the result: samples on disk, one row of facts for each line.
+
+A shard is `NAME.npy` (int16 samples of its lines, end to end) and `NAME.jsonl` (their texts, lengths, spans). Shards
+are rendered by several processes and written atomically: whatever is there is complete, what is missing is rendered.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scripts.voice.lines import Line, read_lines
+from scripts.voice.teachers import TEACHERS, Span, Speech, Teacher
+
+Samples = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One rendered line, and where its audio lies in the shard."""
+
+    line: Line
+    start: int  # in samples
+    num_samples: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A finished shard."""
+
+    path: Path  # of the samples
+
+    @cached_property
+    def samples(self) -> Samples:
+        """All samples, mapped into memory."""
+        mapped: Samples = np.load(self.path, mmap_mode="r")
+        return mapped
+
+    @cached_property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """In the order of the samples."""
+        with self.path.with_suffix(".jsonl").open(encoding="utf-8") as file:
+            rows = [json.loads(row) for row in file]
+        return tuple(
+            Utterance(Line(**row["line"]), row["start"], row["num_samples"], tuple(Span(*s) for s in row["spans"]))
+            for row in rows
+        )
+
+    def audio(self, utterance: Utterance) -> npt.NDArray[np.float32]:
+        """Samples of one utterance, full scale at 1."""
+        samples = self.samples[utterance.start : utterance.start + utterance.num_samples]
+        scaled: npt.NDArray[np.float32] = samples.astype(np.float32) / np.float32(32768)
+        return scaled
+
+
+def shards(folder: Path, part: str) -> list[Shard]:
+    """The finished shards of `train` or `held_out`."""
+    return [Shard(path) for path in sorted(folder.glob(f"{part}-*.npy"))]
+
+
+def render(
+    lines: Path, folder: Path, teacher: str, sampling_rate: int, shard_lines: int, seed: int, processes: int
+) -> None:
+    """Renders what is missing of both parts and prints how long everything is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    tasks = list(_missing(lines, folder, shard_lines))
+    job = partial(_render_shard, teacher=teacher, sampling_rate=sampling_rate, seed=seed)
+    if processes > 1 and len(tasks) > 1:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            seconds = sum(pool.imap_unordered(job, tasks))
+    else:
+        seconds = sum(map(job, tasks))
+    elapsed = time.monotonic() - began
+    if tasks:
+        print(f"speech: {seconds / 3600:.2f} h rendered in {elapsed:.0f} s, {seconds / elapsed:.0f} x real time")
+    for part in ("train", "held_out"):
+        utterances = [utterance for shard in shards(folder, part) for utterance in shard.utterances]
+        hours = sum(utterance.num_samples for utterance in utterances) / sampling_rate / 3600
+        print(f"speech: {part}: {len(utterances)} utterances, {hours:.2f} h")
+
+
+def _missing(lines: Path, folder: Path, shard_lines: int) -> Iterator[tuple[Path, Sequence[Line]]]:
+    for part in ("held_out", "train"):
+        rows = read_lines(lines / f"{part}.jsonl")
+        for number, first in enumerate(range(0, len(rows), shard_lines)):
+            path = folder / f"{part}-{number:04d}.npy"
+            if not path.exists():
+                yield path, rows[first : first + shard_lines]
+
+
+_teachers: dict[tuple[str, int], Teacher] = {}  # one for each process: loading takes longer than a line
+
+
+def _render_shard(task: tuple[Path, Sequence[Line]], teacher: str, sampling_rate: int, seed: int) -> float:
+    """Writes one shard and returns its seconds. The samples come last: they mark it as complete."""
+    path, lines = task
+    if (teacher, sampling_rate) not in _teachers:
+        _teachers[teacher, sampling_rate] = TEACHERS[teacher](sampling_rate)
+    voice = _teachers[teacher, sampling_rate]
+    rows: list[dict[str, Any]] = []
+    pieces: list[Samples] = []
+    start = 0
+    for number, line in enumerate(lines):
+        speech = voice.speak(line, seed + number)
+        pieces.append(_as_int16(speech))
+        spans = [list(asdict(span).values()) for span in speech.spans]
+        rows.append({"line": asdict(line), "start": start, "num_samples": len(pieces[-1]), "spans": spans})
+        start += len(pieces[-1])
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.with_suffix(".jsonl").write_text(text, encoding="utf-8")
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        np.save(file, np.concatenate(pieces))
+    unfinished.replace(path)
+    return start / sampling_rate
+
+
+def _as_int16(speech: Speech) -> Samples:
+    return np.round(np.clip(speech.samples, -1, 32767 / 32768) * 32768).astype(np.int16)

@@ -1,0 +1,301 @@
+"""The recipe of the bundled voice: that all of its stages run, and what they must not get wrong."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pipeline.synthesis import build_synthesizer
+from pipeline.types import Utterance as Request
+from scripts.voice import checkpoints
+from scripts.voice.__main__ import STAGES, main
+from scripts.voice.codec import make_codec, read_codes, set_codebooks
+from scripts.voice.codec_decoder import Speaking
+from scripts.voice.decoder import IGNORED, Decoder, Example, collate, delayed, make_model
+from scripts.voice.decoder_training import examples_of
+from scripts.voice.judges import word_errors
+from scripts.voice.lines import Line, read_lines
+from scripts.voice.loop import Training
+from scripts.voice.own_sentences import own_sentences
+from scripts.voice.quantizer import Quantizer, spectra
+from scripts.voice.recipe import TINY
+from scripts.voice.speech import shards
+from scripts.voice.teachers import Span, Tones, _locate
+from scripts.voice.tokenizer import make_tokenizer
+
+_HOP = TINY.codec.hop
+_ARGUMENTS = ["--preset", "tiny", "--teacher", "tones", "--processes", "1", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A voice made by all stages but the last, which needs an ASR."""
+    folder = tmp_path_factory.mktemp("voice")
+    texts = tmp_path_factory.mktemp("texts")
+    (texts / "book.txt").write_text("Chapter 1\n\nIt was late. Nobody spoke, and the lamp went out.\n")
+    assert main([str(folder), *_ARGUMENTS, "--texts", str(texts), "--stages", *STAGES[:-1]]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def examples(folder: Path) -> list[Example]:
+    speech = shards(folder / "speech", "train")
+    return examples_of(speech, read_codes(folder / "codes", speech), _HOP)
+
+
+def test_recipe_ends_in_a_checkpoint_that_generates(folder: Path) -> None:
+    """Bug: a stage that hands the next one what it cannot read, or a folder that only our own code could load."""
+    synthesizer = build_synthesizer(str(folder / "model"), device="cpu", batch_size=2)
+    clips = list(synthesizer.generate([Request("Hello.", "Tone speaks."), Request("Good bye, all.", "Tone speaks.")]))
+    assert len(clips) == 2
+    for clip in clips:
+        assert np.isfinite(clip.samples).all()
+        assert len(clip.samples) == clip.num_frames * _HOP > 0
+    assert "codec at step 4 of 4" in (folder / "model" / "README.md").read_text()
+
+
+def test_plain_upstream_loads_the_checkpoint(folder: Path) -> None:
+    """Bug: weights under names that upstream does not know, which it would silently replace by random ones."""
+    from pipeline.synthesis.upstream import ParlerTTSForConditionalGeneration
+
+    _, report = ParlerTTSForConditionalGeneration.from_pretrained(folder / "model", output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+
+
+def test_a_finished_folder_is_left_alone(folder: Path) -> None:
+    """Bug: a second call renders or trains again what is already there."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
+    assert main([str(folder), *_ARGUMENTS, "--stages", "text", "speech", "codes", "decoder"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")} == before
+    assert checkpoints.load(folder / "decoder")["step"] == TINY.decoder.steps
+
+
+def test_another_recipe_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: codes of one quantizer mixed with those of another."""
+    assert main([str(folder), "--preset", "cpu", "--stages", "speech"]) == 2
+    assert "begun with" in capsys.readouterr().err
+
+
+def test_held_out_sentences_are_not_trained_on(folder: Path) -> None:
+    """Bug: a word error rate measured on sentences that the voice knows by heart."""
+    held_out, train = (read_lines(folder / "text" / f"{part}.jsonl") for part in ("held_out", "train"))
+    assert len(held_out) == TINY.speech.held_out
+    assert not {line.text for line in held_out} & {line.text for line in train}
+
+
+def test_dac_reads_the_codes_as_the_quantizer_wrote_them(folder: Path) -> None:
+    """Bug: the codec's decoder is trained on other frames than the checkpoint's own codebooks give."""
+    quantizer = Quantizer(**checkpoints.load(folder / "quantizer"))
+    codec = make_codec(TINY.codec)
+    set_codebooks(codec, quantizer)
+    codes = torch.randint(
+        TINY.codec.codebook_size, (7, TINY.codec.codebooks), generator=torch.Generator().manual_seed(1)
+    )
+    with torch.no_grad():
+        frames = codec.quantizer.from_codes(codes.T[None])[0]
+        samples = codec.decode(audio_codes=codes.T[None]).audio_values
+    torch.testing.assert_close(frames[0].T, quantizer.latents(codes))
+    assert samples.shape == (1, 7 * _HOP)
+
+
+def test_each_codebook_comes_nearer_to_the_speech(folder: Path) -> None:
+    """Bug: residual codebooks that are fitted to something else than what the ones before leave."""
+    quantizer = Quantizer(**checkpoints.load(folder / "quantizer"))
+    shard = shards(folder / "speech", "held_out")[0]
+    samples = torch.from_numpy(shard.audio(shard.utterances[0]))
+    codes = quantizer.encode(samples, TINY.codec)
+    target = spectra(samples, TINY.codec)
+    nothing = (quantizer.mean - target).square().mean()
+    one, both = (
+        (replace(quantizer, codebooks=quantizer.codebooks[:used]).mels(codes[:, :used]).reshape(target.shape) - target)
+        for used in (1, 2)
+    )
+    assert nothing > 2 * one.square().mean() > 2 * both.square().mean()
+
+
+@settings(max_examples=30, deadline=None)
+@given(frames=st.integers(1, 12), codebooks=st.integers(1, 5))
+def test_delay_pattern_is_that_of_upstream(frames: int, codebooks: int) -> None:
+    """Bug: a voice trained on another delay than the one it is generated with."""
+    from parler_tts.modeling_parler_tts import build_delay_pattern_mask
+
+    bos, eos = 99, 98
+    codes = torch.arange(frames * codebooks).reshape(frames, codebooks)
+    inputs, labels = delayed(codes, bos, eos)
+    if frames + 1 + codebooks >= 2 * codebooks - 1:  # below that upstream does not delay at all
+        rows = torch.cat([torch.full((1, codebooks, 1), bos), codes.T[None]], dim=-1)
+        mask = build_delay_pattern_mask(rows, bos, eos, frames + 1 + codebooks, codebooks)[1]
+        expected = torch.where(mask == -1, eos, mask)[:, :-1]
+        torch.testing.assert_close(inputs, expected)
+    for k in range(codebooks):
+        targets = labels[k][labels[k] != IGNORED].tolist()
+        assert targets == [*codes[:, k].tolist(), eos]
+    torch.testing.assert_close(labels[:, :-1][labels[:, :-1] >= 0], inputs[:, 1:][labels[:, :-1] >= 0])
+
+
+def test_guidance_points_at_the_letter_that_is_heard(examples: list[Example]) -> None:
+    """Bug: the guided heads learn from frames or characters that are shifted, by padding or by the tokenizer."""
+    tokenizer = make_tokenizer()
+    batch = collate(examples[:3], tokenizer, TINY.decoder, TINY.codec, (0, 0))
+    for row, example in enumerate(examples[:3]):
+        text, frames_of_letter = (
+            example.utterance.line.text.lower(),
+            len(example.codes) // len(example.utterance.line.text),
+        )
+        for frame in range(len(example.codes)):
+            token = int(batch.prompts.ids[row, round(float(batch.spoken[row, frame]))])
+            assert token == tokenizer.convert_tokens_to_ids(text[frame // frames_of_letter])
+    assert (batch.spoken[batch.frames == 0] == -1).all()
+
+
+def test_a_row_learns_the_same_alone_and_in_a_batch(examples: list[Example]) -> None:
+    """Bug: padding of a prompt that counts as positions, so that training and generation differ."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    recipe = replace(TINY.decoder, corrupted=0.0)
+    model = make_model(recipe, TINY.codec, make_codec(TINY.codec), len(tokenizer)).eval()
+    decoder = Decoder(model, recipe)
+    rows = sorted(examples, key=lambda example: example.cost)
+    pair = [rows[0], rows[-1]]
+    together = collate(pair, tokenizer, recipe, TINY.codec, (1,))
+    states = decoder._states(together)
+    alone = collate(pair[:1], tokenizer, recipe, TINY.codec, (1,))
+    alone = replace(alone, descriptions=together.descriptions, description_of_row=together.description_of_row[:1])
+    own = decoder._states(alone)
+    steps = int(alone.frames.sum())
+    long = together.frames.shape[1]
+    torch.testing.assert_close(states[:1, -long:][:, :steps], own[:, -steps:], rtol=1e-4, atol=1e-4)
+
+
+def test_decoder_learns_and_its_guided_head_finds_the_text(examples: list[Example]) -> None:
+    """Bug: a loss whose gradient does not reach the model."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    model = make_model(TINY.decoder, TINY.codec, make_codec(TINY.codec), len(tokenizer))
+    decoder = Decoder(model, TINY.decoder)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    batch = collate(sorted(examples, key=lambda e: e.cost)[:2], tokenizer, TINY.decoder, TINY.codec, (0,))
+    history = []
+    for _ in range(40):
+        losses = decoder.losses(batch)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        history.append({name: float(value.detach()) for name, value in losses.items()})
+    assert history[-1]["codes"] < 0.8 * history[0]["codes"]
+    assert history[-1]["guided"] < 0.6 * history[0]["guided"]
+
+
+def test_discriminators_and_codec_do_not_train_each_other(folder: Path) -> None:
+    """Bug: discriminators that learn to be deceived, because the codec's loss reaches them."""
+    speaking = Speaking(make_codec(TINY.codec), TINY.codec)
+    judge = speaking.discriminators[0]
+    samples = torch.randn(2, 800, generator=torch.Generator().manual_seed(0))
+    made = samples.clone().requires_grad_()
+    judge.requires_grad_(False)
+    judge(made)[-1].mean().backward()
+    assert made.grad is not None
+    assert made.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in judge.parameters())
+
+
+def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
+    """Trains a line on noise that depends on the step alone, in so many runs that end at the given steps."""
+    for last in runs:
+        torch.manual_seed(0)
+        training = Training("test", folder, nn.Linear(3, 1), 6, 0.1, 2)
+        training.resume(torch.device("cpu"))
+
+        def losses(step: int, training: Training = training, last: int = last) -> dict[str, torch.Tensor]:
+            if step + 1 == last:
+                training.stop_seconds = 0.0
+            generator = torch.Generator().manual_seed(step)
+            return {"loss": training.model(torch.randn(4, 3, generator=generator)).square().mean()}
+
+        training.run(losses)
+        assert training.step == last
+    training.take_average()
+    return training.model.state_dict()
+
+
+def test_a_training_in_slices_equals_one_run(tmp_path: Path) -> None:
+    """Bug: a state that is not saved (moments of the optimizer, the average, the step), so that slices cost quality."""
+    whole, sliced = _fit(tmp_path / "whole", 6), _fit(tmp_path / "sliced", 2, 5, 6)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(tensor, sliced[name], rtol=0, atol=0)
+
+
+def test_checkpoint_survives_a_kill_between_its_renames(tmp_path: Path) -> None:
+    """Bug: hours of training lost by a kill at the wrong moment."""
+    state = {"a": [torch.arange(3), {1: torch.ones(2), "x": None}], "step": 4, "rate": math.pi}
+    checkpoints.save(tmp_path / "state", state)
+    (tmp_path / "state").rename(tmp_path / ".state.previous")
+    loaded = checkpoints.load(tmp_path / "state")
+    assert loaded["step"] == 4
+    assert loaded["rate"] == math.pi
+    assert loaded["a"][1]["x"] is None
+    torch.testing.assert_close(loaded["a"][0], torch.arange(3))
+    torch.testing.assert_close(loaded["a"][1][1], torch.ones(2))
+
+
+def test_checkpoint_pieces_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: one file too large for where checkpoints have to pass."""
+    monkeypatch.setattr(checkpoints, "_PIECE_BYTES", 100)
+    state = {str(i): torch.full((10,), float(i)) for i in range(5)}
+    checkpoints.save(tmp_path / "state", state)
+    assert len(list((tmp_path / "state").glob("*.safetensors"))) == 3
+    assert all(torch.equal(value, state[name]) for name, value in checkpoints.load(tmp_path / "state").items())
+
+
+def test_words_are_located_in_the_text_and_in_time() -> None:
+    """Bug: a word that the teacher rewrote shifts all words after it."""
+    words = [("Mister", "abc "), ("&", "and "), ("I", "d "), ("!", "!")]
+    durations = np.arange(1, len("abc and d !") + 3)  # opening pad, each phoneme, closing pad
+    ends = np.concatenate([[0], np.cumsum(durations)])
+    spans, character = _locate("Mister and I!", words, 0, durations, 100)
+    assert [(span.start, span.end) for span in spans] == [(0, 6), (11, 12), (12, 13)]
+    assert character == 13
+    assert spans[0] == Span(0, 6, 100 + int(ends[1]), 100 + int(ends[5]))
+    assert spans[1].first_frame == 100 + ends[9]
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text(alphabet="ab ,.", min_size=1, max_size=20), speed=st.sampled_from([0.8, 1.0, 1.25]))
+def test_spans_lie_inside_the_audio(text: str, speed: float) -> None:
+    """Bug: spans of a teacher that reach past its samples."""
+    speech = Tones().speak(Line(text, "Tone", "moderate", speed), 0)
+    assert len(speech.samples) % _HOP == 0
+    assert speech.spans[-1].last_frame * _HOP == len(speech.samples)
+    assert speech.spans[-1].end == len(text)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_own_sentences_are_spoken_forms(seed: int) -> None:
+    """Bug: an unfilled slot, or digits that a teacher and an ASR would read in ways of their own."""
+    sentence = next(own_sentences(random.Random(seed)))
+    assert not any(character.isdigit() or character in "{}" for character in sentence)
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "errors"),
+    [
+        ("Twenty-four ships.", "24 ships", 0),
+        ("It is late.", "It was late", 1),
+        ("It is late.", "", 3),
+        ("Late.", "It is late", 2),
+    ],
+)
+def test_word_errors(said: str, heard: str, errors: int) -> None:
+    """Bug: a word error rate that counts spelling, or leaves out words that were added or lost."""
+    assert word_errors(said, heard) == (errors, len(said.replace("-", " ").split()))
