@@ -99,9 +99,12 @@ def test_a_new_chapter_is_announced_by_its_own_pause_whatever_ended_the_last_one
     assert parts[1].pause == round(CONFIG.chapter_pause * RATE)
 
 
-def test_a_silent_clip_takes_no_time_but_keeps_its_boundary() -> None:
-    """Bug: a clip that cannot be heard doubles the pause, or swallows the end of its paragraph."""
-    clips = [clip(tone(0.2)), clip(silence(1), boundary=Boundary.PARAGRAPH, name="mute"), clip(tone(0.2))]
+@pytest.mark.parametrize("silent_one_ends_it", [True, False])
+def test_a_silent_clip_takes_no_time_but_keeps_its_boundary(silent_one_ends_it: bool) -> None:
+    """Bug: a clip that cannot be heard doubles the pause, or swallows the end of a paragraph."""
+    boundaries = [Boundary.SENTENCE, Boundary.PARAGRAPH]
+    heard, mute = boundaries if silent_one_ends_it else boundaries[::-1]
+    clips = [clip(tone(0.2), boundary=heard), clip(silence(1), boundary=mute, name="mute"), clip(tone(0.2))]
     parts = list(join(clips, CONFIG))
     assert (len(parts[1].samples), parts[1].pause) == (0, 0)
     assert parts[2].pause == round(CONFIG.paragraph_pause * RATE)
