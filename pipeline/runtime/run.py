@@ -58,6 +58,7 @@ def run(config: Config) -> int:
         PipelineError: Whatever the user can mend.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each retry; the end is one error of ours
     if config.task.name == "verify":
         return _verify(Path(config.run or ""))
     check_source(config.input, config.source)
