@@ -21,8 +21,8 @@ from pipeline.errors import RunDirectoryError
 
 NOTE = (
     "Times are seconds in the m4b; less a chapter's file_start, they are seconds in its own file. Levels are measured "
-    "on the chapter files, before rounding to 16 bits; null is digital silence. The m4b is lossy and may peak a decibel "
-    "or two higher. acx_technical_spec says which numbers of that specification a chapter meets, and nothing more."
+    "on the chapter files, before rounding to 16 bits; null is digital silence. The m4b is lossy and may peak a little "
+    "higher. acx_technical_spec says which numbers of that specification a chapter meets, and nothing more."
 )
 OMITTED = "none of its clips was accepted, or all of them are silent"
 
