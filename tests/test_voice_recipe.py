@@ -25,11 +25,12 @@ from scripts.voice.decoder_training import examples_of
 from scripts.voice.judges import word_errors
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.loop import Training
+from scripts.voice.neural_teachers import _locate
 from scripts.voice.own_sentences import own_sentences
 from scripts.voice.quantizer import Quantizer, spectra
 from scripts.voice.recipe import TINY
 from scripts.voice.speech import shards
-from scripts.voice.teachers import Span, Tones, _locate
+from scripts.voice.teachers import Span, Tones
 from scripts.voice.tokenizer import make_tokenizer
 
 _HOP = TINY.codec.hop

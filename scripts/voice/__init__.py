@@ -1,0 +1,17 @@
+"""Makes the voice that ships with the project: a small Parler checkpoint, trained on speech of a free teacher.
+
+    python -m scripts.voice FOLDER --preset cpu --texts novels/
+
+One command with stages; each prints what it measured, keeps its result in FOLDER and goes on where it was stopped:
+
+    text      novels and our own sentences -> lines               sentences, own_sentences, lines
+    speech    lines -> samples, and when each word is spoken      teachers, neural_teachers, speech
+    codes     speech -> a quantizer, and the codes of all speech  quantizer, codec, spectra
+    codec     trains what turns codes into samples                codec_decoder
+    decoder   trains what turns text into codes                   tokenizer, descriptions, decoder, decoder_training
+    export    both -> a folder that plain parler_tts loads        export, model_card.md
+    evaluate  error rate, naturalness, likeness of that folder    judges, evaluate
+
+All numbers are in `recipe`, the loop of both trainings in `loop`, their state on disk in `checkpoints`. What it needs
+beside the project is in `requirements.txt`.
+"""

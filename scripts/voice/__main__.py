@@ -13,7 +13,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ import torch
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
 from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
+from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
-from scripts.voice.speech import Shard, render, shards
-from scripts.voice.teachers import TEACHERS
+from scripts.voice.speech import Shard, Studio, render, shards
 
 # What may change in a folder that has been begun: how long, not what.
 _FREE_KEYS = ("steps", "decoder_steps", "adversarial_from", "learning_rate", "batch", "batch_frames", "save_seconds")
@@ -40,6 +40,7 @@ class Workshop:
     teacher: str
     texts: Path
     device: torch.device
+    voice_packs: Path | None = None
     processes: int = 1
     stop_seconds: float = float("inf")
     evaluated: int = 100  # sentences
@@ -53,15 +54,9 @@ class Workshop:
 
     def speech(self) -> None:
         """Has it spoken by the teacher."""
-        render(
-            self.folder / "text",
-            self.folder / "speech",
-            self.teacher,
-            self.recipe.codec.sampling_rate,
-            self.recipe.speech.shard_lines,
-            self.recipe.seed,
-            self.processes,
-        )
+        studio = Studio(self.teacher, self.recipe.codec.sampling_rate, self.recipe.seed, self.voice_packs)
+        lines = self.recipe.speech.shard_lines
+        render(self.folder / "text", self.folder / "speech", studio, lines, self.processes)
 
     def codes(self) -> None:
         """Fits the quantizer and turns all speech into codes."""
@@ -115,8 +110,8 @@ class Workshop:
 
         return make_tokenizer()
 
-    def _speakers(self) -> tuple[str, ...]:
-        return TEACHERS[self.teacher](self.recipe.codec.sampling_rate).speakers
+    def _speakers(self) -> Mapping[str, float]:
+        return make_teacher(self.teacher, self.recipe.codec.sampling_rate).speakers
 
     def _shards(self, part: str) -> list[Shard]:
         found = shards(self.folder / "speech", part)
@@ -192,7 +187,7 @@ class Workshop:
             "recipe": f"`{json.dumps(asdict(self.recipe))}`",
             "trained": self._progress(),
         }
-        write_card(self.folder / "model", facts, self._speakers(), report)
+        write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
 STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
@@ -207,12 +202,12 @@ def begin(folder: Path, recipe: Recipe, teacher: str) -> None:
     fixed = {"teacher": teacher} | _flat(asdict(recipe))
     path = folder / "recipe.json"
     if path.exists():
-        before = json.loads(path.read_text())
-        after = json.loads(json.dumps(fixed))
-        changed = [key for key in after if key.rpartition(".")[2] not in _FREE_KEYS and before.get(key) != after[key]]
+        before, after = json.loads(path.read_text()), json.loads(json.dumps(fixed))
+        fixed_keys = [key for key in after if key in before and key.rpartition(".")[2] not in _FREE_KEYS]
+        changed = [key for key in fixed_keys if before[key] != after[key]]
         if changed:
             raise ConfigError(
-                f"{folder}: begun with {changed[0]}={before.get(changed[0])}, now {after[changed[0]]}; "
+                f"{folder}: begun with {changed[0]}={before[changed[0]]}, now {after[changed[0]]}; "
                 "give the same preset and teacher as before, or another folder"
             )
     folder.mkdir(parents=True, exist_ok=True)
@@ -234,6 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all, in this order")
     parser.add_argument("--teacher", choices=sorted(TEACHERS), default="hibari")
     parser.add_argument("--texts", type=Path, default=Path("novels"), help="folder of books as *.txt; may be missing")
+    parser.add_argument("--voice-packs", type=Path, help="folder of Kokoro's voices, for the teachers kokoro and choir")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="that render speech")
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
@@ -246,8 +242,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         begin(given.folder, recipe, given.teacher)
         workshop = Workshop(
-            given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.processes,
-            given.seconds, given.evaluated,
+            given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
+            given.processes, given.seconds, given.evaluated,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:

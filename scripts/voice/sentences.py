@@ -6,7 +6,7 @@ Chooses which lines are trained on and which are held out. Knows no audio.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from scripts.voice.own_sentences import own_sentences
 from scripts.voice.recipe import SpeechRecipe
 
 
-def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Sequence[str], seed: int) -> None:
+def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapping[str, float], seed: int) -> None:
     """Writes `held_out.jsonl` and `train.jsonl` into `folder`.
 
     A sentence is held out with all its repetitions, so that no training line has its words.
@@ -28,7 +28,7 @@ def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Sequ
         texts: A folder of books, `*.txt`; without any, all sentences are our own.
         folder: Where the two files go.
         recipe: How many lines, and of which lengths.
-        speakers: Names that the teacher knows; each line gets one.
+        speakers: Names that the teacher knows, and the share of lines of each.
         seed: Of the shuffling and of our own sentences.
     """
     chance = random.Random(seed)
@@ -47,7 +47,8 @@ def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Sequ
             continue
         seen.add(text)
         (chosen,) = chance.choices(range(len(names)), weights)
-        lines.append(Line(text, chance.choice(list(speakers)), names[chosen], speeds[chosen]))
+        (speaker,) = chance.choices(list(speakers), list(speakers.values()))
+        lines.append(Line(text, speaker, names[chosen], speeds[chosen]))
         seconds += predict_seconds(text) / speeds[chosen]
         if len(lines) == recipe.held_out:
             held_seconds = seconds

@@ -11,7 +11,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.voice.lines import Line, read_lines
-from scripts.voice.teachers import TEACHERS, Span, Speech, Teacher
+from scripts.voice.neural_teachers import make_teacher
+from scripts.voice.teachers import Span, Speech, Teacher
 
 Samples = npt.NDArray[np.int16]
 
@@ -68,14 +69,22 @@ def shards(folder: Path, part: str) -> list[Shard]:
     return [Shard(path) for path in sorted(folder.glob(f"{part}-*.npy"))]
 
 
-def render(
-    lines: Path, folder: Path, teacher: str, sampling_rate: int, shard_lines: int, seed: int, processes: int
-) -> None:
+@dataclass(frozen=True)
+class Studio:
+    """How lines are rendered: goes to every process."""
+
+    teacher: str
+    sampling_rate: int
+    seed: int
+    voice_packs: Path | None = None
+
+
+def render(lines: Path, folder: Path, studio: Studio, shard_lines: int, processes: int) -> None:
     """Renders what is missing of both parts and prints how long everything is."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     tasks = list(_missing(lines, folder, shard_lines))
-    job = partial(_render_shard, teacher=teacher, sampling_rate=sampling_rate, seed=seed)
+    job = partial(_render_shard, studio=studio)
     if processes > 1 and len(tasks) > 1:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             seconds = sum(pool.imap_unordered(job, tasks))
@@ -86,7 +95,7 @@ def render(
         print(f"speech: {seconds / 3600:.2f} h rendered in {elapsed:.0f} s, {seconds / elapsed:.0f} x real time")
     for part in ("train", "held_out"):
         utterances = [utterance for shard in shards(folder, part) for utterance in shard.utterances]
-        hours = sum(utterance.num_samples for utterance in utterances) / sampling_rate / 3600
+        hours = sum(utterance.num_samples for utterance in utterances) / studio.sampling_rate / 3600
         print(f"speech: {part}: {len(utterances)} utterances, {hours:.2f} h")
 
 
@@ -99,20 +108,19 @@ def _missing(lines: Path, folder: Path, shard_lines: int) -> Iterator[tuple[Path
                 yield path, rows[first : first + shard_lines]
 
 
-_teachers: dict[tuple[str, int], Teacher] = {}  # one for each process: loading takes longer than a line
+@lru_cache(maxsize=1)  # one for each process: loading takes longer than a line
+def _teacher(studio: Studio) -> Teacher:
+    return make_teacher(studio.teacher, studio.sampling_rate, studio.voice_packs)
 
 
-def _render_shard(task: tuple[Path, Sequence[Line]], teacher: str, sampling_rate: int, seed: int) -> float:
+def _render_shard(task: tuple[Path, Sequence[Line]], studio: Studio) -> float:
     """Writes one shard and returns its seconds. The samples come last: they mark it as complete."""
     path, lines = task
-    if (teacher, sampling_rate) not in _teachers:
-        _teachers[teacher, sampling_rate] = TEACHERS[teacher](sampling_rate)
-    voice = _teachers[teacher, sampling_rate]
     rows: list[dict[str, Any]] = []
     pieces: list[Samples] = []
     start = 0
     for number, line in enumerate(lines):
-        speech = voice.speak(line, seed + number)
+        speech = _teacher(studio).speak(line, studio.seed + number)
         pieces.append(_as_int16(speech))
         spans = [list(asdict(span).values()) for span in speech.spans]
         rows.append({"line": asdict(line), "start": start, "num_samples": len(pieces[-1]), "spans": spans})
@@ -123,7 +131,7 @@ def _render_shard(task: tuple[Path, Sequence[Line]], teacher: str, sampling_rate
     with unfinished.open("wb") as file:
         np.save(file, np.concatenate(pieces))
     unfinished.replace(path)
-    return start / sampling_rate
+    return start / studio.sampling_rate
 
 
 def _as_int16(speech: Speech) -> Samples:
