@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError, nearest_first
 
 TASKS = ("audiobook", "dataset", "verify")
 SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
-BACKENDS = ("reference",)  # reference: upstream's generate(), mended
+BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
@@ -164,7 +164,8 @@ class EngineConfig:
     attention: str = "sdpa"
     compile: str = "none"
     cache: str = "dynamic"
-    batch_size: int = 8
+    batch_size: int = 8  # of the reference backend
+    slots: int = 0  # of the engine: utterances generated at once, rounded up to a multiple of 4; 0: as many as are good
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
@@ -174,6 +175,7 @@ class EngineConfig:
         _require_choice("engine.compile", self.compile, COMPILE_MODES)
         _require_choice("engine.cache", self.cache, CACHES)
         _require(self.batch_size >= 1, "engine.batch_size", self.batch_size, "give at least 1")
+        _require(self.slots >= 0, "engine.slots", self.slots, "give 0 (as many as are good) or a number of slots")
         _require(
             not (self.attention == "flash_attention_2" and self.cache == "static"),
             "engine.attention",
@@ -186,7 +188,7 @@ class EngineConfig:
 class PlanningConfig:
     """Shards and shapes. Lengths of a bucket are rounded up to the next value of each ladder."""
 
-    shard_size: int = 256  # utterances in a shard
+    shard_size: int = 128  # utterances in a shard: more keep a GPU fuller, fewer lose less when a run is killed
     prompt_tokens: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 512])
     description_tokens: list[int] = field(default_factory=lambda: [64, 128, 256])
     max_seconds: list[float] = field(default_factory=lambda: [5.0, 10.0, 20.0, 30.0])  # limits of generation

@@ -24,7 +24,11 @@ class Synthesizer(Protocol):
     """What turns utterances into clips."""
 
     info: ModelInfo
-    computed_frames: int  # rows x steps so far, padding and waiting rows included
+
+    @property
+    def computed_frames(self) -> int:
+        """Rows x steps so far, padding and waiting rows included."""
+        ...
 
     def warm_up(self, buckets: Iterable[Bucket]) -> None:
         """Prepares (compiles, captures) for these shapes."""

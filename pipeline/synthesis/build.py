@@ -6,11 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from pipeline.config import EngineConfig, ModelConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import Synthesizer, upstream
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
+from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.reference import ReferenceSynthesizer
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.types import ModelInfo
@@ -24,7 +26,8 @@ def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthe
     checkpoint = _checkpoint(model)
     tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
     parler = _load(checkpoint, engine.attention, dtype, device)
-    return ReferenceSynthesizer(parler, tokenizers, describe(checkpoint, engine), engine)
+    backend = EngineSynthesizer if engine.backend == "engine" else ReferenceSynthesizer
+    return backend(parler, tokenizers, describe(checkpoint, engine), engine)
 
 
 def describe(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
@@ -87,13 +90,15 @@ def check_attention(attention: str, device: torch.device, dtype: torch.dtype) ->
 def _checkpoint(model: str | ModelConfig | Checkpoint) -> Checkpoint:
     if isinstance(model, Checkpoint):
         return model
-    return find_checkpoint(ModelConfig(name=model, path=model) if isinstance(model, str) else model)
+    if isinstance(model, str):
+        model = ModelConfig() if model == "untrained" else ModelConfig(name=model, path=model)
+    return find_checkpoint(model)
 
 
 def _load(checkpoint: Checkpoint, attention: str, dtype: torch.dtype, device: torch.device) -> upstream.Parler:
     try:
         return upstream.load(Path(checkpoint.folder), attention=attention, dtype=dtype, device=device)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise ModelError(
             f"{checkpoint.model_id}: cannot be loaded as a Parler-TTS checkpoint ({first_line})"

@@ -1,0 +1,264 @@
+"""The engine's Synthesizer: utterances in, clips out, with decoder, codec and caller side by side.
+
+Owns the order of things and the choice of sizes: how many slots, how many threads for what, what happens when memory
+runs out. The work itself is done in the other files of this folder.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.config import EngineConfig
+from pipeline.errors import ModelError
+from pipeline.synthesis.engine import memory
+from pipeline.synthesis.engine.codec import Codec, Samples
+from pipeline.synthesis.engine.conditioning import DescriptionEncoder
+from pipeline.synthesis.engine.overlap import overlapped
+from pipeline.synthesis.engine.runner import Finished, Request, Runner, Shape
+from pipeline.synthesis.engine.sampling import Rules
+from pipeline.synthesis.engine.scheduler import Job, Scheduler
+from pipeline.synthesis.engine.step import padded_rows
+from pipeline.synthesis.engine.weights import Weights, weights_of
+from pipeline.synthesis.tokenizers import Tokenizers
+from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY = {"cpu": 1}  # steps between two looks at which rows have finished; looking at a GPU makes it wait
+_LOOK_EVERY_ON_GPU = 8
+
+
+@dataclass
+class Stats:
+    """What the engine has done so far. Seconds are of one thread each, and threads run side by side."""
+
+    steps: int = 0
+    row_steps: int = 0  # of rows that had an utterance
+    computed_frames: int = 0  # rows x steps, empty rows included
+    step_seconds: float = 0.0
+    prefill_seconds: float = 0.0  # the description's encoding included
+    schedule_seconds: float = 0.0
+    codec_seconds: float = 0.0  # of all its threads together
+
+    @property
+    def occupancy(self) -> float:
+        """Share of computed rows that had an utterance."""
+        return self.row_steps / max(1, self.computed_frames)
+
+
+@dataclass(frozen=True)
+class _Take:
+    """Codes on their way to the codec."""
+
+    utterance: Utterance
+    finished: Finished
+
+
+class EngineSynthesizer:
+    """Synthesizer with continuous batching. Made by `build_synthesizer`."""
+
+    def __init__(self, model: Any, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig) -> None:
+        self.info = info
+        self.stats = Stats()
+        self._tokenizers = tokenizers
+        self._engine = engine
+        self._weights: Weights = weights_of(model)
+        self._rules = _rules(model)
+        self._encoder = DescriptionEncoder(model)
+        self._codec = Codec(model.audio_encoder)
+        self._runner: Runner | None = None
+        self._busy = threading.Lock()
+        self._codec_lock = threading.Lock()
+        threads = torch.get_num_threads()
+        self._decoder_threads = max(1, threads // 2)
+        self._codec_threads = 1 if self._weights.device.type == "cuda" else max(1, threads - self._decoder_threads)
+
+    @property
+    def computed_frames(self) -> int:
+        """Rows x steps so far, empty rows included."""
+        return self.stats.computed_frames
+
+    def warm_up(self, buckets: Iterable[Bucket]) -> None:
+        """Nothing to compile on a CPU; on a GPU the graphs are captured as their lengths come up."""
+
+    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+        """Yields a clip for each utterance, as they are done: the longest are begun first.
+
+        Raises:
+            ValueError: An utterance that cannot fit, or an id that is no utterance's turn; before anything starts.
+            ModelError: The model's output is not finite.
+            RuntimeError: Another `generate` or `stream` of this synthesizer has not come to its end.
+        """
+        taken = list(utterances)
+        requests = [self._request(index, utterance) for index, utterance in enumerate(taken)]
+        if not requests:
+            return
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this synthesizer is still generating: finish or close that generator first")
+        try:
+            yield from overlapped(
+                lambda emit: self._decode(taken, requests, emit), self._finish, finishers=self._codec_threads
+            )
+        finally:
+            self._busy.release()
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        del self._weights, self._encoder, self._codec
+        self._runner = None
+        gc.collect()
+        if self.info.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _request(self, index: int, utterance: Utterance) -> Request:
+        """The utterance in ids, if it fits."""
+        bucket = utterance.bucket
+        prompt = self._tokenizers.prompts([utterance.prompt], bucket.prompt_tokens if bucket else 0)
+        description = self._tokenizers.descriptions([utterance.description], bucket.description_tokens if bucket else 0)
+        request = Request(
+            index=index,
+            prompt=tuple(prompt.ids[prompt.mask.bool()].tolist()),
+            description=tuple(description.ids[description.mask.bool()].tolist()),
+            max_frames=bucket.max_frames if bucket else self.info.max_frames,
+            seed=utterance.seed,
+        )
+        positions = request.positions(self.info.num_codebooks)
+        if request.max_frames < 1 or positions > self._weights.max_positions:
+            raise ValueError(
+                f"{utterance.id or utterance.prompt[:80]!r} does not fit: {len(request.prompt)} prompt tokens and "
+                f"{request.max_frames} frames take {positions} positions of the model's {self._weights.max_positions}"
+            )
+        return request
+
+    @torch.inference_mode()
+    def _decode(
+        self, utterances: Sequence[Utterance], requests: Sequence[Request], emit: Callable[[_Take], None]
+    ) -> None:
+        """The decoder's thread: all requests to codes."""
+        torch.set_num_threads(self._decoder_threads)
+        slots = self._choose_slots(requests)
+        scheduler = Scheduler([Job(r.index, _expected_length(utterances[r.index], r)) for r in requests], slots)
+        while not scheduler.finished:
+            try:
+                self._run(self._prepare(slots, requests), scheduler, utterances, requests, emit)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if slots == padded_rows(1) or not memory.is_exhaustion(error):
+                    raise
+            else:
+                return
+            self._runner = None
+            gc.collect()
+            slots = padded_rows(slots // 2)
+            _log.warning("out of memory: going on with %d slots", slots)
+            scheduler.restart(slots)
+
+    def _run(
+        self,
+        runner: Runner,
+        scheduler: Scheduler,
+        utterances: Sequence[Utterance],
+        requests: Sequence[Request],
+        emit: Callable[[_Take], None],
+    ) -> None:
+        look_every = _LOOK_EVERY.get(self._weights.device.type, _LOOK_EVERY_ON_GPU)
+        stats, clock = self.stats, time.perf_counter
+        while not scheduler.finished:
+            began = clock()
+            arrivals = [(admission.slot, requests[admission.job.index]) for admission in scheduler.admit()]
+            scheduled = clock()
+            runner.admit(arrivals)
+            admitted = clock()
+            runner.advance(look_every)
+            stepped = clock()
+            stats.steps += look_every
+            stats.row_steps += look_every * len(scheduler.running)
+            stats.computed_frames += look_every * runner.shape.slots
+            for finished in runner.collect():
+                utterance = utterances[scheduler.release(finished.slot).index]
+                if finished.broken:
+                    raise self._not_finite(utterance)
+                emit(_Take(utterance, finished))
+            stats.prefill_seconds += admitted - scheduled
+            stats.step_seconds += stepped - admitted
+            stats.schedule_seconds += scheduled - began + clock() - stepped
+
+    def _finish(self, take: _Take) -> Clip:
+        """A codec thread's work."""
+        if self._weights.device.type == "cpu":
+            torch.set_num_threads(1)
+        began = time.perf_counter()
+        samples = self._codec.decode(take.finished.codes)
+        with self._codec_lock:
+            self.stats.codec_seconds += time.perf_counter() - began
+        return self._clip(take.utterance, samples, take.finished.codes.shape[1], take.finished.ended)
+
+    def _clip(self, utterance: Utterance, samples: Samples, num_frames: int, ended: bool) -> Clip:
+        return Clip(
+            utterance=utterance,
+            samples=np.ascontiguousarray(samples),
+            sampling_rate=self.info.sampling_rate,
+            num_frames=num_frames,
+            finish=Finish.EOS if ended else Finish.MAX_FRAMES,
+            seed=utterance.seed,
+        )
+
+    def _prepare(self, slots: int, requests: Sequence[Request]) -> Runner:
+        """A runner with so many slots that any of the requests fits, the last one if it does."""
+        shape = self._shape(slots, requests)
+        if self._runner is None or not self._runner.shape.holds(shape):
+            self._runner = None  # before the next one is made
+            self._runner = Runner(self._weights, self._rules, self._engine.sampling, self._encoder, shape)
+        self._runner.clear()
+        return self._runner
+
+    def _shape(self, slots: int, requests: Sequence[Request]) -> Shape:
+        prepended = self._weights.prompt_is_prepended
+        return Shape(
+            slots=slots,
+            positions=max(
+                (len(request.prompt) if prepended else 0) + request.max_frames + self.info.num_codebooks
+                for request in requests
+            ),
+            description_tokens=max(
+                len(request.description) + (0 if prepended else len(request.prompt)) for request in requests
+            ),
+            max_frames=max(request.max_frames for request in requests),
+        )
+
+    def _choose_slots(self, requests: Sequence[Request]) -> int:
+        slots = self._engine.slots or memory.slots_that_fit(self._weights, self._shape(1, requests).positions)
+        if self._weights.device.type == "cpu":  # an empty row costs as much as a full one
+            slots = min(slots, len(requests))
+        return padded_rows(slots)
+
+    def _not_finite(self, utterance: Utterance) -> ModelError:
+        return ModelError(
+            f"{self.info.model_id}: its output is not finite at {utterance.id or utterance.prompt[:80]!r}; the weights "
+            f"are damaged, or {self.info.dtype} is too narrow for them: try engine.dtype=float32"
+        )
+
+
+def _expected_length(utterance: Utterance, request: Request) -> float:
+    """What the scheduler sorts by; a prompt's tokens where nobody predicted seconds."""
+    return utterance.predicted_seconds or len(request.prompt) / 20
+
+
+def _rules(model: Any) -> Rules:
+    config = model.generation_config
+    bias = torch.zeros(model.config.decoder.vocab_size, device=model.device)
+    bias[config.suppress_tokens or []] = -torch.inf
+    return Rules(
+        bos=config.bos_token_id,
+        eos=config.eos_token_id,
+        pad=config.pad_token_id,
+        min_steps=config.min_new_tokens or 0,
+        bias=bias,
+    )

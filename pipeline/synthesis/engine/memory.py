@@ -1,0 +1,33 @@
+"""How many slots fit into the memory there is, and which errors mean that there was too little."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from pipeline.synthesis.engine.cache import bytes_per_position
+from pipeline.synthesis.engine.weights import Weights
+
+_MOST_ON_CPU = 32  # more rows make a step longer and its products hardly denser
+_MOST_ON_GPU = 128
+_SHARE = 0.6  # of the free memory that the cache may take; the codec needs some as well
+
+
+def slots_that_fit(weights: Weights, positions: int) -> int:
+    """Slots of so many positions each for the device's free memory, at least 1."""
+    fitting = int(_SHARE * _free_bytes(weights.device) / (positions * bytes_per_position(weights)))
+    return max(1, min(fitting, _MOST_ON_CPU if weights.device.type == "cpu" else _MOST_ON_GPU))
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. The CPU's allocator has no class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")

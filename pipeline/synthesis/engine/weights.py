@@ -1,0 +1,135 @@
+"""The decoder's parameters in the form the step wants: fused projections, stacked tables, no second copy.
+
+Where several matrices are fused into one, the loaded model's own parameters become views of the fused one, so that the
+model stays whole and the memory is paid once. Knows the names of upstream's modules, and nothing of how they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A layer norm."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalises the last axis."""
+        return functional.layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One decoder layer. Matrices are `[out, in]`; d is the width of a head."""
+
+    self_norm: Norm
+    self_qkv: Tensor  # [(heads + 2 * kv_heads) * d, hidden]
+    self_out: Tensor
+    cross_norm: Norm
+    cross_q: Tensor
+    cross_kv: Tensor  # [2 * cross_kv_heads * d, hidden]
+    cross_out: Tensor
+    ffn_norm: Norm
+    ffn_up: Tensor
+    ffn_down: Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The whole decoder with its embeddings and heads."""
+
+    layers: tuple[Layer, ...]
+    norm: Norm
+    activation: Callable[[Tensor], Tensor]
+    code_embedding: Tensor  # [K * (V + 1), hidden]; row k * (V + 1) + id
+    heads: Tensor  # [K * V, hidden]
+    positions: Tensor | None  # [max_positions, hidden]; None: rotary
+    rotary_frequencies: Tensor | None  # [d / 2]
+    prompt_embedding: Tensor  # [prompt vocabulary, hidden]
+    prompt_positions: Tensor | None  # [max_positions, hidden], where the prompt is attended across
+    num_heads: int
+    kv_heads: int
+    cross_kv_heads: int
+    head_width: int  # d
+    num_codebooks: int  # K
+    vocabulary: int  # V
+    max_positions: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the decoder."""
+        return self.heads.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the decoder."""
+        return self.heads.device
+
+    @property
+    def prompt_is_prepended(self) -> bool:
+        """Whether the prompt stands in the decoder's own sequence; else it is attended across."""
+        return self.prompt_positions is None
+
+
+def weights_of(model: Any) -> Weights:
+    """The weights of a loaded `upstream.Parler`, whose parameters become views of them."""
+    config, decoder = model.config.decoder, model.decoder.model.decoder
+    rotary = bool(config.rope_embeddings)
+    lm_heads = model.decoder.lm_heads
+    return Weights(
+        layers=tuple(_layer(layer) for layer in decoder.layers),
+        norm=_norm(decoder.layer_norm),
+        activation=decoder.layers[0].activation_fn,
+        code_embedding=_stack(decoder.embed_tokens),
+        heads=lm_heads.weight.detach() if config.use_fused_lm_heads else _stack(lm_heads),
+        positions=None if rotary else decoder.embed_positions.weights.detach(),
+        rotary_frequencies=decoder.rotary_emb.shared.inv_freq.detach() if rotary else None,
+        prompt_embedding=model.embed_prompts.weight.detach(),
+        prompt_positions=model.embed_positions.weights.detach() if model.prompt_cross_attention else None,
+        num_heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        cross_kv_heads=config.num_cross_attention_key_value_heads,
+        head_width=config.hidden_size // config.num_attention_heads,
+        num_codebooks=config.num_codebooks,
+        vocabulary=config.vocab_size,
+        max_positions=config.max_position_embeddings,
+    )
+
+
+def _layer(layer: Any) -> Layer:
+    own, cross = layer.self_attn, layer.encoder_attn
+    return Layer(
+        self_norm=_norm(layer.self_attn_layer_norm),
+        self_qkv=_stack([own.q_proj, own.k_proj, own.v_proj]),
+        self_out=own.out_proj.weight.detach(),
+        cross_norm=_norm(layer.encoder_attn_layer_norm),
+        cross_q=cross.q_proj.weight.detach(),
+        cross_kv=_stack([cross.k_proj, cross.v_proj]),
+        cross_out=cross.out_proj.weight.detach(),
+        ffn_norm=_norm(layer.final_layer_norm),
+        ffn_up=layer.fc1.weight.detach(),
+        ffn_down=layer.fc2.weight.detach(),
+    )
+
+
+def _norm(module: nn.LayerNorm) -> Norm:
+    return Norm(module.weight.detach(), module.bias.detach(), module.eps)
+
+
+def _stack(modules: Sequence[nn.Module] | nn.ModuleList) -> Tensor:
+    """The modules' weights below each other; each module keeps a view of its part."""
+    parts: list[nn.Parameter] = [module.weight for module in modules]  # type: ignore[misc]
+    stacked = torch.cat([part.detach() for part in parts])
+    for part, view in zip(parts, torch.split(stacked, [len(part) for part in parts]), strict=True):
+        part.data = view
+    return stacked

@@ -1,0 +1,113 @@
+"""The engine against the reference: the same codes, so the same audio, for every architecture and any batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Checkpoints
+from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
+
+from pipeline.config import SamplingConfig
+from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis.untrained import UntrainedShape
+from pipeline.types import Clip, Utterance
+
+GREEDY = SamplingConfig(do_sample=False)
+WAVE_TOLERANCE = 1e-4
+each_variant = pytest.mark.parametrize("shape", VARIANTS.values(), ids=VARIANTS.keys())
+
+
+def one_by_one(folder: Path, utterances: list[Utterance], sampling: SamplingConfig) -> dict[str, Clip]:
+    """By the reference, each alone and unpadded."""
+    synthesizer = build_synthesizer(str(folder), backend="reference", device="cpu", sampling=sampling)
+    return by_id(clip for utterance in utterances for clip in synthesizer.generate([utterance]))
+
+
+@each_variant
+def test_greedy_codes_are_upstreams(shape: UntrainedShape, checkpoint_of: Checkpoints) -> None:
+    """Guards the whole path: embedding, positions, masks, cache, heads, rules, delay, end, codec."""
+    folder, utterances = checkpoint_of(shape), random_utterances(seed=1, count=3)
+    expected = one_by_one(folder, utterances, GREEDY)
+    assert_same(by_id(engine(folder, sampling=GREEDY).generate(utterances)), expected, WAVE_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [SamplingConfig(), SamplingConfig(temperature=0.7, top_k=20, top_p=0.8), SamplingConfig(top_k=0, top_p=0.95)],
+    ids=["top-k", "top-k, top-p, temperature", "top-p of all"],
+)
+def test_draws_are_the_references(sampling: SamplingConfig, checkpoint_of: Checkpoints) -> None:
+    """Guards the shortcut of making noise for the candidates only, and the order of the warpers."""
+    folder, utterances = checkpoint_of(VARIANTS["nine codebooks"]), random_utterances(seed=2, count=4)
+    expected = one_by_one(folder, utterances, sampling)
+    assert_same(by_id(engine(folder, sampling=sampling).generate(utterances)), expected, WAVE_TOLERANCE)
+
+
+def test_all_ids_can_be_drawn_without_top_k_and_top_p(checkpoint_of: Checkpoints) -> None:
+    """Guards the path without candidates: its noise must sit at the same ids."""
+    folder, utterances = checkpoint_of(TINY), random_utterances(seed=3, count=3)
+    sampling = SamplingConfig(top_k=0)
+    expected = one_by_one(folder, utterances, sampling)
+    assert_same(by_id(engine(folder, sampling=sampling).generate(utterances)), expected, WAVE_TOLERANCE)
+
+
+def test_the_other_codec_is_upstreams(checkpoint_of: Checkpoints, small_hub_codec: None) -> None:
+    """Guards the codec of checkpoints made for older versions, whose weights are normalised at each call."""
+    folder = checkpoint_of(dataclasses.replace(TINY, hub_codec=True, sampling_rate=44_100, codebooks=9))
+    utterances = random_utterances(seed=4, count=2)
+    expected = one_by_one(folder, utterances, GREEDY)
+    assert_same(by_id(engine(folder, sampling=GREEDY).generate(utterances)), expected, WAVE_TOLERANCE)
+
+
+def test_bfloat16_runs(checkpoint_of: Checkpoints) -> None:
+    """Guards the types of masks, positions and heads where they are not float32."""
+    clips = by_id(engine(checkpoint_of(TINY), dtype="bfloat16").generate(random_utterances(seed=5, count=3)))
+    assert all(clip.num_frames > 0 and abs(clip.samples).max() > 0 for clip in clips.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", range(100))
+def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
+    """The promise in full: random architecture, texts, limits; greedy and drawn; mixed lengths in few slots."""
+    from pipeline.synthesis.untrained import make_untrained
+
+    rng = random.Random(case)
+    heads = rng.choice([2, 4, 8])
+    shape = UntrainedShape(
+        hidden=rng.choice([32, 64, 96]) if heads < 8 else 64,
+        layers=rng.randint(1, 3),
+        heads=heads,
+        kv_heads=rng.choice([1, 2, heads]),
+        cross_kv_heads=rng.choice([1, 2, heads]),
+        codebooks=rng.choice([1, 2, 4, 9]),
+        text_hidden=rng.choice([32, 64]),
+        rope=rng.random() < 0.5,
+        prompt_cross_attention=rng.random() < 0.4,
+        fused_heads=rng.random() < 0.3,
+        max_seconds=4.0,
+        mean_seconds=rng.choice([0.2, 0.5]),
+        codec_hidden=24,
+    )
+    folder = make_untrained(tmp_path, shape, seed=case)
+    utterances = random_utterances(seed=100 + case, count=5)
+    sampling = GREEDY if case % 2 else SamplingConfig()
+    expected = one_by_one(folder, utterances, sampling)
+    assert_same(by_id(engine(folder, sampling=sampling, slots=4).generate(utterances)), expected, WAVE_TOLERANCE)
+
+
+def test_the_model_stays_whole(checkpoint_of: Checkpoints) -> None:
+    """Guards the fusing of weights: the model's parameters become views, nothing is held twice."""
+    from pipeline.synthesis import upstream
+    from pipeline.synthesis.engine.weights import weights_of
+
+    model = upstream.load(checkpoint_of(TINY), attention="sdpa", dtype=torch.float32, device=torch.device("cpu"))
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    weights = weights_of(model)
+    fused = {weights.heads.untyped_storage().data_ptr(), weights.layers[0].self_qkv.untyped_storage().data_ptr()}
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    assert fused <= own
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
