@@ -24,7 +24,7 @@ from scripts.voice.decoder import IGNORED, Decoder, Example, collate, delayed, m
 from scripts.voice.decoder_training import examples_of
 from scripts.voice.judges import word_errors
 from scripts.voice.lines import Line, read_lines
-from scripts.voice.loop import Training
+from scripts.voice.loop import Training, prepared
 from scripts.voice.neural_teachers import _locate
 from scripts.voice.own_sentences import own_sentences
 from scripts.voice.quantizer import Quantizer, spectra
@@ -234,6 +234,16 @@ def test_a_training_in_slices_equals_one_run(tmp_path: Path) -> None:
     whole, sliced = _fit(tmp_path / "whole", 6), _fit(tmp_path / "sliced", 2, 5, 6)
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, sliced[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_the_order_of_the_steps(workers: int) -> None:
+    """Bug: batches made ahead by several processes in an order of their own, so that no two runs are alike."""
+    assert list(prepared(_square, range(3, 9), workers)) == [9, 16, 25, 36, 49, 64]
+
+
+def _square(step: int) -> int:
+    return step**2
 
 
 def test_checkpoint_survives_a_kill_between_its_renames(tmp_path: Path) -> None:

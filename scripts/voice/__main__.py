@@ -73,7 +73,7 @@ class Workshop:
         recipe, training = self.recipe.codec, self._codec_training()
         speech = self._shards("train")
         crops = Crops(speech, read_codes(self.folder / "codes", speech), recipe)
-        train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device)
+        train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device, self._workers)
 
     def decoder(self) -> None:
         """Trains the Parler decoder."""
@@ -81,7 +81,7 @@ class Workshop:
 
         training = self._decoder_training()
         examples = self._examples("train")
-        decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device)
+        decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device, self._workers)
 
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
@@ -109,6 +109,11 @@ class Workshop:
         from scripts.voice.tokenizer import make_tokenizer
 
         return make_tokenizer()
+
+    @property
+    def _workers(self) -> int:
+        """Processes that prepare batches: a CPU that trains has none to spare."""
+        return min(4, self.processes) if self.device.type == "cuda" else 0
 
     def _speakers(self) -> Mapping[str, float]:
         return make_teacher(self.teacher, self.recipe.codec.sampling_rate).speakers
@@ -238,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
+    torch.set_float32_matmul_precision("high")  # TF32 on CUDA
     recipe = PRESETS[given.preset]
     try:
         begin(given.folder, recipe, given.teacher)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scripts.voice.codec import Crops
-from scripts.voice.loop import Training
+from scripts.voice.loop import Training, prepared
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import magnitudes, reconstruction_loss
 
@@ -59,8 +59,10 @@ class Speaking(nn.Module):
         return samples
 
 
-def train_codec_decoder(training: Training, crops: Crops, recipe: CodecRecipe, seed: int, device: torch.device) -> None:
-    """Trains `training.model`, a `Speaking`, to the last step.
+def train_codec_decoder(
+    training: Training, crops: Crops, recipe: CodecRecipe, seed: int, device: torch.device, workers: int = 0
+) -> None:
+    """Trains `training.model`, a `Speaking`, to the last step; `workers` processes draw crops ahead.
 
     One optimizer serves both sides in the same step: the discriminators' loss reaches only them, since they judge a
     detached copy, and the codec's loss reaches only the codec, through frozen discriminators.
@@ -68,8 +70,13 @@ def train_codec_decoder(training: Training, crops: Crops, recipe: CodecRecipe, s
     speaking: Any = training.model
     judges = speaking.discriminators
 
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        return crops.draw(np.random.default_rng((seed, step)))
+
+    drawn = prepared(draw, range(training.step, training.steps), workers)
+
     def losses(step: int) -> dict[str, Tensor]:
-        samples, codes = (x.to(device) for x in crops.draw(np.random.default_rng((seed, step))))
+        samples, codes = (x.to(device) for x in next(drawn))
         made = speaking.made(codes)
         spectrum = reconstruction_loss(made, samples, recipe.sampling_rate)
         if step < recipe.adversarial_from:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scripts.voice.codec import Codes
 from scripts.voice.decoder import Batch, Decoder, Example, collate
-from scripts.voice.loop import Training
+from scripts.voice.loop import Training, prepared
 from scripts.voice.recipe import Recipe
 from scripts.voice.speech import Shard
 
@@ -44,15 +44,27 @@ class Order:
 
 
 def train(
-    training: Training, examples: Sequence[Example], tokenizer: object, recipe: Recipe, device: torch.device
+    training: Training,
+    examples: Sequence[Example],
+    tokenizer: object,
+    recipe: Recipe,
+    device: torch.device,
+    workers: int = 0,
 ) -> None:
-    """Trains `training.model` to the last step: in bfloat16 on CUDA, in float32 elsewhere."""
+    """Trains `training.model` to the last step: in bfloat16 on CUDA, in float32 elsewhere.
+
+    `workers` processes make batches ahead.
+    """
     decoder = Decoder(training.model, recipe.decoder)
     order = Order(examples, recipe.decoder.batch_frames, recipe.seed)
 
-    def losses(step: int) -> dict[str, Tensor]:
-        seed = (recipe.seed, step)
-        batch: Batch = collate(order.batch(step), tokenizer, recipe.decoder, recipe.codec, seed).to(device)
+    def make(step: int) -> Batch:
+        return collate(order.batch(step), tokenizer, recipe.decoder, recipe.codec, (recipe.seed, step))
+
+    batches = prepared(make, range(training.step, training.steps), workers)
+
+    def losses(_step: int) -> dict[str, Tensor]:
+        batch = next(batches).to(device)
         with torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext():
             return decoder.losses(batch)
 

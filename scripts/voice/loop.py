@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from scripts.voice import checkpoints
+
+T = TypeVar("T")
 
 _PRINT_SECONDS = 30
 _AVERAGE = 0.999
@@ -120,3 +124,18 @@ class Training:
         """Rises over the warm-up, then falls to a twentieth along a cosine."""
         rise = min(1.0, (self.step + 1) / max(1, self.warm_up_steps))
         return rise * (0.525 + 0.475 * math.cos(math.pi * self.step / self.steps))
+
+
+class _Steps(Dataset[Any]):
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self._make = make
+
+    def __getitem__(self, step: int) -> Any:
+        return self._make(step)
+
+
+def prepared(make: Callable[[int], T], steps: range, workers: int) -> Iterator[T]:
+    """Yields `make(step)` for each step in order; with workers, some are made ahead in other processes."""
+    if not workers:
+        return map(make, steps)
+    return iter(DataLoader(_Steps(make), batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=4))

@@ -39,8 +39,8 @@ class CodecRecipe:
     quantizer_frames: int = 300_000  # that the quantizer is fitted to
     crop_frames: int = 40
     batch: int = 32
-    decoder_steps: int = 20_000
-    adversarial_from: int = 10_000  # step at which the discriminators join; at or over decoder_steps: never
+    decoder_steps: int = 12_000
+    adversarial_from: int = 4_000  # step at which the discriminators join; at or over decoder_steps: never
     discriminator_width: int = 32
     learning_rate: float = 1e-3
 
@@ -68,7 +68,7 @@ class DecoderRecipe:
     dropout: float = 0.0
     max_positions: int = 2048
     batch_frames: int = 4_000  # positions of a batch, prompts included
-    steps: int = 40_000
+    steps: int = 12_000
     warm_up_steps: int = 500
     learning_rate: float = 1e-3
     corrupted: float = 0.03  # share of input frames replaced by random codes: the decoder learns to recover
