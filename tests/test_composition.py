@@ -80,7 +80,7 @@ def test_models_and_voices_may_be_given_in_place(tmp_path: Path) -> None:
     assert compose_config(["model=parler-tts/anything"]).model.path == "parler-tts/anything"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1))
 def test_any_file_name_arrives_as_typed(name: str) -> None:
     """Guards names with brackets, quotes, commas and backslashes against Hydra's grammar."""
