@@ -204,7 +204,10 @@ class Decoder:
         self._heard[name] = output[..., : self.recipe.hidden // self.recipe.heads]
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, the mean cross entropy of the codes, that of the first codebook, and the guided heads' own."""
+        """The loss, the mean cross entropy of the codes, that of the first codebook, and the guided heads' own.
+
+        In the loss the earlier codebooks weigh more: they carry the words, the later ones little but noise.
+        """
         states = self._states(batch)
         steps = batch.labels.shape[2]
         heads = self.model.decoder.lm_heads
@@ -214,11 +217,11 @@ class Decoder:
             )
             for k, head in enumerate(heads)
         ]
-        codes = torch.stack(entropies).mean()
+        each = torch.stack(entropies)
+        weights = 1 / torch.arange(1, len(each) + 1, device=each.device)
         guided = torch.stack([self._guided(batch, layer) for layer in self.recipe.guided_layers]).mean()
-        return {
-            "loss": codes + self.recipe.guidance * guided, "codes": codes, "first": entropies[0], "guided": guided
-        }  # fmt: skip
+        loss = (weights * each).sum() / weights.sum() + self.recipe.guidance * guided
+        return {"loss": loss, "codes": each.mean(), "first": each[0], "guided": guided}
 
     def _states(self, batch: Batch) -> Tensor:
         """The decoder's last states `[B, P + S, hidden]`."""

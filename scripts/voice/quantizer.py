@@ -50,12 +50,8 @@ class Quantizer:
         return torch.stack(codes, dim=1)
 
     def latents(self, codes: Tensor) -> Tensor:
-        """The frames `[T, hidden]` that codes `[T, K]` stand for."""
+        """The frames `[T, hidden]` that codes `[T, K]` stand for; spectra are `latents @ directions + mean`."""
         return torch.stack([book[row] for book, row in zip(self.codebooks, codes.T, strict=True)]).sum(dim=0)
-
-    def mels(self, codes: Tensor) -> Tensor:
-        """The log mel spectra `[T * mels in a frame, bands]` that codes `[T, K]` stand for."""
-        return (self.latents(codes) @ self.directions + self.mean).reshape(-1, _BANDS)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -15,7 +15,7 @@ class SpeechRecipe:
     """What is spoken, and how much of it."""
 
     hours: float = 6.0  # of training speech
-    held_out: int = 200  # sentences that are never trained on
+    held_out: int = 1_000  # sentences that are never trained on
     segment_seconds: tuple[float, ...] = (4.0, 8.0, 14.0)  # books are cut with each of these limits in turn
     own_share: float = 0.15  # of the segments: our own sentences with numbers, names, questions
     paces: tuple[tuple[str, float, float], ...] = (  # word of the description, speed of the teacher, weight
@@ -115,7 +115,7 @@ CPU = Recipe(
         adversarial_from=4_000,
     ),
     DecoderRecipe(
-        hidden=192, layers=6, ffn=768, batch_frames=1_200, steps=20_000, warm_up_steps=200, learning_rate=1.5e-3
+        hidden=192, layers=6, ffn=768, batch_frames=700, steps=30_000, warm_up_steps=200, learning_rate=1.2e-3
     ),
 )  # fmt: skip
 
