@@ -158,7 +158,7 @@ class SamplingConfig:
 class EngineConfig:
     """How utterances become audio."""
 
-    backend: str = "reference"
+    backend: str = "engine"
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     dtype: str = "auto"
     attention: str = "sdpa"

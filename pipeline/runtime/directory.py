@@ -32,6 +32,7 @@ FREE_KEYS = frozenset(
         "source.title",
         "source.author",
         "engine.device",
+        "engine.slots",  # clips do not depend on how many are made at once
         "dataset.license",
         "dataset.name",
     }
