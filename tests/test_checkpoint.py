@@ -47,6 +47,7 @@ def test_untrained_noise_is_audible_and_ends_by_itself() -> None:
     clips = list(synthesizer.generate(Utterance("Hello.", "A voice.", seed=i, bucket=bucket) for i in range(16)))
     levels = [20 * np.log10(np.sqrt(np.mean(np.square(clip.samples)))) for clip in clips]
     assert all(-40 < level < -10 for level in levels)
+    assert all(abs(np.mean(clip.samples)) < 0.01 for clip in clips), "noise, not an offset"
     assert sum(clip.finish is Finish.EOS for clip in clips) >= 14
     assert 0.8 < np.mean([clip.seconds for clip in clips]) < 4.0
 

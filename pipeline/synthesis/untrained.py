@@ -144,6 +144,10 @@ def _codec(shape: UntrainedShape) -> Any:
     for module in codec.modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             module.reset_parameters()
+    with torch.no_grad():  # the last layer must not answer to a constant: its output would be one, with noise on top
+        last = codec.decoder.conv2
+        last.weight -= last.weight.mean(dim=-1, keepdim=True)
+        last.bias.zero_()
     return codec
 
 
