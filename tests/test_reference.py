@@ -137,9 +137,10 @@ def test_upstream_still_needs_the_cache_mended(checkpoint_of: Checkpoints) -> No
     model.generation_config.cache_implementation = "static"
     ids = torch.tensor([[3, 4, 1]])
     inputs = {"input_ids": ids, "prompt_input_ids": ids, "prompt_attention_mask": torch.ones_like(ids)}
-    model.generate(**inputs, max_length=20)
+    settings = {"max_length": 20, "do_sample": False, "suppress_tokens": [*range(BOS, 1088)]}
+    model.generate(**inputs, **settings)
     with pytest.raises(AttributeError, match="max_batch_size"):
-        model.generate(**inputs, max_length=20)
+        model.generate(**inputs, **settings)
 
 
 def test_ids_that_are_no_codes_are_never_drawn(checkpoint_of: Checkpoints) -> None:
