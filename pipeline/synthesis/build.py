@@ -23,6 +23,8 @@ def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthe
     device = choose_device(engine.device)
     dtype = choose_dtype(engine.dtype, device)
     check_attention(engine.attention, device, dtype)
+    if engine.backend == "engine":
+        check_engine(engine, device)
     checkpoint = _checkpoint(model)
     tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
     parler = _load(checkpoint, engine.attention, dtype, device)
@@ -84,6 +86,20 @@ def check_attention(attention: str, device: torch.device, dtype: torch.dtype) ->
         raise ConfigError(
             f"engine.attention=flash_attention_2: needs a CUDA device and bfloat16 or float16, here {device} and "
             f"{str(dtype).removeprefix('torch.')}; give engine.attention=sdpa"
+        )
+
+
+def check_engine(engine: EngineConfig, device: torch.device) -> None:
+    """Refuses what only the reference backend can do. The engine's cache is always static."""
+    if engine.attention == "flash_attention_2":
+        raise ConfigError(
+            "engine.attention=flash_attention_2: the engine has attention of its own; give engine.attention=sdpa, or "
+            "engine.backend=reference"
+        )
+    if engine.compile != "none" and device.type != "cuda":
+        raise ConfigError(
+            f"engine.compile={engine.compile}: the engine compiles on CUDA devices only, here {device}; give "
+            "engine.compile=none, or engine.backend=reference"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
-_UNIFORM_BITS = 24  # what a float32 mantissa holds
+_UNIFORM_BITS = 23  # one less than a float32 holds, for the half that keeps the ends out: at 1 the noise is infinite
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
@@ -53,5 +53,9 @@ def gumbel_at(seeds: Tensor, steps: Tensor, ids: Tensor) -> Tensor:
     """
     row_keys = _mix(_mix(seeds + _GOLDEN) + steps * _GOLDEN)  # [B]
     bits = _mix(row_keys[:, None, None] + (ids + 1) * _GOLDEN)  # [B, K, n]
-    uniform = (_shift_right(bits, 64 - _UNIFORM_BITS).float() + 0.5) * 2.0**-_UNIFORM_BITS  # in (0, 1)
-    return -torch.log(-torch.log(uniform))
+    return -torch.log(-torch.log(uniform(bits)))
+
+
+def uniform(bits: Tensor) -> Tensor:
+    """Random 64-bit integers as float32 numbers between 0 and 1, both excluded."""
+    return (_shift_right(bits, 64 - _UNIFORM_BITS).float() + 0.5) * 2.0**-_UNIFORM_BITS

@@ -11,29 +11,31 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.config import EngineConfig
 from pipeline.errors import ModelError
 from pipeline.synthesis.engine import memory
-from pipeline.synthesis.engine.codec import Codec, Samples
+from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
+from pipeline.synthesis.engine.graphs import LENGTH_MULTIPLE, GraphedStep
 from pipeline.synthesis.engine.overlap import overlapped
 from pipeline.synthesis.engine.runner import Finished, Request, Runner, Shape
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.scheduler import Job, Scheduler
-from pipeline.synthesis.engine.step import padded_rows
+from pipeline.synthesis.engine.step import padded_rows, step
 from pipeline.synthesis.engine.weights import Weights, weights_of
 from pipeline.synthesis.tokenizers import Tokenizers
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
 
 _log = logging.getLogger(__name__)
-_LOOK_EVERY = {"cpu": 1}  # steps between two looks at which rows have finished; looking at a GPU makes it wait
-_LOOK_EVERY_ON_GPU = 8
+_LOOK_EVERY_ON_GPU = 8  # steps between two looks at which rows have finished: each look makes the GPU wait
+_FIRST_PIECE_FRAMES = 8  # of a stream: a tenth of a second
 
 
 @dataclass
@@ -59,7 +61,8 @@ class _Take:
     """Codes on their way to the codec."""
 
     utterance: Utterance
-    finished: Finished
+    codes: Tensor  # [K, T]
+    ended: bool  # by itself
 
 
 class EngineSynthesizer:
@@ -77,9 +80,12 @@ class EngineSynthesizer:
         self._runner: Runner | None = None
         self._busy = threading.Lock()
         self._codec_lock = threading.Lock()
+        on_gpu = self._weights.device.type == "cuda"
+        self._look_every = _LOOK_EVERY_ON_GPU if on_gpu else 1
+        self._codec_stream = torch.cuda.Stream() if on_gpu else None  # type: ignore[no-untyped-call]
         threads = torch.get_num_threads()
         self._decoder_threads = max(1, threads // 2)
-        self._codec_threads = 1 if self._weights.device.type == "cuda" else max(1, threads - self._decoder_threads)
+        self._codec_threads = 1 if on_gpu else max(1, threads - self._decoder_threads)
 
     @property
     def computed_frames(self) -> int:
@@ -101,14 +107,10 @@ class EngineSynthesizer:
         requests = [self._request(index, utterance) for index, utterance in enumerate(taken)]
         if not requests:
             return
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("this synthesizer is still generating: finish or close that generator first")
-        try:
+        with self._alone():
             yield from overlapped(
                 lambda emit: self._decode(taken, requests, emit), self._finish, finishers=self._codec_threads
             )
-        finally:
-            self._busy.release()
 
     def close(self) -> None:
         """Frees the model's memory."""
@@ -137,6 +139,51 @@ class EngineSynthesizer:
                 f"{request.max_frames} frames take {positions} positions of the model's {self._weights.max_positions}"
             )
         return request
+
+    def stream(self, utterance: Utterance) -> Iterator[Samples]:
+        """Yields the clip of one utterance in pieces, while it is generated. Together they are its clip.
+
+        The first piece comes as early as the codec's context allows; the later ones grow, since each decodes its
+        context anew.
+
+        Raises:
+            Like `generate`.
+        """
+        request = self._request(0, utterance)
+        with self._alone():
+            runner = self._begin(request)
+            pieces = CodecStream(self._codec)
+            ready, piece, is_last = 0, _FIRST_PIECE_FRAMES, False
+            while not is_last:
+                codes, is_last = self._grow(runner, utterance, max(ready, self._codec.context_frames) + piece)
+                yield pieces.extend(codes, is_last=is_last)
+                ready, piece = codes.shape[1], min(2 * piece, round(self.info.frames_per_second))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Slots and caches are there once: two callers at a time would write over each other."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this synthesizer is still generating: finish or close that generator first")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    @torch.inference_mode()
+    def _begin(self, request: Request) -> Runner:
+        runner = self._prepare(padded_rows(1), [request])
+        runner.admit([(0, request)])
+        return runner
+
+    @torch.inference_mode()
+    def _grow(self, runner: Runner, utterance: Utterance, wanted: int) -> tuple[Tensor, bool]:
+        """Steps the one row until so many frames are ready: all codes so far, and whether they are the last."""
+        while True:
+            runner.advance(self._look_every)
+            for finished in runner.collect():
+                return self._codes(utterance, finished), True
+            if (ready := runner.frames_ready(0)) >= wanted:
+                return runner.codes(0, ready), False
 
     @torch.inference_mode()
     def _decode(
@@ -168,7 +215,6 @@ class EngineSynthesizer:
         requests: Sequence[Request],
         emit: Callable[[_Take], None],
     ) -> None:
-        look_every = _LOOK_EVERY.get(self._weights.device.type, _LOOK_EVERY_ON_GPU)
         stats, clock = self.stats, time.perf_counter
         while not scheduler.finished:
             began = clock()
@@ -176,16 +222,14 @@ class EngineSynthesizer:
             scheduled = clock()
             runner.admit(arrivals)
             admitted = clock()
-            runner.advance(look_every)
+            runner.advance(self._look_every)
             stepped = clock()
-            stats.steps += look_every
-            stats.row_steps += look_every * len(scheduler.running)
-            stats.computed_frames += look_every * runner.shape.slots
+            stats.steps += self._look_every
+            stats.row_steps += self._look_every * len(scheduler.running)
+            stats.computed_frames += self._look_every * runner.shape.slots
             for finished in runner.collect():
                 utterance = utterances[scheduler.release(finished.slot).index]
-                if finished.broken:
-                    raise self._not_finite(utterance)
-                emit(_Take(utterance, finished))
+                emit(_Take(utterance, self._codes(utterance, finished), finished.ended))
             stats.prefill_seconds += admitted - scheduled
             stats.step_seconds += stepped - admitted
             stats.schedule_seconds += scheduled - began + clock() - stepped
@@ -195,19 +239,17 @@ class EngineSynthesizer:
         if self._weights.device.type == "cpu":
             torch.set_num_threads(1)
         began = time.perf_counter()
-        samples = self._codec.decode(take.finished.codes)
+        with torch.cuda.stream(self._codec_stream):  # nothing, where there is no stream
+            samples = self._codec.decode(take.codes)
         with self._codec_lock:
             self.stats.codec_seconds += time.perf_counter() - began
-        return self._clip(take.utterance, samples, take.finished.codes.shape[1], take.finished.ended)
-
-    def _clip(self, utterance: Utterance, samples: Samples, num_frames: int, ended: bool) -> Clip:
         return Clip(
-            utterance=utterance,
-            samples=np.ascontiguousarray(samples),
+            utterance=take.utterance,
+            samples=samples,
             sampling_rate=self.info.sampling_rate,
-            num_frames=num_frames,
-            finish=Finish.EOS if ended else Finish.MAX_FRAMES,
-            seed=utterance.seed,
+            num_frames=take.codes.shape[1],
+            finish=Finish.EOS if take.ended else Finish.MAX_FRAMES,
+            seed=take.utterance.seed,
         )
 
     def _prepare(self, slots: int, requests: Sequence[Request]) -> Runner:
@@ -215,9 +257,18 @@ class EngineSynthesizer:
         shape = self._shape(slots, requests)
         if self._runner is None or not self._runner.shape.holds(shape):
             self._runner = None  # before the next one is made
-            self._runner = Runner(self._weights, self._rules, self._engine.sampling, self._encoder, shape)
+            self._runner = Runner(
+                self._weights, self._rules, self._engine.sampling, self._encoder, shape, **self._how_to_step()
+            )
         self._runner.clear()
         return self._runner
+
+    def _how_to_step(self) -> dict[str, Any]:
+        """On a GPU, recorded for few lengths; on a CPU, as it is."""
+        if self._weights.device.type != "cuda":
+            return {}
+        one_step = step if self._engine.compile == "none" else torch.compile(step, dynamic=False)
+        return {"take_step": GraphedStep(one_step), "length_multiple": LENGTH_MULTIPLE}
 
     def _shape(self, slots: int, requests: Sequence[Request]) -> Shape:
         prepended = self._weights.prompt_is_prepended
@@ -239,11 +290,13 @@ class EngineSynthesizer:
             slots = min(slots, len(requests))
         return padded_rows(slots)
 
-    def _not_finite(self, utterance: Utterance) -> ModelError:
-        return ModelError(
-            f"{self.info.model_id}: its output is not finite at {utterance.id or utterance.prompt[:80]!r}; the weights "
-            f"are damaged, or {self.info.dtype} is too narrow for them: try engine.dtype=float32"
-        )
+    def _codes(self, utterance: Utterance, finished: Finished) -> Tensor:
+        if finished.broken:
+            raise ModelError(
+                f"{self.info.model_id}: its output is not finite at {utterance.id or utterance.prompt[:80]!r}; the "
+                f"weights are damaged, or {self.info.dtype} is too narrow for them: try engine.dtype=float32"
+            )
+        return finished.codes
 
 
 def _expected_length(utterance: Utterance, request: Request) -> float:

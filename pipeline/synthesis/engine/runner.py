@@ -6,7 +6,7 @@ is the scheduler's affair; what becomes of the codes, the codec's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +18,8 @@ from pipeline.synthesis.engine.cache import allocate_cross, allocate_self, padde
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder, Entries
 from pipeline.synthesis.engine.prefill import Newcomer, groups, prefill
 from pipeline.synthesis.engine.sampling import Rules
-from pipeline.synthesis.engine.step import Decoder, allocate_rows, num_frames, step, undelay
+from pipeline.synthesis.engine.step import Decoder, Step, allocate_rows, num_frames, step, undelay
 from pipeline.synthesis.engine.weights import Weights
-
-Step = Callable[[Decoder, int, int], None]  # as `step.step`
 
 
 @dataclass(frozen=True)

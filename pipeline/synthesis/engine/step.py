@@ -18,7 +18,8 @@ scratch space.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -59,6 +60,10 @@ class Rows:
     def num_rows(self) -> int:
         """B."""
         return self.inputs.shape[0]
+
+    def tensors(self) -> list[Tensor]:
+        """All of the above."""
+        return [getattr(self, field.name) for field in fields(self)]
 
     def admit(self, slot: int, seed: int, prompt_length: int, limit: int, entry: int, bos: int) -> None:
         """Starts a row. Its keys and values have to be there before the next step."""
@@ -107,6 +112,9 @@ class Decoder:
     rows: Rows
     rules: Rules
     sampling: SamplingConfig
+
+
+Step = Callable[[Decoder, int, int], None]  # as `step`
 
 
 def step(decoder: Decoder, length: int, num_entries: int) -> None:

@@ -1,0 +1,167 @@
+"""What goes wrong: damaged weights, impossible wishes, too little memory, callers that leave."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Checkpoints
+from engine_cases import TINY, assert_same, by_id, engine, random_utterances
+
+from pipeline.config import EngineConfig, SamplingConfig
+from pipeline.errors import ConfigError, ModelError
+from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis.engine import runner as runner_module
+from pipeline.synthesis.engine.cache import SelfCache, allocate_self
+from pipeline.synthesis.engine.engine import EngineSynthesizer
+from pipeline.synthesis.engine.memory import is_exhaustion, slots_that_fit
+from pipeline.synthesis.engine.weights import Weights
+from pipeline.synthesis.untrained import make_untrained
+from pipeline.types import Bucket, Finish, Utterance
+
+
+@pytest.fixture
+def tiny(checkpoint_of: Checkpoints) -> EngineSynthesizer:
+    return engine(checkpoint_of(TINY), slots=4)
+
+
+def test_nothing_to_do(tiny: EngineSynthesizer) -> None:
+    """Guards an empty shard, or one whose utterances were all rejected."""
+    assert list(tiny.generate([])) == []
+
+
+@pytest.mark.parametrize("sampling", [SamplingConfig(), SamplingConfig(do_sample=False)], ids=["drawn", "greedy"])
+def test_damaged_weights_are_reported(sampling: SamplingConfig, tmp_path: Path) -> None:
+    """Guards against hours of noise: NaN compares false with everything and would be drawn as some id."""
+    synthesizer = engine(make_untrained(tmp_path, TINY), sampling=sampling)
+    synthesizer._weights.layers[1].ffn_down[3, 3] = torch.nan
+    with pytest.raises(ModelError, match="not finite"):
+        list(synthesizer.generate(random_utterances(seed=1, count=5)))
+    assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}])
+def test_impossible_sampling_is_refused(wrong: dict[str, float]) -> None:
+    """Guards the edge: inside the step these would be divisions by zero."""
+    with pytest.raises(ConfigError, match=r"engine\.sampling"):
+        EngineConfig(backend="engine", sampling=SamplingConfig(**wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", [{"attention": "flash_attention_2"}, {"compile": "default"}])
+def test_what_only_the_reference_can_do_is_refused(setting: dict[str, str]) -> None:
+    """Guards against a setting that is silently ignored."""
+    with pytest.raises(ConfigError, match=f"engine.{next(iter(setting))}"):
+        build_synthesizer("any", backend="engine", device="cpu", **setting)
+
+
+def test_what_cannot_fit_is_refused_before_anything_starts(checkpoint_of: Checkpoints) -> None:
+    """Guards the cache and the position table: an index past their end."""
+    synthesizer = engine(checkpoint_of(dataclasses.replace(TINY, max_positions=100)))
+    fits = Utterance("Yes.", "A voice.", id="short", bucket=Bucket(0, 0, 50, 1))
+    too_long = Utterance("word " * 30, "A voice.", id="long", bucket=Bucket(0, 0, 50, 1))
+    with pytest.raises(ValueError, match="'long' does not fit"):
+        next(iter(synthesizer.generate([fits, too_long])))
+    assert synthesizer.stats.steps == 0
+    assert len(list(synthesizer.generate([fits]))) == 1
+    over_bucket = dataclasses.replace(too_long, bucket=Bucket(16, 16, 50, 1))
+    with pytest.raises(ValueError, match="does not fit a bucket of 16"):
+        list(synthesizer.generate([over_bucket]))
+
+
+@pytest.mark.parametrize("max_frames", [1, 2, 3])
+def test_very_short_limits(tiny: EngineSynthesizer, max_frames: int) -> None:
+    """Guards the delay at its edge: a limit that is shorter than the delay is long."""
+    utterance = Utterance("Yes.", "A voice.", bucket=Bucket(0, 0, max_frames, 1))
+    (clip,) = tiny.generate([utterance])
+    (longer,) = tiny.generate([dataclasses.replace(utterance, bucket=Bucket(0, 0, 8, 1))])
+    assert (clip.num_frames, clip.finish) == (max_frames, Finish.MAX_FRAMES)
+    assert len(clip.samples) == max_frames * 320
+    assert longer.num_frames == 8
+
+
+def test_a_consumer_may_leave_early(tiny: EngineSynthesizer) -> None:
+    """Guards Ctrl-C and `break`: no thread goes on, and the synthesizer can be used again with the same result."""
+    utterances = random_utterances(seed=2, count=8)
+    for _ in range(2):
+        clips = tiny.generate(utterances)
+        first = next(clips)
+        clips.close()
+        assert threading.active_count() == 1
+    pieces = tiny.stream(dataclasses.replace(utterances[0], bucket=None))
+    next(pieces)
+    pieces.close()
+    again = by_id(tiny.generate(utterances))
+    assert_same({first.utterance.id: again[first.utterance.id]}, {first.utterance.id: first})
+
+
+def test_two_callers_at_once_are_refused(tiny: EngineSynthesizer) -> None:
+    """Guards the slots: a second caller would write over the first one's rows."""
+    utterances = random_utterances(seed=3, count=6)
+    clips = tiny.generate(utterances)
+    next(clips)
+    with pytest.raises(RuntimeError, match="still generating"):
+        next(iter(tiny.generate(utterances)))
+    clips.close()
+
+
+def test_too_little_memory_halves_the_slots(
+    checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards a long run: it goes on, smaller, and its clips are the same."""
+
+    def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
+        if slots > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return allocate_self(weights, slots, capacity)
+
+    folder, utterances = checkpoint_of(TINY), random_utterances(seed=4, count=10)
+    expected = by_id(engine(folder, slots=16).generate(utterances))
+    monkeypatch.setattr(runner_module, "allocate_self", allocate)
+    assert_same(by_id(engine(folder, slots=16).generate(utterances)), expected)
+    assert "going on with 4 slots" in caplog.text
+
+
+def test_memory_that_runs_out_for_good_is_an_error(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against halving for ever."""
+
+    def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(runner_module, "allocate_self", allocate)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        list(engine(checkpoint_of(TINY)).generate(random_utterances(seed=5, count=2)))
+    assert not is_exhaustion(RuntimeError("shape mismatch"))
+
+
+def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the choice of slots: never none, never more than are good."""
+    from pipeline.synthesis.engine import memory
+
+    for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory._MOST_ON_CPU)):
+        monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
+        slots = slots_that_fit(tiny._weights, positions=1000)
+        assert 1 <= slots <= memory._MOST_ON_CPU
+        assert expected in (None, slots)
+
+
+def test_a_description_is_encoded_once(checkpoint_of: Checkpoints) -> None:
+    """Guards T5's share of the time: one encoding for each distinct text, over all calls."""
+    synthesizer = engine(checkpoint_of(TINY), slots=4)
+    utterances = random_utterances(seed=6, count=12)
+    for _ in range(2):
+        list(synthesizer.generate(utterances))
+    assert synthesizer._encoder.num_encoded == len({utterance.description for utterance in utterances})
+
+
+def test_slots_are_kept_busy(checkpoint_of: Checkpoints) -> None:
+    """Guards continuous batching end to end: rows do not wait for the longest of their batch."""
+    synthesizer = engine(checkpoint_of(dataclasses.replace(TINY, mean_seconds=100.0)), slots=4)
+    utterances = [
+        Utterance("Yes.", "A voice.", seed=i, bucket=Bucket(0, 0, frames, 1), predicted_seconds=frames / 50)
+        for i, frames in enumerate([10, 100, 20, 90, 30, 80, 40, 70, 50, 60, 15, 25, 35, 45] * 2)
+    ]
+    list(synthesizer.generate(utterances))
+    assert synthesizer.stats.occupancy > 0.9
