@@ -15,6 +15,7 @@ Renders audiobooks and makes speech datasets with Parler-TTS.
   python -m pipeline input=book.txt model=mini voice=jon        a book: chapters, one m4b, and the dataset of its clips
   python -m pipeline task=dataset input=texts.jsonl model=mini  a Hugging Face speech dataset
   python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
+  python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
   python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
 
 The same command again goes on where a stopped run was. Everything lies in outputs/<name>/; name=... chooses it.

@@ -88,6 +88,8 @@ def _expand(argument: str) -> list[str]:
         raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
     if key in GROUPS:
         return _choose(key, value)
+    if key == "text":  # short, since it is typed by hand; text.max_seconds and its like are another matter
+        return [f"task.text={_quote(value)}"]
     if key not in _known_keys():
         near = nearest_first(key, [*GROUPS, *_known_keys()], limit=4)
         raise ConfigError(f"{key}: there is no such key; nearest are {', '.join(near)}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, nearest_first
 
-TASKS = ("audiobook", "dataset", "verify")
+TASKS = ("audiobook", "dataset", "preview", "verify")
 SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -270,9 +270,11 @@ class TaskConfig:
     """What is asked for."""
 
     name: str = "audiobook"
+    text: str | None = None  # what a preview says
 
     def __post_init__(self) -> None:
         _require_choice("task.name", self.name, TASKS)
+        _require(self.name != "preview" or bool(self.text), "text", self.text, 'say what to speak: text="Hello there."')
 
 
 @dataclass

@@ -19,7 +19,12 @@ EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.y
 
 @pytest.mark.parametrize(
     "override",
-    [f"{group}={name}" for group in GROUPS for name in group_options(group) if name not in ("verify", "checkpoint")],
+    [
+        f"{group}={name}"
+        for group in GROUPS
+        for name in group_options(group)
+        if name not in ("verify", "preview", "checkpoint")
+    ],
 )
 def test_every_choice_of_every_group_composes(override: str) -> None:
     """Guards each YAML file against a key that the schemas no longer have."""
@@ -51,6 +56,7 @@ def test_defaults_are_the_untrained_story() -> None:
         ("model=checkpoint", "model.path=: give a folder or a hub id"),
         ("voice=jonn", "voice=jonn: there is no such voice; there are jon"),
         ("task=dance", "task=dance: there is no such task; there are"),
+        ("task=preview", "text=None: say what to speak"),
         ("task=verify", "run=None: name the run directory"),
         ("book.txt", "book.txt: arguments are of the form key=value"),
         ("source.format=pdf", "source.format=pdf: choose one of"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import pytest
+import soundfile
 from conftest import Checkpoints
 from doubles import INFO, StandInSynthesizer, speak
 
@@ -225,6 +226,24 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert complaint in error
     assert error.strip().count("\n") == 0
     assert not (tmp_path / "out").exists()
+
+
+def test_a_preview_speaks_into_a_file(
+    tmp_path: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards the quickest way to hear a voice, and its text against Hydra's grammar."""
+    model = [f"model={checkpoint_of(TINY)}", f"output_dir={tmp_path}"]
+    assert main(["task=preview", "text=Dr. Who's $5, at [3] p.m.: there!", *model]) == 0
+    printed = capsys.readouterr()
+    assert "Doctor Who's five dollars" in printed.err
+    assert "first audio after" in printed.out
+    samples, rate = soundfile.read(tmp_path / "preview.wav")
+    assert rate == TINY.sampling_rate
+    assert len(samples) > 0
+    assert main(["task=preview", "text=...", *model]) == 2
+    assert main(["task=preview", f"text={'word ' * 300}", *model]) == 2
+    assert main(["task=preview", "text=Hello.", "engine=reference", *model]) == 2
+    assert "cannot stream" in capsys.readouterr().err
 
 
 def test_a_model_folder_without_weights_is_refused(book: Path, capsys: pytest.CaptureFixture[str]) -> None:

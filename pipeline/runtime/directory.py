@@ -29,6 +29,7 @@ FREE_KEYS = frozenset(
         "run",
         "dry_run",
         "task.name",
+        "task.text",
         "source.title",
         "source.author",
         "engine.device",

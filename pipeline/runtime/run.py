@@ -38,6 +38,7 @@ from pipeline.runtime.plans import (
     read_shard_plan,
     write_plan,
 )
+from pipeline.runtime.preview import run_preview
 from pipeline.runtime.progress import Progress, clock
 from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
 from pipeline.runtime.report import Session, make_report, render_report, write_report
@@ -61,19 +62,22 @@ def run(config: Config) -> int:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each retry; the end is one error of ours
     if config.task.name == "verify":
         return _verify(Path(config.run or ""))
-    check_source(config.input, config.source)
+    casting = Casting(config.voice, config.model)
+    if config.task.name != "preview":
+        check_source(config.input, config.source)
     if config.book.cover:
         check_cover(Path(config.book.cover))
-    casting = Casting(config.voice, config.model)
     for warning in casting.warnings:
         _say(f"warning: {warning}")
+    if config.model.name == "untrained":
+        _say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
+    if config.task.name == "preview":
+        return run_preview(config, casting)
     if config.dry_run:
         return _dry_run(config, casting)
     run_dir = run_directory(config)
     checkpoint = find_checkpoint(config.model)
     config = replace(config, model=replace(config.model, revision=checkpoint.revision))  # so it is frozen with the rest
-    if config.model.name == "untrained":
-        _say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
     planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
     freeze_config(run_dir, config)
     remove_leftovers(run_dir)

@@ -1,0 +1,52 @@
+"""`task=preview`: hear a sentence at once, in the voice and by the model of the config.
+
+Owns how a text from the command line becomes one utterance, and what is said about how quickly it was heard.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.planning import predict_seconds, utterance_seed
+from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.synthesis.streaming import Streamer, preview
+from pipeline.text.normalization import is_speakable, normalize
+from pipeline.types import Utterance
+from pipeline.voices import Casting
+
+
+def run_preview(config: Config, casting: Casting) -> int:
+    """Writes `<output_dir>/<name, or preview>.wav` and prints the time to first audio."""
+    utterance = _utterance(config, casting)
+    synthesizer = build_synthesizer(find_checkpoint(config.model), **vars(config.engine))
+    if not isinstance(synthesizer, Streamer):
+        raise ConfigError(f"task=preview: engine.backend={config.engine.backend} cannot stream; give engine=default")
+    path = Path(config.output_dir).expanduser() / f"{config.name or 'preview'}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{utterance.description}\n{utterance.prompt}", file=sys.stderr)
+    heard = preview(synthesizer, utterance, path)
+    print(
+        f"{path}: first audio after {heard.first_audio_seconds:.2f} s, {heard.audio_seconds:.2f} s of audio in "
+        f"{heard.total_seconds:.2f} s"
+    )
+    return 0
+
+
+def _utterance(config: Config, casting: Casting) -> Utterance:
+    text = config.task.text or ""
+    if not is_speakable(text):
+        raise ConfigError(f"text={text}: there is nothing to say in it")
+    prompt = normalize(text) if config.text.normalize and config.source.language.startswith("en") else text
+    seconds = predict_seconds(prompt)
+    if seconds > config.model.max_seconds:
+        raise ConfigError(
+            f"text={text[:40]}...: about {seconds:.0f} s of speech, and one generation has at most "
+            f"{config.model.max_seconds:g} s; give a shorter text, or put it into a file: input=text.txt"
+        )
+    voice = casting.cast("preview", text, config.seed)
+    seed = utterance_seed(config.seed, prompt, voice.description)
+    return Utterance(prompt, voice.description, seed, id="preview", speaker=voice.speaker, predicted_seconds=seconds)
