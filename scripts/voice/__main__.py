@@ -27,8 +27,11 @@ from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
 from scripts.voice.speech import Shard, Studio, render, shards
 
-# What may change in a folder that has been begun: how long, not what.
-_FREE_KEYS = ("steps", "decoder_steps", "adversarial_from", "learning_rate", "batch", "batch_frames", "save_seconds")
+# What may change in a folder that has been begun: how it is trained, not what.
+_FREE_KEYS = (
+    *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
+    *("batch", "batch_frames", "crop_frames", "corrupted", "guidance", "max_seconds"),
+)
 
 
 @dataclass(frozen=True)

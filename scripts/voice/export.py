@@ -26,7 +26,7 @@ def export(model: Any, codec: Any, tokenizer: Any, folder: Path, dtype: torch.dt
     largest = max(float(parameter.detach().abs().max()) for parameter in plain.parameters())
     if not largest < torch.finfo(dtype).max:
         raise ValueError(f"a weight of {largest:g} cannot be stored as {dtype}")
-    plain.to(dtype).save_pretrained(folder, safe_serialization=True)
+    plain.to(dtype).save_pretrained(folder, safe_serialization=True, max_shard_size="15MB")
     tokenizer.save_pretrained(folder)
     rate = codec.config.sampling_rate
     (folder / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": rate}) + "\n")

@@ -73,7 +73,7 @@ class DecoderRecipe:
     learning_rate: float = 1e-3
     corrupted: float = 0.03  # share of input frames replaced by random codes: the decoder learns to recover
     guided_layers: tuple[int, ...] = (2, 3)  # whose first head is shown where in the prompt the speech is
-    guidance: float = 0.2  # weight of that loss
+    guidance: float = 0.5  # weight of that loss
     max_seconds: float = 20.0  # longest audio that it is asked for
 
 
