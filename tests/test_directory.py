@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import Config, EngineConfig
 from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.runtime.directory import fingerprint, freeze_config, run_directory
+from pipeline.runtime.directory import fingerprint, freeze_config, run_directory, sole_writer
 
 
 def config(**changes: object) -> Config:
@@ -56,6 +59,23 @@ def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("- not\n- a config\n")
     with pytest.raises(RunDirectoryError, match=r"config\.yaml: is not a frozen config"):
         freeze_config(tmp_path, config())
+
+
+def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
+    with sole_writer(tmp_path / "run"):
+        program = (
+            "import sys; from pathlib import Path; from pipeline.runtime.directory import sole_writer\n"
+            "with sole_writer(Path(sys.argv[1])): pass"
+        )
+        second = subprocess.run([sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True)
+        assert f"process {os.getpid()} on" in second.stderr
+        assert "is at work here" in second.stderr
+    with sole_writer(tmp_path / "run"):
+        pass
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunDirectoryError, match="cannot be written"), sole_writer(tmp_path / "file" / "run"):
+        pass
 
 
 def test_names_are_made_of_input_and_model() -> None:

@@ -169,6 +169,8 @@ def test_rows_that_cannot_be_spoken_are_rejected_and_the_rest_is_made(
     assert len(rejects) == 4
     assert all(reject["reason"] and reject["takes"] == 0 for reject in rejects)
     assert main(["task=verify", f"run={run_dir}"]) == 0
+    assert main([*command(table), "name=book"]) == 2, "a table is no book"
+    assert not (tmp_path / "out" / "book").exists()
 
 
 def test_a_full_disk_stops_cleanly_and_goes_on_later(

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 from pipeline.audio.encoding import stored_rate
@@ -26,7 +27,7 @@ from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
 from pipeline.planning import PlanSummary
 from pipeline.runtime.books import make_run_book
-from pipeline.runtime.directory import freeze_config, run_directory
+from pipeline.runtime.directory import freeze_config, run_directory, sole_writer
 from pipeline.runtime.plans import (
     Codec,
     EstimatedTokens,
@@ -45,7 +46,7 @@ from pipeline.runtime.report import Session, make_report, render_report, write_r
 from pipeline.synthesis import Synthesizer, build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
-from pipeline.text.sources import check_source
+from pipeline.text.sources import check_source, read_documents
 from pipeline.types import Bucket, ModelInfo
 from pipeline.voices import Casting
 
@@ -64,9 +65,7 @@ def run(config: Config) -> int:
         return _verify(Path(config.run or ""))
     casting = Casting(config.voice, config.model)
     if config.task.name != "preview":
-        check_source(config.input, config.source)
-    if config.book.cover:
-        check_cover(Path(config.book.cover))
+        _check_input(config)
     for warning in casting.warnings:
         _say(f"warning: {warning}")
     if config.model.name == "untrained":
@@ -75,19 +74,27 @@ def run(config: Config) -> int:
         return run_preview(config, casting)
     if config.dry_run:
         return _dry_run(config, casting)
-    run_dir = run_directory(config)
     checkpoint = find_checkpoint(config.model)
     config = replace(config, model=replace(config.model, revision=checkpoint.revision))  # so it is frozen with the rest
     planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
-    freeze_config(run_dir, config)
-    remove_leftovers(run_dir)
-    head = write_plan(run_dir, config, planner)
-    if config.task.name == "audiobook" and planner.summary.documents > 1:
-        raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
-    _announce(planner.summary)
-    session = _render(run_dir, config, head, checkpoint, planner.summary.buckets)
-    _finish(run_dir, config, head, casting, describe_model(checkpoint, config.engine), session)
+    run_dir = run_directory(config)
+    with sole_writer(run_dir):
+        freeze_config(run_dir, config)
+        remove_leftovers(run_dir)
+        head = write_plan(run_dir, config, planner)
+        _announce(planner.summary)
+        session = _render(run_dir, config, head, checkpoint, planner.summary.buckets)
+        _finish(run_dir, config, head, casting, describe_model(checkpoint, config.engine), session)
     return 0
+
+
+def _check_input(config: Config) -> None:
+    """Refuses what cannot be read, and a table where a book is wanted."""
+    check_source(config.input, config.source)
+    if config.task.name == "audiobook" and len(list(islice(read_documents(config.input, config.source), 2))) > 1:
+        raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
+    if config.book.cover:
+        check_cover(Path(config.book.cover))
 
 
 def _render(
