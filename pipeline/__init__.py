@@ -3,14 +3,18 @@
 The journey of one sentence, and the room it passes through at each step:
 
     text        a file or table -> `Document`s -> `Segment`s with offsets, spoken form and boundary
-    voices      segment -> description of who speaks and how
-    planning    seeds, predicted lengths, shards in reading order, buckets (shapes); frozen to disk
-    synthesis   utterances -> clips: the reference backend, behind the `Synthesizer` protocol
-    audio       trimming, checks, encoding
+    voices      segment -> who speaks it, and the description that says how
+    planning    predicted lengths, shards in reading order, buckets (shapes); frozen to disk
+    synthesis   utterances -> clips, behind the `Synthesizer` protocol: the engine, and the reference that it must equal
+    audio       checks, encoding
     dataset     shards of a Hugging Face dataset, their manifests, the card, verification
-    book        clips in reading order -> chapters and one m4b
+    book        clips in reading order -> chapters, one m4b, subtitles
     runtime     composes the above into a run that can be killed and resumed
 
-Imports point one way: `types, config, errors` <- `text, voices, planning` <- `synthesis, audio, dataset, book` <-
-`runtime` <- `__main__`. `tests/test_architecture.py` keeps it so. The first two groups never import torch.
+Beside them: `types`, the values that pass between the rooms; `config`, the schemas of the configuration, and
+`composition`, which fills them from the command line; `seeds`, where all randomness comes from; `errors`, what a user
+can mend.
+
+Imports point one way; `tests/test_architecture.py` draws the floors and keeps them. Text, voices and planning never
+import torch, and one module alone, `synthesis/upstream.py`, imports `parler_tts`.
 """
