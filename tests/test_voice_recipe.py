@@ -215,7 +215,7 @@ def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
     for last in runs:
         torch.manual_seed(0)
         training = Training("test", folder, nn.Linear(3, 1), 6, 0.1, 2)
-        training.resume(torch.device("cpu"))
+        training.resume()
 
         def losses(step: int, training: Training = training, last: int = last) -> dict[str, torch.Tensor]:
             if step + 1 == last:

@@ -158,7 +158,7 @@ class Workshop:
             betas=(0.8, 0.99),
             stop_seconds=self.stop_seconds,
         )
-        training.resume(self.device)
+        training.resume()
         return training
 
     def _decoder_training(self) -> Any:
@@ -178,7 +178,7 @@ class Workshop:
             save_seconds=self.recipe.save_seconds,
             stop_seconds=self.stop_seconds,
         )
-        training.resume(self.device)
+        training.resume()
         return training
 
     def _progress(self) -> str:

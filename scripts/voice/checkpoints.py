@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,8 +36,8 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
     shutil.rmtree(previous, ignore_errors=True)
 
 
-def load(folder: Path, device: str | torch.device = "cpu") -> Any:
-    """Returns the state of the checkpoint in `folder`, or None if there is none.
+def load(folder: Path) -> Any:
+    """Returns the state of the checkpoint in `folder`, with tensors on the CPU, or None if there is none.
 
     A save that was killed between its two renames leaves the one before, which is then taken.
     """
@@ -49,7 +48,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Any:
         return None
     tensors: dict[str, Tensor] = {}
     for piece in sorted(folder.glob("*.safetensors")):
-        tensors |= load_file(piece, device=str(device))
+        tensors |= load_file(piece)
     return _put_tensors(json.loads((folder / "outline.json").read_text()), tensors)
 
 

@@ -45,18 +45,17 @@ class Training:
             self._trained, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay
         )
 
-    def resume(self, device: torch.device) -> bool:
+    def resume(self) -> None:
         """Loads the checkpoint, if there is one."""
-        state = checkpoints.load(self.folder, device)
+        state = checkpoints.load(self.folder)
         if state is None:
-            return False
+            return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         for average, saved in zip(self._average, state["average"], strict=True):
             average.copy_(saved)
         print(f"{self.name}: goes on at step {self.step} of {self.steps}", flush=True)
-        return True
 
     def save(self) -> None:
         """Writes a checkpoint."""
