@@ -30,7 +30,7 @@ from scripts.voice.speech import Shard, Studio, render, shards
 # What may change in a folder that has been begun: how it is trained, not what.
 _FREE_KEYS = (
     *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
-    *("batch", "batch_frames", "crop_frames", "corrupted", "guidance", "max_seconds"),
+    *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "max_seconds"),
 )
 
 
@@ -47,6 +47,7 @@ class Workshop:
     processes: int = 1
     stop_seconds: float = float("inf")
     evaluated: int = 100  # sentences
+    temperature: float = 1.0
 
     def text(self) -> None:
         """Chooses what is spoken, once."""
@@ -103,8 +104,9 @@ class Workshop:
 
         chosen = self._examples("held_out")[: self.evaluated]
         audio = [shard.audio(utterance) for shard in self._shards("held_out") for utterance in shard.utterances]
-        rate = self.recipe.codec.sampling_rate
-        report = evaluate(self.folder / "model", chosen, audio[: self.evaluated], rate, self.folder / "evaluation")
+        rate, results = self.recipe.codec.sampling_rate, self.folder / "evaluation"
+        teacher = audio[: self.evaluated]
+        report = evaluate(self.folder / "model", chosen, teacher, rate, results, self.temperature)
         self._write_card(report)
 
     @functools.cached_property
@@ -243,16 +245,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each training after so long")
     parser.add_argument("--evaluated", type=int, default=100, help="held-out sentences to judge")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling in the evaluation")
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
-    torch.set_float32_matmul_precision("high")  # TF32 on CUDA
+    if given.device.startswith("cuda"):
+        torch.set_float32_matmul_precision("high")  # TF32
     recipe = PRESETS[given.preset]
     try:
         begin(given.folder, recipe, given.teacher)
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
-            given.processes, given.seconds, given.evaluated,
+            given.processes, given.seconds, given.evaluated, given.temperature,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:

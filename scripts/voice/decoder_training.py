@@ -56,7 +56,7 @@ def train(
     `workers` processes make batches ahead.
     """
     decoder = Decoder(training.model, recipe.decoder)
-    order = Order(examples, recipe.decoder.batch_frames, recipe.seed)
+    order = Order(examples, recipe.decoder.batch_positions, recipe.seed)
 
     def make(step: int) -> Batch:
         return collate(order.batch(step), tokenizer, recipe.decoder, recipe.codec, (recipe.seed, step))

@@ -15,6 +15,7 @@ import soundfile
 import soxr
 import torch
 
+from pipeline.config import SamplingConfig
 from pipeline.seeds import content_seed
 from pipeline.synthesis import build_synthesizer
 from pipeline.types import Finish
@@ -44,7 +45,7 @@ class Heard:
 
 
 def evaluate(
-    model: Path, chosen: Sequence[Example], teacher: Sequence[Samples], rate: int, folder: Path
+    model: Path, chosen: Sequence[Example], teacher: Sequence[Samples], rate: int, folder: Path, temperature: float
 ) -> dict[str, Any]:
     """Judges teacher, codec and voice; prints and writes `evaluation.json`, and the first clips of each as sound.
 
@@ -54,6 +55,7 @@ def evaluate(
         teacher: The teacher's samples of these sentences.
         rate: Sampling rate of all samples, in Hz.
         folder: Where the results go.
+        temperature: Of the voice's sampling.
     """
     folder.mkdir(parents=True, exist_ok=True)
     judges = Judges()
@@ -62,11 +64,12 @@ def evaluate(
     for name, clips in spoken.items():
         report[name], _ = _judge(judges, name, chosen, clips, rate, folder)
     began = time.monotonic()
-    voice = list(_through_decoder(model, chosen))
+    voice = list(_through_decoder(model, chosen, temperature))
     elapsed = time.monotonic() - began
     report["voice"], heard = _judge(judges, "voice", chosen, voice, rate, folder)
     seconds = sum(len(samples) for samples, _ in voice) / rate
     report["voice"]["times_real_time"] = round(seconds / elapsed, 2)
+    report["voice"]["temperature"] = temperature
     report["first_sentences"] = [
         {"text": one.line.text, "heard": one.heard, "seconds": round(one.seconds, 2)} for one in heard[:_PRINTED]
     ]
@@ -89,7 +92,7 @@ def _rows_of(codes: Codes) -> torch.Tensor:
     return torch.from_numpy(codes.astype(np.int64).T)[None]  # [1, K, T]
 
 
-def _through_decoder(model: Path, chosen: Sequence[Example]) -> Iterator[tuple[Samples, bool]]:
+def _through_decoder(model: Path, chosen: Sequence[Example], temperature: float) -> Iterator[tuple[Samples, bool]]:
     """In the order given, though the engine is asked for them by length."""
     requests = [
         Request(
@@ -100,7 +103,8 @@ def _through_decoder(model: Path, chosen: Sequence[Example]) -> Iterator[tuple[S
         )
         for i, example in enumerate(chosen)
     ]
-    synthesizer = build_synthesizer(str(model.resolve()), batch_size=_BATCH)
+    sampling = SamplingConfig(temperature=temperature)
+    synthesizer = build_synthesizer(str(model.resolve()), batch_size=_BATCH, sampling=sampling)
     by_length = sorted(requests, key=lambda request: len(request.prompt))
     clips = {clip.utterance.id: clip for clip in synthesizer.generate(by_length)}
     for request in requests:

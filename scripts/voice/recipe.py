@@ -67,7 +67,7 @@ class DecoderRecipe:
     text_layers: int = 2
     dropout: float = 0.0
     max_positions: int = 2048
-    batch_frames: int = 4_000  # positions of a batch, prompts included
+    batch_positions: int = 4_000  # of prompts and frames
     steps: int = 12_000
     warm_up_steps: int = 500
     learning_rate: float = 1e-3
@@ -103,7 +103,7 @@ TINY = Recipe(
         discriminator_width=4,
     ),
     DecoderRecipe(
-        hidden=32, layers=2, heads=2, ffn=64, text_hidden=32, text_layers=1, batch_frames=300, steps=6,
+        hidden=32, layers=2, heads=2, ffn=64, text_hidden=32, text_layers=1, batch_positions=300, steps=6,
         warm_up_steps=2, guided_layers=(1,), max_seconds=4.0,
     ),
 )  # fmt: skip
@@ -115,10 +115,10 @@ CPU = Recipe(
         adversarial_from=4_000,
     ),
     DecoderRecipe(
-        hidden=192, layers=6, ffn=768, batch_frames=700, steps=30_000, warm_up_steps=200, learning_rate=1.2e-3
+        hidden=192, layers=6, ffn=768, batch_positions=700, steps=30_000, warm_up_steps=200, learning_rate=1.2e-3
     ),
 )  # fmt: skip
 
-GPU = replace(Recipe(), speech=SpeechRecipe(hours=60.0), decoder=DecoderRecipe(batch_frames=32_000))
+GPU = replace(Recipe(), speech=SpeechRecipe(hours=60.0), decoder=DecoderRecipe(batch_positions=32_000))
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}
