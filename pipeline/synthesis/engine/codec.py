@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
 Samples = npt.NDArray[np.float32]
@@ -62,6 +63,8 @@ class Codec:
             _fold_weight_norm(part)
         self._stages = _stages(dac.decoder)
         self._device = next(dac.decoder.parameters()).device
+        if self._device.type == "cpu":
+            _interleave_dilated(dac.decoder)
         self.samples_per_frame = prod(stage.stride for stage in self._stages)
         self.context_frames = _context(self._stages)  # frames to either side that a sample depends on, at most
 
@@ -123,6 +126,28 @@ def _context(stages: Sequence[_Stage]) -> int:
         frames += stage.reach / rate
         rate *= stage.stride
     return int(-(-frames // 1))
+
+
+class _Interleaved(nn.Module):
+    """A dilated convolution as a plain one over interleaved sequences: a third faster with the CPU's kernels."""
+
+    def __init__(self, convolution: nn.Conv1d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[1, channels, L]` to the same shape."""
+        weight, dilation, length = self.convolution.weight, self.convolution.dilation[0], x.shape[-1]
+        rows = functional.pad(x, (0, -length % dilation)).view(x.shape[1], -1, dilation).permute(2, 0, 1).contiguous()
+        made = functional.conv1d(rows, weight, self.convolution.bias, padding=weight.shape[2] // 2)
+        return made.permute(1, 2, 0).reshape(1, weight.shape[0], -1)[..., :length]
+
+
+def _interleave_dilated(module: nn.Module) -> None:
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv1d) and child.dilation[0] > 1:
+                setattr(parent, name, _Interleaved(child))
 
 
 def _fold_weight_norm(module: nn.Module) -> None:
