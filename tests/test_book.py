@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 from book_sounds import RATE, clip, noise, silence, tone
 
-from pipeline.book import BookClip, BookFiles, BookMetadata, make_book
+from pipeline.book import BookClip, BookFiles, BookMetadata, make_book, making
 from pipeline.book.joining import HEAD_SECONDS, MARGIN_SECONDS, TAIL_SECONDS
 from pipeline.config import BookConfig
 from pipeline.errors import PipelineError, RunDirectoryError
@@ -240,12 +241,37 @@ def test_what_fails_leaves_the_old_book_as_it_was(tmp_path: Path) -> None:
         readings += 1
         for number, one in enumerate(story()):
             if readings == 2 and number == 4:
-                raise OSError("no space left on device")
+                raise RunDirectoryError("shard 3: cannot be read")
             yield one
 
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(RunDirectoryError, match="shard 3"):
         make(tmp_path, clips, ["Uno", "Dos", "Tres"])
     assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["AudioWriter.write", "AudioWriter.__exit__", "publish", "srt"])
+def test_a_full_disk_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Bug: hours of clips are made, the disk is full as the book is written, and the user gets a traceback."""
+    make(tmp_path)
+    before = content(tmp_path)
+
+    def fail(*_: object) -> None:
+        # What PyAV raises, which is an OSError with two bases.
+        raise av.error.OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "name"))
+
+    owner = making.AudioWriter if "." in name else making
+    monkeypatch.setattr(owner, name.split(".")[-1], fail)
+    with pytest.raises(RunDirectoryError) as caught:
+        make(tmp_path, titles=["Uno", "Dos", "Tres"])
+    assert str(caught.value).startswith(f"{tmp_path}: cannot be written (No space left on device): free some space")
+    assert content(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:
+    """Bug: a file that is in the way of the book's folder gives a traceback."""
+    (tmp_path / "book").write_text("in the way")
+    with pytest.raises(RunDirectoryError, match=r"book: cannot be written \(Not a directory\)"):
+        make(tmp_path / "book")
 
 
 def test_clips_that_change_between_the_readings_are_noticed(tmp_path: Path) -> None:

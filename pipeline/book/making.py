@@ -24,6 +24,7 @@ from pipeline.book.layout import BookMetadata, Layout, lay_out
 from pipeline.book.mastering import ChapterMeter, Measures, Powers, integrated_loudness, limit
 from pipeline.book.writing import AudioWriter, check_cover, open_flac, open_m4b, publish, srt, vtt
 from pipeline.config import BookConfig
+from pipeline.errors import RunDirectoryError
 
 INDEX_NAME = "book.json"
 STAGING_NAME = ".partial"
@@ -72,7 +73,8 @@ def make_book(
         progress: Called with the seconds of the one file written so far, and in all, as the second reading goes on.
 
     Raises:
-        PipelineError: There is no clip that can be heard; the cover is no picture; an old `book.json` is damaged.
+        PipelineError: There is no clip that can be heard; the cover is no picture; an old `book.json` is damaged; the
+            folder cannot be written.
         ValueError: The clips are not in reading order, differ in their sampling rate, or changed between the readings.
     """
     cover = check_cover(metadata.cover) if metadata.cover else None
@@ -80,8 +82,8 @@ def make_book(
     layout = lay_out(clips(), chapter_titles, metadata, config)
     staging = directory / STAGING_NAME
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
     try:
+        staging.mkdir(parents=True)
         parts = (part for part in join(clips(), config) if len(part.samples))
         measures, loudness = _write_audio(parts, layout, metadata, config, cover, staging, progress)
         for ending, subtitles in (("srt", srt), ("vtt", vtt)):
@@ -90,6 +92,11 @@ def make_book(
         index = book_json(layout, measures, loudness, metadata, config, names)
         (staging / INDEX_NAME).write_text(index, encoding="utf-8")
         publish(staging, directory, names, old_names)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{directory}: cannot be written ({error.strerror or error}): free some space or mend the permissions, "
+            "then give the same command again"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return _book_files(layout, measures, loudness, directory)
