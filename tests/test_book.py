@@ -6,6 +6,7 @@ import errno
 import json
 import weakref
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import av
@@ -183,6 +184,24 @@ def test_a_chapter_that_cannot_be_heard_has_no_mark_but_a_note(tmp_path: Path) -
         (3, "Rejected"),
     ]
     assert index["silent_clips"] == ["mute"]
+
+
+def test_the_index_knows_every_other_file_to_the_byte(tmp_path: Path) -> None:
+    """Bug: a book that is short by a chapter or a bit cannot be told from a whole one."""
+    index = index_of(make(tmp_path))
+    there = {name: (len(found), sha256(found).hexdigest()) for name, found in content(tmp_path).items()}
+    del there["book.json"]
+    assert len(there) == 3 + 3  # chapters, m4b, subtitles
+    assert {file["name"]: (file["bytes"], file["sha256"]) for file in index["files"]} == there
+
+
+def test_a_book_of_an_older_version_is_replaced(tmp_path: Path) -> None:
+    """Bug: files of a book whose index lists names alone stay beside the new one for good, or it is refused."""
+    old = index_of(make(tmp_path, titles=["Uno", "Dos", "Tres"]))
+    names = [*(file["name"] for file in old["files"]), "book.json"]
+    (tmp_path / "book.json").write_text(json.dumps({**old, "files": names}), encoding="utf-8")
+    index = index_of(make(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"book.json", *(file["name"] for file in index["files"])}
 
 
 @pytest.mark.parametrize("clips", [[], [clip(silence(1.0))]])

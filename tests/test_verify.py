@@ -1,6 +1,7 @@
 """Verification: each way in which a run can be damaged is found, and named."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def write(run_dir: Path, index: int, rows: list[Row], rejected: list[str], finge
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    """A finished run of four shards: 7 planned, 5 written, 2 rejected."""
+    """A finished run of four shards, 7 planned, 5 written, 2 rejected, and a book of two files."""
     head = {"num_shards": len(PLAN), "num_utterances": 7, "fingerprint": "f00d"}
     write_text(plan_path(tmp_path), json.dumps(head))
     for index, ids in enumerate(PLAN):
@@ -63,18 +64,20 @@ def run_dir(tmp_path: Path) -> Path:
         rows = [row(id) for id in ids if id not in REJECTED]
         write(tmp_path, index, rows, [id for id in ids if id in REJECTED])
     write_rejects(tmp_path)
-    write_text(tmp_path / "README.md", "card")
+    for name in ("README.md", "durations.png", "report.json", "book/1.flac", "book/all.m4b"):
+        write_text(tmp_path / name, f"bytes of {name}")
+    files = [tmp_path / "book" / name for name in ("1.flac", "all.m4b")]
+    listed = [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files]
+    write_text(tmp_path / "book" / "book.json", json.dumps({"files": listed}))
     return tmp_path
 
 
 def test_a_whole_run_has_no_problem(run_dir: Path) -> None:
     """Bug: a verification that cries wolf is turned off."""
-    done: list[int] = []
-    report = verify_run(run_dir, done.append)
+    report = verify_run(run_dir)
     assert report.problems == ()
     assert (report.num_planned, report.num_written, report.num_rejected) == (7, 5, 2)
     assert report.audio_seconds == pytest.approx(5 * 0.25)
-    assert done == [0, 1, 2, 3]
     assert "7 planned = 5 written + 2 rejected" in str(report)
 
 
@@ -231,6 +234,36 @@ def no_card(run_dir: Path) -> None:
     (run_dir / "README.md").unlink()
 
 
+def no_picture(run_dir: Path) -> None:
+    (run_dir / "durations.png").unlink()
+
+
+def no_report(run_dir: Path) -> None:
+    (run_dir / "report.json").unlink()
+
+
+def missing_book_file(run_dir: Path) -> None:
+    (run_dir / "book" / "1.flac").unlink()
+
+
+def truncated_book_file(run_dir: Path) -> None:
+    path = run_dir / "book" / "all.m4b"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def altered_book_file(run_dir: Path) -> None:
+    path = run_dir / "book" / "all.m4b"
+    path.write_bytes(b"B" + path.read_bytes()[1:])
+
+
+def damaged_book_index(run_dir: Path) -> None:
+    (run_dir / "book" / "book.json").write_text('{"files": [{}]}')
+
+
+def no_book_index(run_dir: Path) -> None:
+    (run_dir / "book" / "book.json").unlink()
+
+
 def no_rejects_file(run_dir: Path) -> None:
     (run_dir / "rejects.jsonl").unlink()
 
@@ -276,6 +309,13 @@ MANIFEST = "manifests/shard-00001.json"
         (shard_of_another_count, ["data/train-00004-of-00005.parquet: belongs to no shard"]),
         (file_of_a_shard_without_clips, ["data/train-00002-of-00004.parquet: belongs to no shard"]),
         (no_card, ["README.md: missing"]),
+        (no_picture, ["durations.png: missing"]),
+        (no_report, ["report.json: missing"]),
+        (missing_book_file, ["book/1.flac: missing"]),
+        (truncated_book_file, ["book/all.m4b: 20 bytes, book.json says 21"]),
+        (altered_book_file, ["book/all.m4b: its bytes have changed"]),
+        (damaged_book_index, ["book/book.json: damaged"]),
+        (no_book_index, ["book/book.json: missing"]),
         (no_rejects_file, ["rejects.jsonl: missing"]),
         (forgotten_reject, ["rejects.jsonl: does not hold the rejects"]),
     ],
@@ -290,10 +330,25 @@ def test_each_damage_is_found_and_named(run_dir: Path, damage: Callable[[Path], 
     assert f"{len(report.problems)} problems" in str(report)
 
 
-def test_one_damage_is_not_told_as_many(run_dir: Path) -> None:
+@pytest.mark.parametrize("damage", [missing_shard, missing_book_file, truncated_book_file, no_book_index])
+def test_one_damage_is_not_told_as_many(run_dir: Path, damage: Callable[[Path], None]) -> None:
     """Bug: a list so long that nobody finds its cause."""
-    missing_shard(run_dir)
+    damage(run_dir)
     assert len(verify_run(run_dir).problems) == 1
+
+
+def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
+    """Bug: books of an older version are all damaged, or none of their files is missed."""
+    write_text(run_dir / "book" / "book.json", json.dumps({"files": ["1.flac", "all.m4b", "book.json"]}))
+    assert verify_run(run_dir).problems == ()
+    missing_book_file(run_dir)
+    assert verify_run(run_dir).problems == ("book/1.flac: missing",)
+
+
+def test_a_dataset_needs_no_book(run_dir: Path) -> None:
+    """Bug: a dataset is told to lack a book that it was never to have."""
+    shutil.rmtree(run_dir / "book")
+    assert verify_run(run_dir).problems == ()
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}"])

@@ -1,10 +1,12 @@
 """`book.json`: what the book is made of, where every segment is heard, and what each chapter measures.
 
-Owns its contents, and the subtitles' cues, which are the same times. It is enough to build a read-along from.
+Owns its contents, and the subtitles' cues, which are the same times. It is enough to build a read-along from, and to
+tell whether a file of the book is still the one that was made.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -33,16 +35,16 @@ def book_json(
     loudness_lufs: float,
     metadata: BookMetadata,
     config: BookConfig,
-    names: Sequence[str],
+    files: Sequence[Path],
 ) -> str:
-    """The text of `book.json`; `names` are those of all files of the book."""
+    """The text of `book.json`; `files` are all other files of the book, with the bytes that they are to have."""
     heard = {chapter.index for chapter in layout.chapters}
     contents = {
         "note": NOTE,
         **{key: value for key, value in asdict(metadata).items() if key != "cover"},
         "seconds": _rounded(layout.num_samples / layout.sampling_rate),
         "sampling_rate": layout.sampling_rate,
-        "files": list(names),
+        "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256_of(path)} for path in files],
         "mastering": {
             "gain_db": _rounded(layout.gain_db),
             "target_lufs": config.loudness_lufs,
@@ -90,6 +92,14 @@ def _rounded(value: float) -> float | None:
     return None if math.isinf(value) else round(value, 4)
 
 
+def _sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def cues(layout: Layout) -> list[Cue]:
     """A subtitle for each segment that is heard."""
     rate = layout.sampling_rate
@@ -101,7 +111,7 @@ def cues(layout: Layout) -> list[Cue]:
 
 
 def files_of(index: Path) -> list[str]:
-    """The names of the files of the book that is there already; none if there is no book.
+    """The names of the files that `index` lists, itself not among them; none if there is no book.
 
     Raises:
         RunDirectoryError: It is not a `book.json` of ours.
@@ -109,7 +119,10 @@ def files_of(index: Path) -> list[str]:
     if not index.exists():
         return []
     try:
-        return [Path(name).name for name in json.loads(index.read_text(encoding="utf-8"))["files"]]
+        entries = json.loads(index.read_text(encoding="utf-8"))["files"]
+        # Older books list names alone, and among them that of the index.
+        names = [Path(entry if isinstance(entry, str) else entry["name"]).name for entry in entries]
+        return [name for name in names if name != index.name]
     except (ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(
             f"{index}: is damaged, so the old book cannot be replaced; delete the folder"

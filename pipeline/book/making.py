@@ -88,10 +88,10 @@ def make_book(
         measures, loudness = _write_audio(parts, layout, metadata, config, cover, staging, progress)
         for ending, subtitles in (("srt", srt), ("vtt", vtt)):
             (staging / f"{layout.book_name}.{ending}").write_text(subtitles(cues(layout)), encoding="utf-8")
-        names = [*sorted(path.name for path in staging.iterdir()), INDEX_NAME]
-        index = book_json(layout, measures, loudness, metadata, config, names)
+        files = sorted(staging.iterdir())
+        index = book_json(layout, measures, loudness, metadata, config, files)
         (staging / INDEX_NAME).write_text(index, encoding="utf-8")
-        publish(staging, directory, names, old_names)
+        publish(staging, directory, [*(path.name for path in files), INDEX_NAME], old_names)
     except OSError as error:
         raise RunDirectoryError(
             f"{directory}: cannot be written ({error.strerror or error}): free some space or mend the permissions, "

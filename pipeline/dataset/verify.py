@@ -1,15 +1,18 @@
 """Proof that a finished run is what its plan says, or the list of what is not.
 
-Owns the comparison of plan, manifests, Parquet files and audio. Believes none of them, reads everything, mends nothing.
+Owns the comparison of plan, manifests, Parquet files and audio, and of a book's files with their index. Believes none
+of them, reads everything, mends nothing. Since it is meant to trust nothing, it reads the head of the plan and the index
+of the book by itself, not through the rooms that write them.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,8 +55,8 @@ class _PlanHead:
     fingerprint: str
 
 
-def verify_run(run_dir: Path, on_shard: Callable[[int], None] | None = None) -> VerifyReport:
-    """Compares a run with its plan, down to each clip's samples; `on_shard` is told each index as it is done.
+def verify_run(run_dir: Path) -> VerifyReport:
+    """Compares a run with its plan, down to each clip's samples, and its book with `book.json`, down to the byte.
 
     Raises:
         RunDirectoryError: There is no readable plan, so that there is nothing to compare with.
@@ -77,12 +80,11 @@ def verify_run(run_dir: Path, on_shard: Callable[[int], None] | None = None) -> 
             manifests.append(manifest)
             problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned, manifest)
             problems += _file_problems(run_dir, manifest)
-        if on_shard is not None:
-            on_shard(index)
     if num_planned != head.num_utterances:
         problems.append(f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}")
     problems += _stray_problems(run_dir, head, manifests)
     problems += _summary_problems(run_dir, manifests)
+    problems += _book_problems(run_dir / "book")
     return VerifyReport(
         problems=tuple(problems),
         num_shards=head.num_shards,
@@ -235,11 +237,43 @@ def _stray_problems(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest
 
 def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[str]:
     """The files that are made last, from all the others."""
-    if not (run_dir / "README.md").exists():
-        yield "README.md: missing, so that the run did not come to its end"
+    for name in ("README.md", "durations.png", "report.json"):
+        if not (run_dir / name).exists():
+            yield f"{name}: missing, so that the run did not come to its end"
     path = run_dir / "rejects.jsonl"
     expected = "".join(reject_line(reject) for manifest in manifests for reject in manifest.rejects)
     if not path.exists():
         yield "rejects.jsonl: missing"
     elif path.read_bytes() != expected.encode():
         yield "rejects.jsonl: does not hold the rejects of the manifests"
+
+
+def _book_problems(book: Path) -> Iterator[str]:
+    """The files of a book are those that its index lists. Their audio is not decoded: its clips were, in the shards."""
+    if not book.exists():
+        return
+    if not (book / "book.json").exists():
+        yield "book/book.json: missing, so that the book was not finished"
+        return
+    try:
+        entries = json.loads((book / "book.json").read_text(encoding="utf-8"))["files"]
+        # An older index has names alone.
+        listed = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
+        checked = [(book / Path(entry["name"]).name, entry) for entry in listed]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield f"book/book.json: damaged ({error!r})"
+        return
+    for path, entry in checked:
+        problem = _book_file_problem(path, entry)
+        if problem:
+            yield f"book/{path.name}: {problem}"
+
+
+def _book_file_problem(path: Path, entry: dict[str, Any]) -> str | None:
+    if not path.is_file():
+        return "missing"
+    if "bytes" in entry and path.stat().st_size != entry["bytes"]:
+        return f"{path.stat().st_size} bytes, book.json says {entry['bytes']}"
+    if "sha256" in entry and sha256_of(path) != entry["sha256"]:
+        return "its bytes have changed since it was written (SHA-256 differs)"
+    return None
