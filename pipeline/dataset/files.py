@@ -74,12 +74,10 @@ def remove_file(path: Path) -> None:
         _sync(path.parent)
 
 
-def remove_leftovers(run_dir: Path) -> int:
-    """Removes the temporary files of a killed run and says how many; only while nothing else writes to the run."""
-    leftovers = list(run_dir.rglob(".*.tmp"))
-    for path in leftovers:
+def remove_leftovers(run_dir: Path) -> None:
+    """Removes the temporary files of a killed run; only while nothing else writes to the run."""
+    for path in list(run_dir.rglob(".*.tmp")):
         path.unlink()
-    return len(leftovers)
 
 
 def sha256_of(path: Path) -> str:

@@ -177,15 +177,12 @@ def iter_clips(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[
         yield from read_shard(run_dir, manifest, columns)
 
 
-def write_rejects(run_dir: Path) -> int:
-    """Writes `rejects.jsonl` from the manifests, in reading order, and returns how many there are."""
-    count = 0
+def write_rejects(run_dir: Path) -> None:
+    """Writes `rejects.jsonl` from the manifests, in reading order."""
     with write_atomically(run_dir / "rejects.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
         for manifest in finished_shards(run_dir):
             for reject in manifest.rejects:
                 file.write(reject_line(reject))
-                count += 1
-    return count
 
 
 def reject_line(reject: Mapping[str, Any]) -> str:
