@@ -33,7 +33,7 @@ meaning are in pipeline/config.py, the groups in configs/.
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 a mistake in the command, 3 and 4 see `errors`."""
+    """Runs one command and returns its exit code: 0 done, 2 a mistake in the command, 3 to 5 see `errors`."""
     if {"-h", "--help", "help"} & set(arguments):
         print(
             HELP.format(

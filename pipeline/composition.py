@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline import config
 from pipeline.config import Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
 from pipeline.voices import catalogue
@@ -46,7 +47,7 @@ def compose_config(arguments: Sequence[str]) -> Config:
     except PipelineError:
         raise
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(_explain(error, arguments)) from error
 
 
 def group_options(group: str) -> list[str]:
@@ -128,17 +129,28 @@ def _quote(value: str) -> str:
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value)) + "'"
 
 
-def _explain(error: Exception) -> str:
-    """The innermost complaint of Hydra or OmegaConf in one line, with the key that it is about."""
-    inner: BaseException = error
-    while inner.__cause__ is not None:
-        inner = inner.__cause__
-    if isinstance(inner, PipelineError):
-        return str(inner)
-    lines = [line.strip() for line in str(inner).splitlines() if line.strip()]
-    key = getattr(inner, "full_key", None) or next(
-        (line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), None
-    )
-    if "Missing mandatory value" in lines[0]:
-        return f"{key}: this has to be given, e.g. {key}=..."
-    return f"{key}: {lines[0]}" if key else lines[0]
+def _explain(error: Exception, arguments: Sequence[str]) -> str:
+    """What Hydra or OmegaConf complain of, in one line with key, value and fix."""
+    chain: list[BaseException] = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    # The first that knows its key is OmegaConf's finished message; what caused it has placeholders.
+    inner = next((link for link in chain if getattr(link, "full_key", None)), chain[-1])
+    message = str(inner).strip().splitlines()[0]
+    key = str(getattr(inner, "full_key", None) or "")
+    unknown = re.match(r"Key '(.+?)' not in '(.+?)'", message)
+    if unknown:
+        known = [field.name for field in dataclasses.fields(getattr(config, unknown[2]))]
+        return f"{key}: there is no such key; nearest are {', '.join(nearest_first(unknown[1], known, limit=4))}"
+    value = next((value for name, _, value in (a.partition("=") for a in arguments) if name == key), "")
+    fix = next((fix for phrase, fix in _FIXES.items() if phrase in message), message)
+    return f"{key}={value}: {fix}" if key and value else f"{key}: {fix}" if key else message
+
+
+_FIXES = {
+    "could not be converted to Integer": "give a whole number",
+    "could not be converted to Float": "give a number",
+    "is not a valid bool": "give true or false",
+    "is not a ListConfig": "give a list, e.g. [1,2]",
+    "Cannot convert": "give a single value",
+}

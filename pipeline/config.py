@@ -109,7 +109,7 @@ class StyleConfig:
     weight: float = 1.0  # chance of this style among several, relative
 
     def __post_init__(self) -> None:
-        _require(self.weight > 0, "voice.styles[].weight", self.weight, "give a positive weight")
+        _require(self.weight > 0, "voice.style.weight", self.weight, "give a positive weight")
 
 
 @dataclass

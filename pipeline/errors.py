@@ -40,6 +40,12 @@ class VerificationError(PipelineError):
     exit_code = 4
 
 
+class NothingAcceptedError(PipelineError):
+    """A run that came to its end without a single clip."""
+
+    exit_code = 5
+
+
 def nearest_first(given: str, known: Iterable[str], limit: int = 8) -> list[str]:
     """Sorts `known` by likeness to `given`, for messages of the kind "did you mean"."""
     lowered = given.lower()

@@ -20,6 +20,7 @@ from pipeline.config import ModelConfig, StyleConfig, VoiceConfig
 from pipeline.errors import ConfigError, nearest_first
 from pipeline.seeds import content_fraction
 
+_MOST_ROW_NAMES = 1000  # remembered for warnings: a column of a million names must not fill the memory
 _COLUMN_SUFFIX = "_similarity"
 _PACE_NOUNS = ("speed", "pace", "rate", "tempo", "delivery")
 _RECORDING_NOUNS = ("audio", "sound", "quality", "noise", "reverberation", "echo")
@@ -130,6 +131,7 @@ class Casting:
     def __init__(self, voice: VoiceConfig, model: ModelConfig) -> None:
         self._model = model
         self._known = {name.lower(): name for name in [speaker.name for speaker in catalogue()] + model.speakers}
+        self._row_names: set[str] = set()
         self._description = voice.description.strip() if voice.description else None
         self._speakers, self._speaker_weights = self._choices(voice)
         self._styles = voice.styles or [voice.style]
@@ -147,6 +149,8 @@ class Casting:
         draw depends on nothing but `run_seed`, `source_id` and `text`, so that order and neighbours do not matter.
         """
         own_speaker = self._canonical(speaker) if speaker and speaker.strip() else None
+        if own_speaker and len(self._row_names) < _MOST_ROW_NAMES:
+            self._row_names.add(own_speaker)
         if description and description.strip():
             return Voice(own_speaker, description)
         if self._description and not own_speaker:
@@ -154,6 +158,16 @@ class Casting:
         style = _draw(self._style_weights, "style", run_seed, source_id, text)
         name = own_speaker or self._speakers[_draw(self._speaker_weights, "speaker", run_seed, source_id, text)]
         return Voice(name, self._describe(name, style))
+
+    def row_warnings(self) -> tuple[str, ...]:
+        """What speaks against the speakers that rows have named so far; the config's own are in `warnings`."""
+        return tuple(filter(None, (self._row_warning(name) for name in sorted(self._row_names - set(self.names)))))
+
+    def _row_warning(self, name: str) -> str | None:
+        if name.lower() in self._known:
+            return self._warning(name)
+        nearest = ", ".join(nearest_first(name, self._known.values(), limit=3))
+        return f"voice {name}: no checkpoint is known to know this name; nearest are {nearest}"
 
     def _choices(self, voice: VoiceConfig) -> tuple[list[str | None], list[float]]:
         """Returns the speakers to draw from, in the catalogue's spelling, and their cumulative weights."""

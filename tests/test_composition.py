@@ -46,7 +46,11 @@ def test_defaults_are_the_untrained_story() -> None:
     [
         ("voce=jon", "voce: there is no such key; nearest are voice"),
         ("engine.batch_sise=3", "engine.batch_sise: there is no such key; nearest are engine.batch_size"),
-        ("engine.batch_size=many", "engine.batch_size: Value 'many' of type 'str' could not be converted to Integer"),
+        ("engine.batch_size=many", "engine.batch_size=many: give a whole number"),
+        ("text.max_seconds=long", "text.max_seconds=long: give a number"),
+        ("dry_run=perhaps", "dry_run=perhaps: give true or false"),
+        ("planning.prompt_tokens=8", "planning.prompt_tokens=8: give a list"),
+        ("voice.speakers=[{wieght: 2}]", "wieght: there is no such key; nearest are weight"),
         ("engine.batch_size=0", "engine.batch_size=0: give at least 1"),
         ("engine.compile=fast", "engine.compile=fast: choose one of"),
         ("engine.sampling.temperature=0", "engine.sampling.temperature=0.0: give a value above 0, or do_sample=false"),

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import Config, EngineConfig
 from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.runtime.directory import fingerprint, freeze_config, run_directory, sole_writer
+from pipeline.runtime.directory import check_config, fingerprint, freeze_config, run_directory, sole_writer
 
 
 def config(**changes: object) -> Config:
@@ -31,7 +31,7 @@ def test_another_config_is_refused_and_the_difference_shown(tmp_path: Path) -> N
     freeze_config(tmp_path / "run", config())
     other = config(seed=7, engine=EngineConfig(batch_size=3))
     with pytest.raises(RunDirectoryError) as caught:
-        freeze_config(tmp_path / "run", other)
+        check_config(tmp_path / "run", other)
     assert "seed: 0 there, 7 now" in str(caught.value)
     assert "engine.batch_size: 8 there, 3 now" in str(caught.value)
     assert "name=..." in str(caught.value)
@@ -52,13 +52,13 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     """Guards a user's own folder against being filled and cleaned up."""
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(RunDirectoryError, match=r"is not a run"):
-        freeze_config(tmp_path, config())
+        check_config(tmp_path, config())
 
 
 def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("- not\n- a config\n")
     with pytest.raises(RunDirectoryError, match=r"config\.yaml: is not a frozen config"):
-        freeze_config(tmp_path, config())
+        check_config(tmp_path, config())
 
 
 def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_the_same_command_again_does_nothing_twice(book: Path, stand_in: list[St
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()}
     assert main(command(book)) == 0
     assert len(stand_in) == 1
+    assert json.loads((run_dir / "report.json").read_text())["session"]["audio_seconds"] > 0, "of the first call"
     assert {path: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()} == before
 
 
@@ -145,6 +146,76 @@ def test_one_changed_line_costs_its_own_clips(book: Path, stand_in: list[StandIn
     assert len(set(after.values()) & before) == len(after) - 2
     assert not (run_dir / ".previous").exists()
     assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+@pytest.mark.parametrize("moves", [1, 2, 3])
+def test_a_kill_while_the_old_plan_is_set_aside_loses_no_clip(
+    moves: int, book: Path, stand_in: list[StandInSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the moment between two renames, when some of the old run has moved and some has not."""
+    assert main(command(book)) == 0
+    before = set(hashes(book.parent / "out" / "run").values())
+    book.write_text(BOOK.replace("$5.50", "nothing"))
+    rename, countdown = Path.rename, iter([True] * (moves - 1))
+
+    def until_killed(path: Path, target: Path) -> Path:
+        if not next(countdown, False):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", until_killed)
+        assert main(command(book)) == 130
+    assert main(command(book)) == 0
+    assert [len(synthesizer.asked) for synthesizer in stand_in[1:]] == [1], "only the changed line is made again"
+    assert len(set(hashes(book.parent / "out" / "run").values()) & before) == len(before) - 1
+
+
+def test_a_damaged_plan_is_mended_by_the_same_command(book: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Guards against a run that can never go on because of one file that can be made again."""
+    assert main(command(book)) == 0
+    run_dir = book.parent / "out" / "run"
+    (run_dir / "plan" / "shard-00001.jsonl").write_text("garbage\n")
+    (run_dir / "manifests" / "shard-00001.json").unlink()
+    assert main(command(book)) == 0
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    (run_dir / "plan" / "plan.json").write_text("{")
+    assert main(command(book)) == 0
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    assert all(not synthesizer.asked for synthesizer in stand_in[2:]), "all clips were taken again"
+
+
+def test_input_that_is_refused_while_it_is_planned_leaves_nothing(
+    tmp_path: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards the fix that an error proposes: a config frozen too early would refuse it."""
+    table = tmp_path / "texts.jsonl"
+    table.write_text('{"id": "a", "text": "One."}\n{"id": "a", "text": "Two."}\n')
+    arguments = ["task=dataset", *command(table)]
+    assert main([*arguments, "source.id_column=id"]) == 2
+    assert "source.id_column=null" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "run").exists()
+    assert main([*arguments, "source.id_column=null"]) == 0
+
+
+def test_a_run_without_a_single_clip_says_so(
+    tmp_path: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "texts.jsonl"
+    table.write_text('{"text": "***"}\n')
+    assert main(["task=dataset", *command(table)]) == 5
+    assert "no clip was accepted" in capsys.readouterr().err
+    assert (tmp_path / "out" / "run" / "report.json").exists()
+
+
+def test_speakers_of_rows_that_nobody_knows_are_warned_of(
+    tmp_path: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "texts.jsonl"
+    table.write_text('{"text": "One.", "speaker": ["Jon", "Zork"]}\n')
+    assert main(["task=dataset", *command(table), "source.speaker_column=speaker"]) == 0
+    assert "warning: voice Zork: no checkpoint is known to know this name" in capsys.readouterr().err
+    assert len(hashes(tmp_path / "out" / "run")) == 2
 
 
 def test_another_config_is_refused(

@@ -38,6 +38,8 @@ FREE_KEYS = frozenset(
         "source.author",
         "engine.device",
         "engine.slots",  # clips do not depend on how many are made at once
+        "model.name",  # model.revision says which weights they are
+        "model.path",
         "dataset.license",
         "dataset.name",
     }
@@ -75,6 +77,9 @@ def sole_writer(run_dir: Path) -> Iterator[None]:
     finally:
         name_tag.unlink(missing_ok=True)
         lock.release()
+        if {entry.name for entry in run_dir.iterdir()} <= {".lock"}:  # refused before anything was written
+            (run_dir / ".lock").unlink(missing_ok=True)
+            run_dir.rmdir()
 
 
 def fingerprint(config: Config) -> str:
@@ -83,16 +88,15 @@ def fingerprint(config: Config) -> str:
     return content_digest(*(part for pair in content for part in pair), size=16).hex()
 
 
-def freeze_config(run_dir: Path, config: Config) -> None:
-    """Writes `config.yaml`, or makes sure that the one there asks for the same clips.
+def check_config(run_dir: Path, config: Config) -> None:
+    """Makes sure that the directory is new, or that its `config.yaml` asks for the same clips.
 
     Raises:
         RunDirectoryError: The directory was made with another config, is something else, or cannot be written.
     """
     path = run_dir / CONFIG_NAME
-    given = dataclasses.asdict(config)
     if path.exists():
-        differences = _differences(_binding(_read(path)), _binding(given))
+        differences = _differences(_binding(_read(path)), _binding(dataclasses.asdict(config)))
         if differences:
             lines = "\n".join(f"  {line}" for line in differences)
             raise RunDirectoryError(
@@ -101,7 +105,12 @@ def freeze_config(run_dir: Path, config: Config) -> None:
             )
     elif run_dir.is_dir() and any(entry for entry in run_dir.iterdir() if not entry.name.startswith(".")):
         raise RunDirectoryError(f"{run_dir}: is there already, and is not a run (no {CONFIG_NAME}); give name=...")
-    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+
+
+def freeze_config(run_dir: Path, config: Config) -> None:
+    """Writes `config.yaml`, once `check_config` has found nothing against it."""
+    path = run_dir / CONFIG_NAME
+    text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 

@@ -138,30 +138,41 @@ class Planner:
             yield document
 
 
-def write_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
-    """Plans the run and brings `plan/` up to date; returns its head.
+def stage_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
+    """Plans the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
+    following = run_dir / _NEXT
+    shutil.rmtree(following, ignore_errors=True)
+    try:
+        hashes = []
+        for shard in planner.shards():
+            path = following / plan_shard_path(run_dir, shard.index).name
+            write_text(path, shard_to_json_lines(shard))
+            hashes.append(sha256_of(path))
+        head = _head(config, planner, content_digest(*hashes, size=16).hex())
+        write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
+    except BaseException:
+        shutil.rmtree(following, ignore_errors=True)
+        raise
+    return head
 
-    An unchanged plan is left as it is. When the text has changed, the finished shards are set aside first (see
-    `previous_runs`), so that a kill at any moment loses no clip.
+
+def install_plan(run_dir: Path, head: PlanHead) -> None:
+    """Makes the staged plan, whose head this is, the plan of the run.
+
+    Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
+    finished shards are set aside first (see `previous_runs`), so that a kill at any moment loses no clip.
     """
     folder, following = run_dir / "plan", run_dir / _NEXT
-    shutil.rmtree(following, ignore_errors=True)
-    hashes = []
-    for shard in planner.shards():
-        path = following / plan_shard_path(run_dir, shard.index).name
-        write_text(path, shard_to_json_lines(shard))
-        hashes.append(sha256_of(path))
-    head = _head(config, planner, content_digest(*hashes, size=16).hex())
-    text = json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n"
-    if plan_path(run_dir).exists() and read_head(run_dir).plan_hash == head.plan_hash:
-        shutil.rmtree(following)
-        write_text(plan_path(run_dir), text)  # title and author may be others
-        return head
-    write_text(following / plan_path(run_dir).name, text)
+    if _is_half_set_aside(run_dir):
+        _set_aside(run_dir)
+    if folder.exists() and _planned_hash(run_dir) == head.plan_hash:
+        for path in following.iterdir():
+            path.replace(folder / path.name)
+        following.rmdir()
+        return
     if folder.exists():
         _set_aside(run_dir)
     following.rename(folder)
-    return head
 
 
 def read_head(run_dir: Path) -> PlanHead:
@@ -179,7 +190,11 @@ def read_head(run_dir: Path) -> PlanHead:
 
 def read_shard_plan(run_dir: Path, index: int) -> Shard:
     """Reads the planned utterances of a shard."""
-    return shard_from_json_lines(index, plan_shard_path(run_dir, index).read_text(encoding="utf-8"))
+    path = plan_shard_path(run_dir, index)
+    try:
+        return shard_from_json_lines(index, path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read ({error}); give the same command again") from error
 
 
 def previous_runs(run_dir: Path) -> list[Path]:
@@ -208,10 +223,25 @@ def _head(config: Config, planner: Planner, plan_hash: str) -> PlanHead:
     )
 
 
+def _planned_hash(run_dir: Path) -> str | None:
+    """Of the plan that is there; None: its head is damaged, so that nothing can be said of its shards."""
+    try:
+        return read_head(run_dir).plan_hash
+    except RunDirectoryError:
+        return None
+
+
+def _is_half_set_aside(run_dir: Path) -> bool:
+    """Whether a kill has interrupted `_set_aside`: the plan goes last."""
+    newest = previous_runs(run_dir)[:1]
+    return any(not (folder / "plan").exists() for folder in newest)
+
+
 def _set_aside(run_dir: Path) -> None:
-    """Moves the finished shards of the old plan, and the plan, out of the way; each move is atomic."""
-    target = run_dir / _PREVIOUS / f"{len(previous_runs(run_dir)):03d}"
-    target.mkdir(parents=True)
+    """Moves the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
+    number = len(previous_runs(run_dir)) - _is_half_set_aside(run_dir)
+    target = run_dir / _PREVIOUS / f"{number:03d}"
+    target.mkdir(parents=True, exist_ok=True)
     for name in ("data", "manifests", "plan"):
         if (run_dir / name).exists():
             (run_dir / name).rename(target / name)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.planning import predict_seconds, utterance_seed
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
@@ -22,12 +22,18 @@ from pipeline.voices import Casting
 def run_preview(config: Config, casting: Casting) -> int:
     """Writes `<output_dir>/<name, or preview>.wav` and prints the time to first audio."""
     utterance = _utterance(config, casting)
+    print(f"{utterance.description}\n{utterance.prompt}", file=sys.stderr)
+    if config.dry_run:
+        return 0
+    path = Path(config.output_dir).expanduser() / f"{config.name or 'preview'}.wav"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be written ({error.strerror}); give output_dir=...") from error
     synthesizer = build_synthesizer(find_checkpoint(config.model), **vars(config.engine))
     if not isinstance(synthesizer, Streamer):
         raise ConfigError(f"task=preview: engine.backend={config.engine.backend} cannot stream; give engine=default")
-    path = Path(config.output_dir).expanduser() / f"{config.name or 'preview'}.wav"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{utterance.description}\n{utterance.prompt}", file=sys.stderr)
     heard = preview(synthesizer, utterance, path)
     print(
         f"{path}: first audio after {heard.first_audio_seconds:.2f} s, {heard.audio_seconds:.2f} s of audio in "

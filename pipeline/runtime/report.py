@@ -14,8 +14,10 @@ from typing import Any
 
 from pipeline.dataset.files import write_text
 from pipeline.dataset.shards import finished_shards
-from pipeline.runtime.progress import clock
+from pipeline.runtime.progress import clock, count
 from pipeline.types import ModelInfo
+
+REPORT_NAME = "report.json"
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,13 @@ class Report:
     audio_seconds: float
     work_seconds: float  # of all shards, over all calls of the command
     num_bytes: int
-    num_shards: int
-    session: Session
-    book: dict[str, Any] | None
+    num_files: int  # of the dataset: a shard without clips has none
+    session: Session | None  # the last call that rendered anything
+    book: dict[str, Any] | None = None
 
 
-def make_report(
-    run_dir: Path, model: ModelInfo, num_utterances: int, session: Session, book: dict[str, Any] | None
-) -> Report:
-    """Sums the manifests up."""
+def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: Session | None) -> Report:
+    """Sums the manifests up. Without a session the one of the last report is kept."""
     manifests = list(finished_shards(run_dir))
     reasons = Counter(
         code for manifest in manifests for reject in manifest.rejects for code in reason_codes(reject["reason"])
@@ -65,10 +65,16 @@ def make_report(
         audio_seconds=sum(manifest.audio_seconds for manifest in manifests),
         work_seconds=sum(manifest.work_seconds for manifest in manifests),
         num_bytes=sum(manifest.num_bytes for manifest in manifests),
-        num_shards=len(manifests),
-        session=session,
-        book=book,
+        num_files=sum(bool(manifest.file) for manifest in manifests),
+        session=session or _last_session(run_dir),
     )
+
+
+def _last_session(run_dir: Path) -> Session | None:
+    try:
+        return Session(**json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))["session"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # a report is made of what is there; an old one that cannot be read says nothing
 
 
 def reason_codes(reason: str) -> list[str]:
@@ -78,7 +84,7 @@ def reason_codes(reason: str) -> list[str]:
 
 def write_report(run_dir: Path, report: Report) -> None:
     """Writes `report.json`."""
-    write_text(run_dir / "report.json", json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
+    write_text(run_dir / REPORT_NAME, json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
 
 
 def render_report(report: Report) -> str:
@@ -91,20 +97,19 @@ def render_report(report: Report) -> str:
     if report.num_rejects:
         reasons = ", ".join(f"{count} {code}" for code, count in report.rejects_by_reason.items())
         lines.append(f"rejected    {report.num_rejects:,} ({reasons}); see rejects.jsonl")
-    if session.audio_seconds:
+    if session and session.audio_seconds:
         effective = session.audio_seconds / session.wall_seconds
         total = session.computed_seconds / session.wall_seconds
         lines.append(
             f"speed       {effective:.2f}x real time ({total:.2f}x with padding and retakes), "
             f"{clock(session.wall_seconds)} of rendering, {session.num_retakes} retakes, on {report.model.device}"
         )
-    if session.num_reused:
+    if session and session.num_reused:
         lines.append(f"taken again {session.num_reused:,} clips whose text had not changed")
     directory = Path(report.directory)
-    lines.append(f"dataset     {directory / 'data'} ({report.num_shards} files), {directory / 'README.md'}")
+    lines.append(f"dataset     {directory / 'data'} ({count(report.num_files, 'file')}), {directory / 'README.md'}")
     if report.book:
-        lines.append(
-            f"book        {report.book['m4b']} ({clock(report.book['seconds'])}, {report.book['chapters']} chapters)"
-        )
-    lines.append(f"report      {directory / 'report.json'}")
+        chapters = count(report.book["chapters"], "chapter")
+        lines.append(f"book        {report.book['m4b']} ({clock(report.book['seconds'])}, {chapters})")
+    lines.append(f"report      {directory / REPORT_NAME}")
     return "\n".join(lines)

@@ -8,9 +8,10 @@ lies on disk. What is already done is not done again.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -24,10 +25,10 @@ from pipeline.dataset.card import CardFacts, write_card
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards, hash_plan, write_rejects, write_shard
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
+from pipeline.errors import ConfigError, ModelError, NothingAcceptedError, RunDirectoryError, VerificationError
 from pipeline.planning import PlanSummary
 from pipeline.runtime.books import make_run_book
-from pipeline.runtime.directory import freeze_config, run_directory, sole_writer
+from pipeline.runtime.directory import check_config, freeze_config, run_directory, sole_writer
 from pipeline.runtime.plans import (
     Codec,
     EstimatedTokens,
@@ -35,21 +36,23 @@ from pipeline.runtime.plans import (
     Planner,
     TokenCounter,
     forget_previous_runs,
+    install_plan,
     previous_runs,
     read_shard_plan,
-    write_plan,
+    stage_plan,
 )
 from pipeline.runtime.preview import run_preview
-from pipeline.runtime.progress import Progress, clock
+from pipeline.runtime.progress import Progress, clock, count
 from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
 from pipeline.runtime.report import Session, make_report, render_report, write_report
-from pipeline.synthesis import Synthesizer, build_synthesizer, describe_model
+from pipeline.synthesis import Synthesizer, build_synthesizer, check_settings, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
 from pipeline.text.sources import check_source, read_documents
 from pipeline.types import Bucket, ModelInfo
 from pipeline.voices import Casting
 
+_MOST_WARNINGS = 5
 _PUBLISHED_CODEC = Codec(sampling_rate=44_100, frames_per_second=44_100 / 512, max_seconds=30.0)
 
 
@@ -60,29 +63,33 @@ def run(config: Config) -> int:
         PipelineError: Whatever the user can mend.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each retry; the end is one error of ours
+    # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
+    logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
         return _verify(Path(config.run or ""))
     casting = Casting(config.voice, config.model)
     if config.task.name != "preview":
         _check_input(config)
-    for warning in casting.warnings:
-        _say(f"warning: {warning}")
+    _warn(casting.warnings)
     if config.model.name == "untrained":
         _say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
     if config.task.name == "preview":
         return run_preview(config, casting)
     if config.dry_run:
         return _dry_run(config, casting)
+    check_settings(config.engine)
     checkpoint = find_checkpoint(config.model)
-    config = replace(config, model=replace(config.model, revision=checkpoint.revision))  # so it is frozen with the rest
+    source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
+    config = replace(config, input=source, model=replace(config.model, revision=checkpoint.revision))
     planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
     run_dir = run_directory(config)
     with sole_writer(run_dir):
-        freeze_config(run_dir, config)
+        check_config(run_dir, config)
         remove_leftovers(run_dir)
-        head = write_plan(run_dir, config, planner)
-        _announce(planner.summary)
+        head = stage_plan(run_dir, config, planner)
+        freeze_config(run_dir, config)
+        install_plan(run_dir, head)
+        _announce(planner.summary, casting)
         session = _render(run_dir, config, head, checkpoint, planner.summary.buckets)
         _finish(run_dir, config, head, casting, describe_model(checkpoint, config.engine), session)
     return 0
@@ -99,14 +106,14 @@ def _check_input(config: Config) -> None:
 
 def _render(
     run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, buckets: Collection[Bucket]
-) -> Session:
-    """Renders the shards that are not there yet."""
+) -> Session | None:
+    """Renders the shards that are not there yet; None when there are none."""
     finished = {manifest.index: manifest for manifest in finished_shards(run_dir)}
     missing = [index for index in range(head.num_shards) if index not in finished]
     if finished:
         _say(f"{run_dir}: {len(finished)} of {head.num_shards} shards are finished already")
     if not missing:
-        return Session(0.0, 0.0, 0.0, 0, 0)
+        return None
     num_done = sum(len(manifest.clips) + len(manifest.rejects) for manifest in finished.values())
     earlier = EarlierClips(previous_runs(run_dir))
     num_reused = 0
@@ -163,18 +170,20 @@ def _render_one(
 
 
 def _finish(
-    run_dir: Path, config: Config, head: PlanHead, casting: Casting, model: ModelInfo, session: Session
+    run_dir: Path, config: Config, head: PlanHead, casting: Casting, model: ModelInfo, session: Session | None
 ) -> None:
     """Makes everything that is made of finished shards: rejects, card, book, report."""
     forget_previous_runs(run_dir)
     write_rejects(run_dir)
     write_card(run_dir, _card_facts(run_dir, config, head, model))
-    book = None
-    if config.task.name == "audiobook":
-        book = make_run_book(run_dir, config, head, narrator=", ".join(casting.names))
-    report = make_report(run_dir, model, head.num_utterances, session, book)
+    report = make_report(run_dir, model, head.num_utterances, session)
     write_report(run_dir, report)
+    if config.task.name == "audiobook" and report.num_clips:
+        report = replace(report, book=make_run_book(run_dir, config, head, narrator=", ".join(casting.names)))
+        write_report(run_dir, report)
     _say(render_report(report))
+    if not report.num_clips:
+        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")
 
 
 def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo) -> CardFacts:
@@ -209,7 +218,11 @@ def _dry_run(config: Config, casting: Casting) -> int:
     planner = Planner(config, casting, tokens, codec)
     for _ in planner.shards():
         pass
+    _warn(casting.row_warnings())
     print(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
+    if config.task.name == "audiobook":
+        chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
+        print(f"\nbook            about {chapters / 1e6:,.0f} MB of chapters and {m4b / 1e6:,.0f} MB of m4b beside it")
     return 0
 
 
@@ -231,15 +244,23 @@ def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
     return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds)
 
 
-def _announce(summary: PlanSummary) -> None:
+def _announce(summary: PlanSummary, casting: Casting) -> None:
     shapes = ", ".join(
         f"{bucket.prompt_tokens}/{bucket.description_tokens}/{bucket.max_frames}x{bucket.batch_size}"
         for bucket in sorted(summary.buckets)
     )
     _say(
-        f"plan: {summary.utterances:,} utterances, {clock(summary.seconds)} of speech predicted, {summary.shards:,} "
-        f"shards; shapes (prompt/description tokens/frames x rows): {shapes}"
+        f"plan: {summary.utterances:,} utterances, {clock(summary.seconds)} of speech predicted, "
+        f"{count(summary.shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
+    _warn(casting.row_warnings())
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings[:_MOST_WARNINGS]:
+        _say(f"warning: {warning}")
+    if len(warnings) > _MOST_WARNINGS:
+        _say(f"warning: and {len(warnings) - _MOST_WARNINGS} more of the kind")
 
 
 def _say(line: str) -> None:

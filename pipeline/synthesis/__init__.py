@@ -56,6 +56,13 @@ def build_synthesizer(model: str | ModelConfig | Checkpoint, **engine: Any) -> S
     return build(model, EngineConfig(**engine))
 
 
+def check_settings(engine: EngineConfig) -> None:
+    """Says what cannot work on this machine, before anything is loaded or written; raises `ConfigError`."""
+    from pipeline.synthesis.build import check  # imports torch
+
+    check(engine)
+
+
 def describe_model(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
     """What is known of a model under these settings, without loading it."""
     from pipeline.synthesis.build import describe  # imports torch

@@ -20,16 +20,22 @@ from pipeline.types import ModelInfo
 
 def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthesizer:
     """See `pipeline.synthesis.build_synthesizer`."""
-    device = choose_device(engine.device)
-    dtype = choose_dtype(engine.dtype, device)
-    check_attention(engine.attention, device, dtype)
-    if engine.backend == "engine":
-        check_engine(engine, device)
+    device, dtype = check(engine)
     checkpoint = _checkpoint(model)
     tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
     parler = _load(checkpoint, engine.attention, dtype, device)
     backend = EngineSynthesizer if engine.backend == "engine" else ReferenceSynthesizer
     return backend(parler, tokenizers, describe(checkpoint, engine), engine)
+
+
+def check(engine: EngineConfig) -> tuple[torch.device, torch.dtype]:
+    """Device and precision for these settings, or a `ConfigError` for what cannot work here."""
+    device = choose_device(engine.device)
+    dtype = choose_dtype(engine.dtype, device)
+    check_attention(engine.attention, device, dtype)
+    if engine.backend == "engine":
+        check_engine(engine, device)
+    return device, dtype
 
 
 def describe(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
