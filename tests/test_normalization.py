@@ -68,6 +68,7 @@ TIMES = [
     ("3:45 p.m., 10am, 10 PM, 7 o'clock", "three forty-five p.m., ten a.m., ten p.m., seven o'clock"),
     ("We met at 10 a.m. He left at 3 p.m.", "We met at ten a.m. He left at three p.m."),
     ("7-9 p.m., 10:30-11:30", "seven to nine p.m., ten thirty to eleven thirty"),
+    ("at 19:30h, 07:05h and 9:00h.", "at nineteen thirty, seven oh five and nine o'clock."),
     ("John 3:16, a ratio of 2:1", "John three sixteen, a ratio of two to one"),
 ]
 MONEY = [

@@ -166,7 +166,7 @@ def _bare_year(match: re.Match[str]) -> str:
 
 
 _HALF_DAY = r" ?([ap])(?:\. ?)?m\b\.?"
-_CLOCK = re.compile(rf"(?<![\w:.,/-])(\d\d?):([0-5]\d)(?::([0-5]\d))?(?![\d:]|\.\d)(?:{_HALF_DAY})?", re.IGNORECASE)
+_CLOCK = re.compile(rf"(?<![\w:.,/-])(\d\d?):([0-5]\d)(?::([0-5]\d))?(?![\d:]|\.\d)(?:h\b|{_HALF_DAY})?", re.IGNORECASE)
 _HOUR = re.compile(rf"(?<![\w:.,/$£€])(\d\d?)(?:\.([0-5]\d))?{_HALF_DAY}", re.IGNORECASE)
 _HOUR_RANGE = re.compile(
     r"(?<![\w:.,/-])(\d\d?(?::[0-5]\d)?(?: ?[ap]\.?m\.?)?)-(?=\d\d?(?::[0-5]\d| ?[ap]\.?m\b))", re.IGNORECASE
