@@ -47,13 +47,14 @@ def find_bucket(
 def bucket_problem(prompt_tokens: int, description_tokens: int, planning: PlanningConfig) -> str | None:
     """Returns why no bucket can hold so many tokens, for the list of rejects; None when one can.
 
-    The counts are not in the reason, so that rejects can be counted by reason.
+    The reason opens with a code that stays the same, so that rejects can be counted by it.
     """
     if prompt_tokens > planning.prompt_tokens[-1]:
-        return f"the text has more than the {planning.prompt_tokens[-1]} tokens that planning.prompt_tokens ends at"
+        limit = planning.prompt_tokens[-1]
+        return f"too-long: the text has more than the {limit} tokens that planning.prompt_tokens ends at"
     if description_tokens > planning.description_tokens[-1]:
         limit = planning.description_tokens[-1]
-        return f"the description has more than the {limit} tokens that planning.description_tokens ends at"
+        return f"description: it has more than the {limit} tokens that planning.description_tokens ends at"
     return None
 
 

@@ -50,7 +50,7 @@ class PlanSummary:
     shards: int = 0
     utterances: int = 0
     seconds: float = 0.0  # predicted, of what can be spoken
-    problems: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)  # by code, the part before the colon
     buckets: dict[Bucket, BucketCount] = field(default_factory=dict)
     titles: dict[tuple[str, int], ChapterCount] = field(default_factory=dict)
     _padded_seconds: float = 0.0
@@ -76,7 +76,7 @@ class PlanSummary:
     def _add_utterance(self, utterance: Utterance, prompt_tokens: int) -> None:
         self.utterances += 1
         if utterance.problem:
-            self.problems[utterance.problem] += 1
+            self.problems[utterance.problem.partition(":")[0]] += 1
             return
         self.seconds += utterance.predicted_seconds
         if utterance.bucket is not None:
@@ -119,7 +119,7 @@ class PlanSummary:
 
     def _overview(self) -> list[str]:
         spoken = self.utterances - sum(self.problems.values())
-        problems = [f"{'':16}{count:,} rejected: {reason}" for reason, count in sorted(self.problems.items())]
+        problems = [f"{'':16}{count:,} rejected: {code}" for code, count in sorted(self.problems.items())]
         return [
             f"documents       {self.documents:,}",
             *([f"chapters        {self.chapters:,}"] if self.titles else []),

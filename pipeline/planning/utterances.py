@@ -83,5 +83,5 @@ def _nothing_to_say(document: Document) -> Segment:
         text=document.text,
         spoken="",
         boundary=Boundary.CHAPTER,
-        problem="the text has nothing to say",
+        problem="empty: the text has nothing to say",
     )

@@ -130,14 +130,15 @@ def segment_document(document: Document, text: TextConfig, predict_seconds: Call
 
 def _problem(ruler: _Ruler, span: Span) -> str | None:
     text = ruler.text[slice(*span)]
+    """Why a span cannot be spoken. It opens with a code that stays the same, so that rejects can be counted by it."""
     if not text.strip():
-        return "the text is empty"
+        return "empty: the text is empty"
     if not is_speakable(ruler.spoken(span)):
-        return "only symbols, no words to speak"
+        return "symbols: only symbols, no words to speak"
     if not ruler.fits(span):
         return (
-            f"a word of {len(text.strip())} characters would last {ruler.seconds(span):.0f} s and cannot be cut below "
-            f"text.max_seconds={ruler.max_seconds:g}"
+            f"too-long: a word of {len(text.strip())} characters would last {ruler.seconds(span):.0f} s and cannot be "
+            f"cut below text.max_seconds={ruler.max_seconds:g}"
         )
     return None
 
