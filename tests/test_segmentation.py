@@ -10,6 +10,7 @@ from pipeline.config import SourceConfig, TextConfig
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sentences import split_sentences
 from pipeline.text.sources import read_documents
+from pipeline.text.spoken import spoken_form
 from pipeline.types import Boundary, Chapter, Document, Paragraph, Segment
 
 LIMITS = TextConfig(max_seconds=15, min_seconds=1.5)
@@ -200,6 +201,17 @@ def test_normalisation_is_for_english_only():
     plain = TextConfig(normalize=False)
     assert [segment.spoken for segment in segments_of(text, config=plain)] == ["Dr. Hale hat 25 Lampen."]
     assert "twenty-five" in segments_of(text)[0].spoken
+
+
+@pytest.mark.parametrize("language", ["en", "en_GB", "EN-us", "enm", "de"])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_spoken_form_is_the_same_everywhere(language, normalize):
+    """Bug: a preview said the marks of Markdown, and read every language whose tag begins with "en" as English."""
+    text = "Dr. Hale paid *£25*\nfor [lamps](https://a.b)."
+    (segment,) = segments_of(text, config=TextConfig(normalize=normalize), language=language)
+    read_as_english = normalize and language in ("en", "en_GB", "EN-us")
+    expected = "Doctor Hale paid twenty-five pounds for lamps." if read_as_english else "Dr. Hale paid £25 for lamps."
+    assert segment.spoken == spoken_form(text, language, normalize) == expected
 
 
 def test_a_sentence_sounds_the_same_beside_any_neighbour():

@@ -14,7 +14,8 @@ from pipeline.planning import predict_seconds, utterance_seed
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.streaming import Streamer, preview
-from pipeline.text.normalization import is_speakable, normalize
+from pipeline.text.normalization import is_speakable
+from pipeline.text.spoken import spoken_form
 from pipeline.types import Utterance
 from pipeline.voices import Casting
 
@@ -44,9 +45,9 @@ def run_preview(config: Config, casting: Casting) -> int:
 
 def _utterance(config: Config, casting: Casting) -> Utterance:
     text = config.task.text or ""
-    if not is_speakable(text):
+    prompt = spoken_form(text, config.source.language, config.text.normalize)
+    if not is_speakable(prompt):
         raise ConfigError(f"text={text}: there is nothing to say in it")
-    prompt = normalize(text) if config.text.normalize and config.source.language.startswith("en") else text
     seconds = predict_seconds(prompt)
     if seconds > config.model.max_seconds:
         raise ConfigError(

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline.config import TextConfig
-from pipeline.text.normalization import is_speakable, normalize
+from pipeline.text.normalization import is_speakable
 from pipeline.text.sentences import CLAUSE_MARKS, Span, split_at, split_sentences, split_words
-from pipeline.text.wording import plain_heading, plain_words
+from pipeline.text.spoken import base_language, spoken_form
 from pipeline.types import Boundary, Document, Paragraph, Segment
 
 # Prices, where 1 is a segment that is nearly empty: what it costs to have one more segment.
@@ -49,11 +49,12 @@ class _Ruler:
         self, paragraph: Paragraph, language: str, config: TextConfig, predict_seconds: Callable[[str], float]
     ) -> None:
         self.text = paragraph.text
-        self.sentences = split_sentences(paragraph.text, language)
+        self.sentences = split_sentences(paragraph.text, base_language(language))
         self.max_seconds = config.max_seconds
         self.min_seconds = config.min_seconds
-        self._plain = plain_heading if paragraph.is_heading else plain_words
-        self._normalize = config.normalize and language == "en"
+        self._language = language
+        self._normalize = config.normalize
+        self._is_heading = paragraph.is_heading
         self._predict_seconds = predict_seconds
         self._phrases: dict[Span, str] = {}
         self._seconds: dict[Span, float] = {}
@@ -68,8 +69,9 @@ class _Ruler:
 
     def _phrase(self, span: Span) -> str:
         if span not in self._phrases:
-            plain = self._plain(self.text[slice(*span)])
-            self._phrases[span] = normalize(plain) if self._normalize else plain
+            self._phrases[span] = spoken_form(
+                self.text[slice(*span)], self._language, self._normalize, is_heading=self._is_heading
+            )
         return self._phrases[span]
 
     def seconds(self, span: Span) -> float:
@@ -99,11 +101,10 @@ def segment_document(document: Document, text: TextConfig, predict_seconds: Call
     Returns:
         The segments. One that cannot be spoken says so in `problem`.
     """
-    language = document.language.lower().replace("_", "-").split("-")[0]
     segments: list[Segment] = []
     for number, chapter in enumerate(document.chapters):
         for position, paragraph in enumerate(chapter.paragraphs):
-            ruler = _Ruler(paragraph, language, text, predict_seconds)
+            ruler = _Ruler(paragraph, document.language, text, predict_seconds)
             is_last = position == len(chapter.paragraphs) - 1
             units = _arrange(ruler)
             for unit in units:
@@ -129,8 +130,8 @@ def segment_document(document: Document, text: TextConfig, predict_seconds: Call
 
 
 def _problem(ruler: _Ruler, span: Span) -> str | None:
-    text = ruler.text[slice(*span)]
     """Why a span cannot be spoken. It opens with a code that stays the same, so that rejects can be counted by it."""
+    text = ruler.text[slice(*span)]
     if not text.strip():
         return "empty: the text is empty"
     if not is_speakable(ruler.spoken(span)):
