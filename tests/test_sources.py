@@ -244,6 +244,35 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path, name, content, said):
     assert str(path) in message or "no words" in message
 
 
+@pytest.mark.parametrize(
+    ("text", "written", "proposed"),
+    [
+        ("Le garçon était très heureux. L’hôtel à côté.\n" * 20, "cp1252", "cp1252"),
+        ("Die Tür war schön grün, und Größe über alles – „Ja“, sagte er.\n" * 20, "cp1252", "cp1252"),
+        ("The café was “naïve” of him.\n" * 20, "cp1252", "cp1252"),
+        ("“naïve”", "cp1252", "cp1252"),
+        ("Это была тёмная ночь, и шёл дождь.\n" * 20, "cp1251", "cp1251"),
+        ("それは暗い夜で、雨が降っていた。\n" * 20, "shift_jis", "cp932"),
+        ("那是一个漆黑的夜晚，下着雨。\n" * 20, "gb18030", "gb18030"),
+        ("Le garçon était très heureux.\n" * 20, "utf-16", "utf_16"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy.\n" * 20, "cp1250", "cp1250"),
+    ],
+)
+def test_the_proposed_encoding_gives_the_text_back(tmp_path, text, written, proposed):
+    """Bug: French was called cp775 and English with “naïve” cp1250, and who followed that got other letters."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode(written))
+    assert f"it looks like {proposed}: set source.encoding={proposed}" in complaint(path)
+    assert read(path, encoding=proposed)[0].text == text
+
+
+def test_an_encoding_that_only_a_reader_can_tell_is_named_as_well(tmp_path):
+    """Each byte of this Polish is some letter of cp1252: with that alone the text would be spoiled without a hint."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(("Zażółć gęślą jaźń, powiedział mężczyzna w kapeluszu.\n" * 20).encode("cp1250"))
+    assert "source.encoding=cp1252 (cp1250 if its letters come out wrong)" in complaint(path)
+
+
 def test_the_proposed_encoding_works(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("He said “no”.".encode("cp1252"))

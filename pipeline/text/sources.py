@@ -209,15 +209,37 @@ def _wrong_encoding(path: Path, encoding: str) -> SourceError:
         return SourceError(
             f"{path}: is not {encoding}; save it as UTF-8, or name its encoding with source.encoding=..."
         )
-    # Texts in Western languages fit many code pages alike; this is the one they are nearly always in.
-    name = "cp1252" if "cp1252" in best.could_be_from_charset else best.encoding
+    name = best.encoding
+    if _reads_as_cp1252(sample) and not name.startswith("utf") and _is_latin(str(best)):
+        name = "cp1252"
+    # Nothing but the reader can tell Western letters from those of Central Europe or Turkey: one byte stands for both.
+    other = best.encoding if best.encoding.startswith("cp125") else name
+    doubt = f" ({other} if its letters come out wrong)" if name != other and sample.decode(name) != str(best) else ""
     return SourceError(
-        f"{path}: is not {encoding}; it looks like {name}: set source.encoding={name}, or save it as UTF-8"
+        f"{path}: is not {encoding}; it looks like {name}: set source.encoding={name}{doubt}, or save it as UTF-8"
     )
 
 
 def _check_encoding(encoding: str) -> None:
     try:
+def _reads_as_cp1252(sample: bytes) -> bool:
+    try:
+        sample.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_latin(text: str) -> bool:
+    """Whether the letters beyond ASCII stand among plain ones, as accented letters do, and not in words of their own.
+
+    It holds for a wrong guess too, whatever letters that makes of the accented ones.
+    """
+    words = [word for word in re.findall(r"[^\W\d_]{2,}", text) if not word.isascii()]
+    mixed = [word for word in words if re.search("[A-Za-z]", word)]
+    return 2 * len(mixed) >= len(words)
+
+
         codecs.lookup(encoding)
     except LookupError as error:
         message = f"source.encoding={encoding}: is not an encoding that Python knows; try utf-8, cp1252 or utf-16"
