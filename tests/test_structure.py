@@ -313,6 +313,25 @@ def test_title_and_author_from_a_markdown_opening(book):
     assert (document.title, document.author) == ("A Book", "A. Person")
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# Emma\n\n## One\n\ntext\n\n## Two\n\ntext", "Emma"),
+        ("Emma\n====\n\nOne\n---\n\ntext", "Emma"),
+        ("# EMMA\n\n## Part I\n\n### One\n\ntext", "Emma"),
+        ("---\ntitle: The Fox\n---\n# Emma\n\n## One\n\ntext", "The Fox"),
+        ("# Chapter 1\n\ntext\n\n## Dawn\n\ntext", "File"),
+        ("# One\n\ntext\n\n## Dawn\n\ntext\n\n# Two\n\ntext", "File"),
+        ("words before\n\n# Emma\n\n## One\n\ntext", "File"),
+        ("```\n# a comment\n```\n\n## One\n\ntext\n\n## Two\n\ntext", "File"),
+        ("# Only\n\ntext", "File"),
+    ],
+)
+def test_the_title_of_a_markdown_book(book, text, title):
+    """Bug: without a line "by ..." the first heading was ignored and the book was called as its file."""
+    assert book(text, name="file.md").title == title
+
+
 def test_chapters_can_be_selected(book):
     text = "\n\n".join(f"Chapter {n}\n\n{PROSE}" for n in range(1, 6))
     assert titles(book(text, chapters="1-2, 4")) == ["Chapter 1", "Chapter 2", "Chapter 4"]

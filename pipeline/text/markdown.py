@@ -145,6 +145,17 @@ class _Reader:
             self._add(start, words, Role.SKIP, reason=reason)
 
 
+def leading_title(text: str, blocks: list[Block]) -> str:
+    """The book's title, when a heading stands first and all others are below it; else "", as for a lone chapter."""
+    headings = [i for i, block in enumerate(blocks) if block.level]
+    opening = next((block for block in blocks if block.role is not Role.SKIP), None)
+    if len(headings) < 2 or blocks[headings[0]] is not opening or not _is_book_title(blocks, headings, 0):
+        return ""
+    title = human_title(text[opening.start : opening.end])
+    found = recognise(title)
+    return title if found is None or found.kind not in (Kind.NAMED, Kind.CHAPTER, Kind.PART) else ""
+
+
 def _with_roles(text: str, blocks: list[Block]) -> list[Block]:
     """Tells parts, chapters and sections apart, and leaves out a heading "Contents" with nothing but links below."""
     headings = [i for i, block in enumerate(blocks) if block.role is Role.SECTION]

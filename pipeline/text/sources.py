@@ -19,7 +19,7 @@ from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, nearest_first
 from pipeline.text.blocks import assemble, human_title
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
-from pipeline.text.markdown import markdown_blocks
+from pipeline.text.markdown import leading_title, markdown_blocks
 from pipeline.text.structure import find_structure, plain_blocks
 from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
@@ -80,13 +80,15 @@ def check_source(input: str, source: SourceConfig) -> None:
 
 def _book(text: str, format_name: str, name: str, source: SourceConfig) -> Document:
     front = read_markdown_front(text) if format_name == "md" else read_plain_front(text)
-    title = source.title or front.title or human_title(re.sub(r"[\W_]+", " ", name).strip().upper())
+    title = source.title or front.title
     if format_name == "md":
         blocks = markdown_blocks(text, front.start)
+        title = title or leading_title(text, blocks)
         if not any(block.level for block in blocks):  # plain text with the ending of Markdown
             blocks = find_structure(text, blocks)
     else:
         blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
+    title = title or human_title(re.sub(r"[\W_]+", " ", name).strip().upper())
     chapters, skips = assemble(text, blocks, title)
     book = Document(
         id=name,
@@ -220,8 +222,6 @@ def _wrong_encoding(path: Path, encoding: str) -> SourceError:
     )
 
 
-def _check_encoding(encoding: str) -> None:
-    try:
 def _reads_as_cp1252(sample: bytes) -> bool:
     try:
         sample.decode("cp1252")
@@ -240,6 +240,8 @@ def _is_latin(text: str) -> bool:
     return 2 * len(mixed) >= len(words)
 
 
+def _check_encoding(encoding: str) -> None:
+    try:
         codecs.lookup(encoding)
     except LookupError as error:
         message = f"source.encoding={encoding}: is not an encoding that Python knows; try utf-8, cp1252 or utf-16"
