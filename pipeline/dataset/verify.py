@@ -1,8 +1,8 @@
 """Proof that a finished run is what its plan says, or the list of what is not.
 
 Owns the comparison of plan, manifests, Parquet files and audio, and of a book's files with their index. Believes none
-of them, reads everything, mends nothing. Since it is meant to trust nothing, it reads the head of the plan and the index
-of the book by itself, not through the rooms that write them.
+of them, reads everything, mends nothing. Since it is meant to trust nothing, it reads the plan's head and the book's
+index by itself, not through the rooms that write them.
 """
 
 from __future__ import annotations
