@@ -121,10 +121,27 @@ def test_same_run_same_card(run_dir: Path) -> None:
 
 
 def test_a_run_without_clips_has_a_card(tmp_path: Path) -> None:
-    """Bug: a mean of nothing, a histogram of nothing."""
+    """Bug: a mean of nothing, a histogram of nothing, audio at 0 Hz, patterns that match no file."""
+    write_text(plan_shard_path(tmp_path, 0), "")
+    write_shard(
+        tmp_path,
+        0,
+        1,
+        [],
+        [Reject(Utterance("x", "y"), "silent: 1", 3)],
+        sampling_rate=RATE,
+        fingerprint="f",
+        plan_hash=hash_plan(tmp_path, 0),
+    )
     statistics = write_card(tmp_path, FACTS)
     assert statistics.seconds == 0
-    assert "| Clips | 0 |" in (tmp_path / "README.md").read_text()
+    card = (tmp_path / "README.md").read_text()
+    assert front_matter(card).keys().isdisjoint({"configs", "dataset_info"})
+    assert front_matter(card)["license"] == "cc-by-4.0"
+    assert "No clip was accepted" in card
+    assert "| silent | 1 |" in card
+    assert "load_dataset" not in card
+    assert "0 Hz" not in card
 
 
 def test_the_snippets_of_the_card_run(run_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

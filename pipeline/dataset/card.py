@@ -149,9 +149,9 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
     sections = [
         f"# {' '.join(facts.title.split())}\n",
         _introduction(facts, statistics),
-        f"## Load it\n\n{_LOAD}",
+        *([f"## Load it\n\n{_LOAD}"] if len(statistics.durations) else []),
         _making(facts),
-        _voices(statistics),
+        *([_voices(statistics)] if len(statistics.durations) else []),
         _rejects(statistics),
         "## Columns\n\n" + _table(("Column", "Meaning"), ((f"`{column.name}`", column.meaning) for column in COLUMNS)),
         f"## Limits\n\n{_LIMITS}",
@@ -160,8 +160,22 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
 
 
 def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
-    """The YAML of the card. With `num_examples` in it, `load_dataset` refuses a copy that lacks a shard."""
+    """The YAML of the card."""
     num_clips = len(statistics.durations)
+    metadata: dict[str, object] = {
+        "pretty_name": " ".join(facts.title.split()),
+        "license": facts.license,
+        "language": list(statistics.languages),
+        "task_categories": ["text-to-speech"],
+        "size_categories": [next((name for limit, name in _SIZES if num_clips < limit), "10M<n<100M")],
+        "annotations_creators": ["machine-generated"],
+        "tags": ["synthetic", "speech", "parler-tts"],
+    }
+    return metadata | _loading(statistics) if num_clips else metadata
+
+
+def _loading(statistics: Statistics) -> dict[str, object]:
+    """What `datasets` loads by. With `num_examples` in it, `load_dataset` refuses a copy that lacks a shard."""
     features = [
         {
             "name": column.name,
@@ -172,17 +186,10 @@ def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
         for column in COLUMNS
     ]
     return {
-        "pretty_name": " ".join(facts.title.split()),
-        "license": facts.license,
-        "language": list(statistics.languages),
-        "task_categories": ["text-to-speech"],
-        "size_categories": [next((name for limit, name in _SIZES if num_clips < limit), "10M<n<100M")],
-        "annotations_creators": ["machine-generated"],
-        "tags": ["synthetic", "speech", "parler-tts"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
         "dataset_info": {
             "features": features,
-            "splits": [{"name": "train", "num_bytes": statistics.num_bytes, "num_examples": num_clips}],
+            "splits": [{"name": "train", "num_bytes": statistics.num_bytes, "num_examples": len(statistics.durations)}],
             "download_size": statistics.num_file_bytes,
             "dataset_size": statistics.num_bytes,
         },
@@ -190,15 +197,19 @@ def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
 
 
 def _introduction(facts: CardFacts, statistics: Statistics) -> str:
+    num_clips = len(statistics.durations)
+    if not num_clips:
+        return (
+            f"Meant to be synthetic speech: {facts.source}, spoken by a text-to-speech model. **No clip was "
+            "accepted**, so there is nothing to load; the rejects below say why.\n"
+        )
     noise = (
         "> **The model was never trained, so the audio is noise.** It shows the form of such a dataset, and that the "
         "pipeline works.\n\n"
     )
-    num_clips = len(statistics.durations)
-    mean = statistics.seconds / num_clips if num_clips else 0.0
     rows = [
         ("Clips", f"{num_clips:,}"),
-        ("Audio", f"{_length(statistics.seconds)}, {mean:.1f} s a clip on average"),
+        ("Audio", f"{_length(statistics.seconds)}, {statistics.seconds / num_clips:.1f} s a clip on average"),
         ("Format", f"{facts.audio_format}, {statistics.sampling_rate:,} Hz, mono"),
         ("Size", f"{statistics.num_file_bytes / 1e6:,.1f} MB"),
         ("Voices", f"{len(statistics.voice_clips):,}"),
