@@ -139,14 +139,14 @@ def step_parts(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance], 
     """Seconds of one step of full slots halfway through, of its draw alone, and of one prompt's prefill."""
     requests = [synthesizer._request(i, utterance) for i, utterance in enumerate(utterances[:slots])]
     middle = round(statistics.mean(request.max_frames for request in requests)) // 2
-    long = [replace(request, max_frames=request.max_frames + 10_000) for request in requests]
+    long = [replace(request, max_frames=request.max_frames + 100) for request in requests]
     shape = synthesizer._shape(slots, requests)
     runner = Runner(
         synthesizer._weights,
         synthesizer._rules,
         synthesizer._engine.sampling,
         synthesizer._encoder,
-        replace(shape, positions=shape.positions + 10_000),
+        replace(shape, positions=shape.positions + 100),
     )
     runner.admit(list(enumerate(long)))
     runner.decoder.rows.positions.add_(middle)

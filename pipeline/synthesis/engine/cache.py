@@ -34,6 +34,11 @@ class SelfCache:
         """C, in positions."""
         return self.keys[0].shape[2]
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the whole."""
+        return 2 * len(self.keys) * self.keys[0].nbytes
+
 
 @dataclass(frozen=True)
 class CrossCache:

@@ -49,6 +49,7 @@ class Stats:
     prefill_seconds: float = 0.0  # the description's encoding included
     schedule_seconds: float = 0.0
     codec_seconds: float = 0.0  # of all its threads together
+    peak_bytes: int = 0  # of the GPU's memory, else of the process
 
     @property
     def occupancy(self) -> float:
@@ -99,7 +100,7 @@ class EngineSynthesizer:
         """Yields a clip for each utterance, as they are done: the longest are begun first.
 
         Raises:
-            ValueError: An utterance that cannot fit, or an id that is no utterance's turn; before anything starts.
+            ValueError: An utterance that cannot fit; before anything starts.
             ModelError: The model's output is not finite.
             RuntimeError: Another `generate` or `stream` of this synthesizer has not come to its end.
         """
@@ -194,12 +195,15 @@ class EngineSynthesizer:
         slots = self._choose_slots(requests)
         scheduler = Scheduler([Job(r.index, _expected_length(utterances[r.index], r)) for r in requests], slots)
         while not scheduler.finished:
+            _log.info("%d utterances in %d slots", len(requests), slots)
             try:
                 self._run(self._prepare(slots, requests), scheduler, utterances, requests, emit)
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if slots == padded_rows(1) or not memory.is_exhaustion(error):
                     raise
             else:
+                self.stats.peak_bytes = memory.peak_bytes(self._weights.device)
+                _log.info("peak memory %.1f GiB", self.stats.peak_bytes / 2**30)
                 return
             self._runner = None
             gc.collect()
@@ -285,7 +289,10 @@ class EngineSynthesizer:
         )
 
     def _choose_slots(self, requests: Sequence[Request]) -> int:
-        slots = self._engine.slots or memory.slots_that_fit(self._weights, self._shape(1, requests).positions)
+        slots = self._engine.slots
+        if not slots:
+            held_bytes = self._runner.decoder.cache.num_bytes if self._runner else 0
+            slots = memory.slots_that_fit(self._weights, self._shape(1, requests).positions, held_bytes)
         if self._weights.device.type == "cpu":  # an empty row costs as much as a full one
             slots = min(slots, len(requests))
         return padded_rows(slots)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 
 import torch
 
@@ -14,15 +16,30 @@ _MOST_ON_GPU = 128
 _SHARE = 0.6  # of the free memory that the cache may take; the codec needs some as well
 
 
-def slots_that_fit(weights: Weights, positions: int) -> int:
-    """Slots of so many positions each for the device's free memory, at least 1."""
-    fitting = int(_SHARE * _free_bytes(weights.device) / (positions * bytes_per_position(weights)))
+def slots_that_fit(weights: Weights, positions: int, held_bytes: int = 0) -> int:
+    """Slots of so many positions each for the device's free memory, at least 1.
+
+    Args:
+        weights: Of the model.
+        positions: Of a slot.
+        held_bytes: What a cache takes now that will make room.
+    """
+    free = _free_bytes(weights.device) + held_bytes
+    fitting = int(_SHARE * free / (positions * bytes_per_position(weights)))
     return max(1, min(fitting, _MOST_ON_CPU if weights.device.type == "cpu" else _MOST_ON_GPU))
 
 
 def is_exhaustion(error: BaseException) -> bool:
     """Whether an error says that memory ran out. The CPU's allocator has no class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that was taken so far: of a GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _free_bytes(device: torch.device) -> int:
