@@ -132,8 +132,8 @@ def _quote(value: str) -> str:
 def _explain(error: Exception, arguments: Sequence[str]) -> str:
     """What Hydra or OmegaConf complain of, in one line with key, value and fix."""
     chain: list[BaseException] = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:  # under a tracer, some cause themselves
+        chain.append(cause)
     # The first that knows its key is OmegaConf's finished message; what caused it has placeholders.
     inner = next((link for link in chain if getattr(link, "full_key", None)), chain[-1])
     message = str(inner).strip().splitlines()[0]

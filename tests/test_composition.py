@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.__main__ import main
 from pipeline.composition import CONFIG_DIR, GROUPS, compose_config, group_options
@@ -90,12 +88,22 @@ def test_models_and_voices_may_be_given_in_place(tmp_path: Path) -> None:
     assert compose_config(["model=parler-tts/anything"]).model.path == "parler-tts/anything"
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "My Book (1), it's [draft] {two}.txt",
+        "C:\\books\\",
+        "it\\'s",
+        "a=b",
+        "100%, $5.txt",
+        """it's "both" kinds""",
+        "Ünï — код 書.txt",
+        "~/a, b: c",
+    ],
+)
 def test_any_file_name_arrives_as_typed(name: str) -> None:
     """Guards names with brackets, quotes, commas and backslashes against Hydra's grammar."""
-    composed = compose_config([f"input={name}"]).input
-    assert composed in (name, name.strip()), "Hydra strips white space around a plain value"
+    assert compose_config([f"input={name}"]).input == name
 
 
 def test_experiments_win_over_groups() -> None:
