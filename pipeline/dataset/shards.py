@@ -59,7 +59,7 @@ class Manifest:
     fingerprint: str  # of the config that it was made with
     plan_hash: str  # of the shard's plan, see `hash_plan`
     audio_seconds: float
-    work_seconds: float  # wall time that making it took
+    work_seconds: float  # wall time that making it took; shards that were made side by side share it out
     clips: tuple[WrittenClip, ...]  # in reading order, which is the order of the rows
     rejects: tuple[Mapping[str, Any], ...]  # `Reject.as_json` of each
 
@@ -92,7 +92,7 @@ def write_shard(
         sampling_rate: In Hz, as stored: see `audio.encoding.stored_rate`.
         fingerprint: Of the config.
         plan_hash: Of the plan that the rows were made for, taken before the work began.
-        work_seconds: Wall time that making the rows took.
+        work_seconds: Wall time that making the rows took, as far as it was theirs.
 
     Raises:
         RunDirectoryError: No space left, or the directory cannot be written.

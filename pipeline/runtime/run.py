@@ -1,7 +1,7 @@
 """The composition root: one command, from its config to its exit code.
 
 Owns the order in which things happen: everything that can be refused is refused before a model loads; the plan is
-frozen before the first clip; a shard is written before the next one begins; card, report and book are made from what
+frozen before the first clip; a shard is written as soon as it is complete; card, report and book are made from what
 lies on disk. What is already done is not done again.
 """
 
@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -43,13 +43,13 @@ from pipeline.runtime.plans import (
 )
 from pipeline.runtime.preview import run_preview
 from pipeline.runtime.progress import Progress, clock, count
-from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
+from pipeline.runtime.rendering import EarlierClips, render_shards
 from pipeline.runtime.report import Session, make_report, render_report, write_report
-from pipeline.synthesis import Synthesizer, build_synthesizer, check_settings, describe_model
+from pipeline.synthesis import build_synthesizer, check_settings, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
 from pipeline.text.sources import check_source, read_documents
-from pipeline.types import Bucket, ModelInfo
+from pipeline.types import Bucket, ModelInfo, Shard
 from pipeline.voices import Casting
 
 _MOST_WARNINGS = 5
@@ -115,15 +115,40 @@ def _render(
     if not missing:
         return None
     num_done = sum(len(manifest.clips) + len(manifest.rejects) for manifest in finished.values())
-    earlier = EarlierClips(previous_runs(run_dir))
     num_reused = 0
+    plan_hashes: dict[int, str] = {}
+
+    def shards() -> Iterator[Shard]:
+        for index in missing:
+            plan_hashes[index] = hash_plan(run_dir, index)  # of the plan that is read here, whatever comes after
+            yield read_shard_plan(run_dir, index)
+
     with closing(build_synthesizer(checkpoint, **vars(config.engine))) as synthesizer:
         start = time.monotonic()
         synthesizer.warm_up(buckets)
         with Progress(head.num_utterances, num_done) as progress:
-            for index in missing:
-                rendered = _render_one(run_dir, config, head, synthesizer, index, earlier, progress)
+            for shard, rendered in render_shards(
+                shards(),
+                synthesizer,
+                config,
+                _clip_fingerprint(head, synthesizer.info),
+                head.language,
+                EarlierClips(previous_runs(run_dir)),
+                progress.on_clip,
+            ):
+                write_shard(
+                    run_dir,
+                    shard.index,
+                    head.num_shards,
+                    rendered.rows,
+                    rendered.rejects,
+                    sampling_rate=stored_rate(synthesizer.info.sampling_rate, config.dataset.format),
+                    fingerprint=head.fingerprint,
+                    plan_hash=plan_hashes.pop(shard.index),
+                    work_seconds=rendered.work_seconds,
+                )
                 num_reused += rendered.num_reused
+                progress.on_shard(shard.index + 1, head.num_shards, rendered.num_reused + len(rendered.rejects))
         return Session(
             wall_seconds=time.monotonic() - start,
             audio_seconds=progress.audio_seconds,
@@ -131,42 +156,6 @@ def _render(
             num_retakes=progress.num_retakes,
             num_reused=num_reused,
         )
-
-
-def _render_one(
-    run_dir: Path,
-    config: Config,
-    head: PlanHead,
-    synthesizer: Synthesizer,
-    index: int,
-    earlier: EarlierClips,
-    progress: Progress,
-) -> RenderedShard:
-    """Renders and writes one shard."""
-    start = time.monotonic()
-    plan_hash = hash_plan(run_dir, index)
-    rendered = render_shard(
-        read_shard_plan(run_dir, index),
-        synthesizer,
-        config,
-        _clip_fingerprint(head, synthesizer.info),
-        head.language,
-        earlier,
-        progress.on_clip,
-    )
-    write_shard(
-        run_dir,
-        index,
-        head.num_shards,
-        rendered.rows,
-        rendered.rejects,
-        sampling_rate=stored_rate(synthesizer.info.sampling_rate, config.dataset.format),
-        fingerprint=head.fingerprint,
-        plan_hash=plan_hash,
-        work_seconds=time.monotonic() - start,
-    )
-    progress.on_shard(index + 1, head.num_shards, rendered.num_reused + len(rendered.rejects))
-    return rendered
 
 
 def _finish(
