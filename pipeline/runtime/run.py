@@ -29,6 +29,7 @@ from pipeline.errors import ConfigError, ModelError, NothingAcceptedError, RunDi
 from pipeline.planning import PlanSummary
 from pipeline.runtime.books import make_run_book
 from pipeline.runtime.directory import check_config, freeze_config, run_directory, sole_writer
+from pipeline.runtime.journal import Journal
 from pipeline.runtime.plans import (
     Codec,
     EstimatedTokens,
@@ -49,7 +50,7 @@ from pipeline.synthesis import Synthesizer, build_synthesizer, check_settings, d
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
 from pipeline.text.sources import check_source, read_documents
-from pipeline.types import Bucket, ModelInfo
+from pipeline.types import Bucket, Clip, ModelInfo
 from pipeline.voices import Casting
 
 _MOST_WARNINGS = 5
@@ -117,12 +118,16 @@ def _render(
     num_done = sum(len(manifest.clips) + len(manifest.rejects) for manifest in finished.values())
     earlier = EarlierClips(previous_runs(run_dir))
     num_reused = 0
-    with closing(build_synthesizer(checkpoint, **vars(config.engine))) as synthesizer:
+    device = describe_model(checkpoint, config.engine).device
+    with (
+        Journal(run_dir, "main", device) as journal,
+        closing(build_synthesizer(checkpoint, **vars(config.engine))) as synthesizer,
+    ):
         start = time.monotonic()
         synthesizer.warm_up(buckets)
         with Progress(head.num_utterances, num_done) as progress:
             for index in missing:
-                rendered = _render_one(run_dir, config, head, synthesizer, index, earlier, progress)
+                rendered = _render_one(run_dir, config, head, synthesizer, index, earlier, progress, journal)
                 num_reused += rendered.num_reused
         return Session(
             wall_seconds=time.monotonic() - start,
@@ -141,9 +146,15 @@ def _render_one(
     index: int,
     earlier: EarlierClips,
     progress: Progress,
+    journal: Journal,
 ) -> RenderedShard:
     """Renders and writes one shard."""
     start = time.monotonic()
+
+    def on_clip(clip: Clip, accepted: bool) -> None:
+        progress.on_clip(clip, accepted)
+        journal.take(clip.seconds, accepted, synthesizer.computed_frames / synthesizer.info.frames_per_second)
+
     plan_hash = hash_plan(run_dir, index)
     rendered = render_shard(
         read_shard_plan(run_dir, index),
@@ -152,9 +163,9 @@ def _render_one(
         _clip_fingerprint(head, synthesizer.info),
         head.language,
         earlier,
-        progress.on_clip,
+        on_clip,
     )
-    write_shard(
+    manifest = write_shard(
         run_dir,
         index,
         head.num_shards,
@@ -165,6 +176,7 @@ def _render_one(
         plan_hash=plan_hash,
         work_seconds=time.monotonic() - start,
     )
+    journal.shard(manifest)
     progress.on_shard(index + 1, head.num_shards, rendered.num_reused + len(rendered.rejects))
     return rendered
 
