@@ -146,6 +146,17 @@ def finished_shards(run_dir: Path) -> Iterator[Manifest]:
             yield manifest
 
 
+def finished_shard(run_dir: Path, index: int) -> Manifest | None:
+    """The manifest of one shard, if it is finished; see `finished_shards`."""
+    path = manifest_path(run_dir, index)
+    if not path.exists():
+        return None
+    manifest = read_manifest(path)
+    file = run_dir / "data" / manifest.file
+    is_there = not manifest.file or (file.exists() and file.stat().st_size == manifest.num_bytes)
+    return manifest if is_there else None
+
+
 def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """Yields the rows of one shard in reading order, a few in memory at a time.
 

@@ -69,6 +69,7 @@ def render_shards(
     language: str,
     earlier: EarlierClips,
     on_clip: OnClip,
+    takes_before: Mapping[str, int] | None = None,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
     """Makes every utterance into a row or a reject; yields each shard when it is complete, not always in order.
 
@@ -83,8 +84,11 @@ def render_shards(
         language: Of the texts.
         earlier: Clips to take again.
         on_clip: Called for each take as it is done.
+        takes_before: Takes that were refused before, by the utterance's id: as many more are tried after them.
     """
-    rendering = _Rendering(iter(shards), synthesizer, config, model_fingerprint, language, earlier, on_clip)
+    rendering = _Rendering(
+        iter(shards), synthesizer, config, model_fingerprint, language, earlier, on_clip, takes_before or {}
+    )
     while rendering.has_more:
         for clip in synthesizer.generate(rendering.utterances()):
             rendering.receive(clip)
@@ -115,7 +119,8 @@ class _Attempt:
 
     utterance: Utterance  # as it was planned
     shard: _OpenShard
-    take: int = 0
+    take: int
+    end: int  # the first take that is not tried any more
 
 
 @dataclass
@@ -129,6 +134,7 @@ class _Rendering:
     language: str
     earlier: EarlierClips
     on_clip: OnClip
+    takes_before: Mapping[str, int]
     has_more: bool = True  # utterances to generate
     attempts: dict[str, _Attempt] = field(default_factory=dict)  # under way, by the utterance's id
     retakes: list[_Attempt] = field(default_factory=list)
@@ -157,16 +163,16 @@ class _Rendering:
         utterance, shard, checks = attempt.utterance, attempt.shard, self.config.checks
         clip = replace(clip, utterance=utterance, take=attempt.take, measures=measure(clip.samples, clip.sampling_rate))
         flaws = find_flaws(clip, checks)
-        is_last = attempt.take == checks.takes - 1
+        is_last = attempt.take == attempt.end - 1
         accepted = not flaws or (is_last and checks.accept_last_take and is_writable(flaws))
         if accepted:
             key, info = shard.keys[utterance.id], self.synthesizer.info
             shard.rows[utterance.id] = make_row(clip, key, self.language, info, self.config.dataset.format, flaws)
         elif is_last:
-            seeds = tuple(take_seed(utterance.seed, take) for take in range(checks.takes))
+            seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))
             shard.rejects[utterance.id] = Reject(utterance, "; ".join(flaws), len(seeds), seeds)
         else:
-            self.retakes.append(_Attempt(utterance, shard, attempt.take + 1))
+            self.retakes.append(replace(attempt, take=attempt.take + 1))
             self.has_more = True
         self.on_clip(clip, accepted)
         now = time.monotonic()
@@ -202,7 +208,8 @@ class _Rendering:
             elif keys[utterance.id] in self.earlier:
                 opened.reused.append(utterance)
             else:
-                attempts.append(_Attempt(utterance, opened))
+                first = self.takes_before.get(utterance.id, 0)
+                attempts.append(_Attempt(utterance, opened, first, first + self.config.checks.takes))
         if opened.is_complete:
             self.complete.append(opened)
         return attempts
