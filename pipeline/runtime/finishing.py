@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.dataset.card import CardFacts, write_card
+from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import write_rejects
 from pipeline.errors import NothingAcceptedError
 from pipeline.runtime.books import make_run_book
@@ -28,6 +29,7 @@ def finish(
     """
     forget_previous_runs(run_dir)
     forget_pieces(run_dir)
+    remove_leftovers(run_dir)  # of workers that were killed while they wrote
     write_rejects(run_dir)
     write_card(run_dir, _card_facts(run_dir, config, head, model))
     report = make_report(run_dir, model, head.num_utterances, session)

@@ -66,6 +66,10 @@ class Progress:
         """Accepted so far, in this call of the command."""
         return sum(self._audio_seconds)
 
+    def begin(self) -> None:
+        """The first model is loaded: speed counts from here."""
+        self._start = time.monotonic()
+
     def on_clip(self, worker: int, shard: int, seconds: float, accepted: bool) -> None:
         """A take is done."""
         if accepted:

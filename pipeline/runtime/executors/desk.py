@@ -43,6 +43,7 @@ class Desk:
         now = time.monotonic()
         if isinstance(message, Ready) and self.model is None:
             self._start, self.model = now, message.model
+            self._progress.begin()
         elif isinstance(message, Made):
             self._progress.on_clip(number, message.shard, message.seconds, message.accepted)
         elif isinstance(message, Done):
