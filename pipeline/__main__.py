@@ -41,9 +41,7 @@ class Terminated(BaseException):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 a mistake in the command, 3 to 6 see `errors`, 130
-    and 143 stopped.
-    """
+    """Runs one command and returns its exit code: 0 done, 2 a mistake, 3 to 6 see `errors`, 130 and 143 stopped."""
     if {"-h", "--help", "help"} & set(arguments):
         print(
             HELP.format(

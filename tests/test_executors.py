@@ -83,7 +83,7 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
 def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
     tmp_path: Path, built_by: Callable[[Build], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a run, and an utterance's neighbours, against the one on which the process aborts; it is worked off later."""
+    """Guards a run against an utterance on which the process aborts, and that one's neighbours."""
     texts = [*numbered(2), "This is poison.", *numbered(6)[3:]]
     built_by(doubles.build_mortal)
     assert main(command(tmp_path, texts, *LOCAL)) == 0
