@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pipeline.composition import compose_config, group_options
 from pipeline.errors import PipelineError
@@ -17,6 +19,7 @@ Renders audiobooks and makes speech datasets with Parler-TTS.
   python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
   python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
   python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
+  python -m pipeline task=retry_rejects run=outputs/book-mini   tries again what it has rejected
 
 The same command again goes on where a stopped run was. Everything lies in outputs/<name>/; name=... chooses it.
 
@@ -25,6 +28,7 @@ The same command again goes on where a stopped run was. Everything lies in outpu
               or a folder, or a hub id (owner/name)
   voice       the 34 speakers (jon, lea, gary, jenna ...), varied, or a description in quotes
   engine      {engine}
+  executor    {executor}
   experiment  {experiment}
 
 Any other key as key=value: engine.batch_size=16 text.max_seconds=12 book.loudness_lufs=-20 seed=7. All keys with their
@@ -32,12 +36,19 @@ meaning are in pipeline/config.py, the groups in configs/.
 """
 
 
+class Terminated(BaseException):
+    """SIGTERM, which ends a run as Ctrl-C does: in order."""
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 a mistake in the command, 3 to 5 see `errors`."""
+    """Runs one command and returns its exit code: 0 done, 2 a mistake, 3 to 6 see `errors`, 130 and 143 stopped."""
     if {"-h", "--help", "help"} & set(arguments):
         print(
             HELP.format(
-                **{group: ", ".join(group_options(group)) for group in ("task", "model", "engine", "experiment")}
+                **{
+                    group: ", ".join(group_options(group))
+                    for group in ("task", "model", "engine", "executor", "experiment")
+                }
             )
         )
         return 0
@@ -45,13 +56,26 @@ def main(arguments: Sequence[str]) -> int:
         config = compose_config(arguments)
         from pipeline.runtime.run import run  # after the config has been found good: this loads the rest
 
-        return run(config)
+        with _ended_by_sigterm():
+            return run(config)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as stop:
         print("\nStopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

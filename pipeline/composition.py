@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +26,7 @@ from pipeline.errors import ConfigError, PipelineError, nearest_first
 from pipeline.voices import catalogue
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs"
-GROUPS = ("task", "model", "voice", "engine", "experiment")
+GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
 
 def compose_config(arguments: Sequence[str]) -> Config:
@@ -48,6 +48,18 @@ def compose_config(arguments: Sequence[str]) -> Config:
         raise
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, arguments)) from error
+
+
+def config_from(values: Mapping[str, Any]) -> Config:
+    """The config of plain values, as they were frozen.
+
+    Raises:
+        ConfigError: They are not of this version, or not good.
+    """
+    try:
+        return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), dict(values))))
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, ())) from error
 
 
 def group_options(group: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, nearest_first
 
-TASKS = ("audiobook", "dataset", "preview", "verify")
+TASKS = ("audiobook", "dataset", "preview", "verify", "retry_rejects")
 SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -20,6 +20,7 @@ COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU that is good at it, else float32
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
+EXECUTORS = ("auto", "inline", "local", "ray")  # auto: inline with one device, local with several
 
 
 def _require(ok: bool, key: str, value: object, need: str) -> None:
@@ -266,6 +267,42 @@ class BookConfig:
 
 
 @dataclass
+class ExecutorConfig:
+    """Who does the work. Clips do not depend on it, so all of it may change from call to call."""
+
+    kind: str = "auto"
+    devices: Any = "auto"  # of local, a process each: [cuda:0,cuda:1], [cpu,cpu]; auto: all GPUs, else the CPU
+    address: str | None = None  # of ray: a cluster's; null: a local one is started
+    workers: int = 0  # of ray; 0: one for each GPU of the cluster, or one without GPUs
+    gpus_per_worker: float = 1.0  # of ray, where there are GPUs
+    hang_seconds: float = 900.0  # a worker that makes no clip for so long is ended and replaced
+    restarts: int = 16  # of a worker, in a row without a single clip; then its device is given up
+    backoff_seconds: float = 1.0  # before the second restart in a row; doubles, up to a minute
+
+    def __post_init__(self) -> None:
+        _require_choice("executor.kind", self.kind, EXECUTORS)
+        self.devices = [self.devices] if isinstance(self.devices, str) and self.devices != "auto" else self.devices
+        listed = [] if self.devices == "auto" else self.devices
+        _require(
+            isinstance(listed, list) and all(isinstance(device, str) and device for device in listed),
+            "executor.devices",
+            self.devices,
+            "give auto or a list: [cuda:0,cuda:1], [cpu,cpu]",
+        )
+        _require(
+            len({device.partition(":")[0] for device in listed}) < 2,
+            "executor.devices",
+            self.devices,
+            "clips of different kinds of device would differ: give one kind",
+        )
+        _require(self.workers >= 0, "executor.workers", self.workers, "give 0 (as many as are good) or a number")
+        _require(self.gpus_per_worker >= 0, "executor.gpus_per_worker", self.gpus_per_worker, "give 0 or more")
+        _require(self.hang_seconds > 0, "executor.hang_seconds", self.hang_seconds, "give a positive number")
+        _require(self.restarts >= 1, "executor.restarts", self.restarts, "give at least 1")
+        _require(self.backoff_seconds >= 0, "executor.backoff_seconds", self.backoff_seconds, "give 0 or more")
+
+
+@dataclass
 class TaskConfig:
     """What is asked for."""
 
@@ -284,15 +321,18 @@ class Config:
     input: str = "story"  # a file, a hub dataset with source.format=datasets, or `story`: the one that ships
     name: str | None = None  # of the run's directory; default: from the input and the model
     output_dir: str = "outputs"
-    run: str | None = None  # an existing run directory, for task=verify
+    run: str | None = None  # an existing run directory, for task=verify and task=retry_rejects
     seed: int = 0
     dry_run: bool = False  # plan, print, load no model, write nothing
+    shard_index: int | None = None  # this job's number among num_shards jobs on one run, from 0; null: the only one
+    num_shards: int = 1  # jobs that share the run, e.g. a Slurm array
     task: TaskConfig = field(default_factory=TaskConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     text: TextConfig = field(default_factory=TextConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     planning: PlanningConfig = field(default_factory=PlanningConfig)
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -306,5 +346,18 @@ class Config:
             self.text.max_seconds,
             f"model={self.model.name} was trained on at most {self.model.max_seconds:g} s",
         )
-        if self.task.name == "verify":
+        _require(self.num_shards >= 1, "num_shards", self.num_shards, "give the number of jobs that share the run")
+        _require(
+            self.num_shards == 1 or self.shard_index is not None,
+            "shard_index",
+            self.shard_index,
+            f"say which of the num_shards={self.num_shards} jobs this is, from 0",
+        )
+        _require(
+            self.shard_index is None or 0 <= self.shard_index < self.num_shards,
+            "shard_index",
+            self.shard_index,
+            f"give a number from 0 to below num_shards={self.num_shards}",
+        )
+        if self.task.name in ("verify", "retry_rejects"):
             _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-untrained")

@@ -46,6 +46,12 @@ class NothingAcceptedError(PipelineError):
     exit_code = 5
 
 
+class WorkersLostError(PipelineError):
+    """A run whose workers died, one after the other, until none was left."""
+
+    exit_code = 6
+
+
 def nearest_first(given: str, known: Iterable[str], limit: int = 8) -> list[str]:
     """Sorts `known` by likeness to `given`, for messages of the kind "did you mean"."""
     lowered = given.lower()

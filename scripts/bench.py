@@ -31,9 +31,9 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from pipeline.config import SourceConfig, TextConfig
 from pipeline.planning import predict_seconds
 from pipeline.synthesis import build_synthesizer, upstream
-from pipeline.synthesis.engine.engine import EngineSynthesizer, Stats
+from pipeline.synthesis.engine.decoding import Stats
+from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.prefill import Newcomer, prefill
-from pipeline.synthesis.engine.runner import Runner
 from pipeline.synthesis.engine.sampling import draw
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.synthesis.untrained import EOS, UntrainedShape, make_untrained
@@ -137,17 +137,11 @@ def engine_run(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance]) 
 @torch.inference_mode()
 def step_parts(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance], slots: int) -> dict[str, float]:
     """Seconds of one step of full slots halfway through, of its draw alone, and of one prompt's prefill."""
-    requests = [synthesizer._request(i, utterance) for i, utterance in enumerate(utterances[:slots])]
+    requests = [synthesizer._request(utterance) for utterance in utterances[:slots]]
     middle = round(statistics.mean(request.max_frames for request in requests)) // 2
     long = [replace(request, max_frames=request.max_frames + 100) for request in requests]
-    shape = synthesizer._shape(slots, requests)
-    runner = Runner(
-        synthesizer._weights,
-        synthesizer._rules,
-        synthesizer._engine.sampling,
-        synthesizer._encoder,
-        replace(shape, positions=shape.positions + 100),
-    )
+    synthesizer.warm_up([Bucket(0, 0, max(request.max_frames for request in long), slots)])
+    runner = synthesizer._decoding._prepare(slots)
     runner.admit(list(enumerate(long)))
     runner.decoder.rows.positions.add_(middle)
     runner._positions = {slot: at + middle for slot, at in runner._positions.items()}
@@ -230,7 +224,7 @@ def compare(path: Path, utterances: Sequence[Utterance], args: argparse.Namespac
     runs: dict[str, list[Run]] = {"upstream": [], "engine": []}
     for _ in range(args.rounds):
         runs["upstream"].append(timed(lambda: theirs.run(utterances, batch)))
-        ours.stats = Stats()
+        ours._decoding.stats = Stats()
         runs["engine"].append(timed(lambda: engine_run(ours, utterances)))
     print(f"\n{args.shape}, {args.utterances} utterances, {args.threads} threads, median of {args.rounds}")
     print("| | audio s | wall s | CPU s | audio s / wall s | audio s / CPU s |\n|---|---|---|---|---|---|")

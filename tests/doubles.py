@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import ModelError, RunDirectoryError
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
 
 RATE = 8_000
@@ -44,3 +49,55 @@ class StandInSynthesizer:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+# What stands in for `build_synthesizer` in another process: found there by name.
+
+
+def build_stand_in(*_: object, **__: object) -> StandInSynthesizer:
+    return StandInSynthesizer()
+
+
+def build_mortal(*_: object, **__: object) -> StandInSynthesizer:
+    """Its process aborts at a poisonous utterance."""
+
+    def speak_or_abort(utterance: Utterance) -> Clip:
+        if "poison" in utterance.prompt:
+            os.abort()
+        return speak(utterance)
+
+    return StandInSynthesizer(speak_or_abort)
+
+
+def build_drowsy(*_: object, **__: object) -> StandInSynthesizer:
+    """It falls asleep at some utterance, once: a file tells that it has."""
+
+    def speak_or_sleep(utterance: Utterance) -> Clip:
+        words = utterance.prompt.split()
+        if words[0] == "Sleep" and not (mark := Path(utterance.description)).exists():
+            mark.touch()
+            time.sleep(600)
+        return speak(utterance)
+
+    return StandInSynthesizer(speak_or_sleep)
+
+
+def _speak_slowly(utterance: Utterance, seconds: float) -> Clip:
+    time.sleep(seconds)
+    return speak(utterance)
+
+
+def build_slow(*_: object, **__: object) -> StandInSynthesizer:
+    """A tenth of a second for each clip."""
+    return StandInSynthesizer(partial(_speak_slowly, seconds=0.1))
+
+
+def build_broken(*_: object, **__: object) -> StandInSynthesizer:
+    raise ModelError("the weights are damaged")
+
+
+def build_full_disk(*_: object, **__: object) -> StandInSynthesizer:
+    def fail(utterance: Utterance) -> Clip:
+        raise RunDirectoryError("there is no space left")
+
+    return StandInSynthesizer(fail)

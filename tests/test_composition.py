@@ -21,7 +21,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.y
         f"{group}={name}"
         for group in GROUPS
         for name in group_options(group)
-        if name not in ("verify", "preview", "checkpoint")
+        if name not in ("verify", "preview", "retry_rejects", "checkpoint")
     ],
 )
 def test_every_choice_of_every_group_composes(override: str) -> None:

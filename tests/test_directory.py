@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.config import Config, EngineConfig
 from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.runtime.directory import check_config, fingerprint, freeze_config, run_directory, sole_writer
+from pipeline.runtime.directory import check_config, fingerprint, freeze_config, run_directory
+from pipeline.runtime.locks import writer
 
 
 def config(**changes: object) -> Config:
@@ -63,18 +64,18 @@ def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
     """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
-    with sole_writer(tmp_path / "run"):
+    with writer(tmp_path / "run"):
         program = (
-            "import sys; from pathlib import Path; from pipeline.runtime.directory import sole_writer\n"
-            "with sole_writer(Path(sys.argv[1])): pass"
+            "import sys; from pathlib import Path; from pipeline.runtime.locks import writer\n"
+            "with writer(Path(sys.argv[1])): pass"
         )
         second = subprocess.run([sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True)
         assert f"process {os.getpid()} on" in second.stderr
         assert "is at work here" in second.stderr
-    with sole_writer(tmp_path / "run"):
+    with writer(tmp_path / "run"):
         pass
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunDirectoryError, match="cannot be written"), sole_writer(tmp_path / "file" / "run"):
+    with pytest.raises(RunDirectoryError, match="cannot be written"), writer(tmp_path / "file" / "run"):
         pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.engine import runner as runner_module
 from pipeline.synthesis.engine.cache import SelfCache, allocate_self
-from pipeline.synthesis.engine.engine import EngineSynthesizer
+from pipeline.synthesis.engine.engine import _UNDER_WAY, EngineSynthesizer
 from pipeline.synthesis.engine.memory import is_exhaustion, slots_that_fit
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.synthesis.untrained import make_untrained
@@ -38,7 +39,7 @@ def test_damaged_weights_are_reported(sampling: SamplingConfig, tmp_path: Path) 
     """Guards against hours of noise: NaN compares false with everything and would be drawn as some id."""
     synthesizer = engine(make_untrained(tmp_path, TINY), sampling=sampling)
     threads = threading.active_count()
-    synthesizer._weights.layers[1].ffn_down[3, 3] = torch.nan
+    synthesizer._decoding.weights.layers[1].ffn_down[3, 3] = torch.nan
     with pytest.raises(ModelError, match="not finite"):
         list(synthesizer.generate(random_utterances(seed=1, count=5)))
     assert threading.active_count() == threads
@@ -58,7 +59,7 @@ def test_what_only_the_reference_can_do_is_refused(setting: dict[str, str]) -> N
         build_synthesizer("any", backend="engine", device="cpu", **setting)
 
 
-def test_what_cannot_fit_is_refused_before_anything_starts(checkpoint_of: Checkpoints) -> None:
+def test_what_cannot_fit_is_refused_before_it_starts(checkpoint_of: Checkpoints) -> None:
     """Guards the cache and the position table: an index past their end."""
     synthesizer = engine(checkpoint_of(dataclasses.replace(TINY, max_positions=100)))
     fits = Utterance("Yes.", "A voice.", id="short", bucket=Bucket(0, 0, 50, 1))
@@ -97,6 +98,52 @@ def test_a_consumer_may_leave_early(tiny: EngineSynthesizer) -> None:
     pieces.close()
     again = by_id(tiny.generate(utterances))
     assert_same({first.utterance.id: again[first.utterance.id]}, {first.utterance.id: first})
+
+
+def test_utterances_are_drawn_as_they_are_needed(tiny: EngineSynthesizer) -> None:
+    """Guards constant memory over any number of utterances, and a caller that leaves an endless source."""
+    drawn, threads = 0, threading.active_count()
+
+    def endless() -> Iterator[Utterance]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield Utterance("Yes.", "A voice.", seed=drawn, bucket=Bucket(0, 0, 5 + drawn % 7, 1))
+
+    clips = tiny.generate(endless())
+    for taken in range(1, 60):
+        next(clips)
+        assert drawn - taken <= _UNDER_WAY * 4
+    clips.close()
+    assert threading.active_count() == threads
+
+
+def test_a_source_that_fails_stops_the_work(tiny: EngineSynthesizer) -> None:
+    """Guards a plan that cannot be read halfway: its error comes out, no thread stays, and one can go on."""
+    utterances, threads = random_utterances(seed=12, count=20), threading.active_count()
+
+    def source() -> Iterator[Utterance]:
+        yield from utterances
+        raise OSError("no such shard")
+
+    with pytest.raises(OSError, match="no such shard"):
+        list(tiny.generate(source()))
+    assert threading.active_count() == threads
+    assert len(list(tiny.generate(utterances))) == 20
+
+
+def test_slots_grow_with_what_comes(checkpoint_of: Checkpoints) -> None:
+    """Guards the cache when a late utterance is longer than all before, and that announced shapes need no growing."""
+    folder = checkpoint_of(dataclasses.replace(TINY, mean_seconds=100.0))
+    sizes = [(1, 5)] * 20 + [(30, 60), (1, 150), (60, 9), (1, 9)]
+    utterances = [
+        Utterance("word " * words, "A voice. " * words, seed=i, id=str(i), bucket=Bucket(0, 0, frames, 1))
+        for i, (words, frames) in enumerate(sizes)
+    ]
+    growing, announced = engine(folder, slots=4), engine(folder, slots=4)
+    announced.warm_up([Bucket(384, 640, 150, 4)])
+    assert_same(by_id(growing.generate(iter(utterances))), by_id(announced.generate(utterances)))
+    assert announced.stats.steps < growing.stats.steps, "what ran when slots grew was begun anew"
 
 
 def test_two_callers_at_once_are_refused(tiny: EngineSynthesizer) -> None:
@@ -144,7 +191,7 @@ def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.Mo
 
     for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory._MOST_ON_CPU)):
         monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
-        slots = slots_that_fit(tiny._weights, positions=1000)
+        slots = slots_that_fit(tiny._decoding.weights, positions=1000)
         assert 1 <= slots <= memory._MOST_ON_CPU
         assert expected in (None, slots)
 
@@ -155,7 +202,7 @@ def test_a_description_is_encoded_once(checkpoint_of: Checkpoints) -> None:
     utterances = random_utterances(seed=6, count=12)
     for _ in range(2):
         list(synthesizer.generate(utterances))
-    assert synthesizer._encoder.num_encoded == len({utterance.description for utterance in utterances})
+    assert synthesizer._decoding._encoder.num_encoded == len({utterance.description for utterance in utterances})
 
 
 def test_slots_are_kept_busy(checkpoint_of: Checkpoints) -> None:

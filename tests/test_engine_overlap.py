@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from pipeline.synthesis.engine.overlap import overlapped
+from pipeline.synthesis.engine.overlap import Inbox, overlapped
 
 
-def count_to(n: int) -> Callable[[Callable[[int], None]], None]:
-    def produce(emit: Callable[[int], None]) -> None:
-        for i in range(n):
-            emit(i)
-
-    return produce
+def forward(inbox: Inbox[int], emit: Callable[[int], None]) -> None:
+    """A producer that passes on what comes."""
+    while not inbox.ended:
+        for value in inbox.take(wait=True):
+            emit(value)
 
 
 @pytest.mark.parametrize("finishers", [1, 3])
-@pytest.mark.parametrize("ahead", [1, 64])
-def test_every_value_is_finished_once(finishers: int, ahead: int) -> None:
+@pytest.mark.parametrize("under_way", [1, 64])
+def test_every_value_is_finished_once(finishers: int, under_way: int) -> None:
     """Guards against clips lost or doubled between threads."""
-    results = list(overlapped(count_to(50), lambda value: value * 2, finishers=finishers, ahead=ahead))
+    results = list(overlapped(range(50), forward, lambda value: value * 2, finishers=finishers, under_way=under_way))
     assert sorted(results) == [2 * i for i in range(50)]
 
 
@@ -36,12 +35,66 @@ def test_the_producer_helps_when_it_is_done() -> None:
         time.sleep(0.01)
         return value
 
-    list(overlapped(count_to(10), finish, finishers=1))
+    list(overlapped(range(10), forward, finish, finishers=1, under_way=10))
     assert len(names) == 2
 
 
-def broken_producer(emit: Callable[[int], None]) -> None:
-    emit(1)
+def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
+    """Guards constant memory: what is drawn in advance, or kept for a slow caller, has its limit."""
+    drawn = 0
+
+    def count() -> Iterator[int]:
+        nonlocal drawn
+        while True:
+            yield (drawn := drawn + 1)
+
+    before = threading.active_count()
+    results = overlapped(count(), forward, lambda value: value, finishers=2, under_way=5)
+    for taken in range(1, 200):
+        next(results)
+        assert drawn <= taken + 5
+    results.close()
+    assert threading.active_count() == before
+
+
+def test_a_source_may_depend_on_results() -> None:
+    """Guards retakes: what a caller finds wrong with a result may come again from the same source."""
+    again: list[int] = []
+
+    def source() -> Iterator[int]:
+        for value in range(20):
+            yield value
+            yield from again
+            again.clear()
+
+    results = []
+    for result in overlapped(source(), forward, lambda value: value, finishers=1, under_way=3):
+        results.append(result)
+        if 0 <= result < 10:
+            again.append(-result - 1)
+    assert sorted(results) == list(range(-10, 20))
+
+
+def test_a_source_is_drawn_from_in_the_callers_thread() -> None:
+    """Guards locks and connections that belong to a thread: a source may take them."""
+    threads = set()
+
+    def source() -> Iterator[int]:
+        for value in range(20):
+            threads.add(threading.current_thread())
+            yield value
+
+    list(overlapped(source(), forward, lambda value: value, finishers=1, under_way=3))
+    assert threads == {threading.current_thread()}
+
+
+def broken_source() -> Iterator[int]:
+    yield from range(10)
+    raise ZeroDivisionError("source")
+
+
+def broken_producer(inbox: Inbox[int], emit: Callable[[int], None]) -> None:
+    emit(inbox.take(wait=True)[0])
     raise ZeroDivisionError("producer")
 
 
@@ -50,30 +103,43 @@ def broken_finisher(value: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("produce", "finish", "message"),
-    [(broken_producer, lambda value: value, "producer"), (count_to(5), broken_finisher, "finisher")],
+    ("source", "produce", "finish", "message"),
+    [
+        (broken_source(), forward, lambda value: value, "source"),
+        (range(5), broken_producer, lambda value: value, "producer"),
+        (range(5), forward, broken_finisher, "finisher"),
+    ],
+    ids=["source", "producer", "finisher"],
 )
 def test_errors_come_out_where_the_results_are_wanted(
-    produce: Callable[[Callable[[int], None]], None], finish: Callable[[int], int], message: str
+    source: Iterable[int],
+    produce: Callable[[Inbox[int], Callable[[int], None]], None],
+    finish: Callable[[int], int],
+    message: str,
 ) -> None:
     """Guards against a thread that dies silently and a caller that waits for ever."""
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError, match=message):
-        list(overlapped(produce, finish, finishers=2))
+        list(overlapped(source, produce, finish, finishers=2, under_way=4))
     assert threading.active_count() == before
 
 
+def test_nothing_comes_of_nothing() -> None:
+    """Guards an empty source: no thread is begun for it."""
+    assert list(overlapped([], broken_producer, broken_finisher, finishers=1, under_way=3)) == []
+
+
 def test_a_consumer_may_leave() -> None:
-    """Guards against threads that go on when nobody listens, also those that wait at a full queue."""
+    """Guards against threads that go on when nobody listens."""
     before, emitted = threading.active_count(), []
 
-    def produce(emit: Callable[[int], None]) -> None:
-        for i in range(10_000):
-            emitted.append(i)
-            emit(i)
+    def produce(inbox: Inbox[int], emit: Callable[[int], None]) -> None:
+        for value in inbox.take(wait=True):
+            emitted.append(value)
+            emit(value)
             time.sleep(0.001)
 
-    results = overlapped(produce, lambda value: value, finishers=2, ahead=2)
+    results = overlapped(range(10_000), produce, lambda value: value, finishers=2, under_way=10_000)
     next(results)
     results.close()
     assert threading.active_count() == before

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from doubles import INFO, StandInSynthesizer, speak
+from doubles import INFO, RATE, StandInSynthesizer, speak
 
 from pipeline.config import Config
 from pipeline.dataset.shards import write_shard
 from pipeline.planning import take_seed, utterance_key
-from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
+from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shards
 from pipeline.types import Clip, Finish, Shard, Utterance
 
 NOTHING_EARLIER = EarlierClips([])
@@ -30,7 +32,17 @@ def shard(num_utterances: int = 4) -> Shard:
 def render(
     shard: Shard, synthesizer: StandInSynthesizer, config: Config | None = None, earlier: EarlierClips = NOTHING_EARLIER
 ) -> RenderedShard:
-    return render_shard(shard, synthesizer, config or Config(), "model", "en", earlier, lambda clip, accepted: None)
+    ((_, rendered),) = render_all([shard], synthesizer, config, earlier)
+    return rendered
+
+
+def render_all(
+    shards: Iterable[Shard],
+    synthesizer: StandInSynthesizer,
+    config: Config | None = None,
+    earlier: EarlierClips = NOTHING_EARLIER,
+) -> Iterator[tuple[Shard, RenderedShard]]:
+    return render_shards(shards, synthesizer, config or Config(), "model", "en", earlier, lambda clip, accepted: None)
 
 
 def test_rows_come_in_reading_order_whatever_order_they_were_made_in() -> None:
@@ -123,3 +135,93 @@ def test_unchanged_clips_are_taken_from_an_earlier_plan(tmp_path: Path) -> None:
     assert [row.id for row in rendered.rows] == ["v0", "u0", "u1"]
     assert rendered.rows[0].audio == first.rows[3].audio
     assert rendered.rows[0].key == utterance_key(kept[3], "model")
+
+
+def numbered_shards(count: int, drawn: list[int], size: int = 3) -> Iterator[Shard]:
+    """Shards that leave a mark when they are drawn."""
+    for index in range(count):
+        drawn.append(index)
+        yield Shard(
+            index, tuple(Utterance(f"Words {i}.", "A voice.", seed=index, id=f"{index}-{i}") for i in range(size))
+        )
+
+
+def test_a_shard_is_drawn_when_it_is_needed() -> None:
+    """Guards claims: a shard that is drawn early is one that no other worker can take."""
+    drawn: list[int] = []
+    rendered = render_all(numbered_shards(5, drawn), StandInSynthesizer())
+    assert drawn == []
+    for number, (shard, _) in enumerate(rendered):
+        assert shard.index == number
+        assert drawn == list(range(number + 1))
+
+
+def test_shards_share_one_stream_of_work() -> None:
+    """Guards against slots that stand idle at the end of each shard: one call of the synthesizer makes them all."""
+    calls = 0
+
+    class Counting(StandInSynthesizer):
+        def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+            nonlocal calls
+            calls += 1
+            yield from super().generate(utterances)
+
+    assert len(list(render_all(numbered_shards(6, []), Counting()))) == 6
+    assert calls == 1
+
+
+def test_a_shard_waits_for_its_retakes_and_the_others_do_not() -> None:
+    """Guards retakes in a stream: they join the next shard's work, and each row lands in its own shard."""
+
+    def silent_at_first(utterance: Utterance) -> Clip:
+        clip = speak(utterance)
+        return dataclasses.replace(clip, samples=clip.samples * 0) if utterance.seed in (1, 4) else clip
+
+    synthesizer = StandInSynthesizer(silent_at_first)
+    rendered = list(render_all(numbered_shards(5, []), synthesizer))
+    assert [shard.index for shard, _ in rendered] == [0, 1, 2, 3, 4]
+    for shard, result in rendered:
+        assert [row.id for row in result.rows] == [utterance.id for utterance in shard.utterances]
+        assert {row.columns["take"] for row in result.rows} == {1 if shard.index in (1, 4) else 0}
+    order = [utterance.id for utterance in synthesizer.asked]
+    assert order[6:12] == ["1-0", "1-1", "1-2", "2-0", "2-1", "2-2"]
+
+
+def test_shards_may_be_complete_out_of_order() -> None:
+    """Guards against shards that wait for an earlier one, with all their audio in memory."""
+
+    class Backwards(StandInSynthesizer):
+        def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+            yield from super().generate(list(utterances)[::-1])
+
+    assert [shard.index for shard, _ in render_all(numbered_shards(4, []), Backwards())] == [3, 2, 1, 0]
+
+
+def test_shards_without_work_do_not_pile_up(tmp_path: Path) -> None:
+    """Guards the memory of a run that takes all its clips from an earlier one: they are read shard by shard."""
+    for shard, rendered in render_all(numbered_shards(30, []), StandInSynthesizer()):
+        write_shard(
+            tmp_path, shard.index, 30, rendered.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p"
+        )  # fmt: skip
+    drawn: list[int] = []
+    synthesizer = StandInSynthesizer()
+    for number, (_, rendered) in enumerate(
+        render_all(numbered_shards(30, drawn), synthesizer, earlier=EarlierClips([tmp_path]))
+    ):
+        assert rendered.num_reused == len(rendered.rows) == 3
+        assert len(drawn) <= number + 5
+    assert number == 29
+    assert synthesizer.asked == []
+
+
+def test_the_time_of_the_shards_is_the_time_that_passed() -> None:
+    """Guards the sum in the report: shards that are made side by side must not count the same second twice."""
+
+    def slow(utterance: Utterance) -> Clip:
+        time.sleep(0.005)
+        return speak(utterance)
+
+    start = time.monotonic()
+    rendered = [result for _, result in render_all(numbered_shards(3, []), StandInSynthesizer(slow))]
+    assert 0.045 <= sum(result.work_seconds for result in rendered) <= time.monotonic() - start
+    assert all(result.work_seconds >= 0.015 for result in rendered)

@@ -59,7 +59,7 @@ class Manifest:
     fingerprint: str  # of the config that it was made with
     plan_hash: str  # of the shard's plan, see `hash_plan`
     audio_seconds: float
-    work_seconds: float  # wall time that making it took
+    work_seconds: float  # wall time that making it took; shards that were made side by side share it out
     clips: tuple[WrittenClip, ...]  # in reading order, which is the order of the rows
     rejects: tuple[Mapping[str, Any], ...]  # `Reject.as_json` of each
 
@@ -92,7 +92,7 @@ def write_shard(
         sampling_rate: In Hz, as stored: see `audio.encoding.stored_rate`.
         fingerprint: Of the config.
         plan_hash: Of the plan that the rows were made for, taken before the work began.
-        work_seconds: Wall time that making the rows took.
+        work_seconds: Wall time that making the rows took, as far as it was theirs.
 
     Raises:
         RunDirectoryError: No space left, or the directory cannot be written.
@@ -144,6 +144,17 @@ def finished_shards(run_dir: Path) -> Iterator[Manifest]:
         manifest = read_manifest(path)
         if sizes.get(manifest.file, 0) == manifest.num_bytes:
             yield manifest
+
+
+def finished_shard(run_dir: Path, index: int) -> Manifest | None:
+    """The manifest of one shard, if it is finished; see `finished_shards`."""
+    path = manifest_path(run_dir, index)
+    if not path.exists():
+        return None
+    manifest = read_manifest(path)
+    file = run_dir / "data" / manifest.file
+    is_there = not manifest.file or (file.exists() and file.stat().st_size == manifest.num_bytes)
+    return manifest if is_there else None
 
 
 def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:

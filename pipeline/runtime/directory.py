@@ -1,23 +1,20 @@
 """A run directory: which config it belongs to, and what that config is.
 
 Owns `config.yaml`, the frozen config: the truth about what is being made. A directory that was made with another config
-is refused, with the difference shown, and so is a second writer. Knows nothing of plans or shards.
+is refused, with the difference shown. Knows nothing of plans or shards.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
+from pipeline.composition import config_from
 from pipeline.config import Config
 from pipeline.dataset.files import write_text
 from pipeline.errors import ConfigError, RunDirectoryError
@@ -32,6 +29,8 @@ FREE_KEYS = frozenset(
         "output_dir",
         "run",
         "dry_run",
+        "shard_index",
+        "num_shards",
         "task.name",
         "task.text",
         "source.title",
@@ -44,7 +43,7 @@ FREE_KEYS = frozenset(
         "dataset.name",
     }
 )
-FREE_GROUPS = ("book.",)
+FREE_GROUPS = ("book.", "executor.")
 
 
 def run_directory(config: Config) -> Path:
@@ -53,33 +52,6 @@ def run_directory(config: Config) -> Path:
     if name != Path(name).name or name in ("", ".", ".."):
         raise ConfigError(f"name={name}: give a plain name; output_dir=... chooses the folder it lies in")
     return Path(config.output_dir).expanduser() / name
-
-
-@contextmanager
-def sole_writer(run_dir: Path) -> Iterator[None]:
-    """Makes the directory and keeps all other runs out of it; the lock of a process that has died is none.
-
-    Raises:
-        RunDirectoryError: Another process is at work in it, or it cannot be written.
-    """
-    lock, name_tag = FileLock(run_dir / ".lock", blocking=False), run_dir / ".writer"
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        name_tag.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
-    except Timeout as error:
-        who = name_tag.read_text(encoding="utf-8") if name_tag.exists() else "another process"
-        raise RunDirectoryError(f"{run_dir}: {who} is at work here; wait for it, or give name=...") from error
-    except OSError as error:
-        raise RunDirectoryError(f"{run_dir}: cannot be written ({error.strerror}); give output_dir=...") from error
-    try:
-        yield
-    finally:
-        name_tag.unlink(missing_ok=True)
-        lock.release()
-        if {entry.name for entry in run_dir.iterdir()} <= {".lock"}:  # refused before anything was written
-            (run_dir / ".lock").unlink(missing_ok=True)
-            run_dir.rmdir()
 
 
 def fingerprint(config: Config) -> str:
@@ -113,6 +85,19 @@ def freeze_config(run_dir: Path, config: Config) -> None:
     text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+
+
+def frozen_config(run_dir: Path) -> Config:
+    """The config that a run was made with.
+
+    Raises:
+        RunDirectoryError: There is none, or it cannot be read.
+    """
+    path = run_dir / CONFIG_NAME
+    try:
+        return config_from(_read(path))
+    except ConfigError as error:
+        raise RunDirectoryError(f"{path}: {error}") from error
 
 
 def _stem(source: str) -> str:

@@ -92,6 +92,7 @@ class PlanHead:
     language: str
     chapters: tuple[PlannedChapter, ...]  # of the first document
     plan_hash: str  # over the hashes of all shard files
+    shard_seconds: tuple[float, ...]  # predicted, of each shard: the longest are begun first
 
 
 class Planner:
@@ -143,12 +144,13 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
     following = run_dir / _NEXT
     shutil.rmtree(following, ignore_errors=True)
     try:
-        hashes = []
+        hashes, seconds = [], []
         for shard in planner.shards():
             path = following / plan_shard_path(run_dir, shard.index).name
             write_text(path, shard_to_json_lines(shard))
             hashes.append(sha256_of(path))
-        head = _head(config, planner, content_digest(*hashes, size=16).hex())
+            seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
+        head = _head(config, planner, content_digest(*hashes, size=16).hex(), tuple(seconds))
         write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
     except BaseException:
         shutil.rmtree(following, ignore_errors=True)
@@ -181,7 +183,7 @@ def read_head(run_dir: Path) -> PlanHead:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
-        return PlanHead(chapters=chapters, **content)
+        return PlanHead(chapters=chapters, shard_seconds=tuple(content.pop("shard_seconds")), **content)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunDirectoryError(
             f"{path}: not a readable plan ({error}); delete it and give the same command again"
@@ -207,7 +209,7 @@ def forget_previous_runs(run_dir: Path) -> None:
     shutil.rmtree(run_dir / _PREVIOUS, ignore_errors=True)
 
 
-def _head(config: Config, planner: Planner, plan_hash: str) -> PlanHead:
+def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple[float, ...]) -> PlanHead:
     document, summary = planner.first_document, planner.summary
     assert document is not None  # a plan without documents has raised by now
     return PlanHead(
@@ -220,6 +222,7 @@ def _head(config: Config, planner: Planner, plan_hash: str) -> PlanHead:
         language=document.language,
         chapters=tuple(PlannedChapter(document.id, chapter.title) for chapter in document.chapters),
         plan_hash=plan_hash,
+        shard_seconds=shard_seconds,
     )
 
 

@@ -1,13 +1,15 @@
-"""One shard: from planned utterances to rows and rejects.
+"""From planned shards to rows and rejects: work that flows, and shards that are done when their last clip is.
 
 Owns the takes: which clip is accepted, which utterance is tried again with which seed, and when it is given up. Takes
-clips of an earlier plan where they are the same. Knows nothing of progress bars or of other shards.
+clips of an earlier plan where they are the same. Knows nothing of progress bars or of files of shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +23,7 @@ from pipeline.types import Clip, Reject, Shard, Utterance
 
 T = TypeVar("T")
 OnClip = Callable[[Clip, bool], None]  # the clip, and whether it was accepted
+_MOST_UNASKED = 4  # shards without work that may wait for the consumer before no more is drawn
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class RenderedShard:
     rows: tuple[Row, ...]  # in reading order
     rejects: tuple[Reject, ...]  # in reading order
     num_reused: int  # rows that an earlier plan had made
+    work_seconds: float  # its share of the time: what passed before each of its clips, since the clip before
 
 
 class EarlierClips:
@@ -41,6 +45,9 @@ class EarlierClips:
             for manifest in finished_shards(folder):
                 for clip in manifest.clips:
                     self._places.setdefault(clip.key, (folder, manifest))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
 
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
         """The rows of those keys that there are; each old shard is read once."""
@@ -54,74 +61,158 @@ class EarlierClips:
         }
 
 
-def render_shard(
-    shard: Shard,
+def render_shards(
+    shards: Iterable[Shard],
     synthesizer: Synthesizer,
     config: Config,
     model_fingerprint: str,
     language: str,
     earlier: EarlierClips,
     on_clip: OnClip,
-) -> RenderedShard:
-    """Makes every utterance of `shard` into a row or a reject.
+    takes_before: Mapping[str, int] | None = None,
+) -> Iterator[tuple[Shard, RenderedShard]]:
+    """Makes every utterance into a row or a reject; yields each shard when it is complete, not always in order.
+
+    Shards share one stream of work, so that the end of one does not leave the synthesizer idle. A shard is drawn from
+    `shards` when the synthesizer asks for more utterances than there are, and not before.
 
     Args:
-        shard: As planned.
+        shards: As planned.
         synthesizer: What generates.
         config: For `checks` and `dataset.format`.
         model_fingerprint: What all clips of the run depend on; see `planning.utterance_key`.
         language: Of the texts.
         earlier: Clips to take again.
         on_clip: Called for each take as it is done.
+        takes_before: Takes that were refused before, by the utterance's id: as many more are tried after them.
     """
-    keys = {utterance.id: utterance_key(utterance, model_fingerprint) for utterance in shard.utterances}
-    rejects = {
-        utterance.id: Reject(utterance, utterance.problem, takes=0)
-        for utterance in shard.utterances
-        if utterance.problem
-    }
-    speakable = [utterance for utterance in shard.utterances if not utterance.problem]
-    found = earlier.find(keys[utterance.id] for utterance in speakable)
-    rows = {
-        utterance.id: renew_row(found[keys[utterance.id]], utterance, language)
-        for utterance in speakable
-        if keys[utterance.id] in found
-    }
-    num_reused = len(rows)
-    pending = [utterance for utterance in speakable if utterance.id not in rows]
-    flaws: dict[str, tuple[str, ...]] = {}
-    for take in range(config.checks.takes):
-        is_last = take == config.checks.takes - 1
-        for clip in _generate(pending, take, synthesizer):
-            flaws[clip.utterance.id] = found_flaws = find_flaws(clip, config.checks)
-            put_up_with = is_last and config.checks.accept_last_take and is_writable(found_flaws)
-            accepted = not found_flaws or put_up_with
-            if accepted:
-                rows[clip.utterance.id] = make_row(
-                    clip, keys[clip.utterance.id], language, synthesizer.info, config.dataset.format, found_flaws
-                )
-            on_clip(clip, accepted)
-        pending = [utterance for utterance in pending if utterance.id not in rows]
-        if not pending:
-            break
-    for utterance in pending:
-        seeds = tuple(take_seed(utterance.seed, take) for take in range(config.checks.takes))
-        rejects[utterance.id] = Reject(utterance, "; ".join(flaws[utterance.id]), len(seeds), seeds)
-    return RenderedShard(_in_order(shard, rows), _in_order(shard, rejects), num_reused)
+    rendering = _Rendering(
+        iter(shards), synthesizer, config, model_fingerprint, language, earlier, on_clip, takes_before or {}
+    )
+    while rendering.has_more:
+        for clip in synthesizer.generate(rendering.utterances()):
+            rendering.receive(clip)
+            yield from rendering.complete_shards()
+        yield from rendering.complete_shards()
+    assert not rendering.attempts, f"the synthesizer gave no clip for {sorted(rendering.attempts)}"
 
 
-def _generate(utterances: Sequence[Utterance], take: int, synthesizer: Synthesizer) -> Iterable[Clip]:
-    """Clips of one take of each utterance, measured, and with the utterance as it was planned."""
-    planned = {utterance.id: utterance for utterance in utterances}
-    seeded = [replace(utterance, seed=take_seed(utterance.seed, take)) for utterance in utterances]
-    batches = make_batches(seeded)
-    for clip in synthesizer.generate(utterance for batch in batches for utterance in batch.utterances):
-        yield replace(
-            clip,
-            utterance=planned[clip.utterance.id],
-            take=take,
-            measures=measure(clip.samples, clip.sampling_rate),
-        )
+@dataclass
+class _OpenShard:
+    """A shard that is under way."""
+
+    shard: Shard
+    keys: Mapping[str, str]  # of each utterance's content, by its id
+    rows: dict[str, Row] = field(default_factory=dict)
+    rejects: dict[str, Reject] = field(default_factory=dict)
+    reused: list[Utterance] = field(default_factory=list)  # their rows are read at the end: they may be many
+    work_seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.rows) + len(self.rejects) + len(self.reused) == len(self.shard.utterances)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One take of one utterance."""
+
+    utterance: Utterance  # as it was planned
+    shard: _OpenShard
+    take: int
+    end: int  # the first take that is not tried any more
+
+
+@dataclass
+class _Rendering:
+    """The state of `render_shards`."""
+
+    shards: Iterator[Shard]
+    synthesizer: Synthesizer
+    config: Config
+    model_fingerprint: str
+    language: str
+    earlier: EarlierClips
+    on_clip: OnClip
+    takes_before: Mapping[str, int]
+    has_more: bool = True  # utterances to generate
+    attempts: dict[str, _Attempt] = field(default_factory=dict)  # under way, by the utterance's id
+    retakes: list[_Attempt] = field(default_factory=list)
+    complete: deque[_OpenShard] = field(default_factory=deque)
+    last_clip: float = field(default_factory=time.monotonic)
+
+    def utterances(self) -> Iterator[Utterance]:
+        """What to generate next: retakes with the shard that is drawn after them, so that shapes stay together."""
+        while len(self.complete) < _MOST_UNASKED:
+            attempts, self.retakes = self.retakes, []
+            shard = next(self.shards, None)
+            if shard is not None:
+                attempts += self._open(shard)
+            elif not attempts:
+                self.has_more = False  # unless something fails that is still under way
+                return
+            for attempt in attempts:
+                self.attempts[attempt.utterance.id] = attempt
+            seeded = (replace(one.utterance, seed=take_seed(one.utterance.seed, one.take)) for one in attempts)
+            for batch in make_batches(seeded):
+                yield from batch.utterances
+
+    def receive(self, clip: Clip) -> None:
+        """Accepts a take, or sees to another one."""
+        attempt = self.attempts.pop(clip.utterance.id)
+        utterance, shard, checks = attempt.utterance, attempt.shard, self.config.checks
+        clip = replace(clip, utterance=utterance, take=attempt.take, measures=measure(clip.samples, clip.sampling_rate))
+        flaws = find_flaws(clip, checks)
+        is_last = attempt.take == attempt.end - 1
+        accepted = not flaws or (is_last and checks.accept_last_take and is_writable(flaws))
+        if accepted:
+            key, info = shard.keys[utterance.id], self.synthesizer.info
+            shard.rows[utterance.id] = make_row(clip, key, self.language, info, self.config.dataset.format, flaws)
+        elif is_last:
+            seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))
+            shard.rejects[utterance.id] = Reject(utterance, "; ".join(flaws), len(seeds), seeds)
+        else:
+            self.retakes.append(replace(attempt, take=attempt.take + 1))
+            self.has_more = True
+        self.on_clip(clip, accepted)
+        now = time.monotonic()
+        shard.work_seconds, self.last_clip = shard.work_seconds + now - self.last_clip, now
+        if shard.is_complete:
+            self.complete.append(shard)
+
+    def complete_shards(self) -> Iterator[tuple[Shard, RenderedShard]]:
+        """Hands out what is complete."""
+        while self.complete:
+            done = self.complete.popleft()
+            rows, found = done.rows, self.earlier.find(done.keys[utterance.id] for utterance in done.reused)
+            for utterance in done.reused:
+                rows[utterance.id] = renew_row(found[done.keys[utterance.id]], utterance, self.language)
+            yield (
+                done.shard,
+                RenderedShard(
+                    _in_order(done.shard, rows),
+                    _in_order(done.shard, done.rejects),
+                    len(done.reused),
+                    done.work_seconds,
+                ),
+            )
+
+    def _open(self, shard: Shard) -> list[_Attempt]:
+        """Begins a shard: what of it has to be generated."""
+        keys = {utterance.id: utterance_key(utterance, self.model_fingerprint) for utterance in shard.utterances}
+        opened = _OpenShard(shard, keys)
+        attempts = []
+        for utterance in shard.utterances:
+            if utterance.problem:
+                opened.rejects[utterance.id] = Reject(utterance, utterance.problem, takes=0)
+            elif keys[utterance.id] in self.earlier:
+                opened.reused.append(utterance)
+            else:
+                first = self.takes_before.get(utterance.id, 0)
+                attempts.append(_Attempt(utterance, opened, first, first + self.config.checks.takes))
+        if opened.is_complete:
+            self.complete.append(opened)
+        return attempts
 
 
 def _in_order(shard: Shard, by_id: Mapping[str, T]) -> tuple[T, ...]:

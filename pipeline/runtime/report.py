@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Session:
     computed_seconds: float  # what the decoder computed: padding, waiting rows and refused takes included
     num_retakes: int
     num_reused: int  # clips taken from an earlier plan
+    num_restarts: int = 0  # of workers that died
+    given_up: Sequence[str] = ()  # workers that died too often
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ def render_report(report: Report) -> str:
             f"speed       {effective:.2f}x real time ({total:.2f}x with padding and retakes), "
             f"{clock(session.wall_seconds)} of rendering, {session.num_retakes} retakes, on {report.model.device}"
         )
+    if session and (session.num_restarts or session.given_up):
+        lost = f"; given up: {', '.join(session.given_up)}" if session.given_up else ""
+        lines.append(f"workers     {count(session.num_restarts, 'restart')} of workers that died{lost}")
     if session and session.num_reused:
         lines.append(f"taken again {session.num_reused:,} clips whose text had not changed")
     directory = Path(report.directory)

@@ -1,7 +1,7 @@
 """The composition root: one command, from its config to its exit code.
 
 Owns the order in which things happen: everything that can be refused is refused before a model loads; the plan is
-frozen before the first clip; a shard is written before the next one begins; card, report and book are made from what
+frozen before the first clip; a shard is written as soon as it is complete; card, report and book are made from what
 lies on disk. What is already done is not done again.
 """
 
@@ -9,43 +9,38 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import time
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-from pipeline.audio.encoding import stored_rate
 from pipeline.book import check_cover
 from pipeline.config import Config
-from pipeline.dataset.card import CardFacts, write_card
 from pipeline.dataset.files import remove_leftovers
-from pipeline.dataset.shards import finished_shards, hash_plan, write_rejects, write_shard
+from pipeline.dataset.shards import finished_shards
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, ModelError, NothingAcceptedError, RunDirectoryError, VerificationError
-from pipeline.planning import PlanSummary
-from pipeline.runtime.books import make_run_book
-from pipeline.runtime.directory import check_config, freeze_config, run_directory, sole_writer
+from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
+from pipeline.planning import PlanSummary, buckets_of
+from pipeline.runtime.directory import check_config, freeze_config, run_directory
+from pipeline.runtime.executors import Order, check_executor, execute
+from pipeline.runtime.finishing import finish
+from pipeline.runtime.locks import writer
 from pipeline.runtime.plans import (
     Codec,
     EstimatedTokens,
     PlanHead,
     Planner,
     TokenCounter,
-    forget_previous_runs,
     install_plan,
-    previous_runs,
+    read_head,
     read_shard_plan,
     stage_plan,
 )
 from pipeline.runtime.preview import run_preview
-from pipeline.runtime.progress import Progress, clock, count
-from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
-from pipeline.runtime.report import Session, make_report, render_report, write_report
-from pipeline.synthesis import Synthesizer, build_synthesizer, check_settings, describe_model
+from pipeline.runtime.progress import clock, count, say
+from pipeline.runtime.report import Session
+from pipeline.runtime.retry import retry_rejects
+from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
 from pipeline.text.sources import check_source, read_documents
@@ -67,32 +62,62 @@ def run(config: Config) -> int:
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
         return _verify(Path(config.run or ""))
+    if config.task.name == "retry_rejects":
+        return retry_rejects(config, build_synthesizer)
     casting = Casting(config.voice, config.model)
     if config.task.name != "preview":
         _check_input(config)
     _warn(casting.warnings)
     if config.model.name == "untrained":
-        _say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
+        say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
     if config.task.name == "preview":
         return run_preview(config, casting)
     if config.dry_run:
         return _dry_run(config, casting)
-    check_settings(config.engine)
+    working = check_executor(config)
     checkpoint = find_checkpoint(config.model)
     source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
     config = replace(config, input=source, model=replace(config.model, revision=checkpoint.revision))
-    planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
+    working = replace(config, engine=working.engine, executor=working.executor)
     run_dir = run_directory(config)
-    with sole_writer(run_dir):
-        check_config(run_dir, config)
-        remove_leftovers(run_dir)
-        head = stage_plan(run_dir, config, planner)
-        freeze_config(run_dir, config)
-        install_plan(run_dir, head)
-        _announce(planner.summary, casting)
-        session = _render(run_dir, config, head, checkpoint, planner.summary.buckets)
-        _finish(run_dir, config, head, casting, describe_model(checkpoint, config.engine), session)
+    with writer(run_dir, config.shard_index, config.num_shards) as right:
+        with right.by_turns() as is_alone:
+            check_config(run_dir, config)
+            head, buckets = _plan(run_dir, config, checkpoint, casting) if is_alone else _take_plan(run_dir, config)
+        order = Order(run_dir, working, head, checkpoint, tuple(buckets), build_synthesizer)
+        session, model = _render(order)
+        with right.by_turns():
+            finished = sum(1 for _ in finished_shards(run_dir))
+            if finished < head.num_shards:
+                say(f"{run_dir}: {finished} of {head.num_shards} shards are finished; the last job does the rest")
+                return 0
+            model = model or describe_model(checkpoint, working.engine)
+            finish(run_dir, config, head, model, session, narrator=", ".join(casting.names))
     return 0
+
+
+def _plan(
+    run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Casting
+) -> tuple[PlanHead, Collection[Bucket]]:
+    """Makes the plan and freezes the config, where nobody else is at work."""
+    planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
+    remove_leftovers(run_dir)
+    head = stage_plan(run_dir, config, planner)
+    freeze_config(run_dir, replace(config, shard_index=None, num_shards=1))
+    install_plan(run_dir, head)
+    _announce(planner.summary, casting)
+    return head, planner.summary.buckets
+
+
+def _take_plan(run_dir: Path, config: Config) -> tuple[PlanHead, Collection[Bucket]]:
+    """Takes the plan that another job has made."""
+    head = read_head(run_dir)
+    return head, buckets_of(read_shard_plan(run_dir, index) for index in _share(config, head))
+
+
+def _share(config: Config, head: PlanHead) -> range:
+    """Shards that are this job's; of a run that is not shared, all."""
+    return range(config.shard_index or 0, head.num_shards, config.num_shards)
 
 
 def _check_input(config: Config) -> None:
@@ -104,106 +129,24 @@ def _check_input(config: Config) -> None:
         check_cover(Path(config.book.cover))
 
 
-def _render(
-    run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, buckets: Collection[Bucket]
-) -> Session | None:
-    """Renders the shards that are not there yet; None when there are none."""
-    finished = {manifest.index: manifest for manifest in finished_shards(run_dir)}
-    missing = [index for index in range(head.num_shards) if index not in finished]
+def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
+    """Renders the shards that are not there yet; nothing when there are none."""
+    head = order.head
+    share = _share(order.config, head)
+    finished = {
+        manifest.index: manifest
+        for manifest in finished_shards(order.run_dir)
+        if manifest.index in share and manifest.fingerprint == head.fingerprint
+    }
+    missing = [index for index in share if index not in finished]
     if finished:
-        _say(f"{run_dir}: {len(finished)} of {head.num_shards} shards are finished already")
+        say(f"{order.run_dir}: {len(finished)} of {len(share)} shards are finished already")
     if not missing:
-        return None
+        return None, None
+    if order.config.executor.kind != "inline":  # the longest first, so that all workers come to their end together
+        missing.sort(key=lambda index: -head.shard_seconds[index])
     num_done = sum(len(manifest.clips) + len(manifest.rejects) for manifest in finished.values())
-    earlier = EarlierClips(previous_runs(run_dir))
-    num_reused = 0
-    with closing(build_synthesizer(checkpoint, **vars(config.engine))) as synthesizer:
-        start = time.monotonic()
-        synthesizer.warm_up(buckets)
-        with Progress(head.num_utterances, num_done) as progress:
-            for index in missing:
-                rendered = _render_one(run_dir, config, head, synthesizer, index, earlier, progress)
-                num_reused += rendered.num_reused
-        return Session(
-            wall_seconds=time.monotonic() - start,
-            audio_seconds=progress.audio_seconds,
-            computed_seconds=synthesizer.computed_frames / synthesizer.info.frames_per_second,
-            num_retakes=progress.num_retakes,
-            num_reused=num_reused,
-        )
-
-
-def _render_one(
-    run_dir: Path,
-    config: Config,
-    head: PlanHead,
-    synthesizer: Synthesizer,
-    index: int,
-    earlier: EarlierClips,
-    progress: Progress,
-) -> RenderedShard:
-    """Renders and writes one shard."""
-    start = time.monotonic()
-    plan_hash = hash_plan(run_dir, index)
-    rendered = render_shard(
-        read_shard_plan(run_dir, index),
-        synthesizer,
-        config,
-        _clip_fingerprint(head, synthesizer.info),
-        head.language,
-        earlier,
-        progress.on_clip,
-    )
-    write_shard(
-        run_dir,
-        index,
-        head.num_shards,
-        rendered.rows,
-        rendered.rejects,
-        sampling_rate=stored_rate(synthesizer.info.sampling_rate, config.dataset.format),
-        fingerprint=head.fingerprint,
-        plan_hash=plan_hash,
-        work_seconds=time.monotonic() - start,
-    )
-    progress.on_shard(index + 1, head.num_shards, rendered.num_reused + len(rendered.rejects))
-    return rendered
-
-
-def _finish(
-    run_dir: Path, config: Config, head: PlanHead, casting: Casting, model: ModelInfo, session: Session | None
-) -> None:
-    """Makes everything that is made of finished shards: rejects, card, book, report."""
-    forget_previous_runs(run_dir)
-    write_rejects(run_dir)
-    write_card(run_dir, _card_facts(run_dir, config, head, model))
-    report = make_report(run_dir, model, head.num_utterances, session)
-    write_report(run_dir, report)
-    if config.task.name == "audiobook" and report.num_clips:
-        report = replace(report, book=make_run_book(run_dir, config, head, narrator=", ".join(casting.names)))
-        write_report(run_dir, report)
-    _say(render_report(report))
-    if not report.num_clips:
-        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")
-
-
-def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo) -> CardFacts:
-    by = f", by {head.author}" if head.author else ""
-    return CardFacts(
-        title=config.dataset.name or run_dir.name,
-        source=f"{head.title}{by}" if config.task.name == "audiobook" else Path(config.input).name,
-        model=model,
-        audio_format=config.dataset.format,
-        license=config.dataset.license,
-        seed=config.seed,
-        settings={"sampling": vars(config.engine.sampling), "checks": vars(config.checks)},
-        version=version("parler-pipeline"),
-        is_noise=config.model.name == "untrained",
-    )
-
-
-def _clip_fingerprint(head: PlanHead, model: ModelInfo) -> str:
-    """What all clips of a run depend on besides their utterance: the frozen config, precision and kind of device."""
-    return " ".join((head.fingerprint, model.dtype, model.device.split(":")[0]))
+    return execute(order, missing, num_done)
 
 
 def _dry_run(config: Config, casting: Casting) -> int:
@@ -214,7 +157,7 @@ def _dry_run(config: Config, casting: Casting) -> int:
         checkpoint = find_checkpoint(config.model, download=False)
         tokens, codec = _tokenizers(checkpoint), _codec(config, checkpoint)
     except ModelError as error:
-        _say(f"{error}: numbers of tokens are estimated")
+        say(f"{error}: numbers of tokens are estimated")
     planner = Planner(config, casting, tokens, codec)
     for _ in planner.shards():
         pass
@@ -249,7 +192,7 @@ def _announce(summary: PlanSummary, casting: Casting) -> None:
         f"{bucket.prompt_tokens}/{bucket.description_tokens}/{bucket.max_frames}x{bucket.batch_size}"
         for bucket in sorted(summary.buckets)
     )
-    _say(
+    say(
         f"plan: {summary.utterances:,} utterances, {clock(summary.seconds)} of speech predicted, "
         f"{count(summary.shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
@@ -258,10 +201,6 @@ def _announce(summary: PlanSummary, casting: Casting) -> None:
 
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings[:_MOST_WARNINGS]:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
     if len(warnings) > _MOST_WARNINGS:
-        _say(f"warning: and {len(warnings) - _MOST_WARNINGS} more of the kind")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        say(f"warning: and {len(warnings) - _MOST_WARNINGS} more of the kind")

@@ -34,7 +34,12 @@ class Synthesizer(Protocol):
         """Prepares (compiles, captures) for these shapes."""
 
     def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
-        """Yields one clip for each utterance, as they are done: not always in the order given."""
+        """Yields one clip for each utterance, as they are done: not always in the order given.
+
+        Utterances are drawn as they are needed, in the caller's thread and only inside `next`: never many more than the
+        clips that were yielded. So they may come from a generator that has no end, or that looks at clips so far.
+        """
+        ...
 
     def close(self) -> None:
         """Frees the model's memory."""

@@ -8,8 +8,9 @@ The path of one utterance, and the file of each part:
     step           one decoder step of all slots: embed, layers, heads, rules, draw, bookkeeping
     sampling       logits to codes, with noise that belongs to the utterance
     scheduler      which utterance takes which slot, and when: plain Python, no tensor
+    decoding       the decoder as a stage: how many slots, how large, for as long as utterances come
     codec          finished codes to samples, beside the decoder
-    engine         the Synthesizer that puts these together
+    engine         the Synthesizer that puts these together, with `overlap` for its threads
 
 `weights` holds the decoder's parameters in the form a step wants, `layers` the transformer that prefill and step share,
 `graphs` the CUDA graphs of the step. Inside, there are tensors and ids only: no files, no config tree.

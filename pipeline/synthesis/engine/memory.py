@@ -16,6 +16,11 @@ _MOST_ON_GPU = 128
 _SHARE = 0.6  # of the free memory that the cache may take; the codec needs some as well
 
 
+def most_slots(device: torch.device) -> int:
+    """Slots at most, whatever memory there is."""
+    return _MOST_ON_CPU if device.type == "cpu" else _MOST_ON_GPU
+
+
 def slots_that_fit(weights: Weights, positions: int, held_bytes: int = 0) -> int:
     """Slots of so many positions each for the device's free memory, at least 1.
 
@@ -26,7 +31,7 @@ def slots_that_fit(weights: Weights, positions: int, held_bytes: int = 0) -> int
     """
     free = _free_bytes(weights.device) + held_bytes
     fitting = int(_SHARE * free / (positions * bytes_per_position(weights)))
-    return max(1, min(fitting, _MOST_ON_CPU if weights.device.type == "cpu" else _MOST_ON_GPU))
+    return max(1, min(fitting, most_slots(weights.device)))
 
 
 def is_exhaustion(error: BaseException) -> bool:

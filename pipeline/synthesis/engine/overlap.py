@@ -1,20 +1,22 @@
-"""A producer and its finishers in threads, with results handed to whoever asks. Knows nothing of models.
+"""A producer and its finishers in threads, between a caller's source and the caller. Knows nothing of models.
 
-The decoder makes codes in one thread, the codec turns them into samples in others, and the caller encodes and writes in
-its own: none waits for another. torch lets go of the interpreter's lock while it computes, so threads are enough.
+The decoder makes codes in one thread, the codec turns them into samples in others, and the caller reads, encodes and
+writes in its own: none waits for another. torch lets go of the interpreter's lock while it computes, so threads are
+enough. So many items are under way at a time, and no more: each result that the caller takes lets one more in. So a
+source may be endless, and a caller that is slow makes the others wait.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 Result = TypeVar("Result")
-_PATIENCE_SECONDS = 0.1  # how long a full queue is waited for before looking whether the consumer has left
 
 
 class _Stopped(Exception):  # noqa: N818  # unwinds a thread whose consumer has left; it is no error
@@ -29,90 +31,145 @@ class _Failure:
 _END = object()
 
 
+class Inbox(Generic[Item]):
+    """What has been drawn from the source for the producer."""
+
+    def __init__(self) -> None:
+        self.ended = False  # nothing will come any more
+        self._queue: queue.SimpleQueue[Item | object] = queue.SimpleQueue()
+        self._stop = threading.Event()
+
+    def take(self, *, wait: bool) -> list[Item]:
+        """All that have come; with `wait` at least one, unless the source has ended."""
+        taken: list[Item] = []
+        while not self.ended:
+            try:
+                item = self._queue.get(block=wait and not taken)
+            except queue.Empty:
+                break
+            if item is _END:
+                self.ended = True
+            else:
+                taken.append(item)  # type: ignore[arg-type]  # all but the mark are Items
+        self.check()
+        return taken
+
+    def check(self) -> None:
+        """Ends the calling thread's work if nobody wants it any more."""
+        if self._stop.is_set():
+            raise _Stopped
+
+    def put(self, item: Item) -> None:
+        """Hands over one item."""
+        self._queue.put(item)
+
+    def end(self) -> None:
+        """Says that the last has been put."""
+        self._queue.put(_END)
+
+    def stop(self) -> None:
+        """Says that nothing is wanted any more."""
+        self._stop.set()
+        self.end()
+
+
 def overlapped(
-    produce: Callable[[Callable[[Value], None]], None],
+    source: Iterable[Item],
+    produce: Callable[[Inbox[Item], Callable[[Value], None]], None],
     finish: Callable[[Value], Result],
     *,
     finishers: int,
-    ahead: int = 64,
+    under_way: int,
 ) -> Iterator[Result]:
-    """Yields `finish(value)` for each value that `produce` emits, as they are done: not always in order.
-
-    The producer's thread joins the finishers when it has nothing more to produce.
+    """Yields a result for each item of `source`, as they are done: not always in order.
 
     Args:
-        produce: Called once, with the function that takes its values.
-        finish: Called in several threads at once.
+        source: Drawn from by the caller's thread, and only inside `next`.
+        produce: Called once, in a thread of its own, with its inbox and with the function that takes its values: one
+            for each item. That thread joins the finishers when it has nothing more to produce.
+        finish: Makes a value into a result. Called in several threads at once.
         finishers: Threads besides the producer's.
-        ahead: Results that may wait for the consumer before the finishers pause.
+        under_way: Items at most that have been drawn and whose results have not been taken.
 
     Raises:
-        Exception: The first that either of them raised. Closing the generator stops all threads and waits for them.
+        Exception: The first that any of them raised. Closing the generator stops all threads and waits for them.
     """
-    pipeline = _Overlap(produce, finish, ahead)
-    tasks = [pipeline.produce_then_finish, *[pipeline.finish_all] * finishers]
-    threads = [threading.Thread(target=pipeline.run, args=(task,), daemon=True) for task in tasks]
+    overlap, items = _Overlap(produce, finish), iter(source)
+    missing = overlap.fill(items, under_way)  # results that are to come
+    if not missing:
+        return
+    tasks = [overlap.produce_then_finish, *[overlap.finish_all] * finishers]
+    threads = [threading.Thread(target=task, daemon=True) for task in tasks]
     for thread in threads:
         thread.start()
     try:
-        left = len(threads)
-        while left:
-            result = pipeline.done.get()
+        while missing:
+            result = overlap.done.get()
             if isinstance(result, _Failure):
                 raise result.error
-            if result is _END:
-                left -= 1
-            else:
-                yield result  # type: ignore[misc]  # neither mark is a Result
+            missing -= 1
+            yield result
+            missing += overlap.fill(items, under_way - missing)
     finally:
-        pipeline.stop.set()
-        pipeline.todo.put(_END)
+        overlap.inbox.stop()
+        overlap.todo.put(_END)
         for thread in threads:
             thread.join()
 
 
-class _Overlap(Generic[Value, Result]):
+class _Overlap(Generic[Item, Value, Result]):
     def __init__(
-        self, produce: Callable[[Callable[[Value], None]], None], finish: Callable[[Value], Result], ahead: int
+        self,
+        produce: Callable[[Inbox[Item], Callable[[Value], None]], None],
+        finish: Callable[[Value], Result],
     ) -> None:
+        self.inbox: Inbox[Item] = Inbox()
         self.todo: queue.SimpleQueue[Value | object] = queue.SimpleQueue()
-        self.done: queue.Queue[Result | _Failure | object] = queue.Queue(maxsize=ahead)
-        self.stop = threading.Event()
+        self.done: queue.SimpleQueue[Result | _Failure] = queue.SimpleQueue()
         self._produce = produce
         self._finish = finish
+        self._is_drawn_out = False
 
-    def run(self, task: Callable[[], None]) -> None:
-        """A thread's life."""
+    def fill(self, items: Iterator[Item], most: int) -> int:
+        """Draws up to so many items into the inbox; how many there were."""
+        for drawn in range(most):
+            if self._is_drawn_out:
+                return drawn
+            item = next(items, _END)
+            if item is _END:
+                self._is_drawn_out = True
+                self.inbox.end()
+                return drawn
+            self.inbox.put(item)  # type: ignore[arg-type]  # all but the mark are Items
+        return most
+
+    def produce_then_finish(self) -> None:
+        """The producer's thread."""
+
+        def work() -> None:
+            self._produce(self.inbox, self._emit)
+            self._finish_all()
+
+        self._run(work)
+
+    def finish_all(self) -> None:
+        """A finisher's thread."""
+        self._run(self._finish_all)
+
+    def _run(self, work: Callable[[], None]) -> None:
         try:
-            task()
-            self._hand_over(_END)
+            work()
         except _Stopped:
             return
         except BaseException as error:  # raised again in the consumer's thread
-            try:
-                self._hand_over(_Failure(error))
-            except _Stopped:
-                return
+            self.done.put(_Failure(error))
 
-    def produce_then_finish(self) -> None:
-        self._produce(self._emit)
-        self.todo.put(_END)
-        self.finish_all()
-
-    def finish_all(self) -> None:
+    def _finish_all(self) -> None:
         while (value := self.todo.get()) is not _END:
-            self._hand_over(self._finish(value))  # type: ignore[arg-type]  # all but the mark are Values
+            self.inbox.check()
+            self.done.put(self._finish(value))  # type: ignore[arg-type]  # all but the mark are Values
         self.todo.put(_END)  # for the next finisher
 
     def _emit(self, value: Value) -> None:
-        if self.stop.is_set():
-            raise _Stopped
+        self.inbox.check()
         self.todo.put(value)
-
-    def _hand_over(self, result: Result | _Failure | object) -> None:
-        while not self.stop.is_set():
-            try:
-                return self.done.put(result, timeout=_PATIENCE_SECONDS)
-            except queue.Full:
-                continue
-        raise _Stopped

@@ -26,7 +26,6 @@ from pipeline.synthesis.engine.weights import Weights
 class Request:
     """An utterance as the model sees it."""
 
-    index: int
     prompt: tuple[int, ...]
     description: tuple[int, ...]
     max_frames: int
@@ -39,23 +38,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a runner's tensors."""
+    """The sizes of a slot."""
 
-    slots: int  # B
-    positions: int  # C
-    description_tokens: int  # D
-    max_frames: int
+    positions: int = 1  # C
+    description_tokens: int = 1  # D
+    max_frames: int = 1
+
+    def united(self, other: Shape) -> Shape:
+        """The smallest that holds both."""
+        return Shape(
+            max(self.positions, other.positions),
+            max(self.description_tokens, other.description_tokens),
+            max(self.max_frames, other.max_frames),
+        )
 
     def holds(self, other: Shape) -> bool:
-        """Whether a runner of this shape can do the work of another with as many slots."""
-        return self.slots == other.slots and all(
-            mine >= theirs
-            for mine, theirs in (
-                (self.positions, other.positions),
-                (self.description_tokens, other.description_tokens),
-                (self.max_frames, other.max_frames),
-            )
-        )
+        """Whether what fits into the other fits into this one."""
+        return self.united(other) == self
 
 
 @dataclass(frozen=True)
@@ -77,23 +76,24 @@ class Runner:
         rules: Rules,
         sampling: SamplingConfig,
         encoder: DescriptionEncoder,
+        slots: int,
         shape: Shape,
         *,
         length_multiple: int = 32,
         take_step: Step = step,
     ) -> None:
-        rows = shape.slots
+        self.slots = slots
         self.shape = shape
         self.decoder = Decoder(
             weights,
-            allocate_self(weights, rows, shape.positions),
-            allocate_cross(weights, rows, shape.description_tokens),
-            allocate_rows(rows, weights.num_codebooks, shape.max_frames, weights.device),
+            allocate_self(weights, slots, shape.positions),
+            allocate_cross(weights, slots, shape.description_tokens),
+            allocate_rows(slots, weights.num_codebooks, shape.max_frames, weights.device),
             rules,
             sampling,
         )
         self._encoder = encoder
-        self._entries = Entries(rows)
+        self._entries = Entries(slots)
         self._length_multiple = length_multiple
         self._take_step = take_step
         self._entry_of: dict[int, int] = {}

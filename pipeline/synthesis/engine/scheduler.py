@@ -1,69 +1,89 @@
 """Which utterance takes which slot, and when. Plain Python over plain numbers: no model, no tensor, no text.
 
-The longest predicted go first, so that the last to finish are short and few slots stand idle at the end.
+While more jobs are to come, the first to come are the first served, so that none waits for ever and shards are finished
+in about the order they were begun. Once all have come, the longest predicted go first, so that the last to finish are
+short and few slots stand idle at the end.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One utterance, as far as the scheduler knows it."""
-
-    index: int
+class _Waiting(Generic[Job]):
+    number: int  # in order of arrival
     predicted_length: float  # in any unit: only compared
-
-
-@dataclass(frozen=True)
-class Admission:
-    """A job that takes a slot now."""
-
-    slot: int
     job: Job
 
 
-class Scheduler:
+class Scheduler(Generic[Job]):
     """Deals jobs to slots. Each job is admitted once and released once, unless it is put back."""
 
-    def __init__(self, jobs: Sequence[Job], slots: int) -> None:
-        self._waiting = [(-job.predicted_length, job.index, job) for job in jobs]
-        heapq.heapify(self._waiting)
+    def __init__(self, slots: int) -> None:
         self._free = list(range(slots))
-        self._running: dict[int, Job] = {}
+        self._waiting: list[tuple[float, int, _Waiting[Job]]] = []  # a heap, by `_place`
+        self._running: dict[int, _Waiting[Job]] = {}
+        self._num_added = 0
+        self._all_have_come = False
 
     @property
-    def running(self) -> dict[int, Job]:
-        """The job of each occupied slot."""
-        return dict(self._running)
+    def num_running(self) -> int:
+        """Slots that are occupied."""
+        return len(self._running)
 
     @property
-    def finished(self) -> bool:
+    def num_waiting(self) -> int:
+        """Jobs without a slot."""
+        return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
-    def admit(self) -> list[Admission]:
-        """Fills the free slots, lowest first, from those that wait."""
-        admissions = []
+    def add(self, job: Job, predicted_length: float) -> None:
+        """Takes in one more job."""
+        waiting = _Waiting(self._num_added, predicted_length, job)
+        self._num_added += 1
+        heapq.heappush(self._waiting, self._place(waiting))
+
+    def expect_no_more(self) -> None:
+        """All jobs have come: the longest go first from now on."""
+        if self._all_have_come:
+            return
+        self._all_have_come = True
+        self._put(waiting for _, _, waiting in self._waiting)
+
+    def admit(self) -> list[tuple[int, Job]]:
+        """Fills the free slots, lowest first, from those that wait: slots and their jobs."""
+        admitted = []
         while self._free and self._waiting:
-            slot = heapq.heappop(self._free)
-            job = heapq.heappop(self._waiting)[2]
-            self._running[slot] = job
-            admissions.append(Admission(slot, job))
-        return admissions
+            slot, (_, _, waiting) = heapq.heappop(self._free), heapq.heappop(self._waiting)
+            self._running[slot] = waiting
+            admitted.append((slot, waiting.job))
+        return admitted
 
     def release(self, slot: int) -> Job:
         """Frees the slot of a job that is done, and names the job."""
-        job = self._running.pop(slot)
         heapq.heappush(self._free, slot)
-        return job
+        return self._running.pop(slot).job
 
     def restart(self, slots: int) -> None:
         """Puts all that runs back among those that wait, and goes on with another number of slots."""
-        for job in self._running.values():
-            heapq.heappush(self._waiting, (-job.predicted_length, job.index, job))
+        self._put([*(waiting for _, _, waiting in self._waiting), *self._running.values()])
         self._running.clear()
         self._free = list(range(slots))
+
+    def _put(self, all_waiting: Iterable[_Waiting[Job]]) -> None:
+        self._waiting = [self._place(waiting) for waiting in all_waiting]
+        heapq.heapify(self._waiting)
+
+    def _place(self, waiting: _Waiting[Job]) -> tuple[float, int, _Waiting[Job]]:
+        """Its place in the heap; no two have the same number."""
+        return (-waiting.predicted_length if self._all_have_come else 0.0, waiting.number, waiting)

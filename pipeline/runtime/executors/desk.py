@@ -1,0 +1,98 @@
+"""Where all messages of a run arrive: the supervisor decides, the bar shows, shards in pieces are put together.
+
+The same for every kind of worker. Knows neither processes nor Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipeline.dataset.shards import finished_shard
+from pipeline.runtime.executors.messages import Died, Done, Failed, Made, Message, Ready, Task
+from pipeline.runtime.executors.pieces import pieces_dir, put_together
+from pipeline.runtime.executors.supervisor import Supervisor
+from pipeline.runtime.executors.worker import Order
+from pipeline.runtime.journal import Journal
+from pipeline.runtime.progress import Progress
+from pipeline.runtime.report import Session
+from pipeline.types import ModelInfo
+
+
+class Desk:
+    """See the head of this module."""
+
+    def __init__(
+        self, order: Order, supervisor: Supervisor, progress: Progress, names: Sequence[str], journal: Journal | None
+    ) -> None:
+        self.supervisor = supervisor
+        self.model: ModelInfo | None = None  # of the first worker that was ready
+        self._order = order
+        self._progress = progress
+        self._names = names
+        self._journal = journal  # of those who can say no more; None: one worker, which does
+        self._start = time.monotonic()  # until the first worker is ready, and then when that was
+        self._num_reused = 0
+        self._computed_seconds = 0.0  # by workers that are gone
+        self._computing = defaultdict[int, float](float)  # by those that are there
+
+    def take(self, number: int, message: Message) -> None:
+        """Sees to a message from the worker at a place, or about it."""
+        now = time.monotonic()
+        if isinstance(message, Ready) and self.model is None:
+            self._start, self.model = now, message.model
+            self._progress.begin()
+        elif isinstance(message, Made):
+            self._progress.on_clip(number, message.shard, message.seconds, message.accepted)
+        elif isinstance(message, Done):
+            self._done(number, message)
+        elif isinstance(message, Failed):
+            self._progress.say(f"worker {self._names[number]}: {message.trace or message.text}")
+        elif isinstance(message, Died):
+            for done in list(self._unheard_of(number)):
+                self.take(number, done)
+            self._computed_seconds += self._computing.pop(number, 0.0)
+            self._progress.on_death(number)
+        before = self.supervisor.num_restarts
+        self.supervisor.take(number, message, now)
+        if isinstance(message, Died) and not self.supervisor.finished:
+            follow = "is started again" if self.supervisor.num_restarts > before else "is given up"
+            self._progress.say(f"worker {self._names[number]} is gone ({message.reason}) and {follow}")
+            if self._journal is not None:
+                self._journal.failure(f"{message.reason}; {follow}", self._order.journal_name(self._names[number]))
+        for parts in self.supervisor.in_pieces():
+            put_together(self._order.run_dir, self._order.head, parts)
+            self.supervisor.close(parts.shard)
+            self._progress.on_written(number, parts.shard, len(parts.poison))
+
+    def session(self) -> Session:
+        """What this call of the command has done."""
+        return Session(
+            wall_seconds=time.monotonic() - self._start,
+            audio_seconds=self._progress.audio_seconds,
+            computed_seconds=self._computed_seconds + sum(self._computing.values()),
+            num_retakes=self._progress.num_retakes,
+            num_reused=self._num_reused,
+            num_restarts=self.supervisor.num_restarts,
+            given_up=tuple(self.supervisor.given_up),
+        )
+
+    def _done(self, number: int, done: Done) -> None:
+        self._num_reused += done.num_reused
+        self._computing[number] = max(self._computing[number], done.computed_seconds)
+        self._progress.on_written(number, done.task.shard, done.num_utterances, is_whole=done.task.piece is None)
+
+    def _unheard_of(self, number: int) -> Iterator[Done]:
+        """Tasks that a worker had finished when it died, and could not say so any more."""
+        for task in self.supervisor.in_hand(number):
+            manifest = finished_shard(*_place(self._order, task))
+            if manifest is not None and manifest.fingerprint == self._order.head.fingerprint:
+                yield Done(task, len(manifest.clips) + len(manifest.rejects))
+
+
+def _place(order: Order, task: Task) -> tuple[Path, int]:
+    if task.piece is None:
+        return order.run_dir, task.shard
+    return pieces_dir(order.run_dir, task.shard), task.piece

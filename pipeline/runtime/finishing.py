@@ -1,0 +1,57 @@
+"""The end of a run: everything that is made of finished shards. Made anew each time, from what lies on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.dataset.card import CardFacts, write_card
+from pipeline.dataset.files import remove_leftovers
+from pipeline.dataset.shards import write_rejects
+from pipeline.errors import NothingAcceptedError
+from pipeline.runtime.books import make_run_book
+from pipeline.runtime.executors.pieces import forget_pieces
+from pipeline.runtime.plans import PlanHead, forget_previous_runs
+from pipeline.runtime.progress import say
+from pipeline.runtime.report import Session, make_report, render_report, write_report
+from pipeline.types import ModelInfo
+
+
+def finish(
+    run_dir: Path, config: Config, head: PlanHead, model: ModelInfo, session: Session | None, narrator: str
+) -> None:
+    """Makes rejects, card, book and report.
+
+    Raises:
+        NothingAcceptedError: There is not a single clip.
+    """
+    forget_previous_runs(run_dir)
+    forget_pieces(run_dir)
+    remove_leftovers(run_dir)  # of workers that were killed while they wrote
+    write_rejects(run_dir)
+    write_card(run_dir, _card_facts(run_dir, config, head, model))
+    report = make_report(run_dir, model, head.num_utterances, session)
+    write_report(run_dir, report)
+    if config.task.name == "audiobook" and report.num_clips:
+        report = replace(report, book=make_run_book(run_dir, config, head, narrator))
+        write_report(run_dir, report)
+    say(render_report(report))
+    if not report.num_clips:
+        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")
+
+
+def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo) -> CardFacts:
+    by = f", by {head.author}" if head.author else ""
+    return CardFacts(
+        title=config.dataset.name or run_dir.name,
+        source=f"{head.title}{by}" if config.task.name == "audiobook" else Path(config.input).name,
+        model=model,
+        audio_format=config.dataset.format,
+        license=config.dataset.license,
+        seed=config.seed,
+        settings={"sampling": vars(config.engine.sampling), "checks": vars(config.checks)},
+        version=version("parler-pipeline"),
+        is_noise=config.model.name == "untrained",
+    )

@@ -1,0 +1,146 @@
+"""Who may write to a run directory: one run, or several jobs that share it.
+
+Owns the locks. A whole run holds `.lock` for itself. A job holds its own (`.lock-3-of-8`) and shares `.lock` with the
+other jobs; what only one of them may do at a time, planning and finishing, is done under `.lock-jobs`. All are
+`flock`s: the system lets go of them when their process dies, however it dies, so that none is ever stale. Beside each
+lies the name of its holder, for the others to read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pipeline.errors import RunDirectoryError
+
+
+class Writer:
+    """The right to write to a run directory."""
+
+    def __init__(self, run_dir: Path, lock: _Lock, is_job: bool) -> None:
+        self._run_dir = run_dir
+        self._lock = lock
+        self._is_job = is_job
+
+    @contextmanager
+    def by_turns(self) -> Iterator[bool]:
+        """Where jobs would be in each other's way; gives whether this one is alone in the directory."""
+        if not self._is_job:
+            yield True
+            return
+        with ExitStack() as held:
+            turn = _Lock(self._run_dir / ".lock-jobs")
+            held.callback(turn.release)
+            turn.acquire(wait=True)
+            is_alone = self._lock.try_acquire()
+            if not is_alone and not self._lock.try_acquire(shared=True):
+                raise _is_taken(self._run_dir)
+            _tag_of(self._lock.path).unlink(missing_ok=True)  # of a whole run that was killed: no such run is here now
+            try:
+                yield is_alone
+            finally:
+                if not self._lock.try_acquire(shared=True):
+                    raise _is_taken(self._run_dir)
+
+
+@contextmanager
+def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator[Writer]:
+    """Makes the directory and keeps all out of it who may not be there at the same time.
+
+    Args:
+        run_dir: Directory of the run.
+        job: This job's number among those that share it; None: this run is to be alone in it.
+        num_jobs: How many share it.
+
+    Raises:
+        RunDirectoryError: Another process is at work in it, or it cannot be written.
+    """
+    lock = _Lock(run_dir / ".lock")
+    own = lock if job is None else _Lock(run_dir / f".lock-{job}-of-{num_jobs}")
+    with ExitStack() as held:
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            for one in (lock, own):
+                held.callback(one.release)
+                one.open()
+        except OSError as error:
+            raise RunDirectoryError(f"{run_dir}: cannot be written ({error.strerror}); give output_dir=...") from error
+        if not own.try_acquire():
+            raise _is_taken(run_dir)
+        if job is None:
+            held.callback(_remove_if_empty, run_dir)
+        own.sign("" if job is None else f"job {job} of {num_jobs}, ")
+        yield Writer(run_dir, lock, is_job=job is not None)
+
+
+class _Lock:
+    """A file that is locked, and the name of its holder beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+        self._tag: Path | None = None  # the holder's name, once it has signed
+
+    def open(self) -> None:
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def acquire(self, *, wait: bool, shared: bool = False) -> None:
+        self.open()
+        assert self._descriptor is not None
+        fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+
+    def try_acquire(self, *, shared: bool = False) -> bool:
+        """Takes the lock, or turns it into one of the other kind, if nobody minds."""
+        try:
+            self.acquire(wait=False, shared=shared)
+        except BlockingIOError:
+            return False
+        return True
+
+    def sign(self, prefix: str) -> None:
+        self._tag = _tag_of(self.path)
+        self._tag.write_text(f"{prefix}process {os.getpid()} on {platform.node()}", encoding="utf-8")
+
+    def release(self) -> None:
+        if self._tag is not None:
+            self._tag.unlink(missing_ok=True)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _is_taken(run_dir: Path) -> RunDirectoryError:
+    tags = sorted({run_dir / ".writer", *run_dir.glob(".writer-*")})
+    holders = [tag.read_text(encoding="utf-8") for tag in tags if _is_held(_lock_of(tag))]
+    who = "; ".join(holders) or "another process"
+    return RunDirectoryError(f"{run_dir}: {who} is at work here; wait for it, or give name=...")
+
+
+def _is_held(path: Path) -> bool:
+    lock = _Lock(path)
+    try:
+        return _tag_of(path).exists() and not lock.try_acquire()
+    finally:
+        lock.release()
+
+
+def _tag_of(lock: Path) -> Path:
+    return lock.with_name(lock.name.replace(".lock", ".writer"))
+
+
+def _lock_of(tag: Path) -> Path:
+    return tag.with_name(tag.name.replace(".writer", ".lock"))
+
+
+def _remove_if_empty(run_dir: Path) -> None:
+    """Leaves no trace of a run that was refused before anything was written."""
+    entries = list(run_dir.iterdir())
+    if all(entry.name in (".lock", ".writer") for entry in entries):
+        for entry in entries:
+            entry.unlink()
+        run_dir.rmdir()

@@ -1,0 +1,91 @@
+"""`task=retry_rejects`: what a run has rejected is tried again, with takes that were not tried yet.
+
+Owns which rejects, and in which company: together as the pieces of their shards, but one that has killed its worker
+alone, and never in this process. Only their shards are written anew; all else stays, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.dataset.files import remove_leftovers
+from pipeline.dataset.shards import Manifest, finished_shards
+from pipeline.errors import RunDirectoryError
+from pipeline.planning import buckets_of
+from pipeline.runtime.directory import frozen_config
+from pipeline.runtime.executors import Order, Task, check_executor, execute
+from pipeline.runtime.executors.pieces import POISON
+from pipeline.runtime.finishing import finish
+from pipeline.runtime.locks import writer
+from pipeline.runtime.plans import read_head, read_shard_plan
+from pipeline.runtime.progress import count, say
+from pipeline.runtime.report import reason_codes
+from pipeline.synthesis import Synthesizer
+from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.voices import Casting
+
+
+def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
+    """Works the rejects of `run` off; returns the exit code.
+
+    The run's own config holds. Device, slots and executor, on which clips do not depend, are those of this command.
+
+    Raises:
+        PipelineError: There is no such run, it is not finished, or somebody is at work in it.
+    """
+    run_dir = Path(asked.run or "")
+    if not run_dir.is_dir():
+        raise RunDirectoryError(f"run={run_dir}: no such folder")
+    with writer(run_dir):
+        frozen = frozen_config(run_dir)
+        engine = replace(frozen.engine, device=asked.engine.device, slots=asked.engine.slots)
+        config = check_executor(replace(frozen, engine=engine, executor=asked.executor))
+        head = read_head(run_dir)
+        remove_leftovers(run_dir)
+        manifests = list(finished_shards(run_dir))
+        if len(manifests) < head.num_shards:
+            raise RunDirectoryError(
+                f"run={run_dir}: {len(manifests)} of {head.num_shards} shards are finished; give the run's own command "
+                "again first"
+            )
+        pieces, suspects = _to_try_again(run_dir, manifests)
+        tasks = [*pieces, *suspects]
+        if not tasks:
+            say(f"{run_dir}: nothing was rejected that another take could change")
+            return 0
+        num_rejects = sum(len(task.positions or ()) for task in tasks)
+        shards = {task.shard for task in tasks}
+        say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
+        order = Order(
+            run_dir,
+            config,
+            head,
+            find_checkpoint(config.model),
+            tuple(buckets_of(read_shard_plan(run_dir, shard) for shard in shards)),
+            build,
+        )
+        session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
+        assert model is not None  # there was something to do, and it is done
+        narrator = ", ".join(Casting(config.voice, config.model).names)
+        finish(run_dir, frozen, head, model, session, narrator)
+    return 0
+
+
+def _to_try_again(run_dir: Path, manifests: list[Manifest]) -> tuple[list[Task], list[Task]]:
+    """For each shard its rejects as one piece, and those that kill by themselves; not what cannot be spoken at all."""
+    pieces, suspects = [], []
+    for manifest in manifests:
+        reasons = {reject["id"]: reject["reason"] for reject in manifest.rejects if reject["takes"]}
+        if not reasons:
+            continue
+        planned = read_shard_plan(run_dir, manifest.index).utterances
+        of = {position: reasons[one.id] for position, one in enumerate(planned) if one.id in reasons}
+        killers = [position for position, reason in of.items() if reason_codes(reason) == [POISON]]
+        others = tuple(position for position in of if position not in killers)
+        if others:
+            pieces.append(Task(manifest.index, others, alone=True))
+        suspects += [Task(manifest.index, (position,), alone=True) for position in killers]
+    return pieces, suspects

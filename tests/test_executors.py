@@ -1,0 +1,231 @@
+"""Whole runs by workers that come and go: the same bytes, whoever works and whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import doubles
+import pytest
+from conftest import Checkpoints
+from doubles import INFO
+
+from pipeline.__main__ import main
+from pipeline.dataset.shards import finished_shards
+from pipeline.runtime import run as run_module
+from pipeline.runtime.executors.processes import seats
+from pipeline.runtime.journal import read_journals
+from pipeline.synthesis.untrained import UntrainedShape
+
+TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)
+LOCAL = ("executor=local", "executor.devices=[cpu,cpu]", "executor.backoff_seconds=0")
+Build = Callable[..., object]
+
+
+@pytest.fixture
+def built_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build], None]:
+    """Replaces the model of a run, also in other processes: by a function of `doubles`."""
+
+    def replace(build: Build) -> None:
+        monkeypatch.setattr(run_module, "build_synthesizer", build)
+        monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+
+    return replace
+
+
+def command(folder: Path, texts: list[str], *more: str) -> list[str]:
+    table = folder / "texts.jsonl"
+    table.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return ["task=dataset", f"input={table}", f"output_dir={folder}", "name=run", "planning.shard_size=4", *more]
+
+
+def hashes(run_dir: Path) -> dict[str, str]:
+    return {clip.id: clip.audio_sha256 for manifest in finished_shards(run_dir) for clip in manifest.clips}
+
+
+def rejects(run_dir: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run_dir / "rejects.jsonl").read_text().splitlines()]
+
+
+def numbered(count: int) -> list[str]:
+    return [f"This is number {n}." for n in range(count)]
+
+
+def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
+    tmp_path: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards the promise that clips do not depend on who makes them, with the real engine."""
+    arguments = command(tmp_path, numbered(9), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")
+    arguments.append("planning.shard_size=2")
+    assert main(arguments) == 0
+    expected = hashes(tmp_path / "run")
+    assert len(expected) == 9
+    assert main([*arguments, "name=three", "executor=local", "executor.devices=[cpu,cpu,cpu]"]) == 0
+    assert hashes(tmp_path / "three") == expected
+    jobs = [*arguments, "name=jobs", "num_shards=2"]
+    assert main([*jobs, "shard_index=0"]) == 0
+    assert [manifest.index for manifest in finished_shards(tmp_path / "jobs")] == [0, 2, 4]
+    assert "3 of 5 shards are finished; the last job does the rest" in capsys.readouterr().err
+    assert not (tmp_path / "jobs" / "report.json").exists()
+    assert main([*jobs, "shard_index=1"]) == 0
+    assert hashes(tmp_path / "jobs") == expected
+    for name in ("three", "jobs"):
+        assert main(["task=verify", f"run={tmp_path / name}"]) == 0
+    assert "num_shards: 1" in (tmp_path / "jobs" / "config.yaml").read_text()
+
+
+def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
+    tmp_path: Path, built_by: Callable[[Build], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards a run against an utterance on which the process aborts, and that one's neighbours."""
+    texts = [*numbered(2), "This is poison.", *numbered(6)[3:]]
+    built_by(doubles.build_mortal)
+    assert main(command(tmp_path, texts, *LOCAL)) == 0
+    run_dir = tmp_path / "run"
+    (reject,) = rejects(run_dir)
+    assert (reject["text"], reject["reason"], reject["takes"]) == (texts[2], "worker_died: ended by SIGABRT", 1)
+    before = hashes(run_dir)
+    assert len(before) == 5
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    said = capsys.readouterr().err
+    assert "is gone (ended by SIGABRT) and is started again" in said
+    assert "restarts of workers that died" in said
+    assert any("SIGABRT" in failure.what for failure in read_journals(run_dir).failures)
+    assert json.loads((run_dir / "report.json").read_text())["session"]["num_restarts"] >= 3
+    untouched = (run_dir / "data" / "train-00001-of-00002.parquet").stat().st_mtime_ns
+
+    built_by(doubles.build_mortal)
+    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    (again,) = rejects(run_dir)
+    assert again["takes"] == 2
+    assert len(set(again["seeds"])) == 2, "another seed was tried"  # type: ignore[arg-type]
+    assert hashes(run_dir) == before
+
+    built_by(doubles.build_stand_in)
+    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    assert rejects(run_dir) == []
+    after = hashes(run_dir)
+    assert len(after) == 6
+    assert before.items() <= after.items()
+    assert (run_dir / "data" / "train-00001-of-00002.parquet").stat().st_mtime_ns == untouched
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    assert not (run_dir / ".pieces").exists()
+    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    assert "nothing was rejected that another take could change" in capsys.readouterr().err
+
+
+def test_a_worker_that_hangs_is_replaced(
+    tmp_path: Path, built_by: Callable[[Build], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    built_by(doubles.build_drowsy)
+    texts = [*numbered(3), "Sleep now, please.", *numbered(8)[4:]]
+    arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=20", f"voice.description={tmp_path / 'slept'}")
+    assert main(arguments) == 0
+    assert "hung: nothing came of it for 20 s" in capsys.readouterr().err
+    assert len(hashes(tmp_path / "run")) == 8
+
+
+@pytest.mark.parametrize(
+    ("build", "code", "complaint"),
+    [(doubles.build_broken, 2, "the weights are damaged"), (doubles.build_full_disk, 3, "there is no space left")],
+)
+def test_what_a_person_has_to_mend_ends_the_run_at_once(
+    build: Build,
+    code: int,
+    complaint: str,
+    tmp_path: Path,
+    built_by: Callable[[Build], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Guards against endless restarts, with the error and the exit code that one process would give."""
+    built_by(build)
+    assert main(command(tmp_path, numbered(4), *LOCAL)) == code
+    assert f"error: {complaint}" in capsys.readouterr().err
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    """A run with slow workers in a process of its own, once they are at work."""
+    program = (
+        "import sys, doubles; from pipeline.runtime import run; run.build_synthesizer = doubles.build_slow\n"
+        "from pipeline.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+    )
+
+
+def wait_for_shards(run_dir: Path, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(list(run_dir.glob("data/train-*"))) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_empty(group: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
+    number: signal.Signals, code: int, tmp_path: Path, built_by: Callable[[Build], None]
+) -> None:
+    """Guards against processes that outlive their run and write into the next one's files."""
+    arguments = command(tmp_path, numbered(60), *LOCAL)
+    process = start(arguments)
+    try:
+        wait_for_shards(tmp_path / "run", 2)
+        second = subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments], stderr=subprocess.PIPE, text=True, check=False
+        )
+        assert f"process {process.pid} on" in second.stderr
+        assert second.returncode == 3
+        if number is signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does it
+        else:
+            process.send_signal(number)
+        assert process.wait(30) == code
+        assert is_empty(process.pid)
+    finally:
+        process.kill()
+        error = process.stderr.read() if process.stderr else ""
+        process.communicate()
+    if number is not signal.SIGKILL:
+        assert "the same command goes on from there" in error
+        assert not list((tmp_path / "run").rglob(".*.tmp"))
+    assert "Traceback" not in error
+    built_by(doubles.build_stand_in)
+    assert main([argument for argument in arguments if argument not in LOCAL]) == 0
+    assert len(hashes(tmp_path / "run")) == 60
+    assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+
+
+def test_a_worker_sees_one_gpu_and_those_on_the_cpu_share_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [(seat.device, seat.visible_gpu) for seat in seats("ab", ["cuda:0", "cuda:3"], 8)] == [
+        ("cuda", "0"),
+        ("cuda", "3"),
+    ]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [seat.visible_gpu for seat in seats("ab", ["cuda:0", "cuda:1"], 8)] == ["5", "7"]
+    assert [seat.threads for seat in seats("abc", ["cpu"] * 3, 8)] == [2, 2, 2]
+    assert [seat.threads for seat in seats("abc", ["cpu"] * 3, 2)] == [1, 1, 1]

@@ -1,0 +1,158 @@
+"""What happens when the machine does what machines do: disks fill, files rot, clocks jump."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from doubles import INFO, StandInSynthesizer
+
+from pipeline.__main__ import main
+from pipeline.dataset.shards import finished_shards
+from pipeline.runtime import run as run_module
+
+NUM_TEXTS = 12
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[StandInSynthesizer]:
+    built: list[StandInSynthesizer] = []
+
+    def build(*_: object, **__: object) -> StandInSynthesizer:
+        built.append(StandInSynthesizer())
+        return built[-1]
+
+    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+    return built
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def command(folder: Path, output: Path) -> list[str]:
+    table = folder / "texts.jsonl"
+    table.write_text("".join(json.dumps({"text": f"This is number {n}."}) + "\n" for n in range(NUM_TEXTS)))
+    return ["task=dataset", f"input={table}", f"output_dir={output}", "name=run", "planning.shard_size=2"]
+
+
+def hashes(run_dir: Path) -> dict[str, str]:
+    return {clip.id: clip.audio_sha256 for manifest in finished_shards(run_dir) for clip in manifest.clips}
+
+
+def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_space(
+    tmp_path: Path, small_disk: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards finished shards, and the words that say what to do, on a real file system without space."""
+    arguments = command(tmp_path, small_disk)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(110_000))
+    assert main(arguments) == 3
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert "free some space" in error
+    survived = hashes(small_disk / "run")
+    assert 0 < len(survived) < NUM_TEXTS
+    assert not list(small_disk.rglob(".*.tmp"))
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    assert main(arguments) == 0
+    assert survived.items() <= hashes(small_disk / "run").items()
+    assert len(stand_in[1].asked) == NUM_TEXTS - len(survived)
+    assert main(["task=verify", f"run={small_disk / 'run'}"]) == 0
+
+
+def test_a_read_only_folder_is_refused_before_a_model_loads(
+    tmp_path: Path, small_disk: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert main(command(tmp_path, small_disk)) == 3
+    assert "cannot be written (Read-only file system); give output_dir=..." in capsys.readouterr().err
+    assert stand_in == []
+
+
+def truncate(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_truncated_shard_is_made_again(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Guards a resume that looks at sizes and not at audio."""
+    arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
+    assert main(arguments) == 0
+    before = hashes(run_dir)
+    truncate(run_dir / "data" / "train-00002-of-00006.parquet")
+    assert main(["task=verify", f"run={run_dir}"]) == 4
+    assert main(arguments) == 0
+    assert len(stand_in[1].asked) == 2
+    assert hashes(run_dir) == before
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_an_altered_shard_is_found_by_verify_and_made_again_when_deleted(
+    tmp_path: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
+    assert main(arguments) == 0
+    before, path = hashes(run_dir), run_dir / "data" / "train-00002-of-00006.parquet"
+    alter(path)
+    assert main(["task=verify", f"run={run_dir}"]) == 4
+    assert "train-00002-of-00006.parquet: its bytes have changed" in capsys.readouterr().out
+    path.unlink()
+    assert main(arguments) == 0
+    assert hashes(run_dir) == before
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_a_shard_of_another_config_is_not_mixed_in(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Guards a dataset against files that somebody copied into it."""
+    arguments = command(tmp_path, tmp_path)
+    assert main([*arguments, "name=other", "seed=7"]) == 0
+    assert main(arguments) == 0
+    before = hashes(tmp_path / "run")
+    for name in ("data/train-00001-of-00006.parquet", "manifests/shard-00001.json"):
+        (tmp_path / "run" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    assert hashes(tmp_path / "run") != before
+    assert main(arguments) == 0
+    assert len(stand_in[2].asked) == 2
+    assert hashes(tmp_path / "run") == before
+    assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_changes_nothing(
+    jump: float, tmp_path: Path, stand_in: list[StandInSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards speeds, time limits and resume against a wall clock that is set during a run."""
+    real, jumps = time.time, itertools.count()
+    jumping: Callable[[], float] = lambda: real() + jump * next(jumps)  # noqa: E731
+    monkeypatch.setattr(time, "time", jumping)
+    arguments, run_dir = [*command(tmp_path, tmp_path), "executor.hang_seconds=60"], tmp_path / "run"
+    assert main(arguments) == 0
+    session = json.loads((run_dir / "report.json").read_text())["session"]
+    assert 0 < session["wall_seconds"] < 60
+    assert session["num_restarts"] == 0
+    assert main(arguments) == 0
+    assert len(stand_in) == 1, "nothing was made twice"
+    assert main(["task=verify", f"run={run_dir}"]) == 0

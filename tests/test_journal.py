@@ -1,0 +1,158 @@
+"""The journals of workers: what a kill, a full disk and a jumping clock do to them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataset.shards import Manifest
+from pipeline.runtime import journal as journal_module
+from pipeline.runtime.journal import Counts, Journal, read_journals
+
+
+class Clock:
+    """Two clocks that a test sets."""
+
+    def __init__(self) -> None:
+        self.wall, self.monotonic = 1_000_000.0, 50.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.monotonic += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def journal(run_dir: Path, clock: Clock, worker: str = "main") -> Journal:
+    return Journal(run_dir, worker, "cpu", wall=lambda: clock.wall, monotonic=lambda: clock.monotonic)
+
+
+def manifest(index: int) -> Manifest:
+    return Manifest(index, 9, "", 0, "", "f", "p", 12.5, 3.25, (), ({"id": "a", "reason": "empty"},))
+
+
+def work(open_journal: Journal, clock: Clock, seconds: float, each: float = 1.0) -> None:
+    """A second of audio for each second that passes."""
+    for _ in range(round(seconds / each)):
+        clock.pass_by(each)
+        open_journal.take(each, True, 2.0)
+
+
+def test_what_is_told_is_read_back(tmp_path: Path, clock: Clock) -> None:
+    with journal(tmp_path, clock) as main:
+        work(main, clock, 3)
+        main.take(9.0, False, 31.5)
+        main.shard(manifest(4))
+    (worker,) = read_journals(tmp_path).workers
+    (session,) = worker.sessions
+    assert (session.pid, session.device, session.why_ended) == (os.getpid(), "cpu", "done")
+    assert session.counts == Counts(clips=3, audio_seconds=3.0, computed_seconds=31.5, refused=1)
+    (shard,) = session.shards
+    assert (shard.index, shard.clips, shard.rejects, shard.audio_seconds, shard.elapsed) == (4, 0, 1, 12.5, 3.0)
+
+
+def test_lines_are_few_however_long_a_run_is(tmp_path: Path, clock: Clock) -> None:
+    """Guards quick answers to status after a weekend: a line for each clip would be a million lines."""
+    with journal(tmp_path, clock) as main:
+        work(main, clock, 60)
+        assert 10 <= len(read_journals(tmp_path).workers[0].sessions[0].samples) <= 13
+        work(main, clock, 3 * 86_400, each=2.0)
+    lines = (tmp_path / "journal" / "main.jsonl").read_text().splitlines()
+    assert len(lines) < 6_000
+    times = [json.loads(line)["elapsed"] for line in lines]
+    assert max(later - earlier for earlier, later in pairwise(times)) <= journal_module.LONGEST_PAUSE
+
+
+def test_a_jumping_clock_gives_no_nonsense(tmp_path: Path, clock: Clock) -> None:
+    """Guards rates against summer time, a corrected clock and a laptop that slept."""
+    with journal(tmp_path, clock) as main:
+        work(main, clock, 60)
+        clock.wall -= 7200
+        work(main, clock, 60)
+        clock.wall += 1e6
+        work(main, clock, 60)
+    (session,) = read_journals(tmp_path).workers[0].sessions
+    assert session.rate(window=100) == pytest.approx(1.0, rel=0.06)
+    elapsed = [sample.elapsed for sample in session.samples]
+    assert elapsed == sorted(elapsed)
+
+
+def test_a_torn_line_and_an_unknown_one_are_passed_over(tmp_path: Path, clock: Clock) -> None:
+    """Guards the reader against a kill within a line, and the next session against being glued to the torn one."""
+    with journal(tmp_path, clock) as main:
+        work(main, clock, 2)
+    path = tmp_path / "journal" / "main.jsonl"
+    path.write_text(path.read_text() + '{"event": "dance"}\n[1]\n{"event": "progress", "ti')
+    with journal(tmp_path, clock) as main:
+        work(main, clock, 3)
+    first, second = read_journals(tmp_path).workers[0].sessions
+    assert (first.counts.clips, second.counts.clips) == (2, 3)
+
+
+@pytest.mark.parametrize("cut", range(0, 400, 7))
+def test_a_journal_cut_anywhere_can_be_read(tmp_path: Path, clock: Clock, cut: int) -> None:
+    with journal(tmp_path, clock) as main:
+        work(main, clock, 2)
+    path = tmp_path / "journal" / "main.jsonl"
+    path.write_bytes(path.read_bytes()[:cut])
+    assert len(read_journals(tmp_path).workers) == 1
+
+
+def test_a_full_disk_is_told_of_once_and_stops_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards the run against its journal, and the line after the trouble against the half of the one before."""
+    write, answers = os.write, iter(["whole", "half", "full", "full", "whole"])
+
+    def unsteady(descriptor: int, content: bytes) -> int:
+        answer = next(answers, "whole")
+        if answer == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, content[: len(content) // 2] if answer == "half" else content)
+
+    with caplog.at_level(logging.WARNING), journal(tmp_path, clock) as main:
+        monkeypatch.setattr(os, "write", unsteady)
+        for what in ("kept", "halved", "lost", "lost as well", "kept again"):
+            main.failure(what)
+    assert [failure.what for failure in read_journals(tmp_path).failures] == ["kept", "kept again"]
+    assert read_journals(tmp_path).workers[0].sessions[0].why_ended == "done"
+    assert len(caplog.records) == 1
+    assert "No space left" in caplog.text
+
+
+def test_an_error_is_told_of_before_it_passes(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(MemoryError), journal(tmp_path, clock):
+        raise MemoryError("CUDA out of memory")
+    history = read_journals(tmp_path)
+    assert [(failure.worker, failure.what) for failure in history.failures] == [
+        ("main", "MemoryError: CUDA out of memory")
+    ]
+    assert history.workers[0].sessions[0].why_ended == "stopped"
+
+
+def test_the_failure_of_a_dead_worker_is_told_by_another(tmp_path: Path, clock: Clock) -> None:
+    with journal(tmp_path, clock) as main:
+        main.failure("killed by signal 9", worker="cuda-1")
+    assert [failure.worker for failure in read_journals(tmp_path).failures] == ["cuda-1"]
+
+
+def test_a_run_without_journals_has_no_workers(tmp_path: Path) -> None:
+    assert read_journals(tmp_path).workers == ()
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left_open() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0  # noqa: PTH208
+    yield
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

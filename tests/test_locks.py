@@ -1,0 +1,72 @@
+"""Who may be in a run directory at the same time."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RunDirectoryError
+from pipeline.runtime.locks import writer
+
+HERE = f"process {os.getpid()} on {platform.node()}"
+
+
+def test_a_whole_run_is_alone(tmp_path: Path) -> None:
+    """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
+    with writer(tmp_path / "run") as right, right.by_turns() as is_alone:
+        assert is_alone
+        with pytest.raises(RunDirectoryError, match=f"{HERE} is at work here"), writer(tmp_path / "run"):
+            pass
+        with (
+            writer(tmp_path / "run", 0, 2) as job,
+            pytest.raises(RunDirectoryError, match=f"{HERE} is at work here"),
+            job.by_turns(),
+        ):
+            pass
+    with writer(tmp_path / "run"):
+        pass
+
+
+def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_path: Path) -> None:
+    with writer(tmp_path, 0, 2) as first:
+        with first.by_turns() as is_alone:
+            assert is_alone, "the plan is its to make"
+        with writer(tmp_path, 1, 2) as second:
+            with second.by_turns() as is_alone:
+                assert not is_alone, "the plan is there"
+            with pytest.raises(RunDirectoryError, match=f"job 0 of 2, {HERE}; job 1 of 2, {HERE} is"), writer(tmp_path):
+                pass
+            with pytest.raises(RunDirectoryError, match="job 1 of 2"), writer(tmp_path, 1, 2):
+                pass
+        with first.by_turns() as is_alone:
+            assert is_alone, "the other has left"
+
+
+def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
+    """Guards the morning after: neither a lock nor a name that is left may keep the next run out, or be told of."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from pipeline.runtime.locks import writer\n"
+        "with writer(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / ".writer").exists()
+    with writer(tmp_path, 0, 2) as job, job.by_turns():
+        pass
+    with writer(tmp_path):
+        assert HERE in (tmp_path / ".writer").read_text()
+
+
+def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
+    with writer(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunDirectoryError, match="cannot be written"), writer(tmp_path / "file" / "run"):
+        pass

@@ -1,0 +1,82 @@
+"""A run on a Ray cluster of three logical nodes, of which one is removed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import doubles
+import pytest
+from conftest import Checkpoints
+from test_executors import TINY, command, hashes, numbered
+
+from pipeline.__main__ import main
+from pipeline.runtime import run as run_module
+
+pytest.importorskip("ray")
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def cluster() -> Iterator[object]:
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="r")  # the names of Ray's sockets have to be short
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 2,
+            "num_gpus": 1,
+            "object_store_memory": 80 * 2**20,
+            "include_dashboard": False,
+            "temp_dir": folder,
+        },
+    )
+    for _ in range(2):
+        cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=80 * 2**20)
+    yield cluster
+    cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
+    cluster: object, tmp_path: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards a long run on machines that come and go, with the real engine."""
+    arguments = command(tmp_path, numbered(120), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")
+    assert main(arguments) == 0
+    remover = threading.Thread(target=remove_node, args=(cluster, tmp_path / "ray"))
+    remover.start()
+    code = main([*arguments, "name=ray", "executor=ray", f"executor.address={cluster.address}"])  # type: ignore[attr-defined]
+    remover.join()
+    said = capsys.readouterr().err
+    assert code == 0, said
+    assert "ray-2" in said, "one worker for each logical GPU"
+    assert "is gone" in said
+    assert hashes(tmp_path / "ray") == hashes(tmp_path / "run")
+    assert main(["task=verify", f"run={tmp_path / 'ray'}"]) == 0
+
+
+def remove_node(cluster: object, run_dir: Path) -> None:
+    """Takes one away once all three are at work."""
+    deadline = time.monotonic() + 200
+    while len([path for path in run_dir.glob("journal/ray-*.jsonl") if '"shard"' in path.read_text()]) < 3:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
+    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)  # type: ignore[attr-defined]
+
+
+def test_poison_is_found_by_actors_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards what processes and actors share: one that aborts is replaced, and its utterance found."""
+    build: Callable[..., object] = doubles.build_mortal
+    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    texts = ["One.", "This is poison.", "Three."]
+    ray = ("executor=ray", "executor.workers=2", "executor.backoff_seconds=0")
+    assert main(command(tmp_path, texts, *ray)) == 0
+    assert len(hashes(tmp_path / "run")) == 2
+    assert "worker_died" in (tmp_path / "run" / "rejects.jsonl").read_text()
