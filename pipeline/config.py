@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, nearest_first
 
-TASKS = ("audiobook", "dataset", "preview", "verify")
+TASKS = ("audiobook", "dataset", "preview", "verify", "status")
 SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -284,7 +284,7 @@ class Config:
     input: str = "story"  # a file, a hub dataset with source.format=datasets, or `story`: the one that ships
     name: str | None = None  # of the run's directory; default: from the input and the model
     output_dir: str = "outputs"
-    run: str | None = None  # an existing run directory, for task=verify
+    run: str | None = None  # an existing run directory, for task=verify and task=status
     seed: int = 0
     dry_run: bool = False  # plan, print, load no model, write nothing
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -306,5 +306,5 @@ class Config:
             self.text.max_seconds,
             f"model={self.model.name} was trained on at most {self.model.max_seconds:g} s",
         )
-        if self.task.name == "verify":
+        if self.task.name in ("verify", "status"):
             _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-untrained")

@@ -35,6 +35,11 @@ def plan_path(run_dir: Path) -> Path:
     return run_dir / "plan" / "plan.json"
 
 
+def staged_plan_folder(run_dir: Path) -> Path:
+    """Where a plan is made, before it becomes the plan of the run."""
+    return run_dir / ".plan-next"
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Gives the path to write to; when the block ends well, that file appears as `path`, complete and on the disk.

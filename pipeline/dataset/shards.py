@@ -139,11 +139,26 @@ def finished_shards(run_dir: Path) -> Iterator[Manifest]:
 
     A shard is finished when its Parquet file is there with the size that its manifest tells, or when it has no clips.
     """
-    sizes = {path.name: path.stat().st_size for path in (run_dir / "data").glob("train-*.parquet")}
-    for path in sorted((run_dir / "manifests").glob("shard-*.json")):
+    sizes = list_data(run_dir)
+    for path in list_manifests(run_dir):
         manifest = read_manifest(path)
-        if sizes.get(manifest.file, 0) == manifest.num_bytes:
+        if is_finished(manifest, sizes):
             yield manifest
+
+
+def list_data(run_dir: Path) -> dict[str, int]:
+    """The Parquet files that are there, by name, with their sizes."""
+    return {path.name: path.stat().st_size for path in (run_dir / "data").glob("train-*.parquet")}
+
+
+def list_manifests(run_dir: Path) -> list[Path]:
+    """The manifests that are there, in order of shards."""
+    return sorted((run_dir / "manifests").glob("shard-*.json"))
+
+
+def is_finished(manifest: Manifest, sizes: Mapping[str, int]) -> bool:
+    """Whether a shard's Parquet file is there, whole; `sizes` are from `list_data`."""
+    return sizes.get(manifest.file, 0) == manifest.num_bytes
 
 
 def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:

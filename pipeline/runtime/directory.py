@@ -12,6 +12,7 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,35 @@ def sole_writer(run_dir: Path) -> Iterator[None]:
         if {entry.name for entry in run_dir.iterdir()} <= {".lock"}:  # refused before anything was written
             (run_dir / ".lock").unlink(missing_ok=True)
             run_dir.rmdir()
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who is at work in a run directory, or was until it died."""
+
+    name: str  # `process 77 on myhost`
+    is_alive: bool | None  # None: it is on another machine, and cannot be asked from here
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def find_writer(run_dir: Path) -> Writer | None:
+    """Looks who is at work, without disturbing it; None: nobody."""
+    try:
+        name = (run_dir / ".writer").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    found = re.fullmatch(r"process (\d+) on (.*)", name)
+    if found is None or found[2] != platform.node():
+        return Writer(name, None)
+    try:
+        os.kill(int(found[1]), 0)  # asks only whether there is such a process
+    except ProcessLookupError:
+        return Writer(name, False)
+    except PermissionError:
+        return Writer(name, True)  # of another user
+    return Writer(name, True)
 
 
 def fingerprint(config: Config) -> str:

@@ -46,6 +46,7 @@ from pipeline.runtime.preview import run_preview
 from pipeline.runtime.progress import Progress, clock, count
 from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
 from pipeline.runtime.report import Session, make_report, render_report, write_report
+from pipeline.runtime.status import read_status, render_status
 from pipeline.synthesis import Synthesizer, build_synthesizer, check_settings, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
@@ -68,6 +69,9 @@ def run(config: Config) -> int:
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
         return _verify(Path(config.run or ""))
+    if config.task.name == "status":
+        print(render_status(read_status(Path(config.run or ""))))
+        return 0
     casting = Casting(config.voice, config.model)
     if config.task.name != "preview":
         _check_input(config)
