@@ -85,6 +85,21 @@ def remove_leftovers(run_dir: Path) -> None:
         path.unlink()
 
 
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Every file in a folder and below it, by its name relative to it, with its size; none if there is no folder."""
+    sizes: dict[str, int] = {}
+    waiting = [(str(folder), "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
+                else:
+                    sizes[prefix + entry.name] = entry.stat().st_size
+    return sizes
+
+
 def sha256_of(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

@@ -14,9 +14,12 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+
+from tqdm import tqdm
 
 from pipeline.audio.encoding import stored_rate
 from pipeline.book import check_cover
@@ -24,6 +27,7 @@ from pipeline.config import Config
 from pipeline.dataset.card import CardFacts, write_card
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards, hash_plan, write_rejects, write_shard
+from pipeline.dataset.sums import write_sums
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, NothingAcceptedError, RunDirectoryError, VerificationError
 from pipeline.planning import PlanSummary
@@ -197,6 +201,7 @@ def _finish(
     if config.task.name == "audiobook" and report.num_clips:
         report = replace(report, book=make_run_book(run_dir, config, head, narrator=", ".join(casting.names)))
         write_report(run_dir, report)
+    write_sums(run_dir)
     _say(render_report(report))
     if not report.num_clips:
         raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")
@@ -246,7 +251,7 @@ def _verify(run_dir: Path) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
-    report = verify_run(run_dir)
+    report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
     print(report)
     return 0 if not report.problems else VerificationError.exit_code
 
