@@ -19,6 +19,7 @@ Renders audiobooks and makes speech datasets with Parler-TTS.
   python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
   python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
   python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
+  python -m pipeline task=status run=outputs/book-mini          how a run stands, from another terminal or machine
   python -m pipeline task=retry_rejects run=outputs/book-mini   tries again what it has rejected
 
 The same command again goes on where a stopped run was. Everything lies in outputs/<name>/; name=... chooses it.

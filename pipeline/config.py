@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, nearest_first
 
-TASKS = ("audiobook", "dataset", "preview", "verify", "retry_rejects")
+TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -321,7 +321,7 @@ class Config:
     input: str = "story"  # a file, a hub dataset with source.format=datasets, or `story`: the one that ships
     name: str | None = None  # of the run's directory; default: from the input and the model
     output_dir: str = "outputs"
-    run: str | None = None  # an existing run directory, for task=verify and task=retry_rejects
+    run: str | None = None  # an existing run directory, for task=verify, status and retry_rejects
     seed: int = 0
     dry_run: bool = False  # plan, print, load no model, write nothing
     shard_index: int | None = None  # this job's number among num_shards jobs on one run, from 0; null: the only one
@@ -359,5 +359,5 @@ class Config:
             self.shard_index,
             f"give a number from 0 to below num_shards={self.num_shards}",
         )
-        if self.task.name in ("verify", "retry_rejects"):
+        if self.task.name in ("verify", "status", "retry_rejects"):
             _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-untrained")

@@ -21,7 +21,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.y
         f"{group}={name}"
         for group in GROUPS
         for name in group_options(group)
-        if name not in ("verify", "preview", "retry_rejects", "checkpoint")
+        if name not in ("verify", "status", "preview", "retry_rejects", "checkpoint")
     ],
 )
 def test_every_choice_of_every_group_composes(override: str) -> None:
@@ -60,6 +60,7 @@ def test_defaults_are_the_untrained_story() -> None:
         ("task=dance", "task=dance: there is no such task; there are"),
         ("task=preview", "text=None: say what to speak"),
         ("task=verify", "run=None: name the run directory"),
+        ("task=status", "run=None: name the run directory"),
         ("book.txt", "book.txt: arguments are of the form key=value"),
         ("source.format=pdf", "source.format=pdf: choose one of"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipeline.dataset.files import (
     write_text,
 )
 from pipeline.dataset.shards import hash_plan, write_rejects, write_shard
+from pipeline.dataset.sums import write_sums
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import RunDirectoryError
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
@@ -54,8 +56,17 @@ def write(run_dir: Path, index: int, rows: list[Row], rejected: list[str], finge
     )
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
+def run_dir(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once, tmp_path / "run"))
+
+
+def make_run(tmp_path: Path) -> Path:
     """A finished run of four shards, 7 planned, 5 written, 2 rejected, and a book of two files."""
     head = {"num_shards": len(PLAN), "num_utterances": 7, "fingerprint": "f00d"}
     write_text(plan_path(tmp_path), json.dumps(head))
@@ -69,6 +80,8 @@ def run_dir(tmp_path: Path) -> Path:
     files = [tmp_path / "book" / name for name in ("1.flac", "all.m4b")]
     listed = [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files]
     write_text(tmp_path / "book" / "book.json", json.dumps({"files": listed}))
+    write_text(tmp_path / "config.yaml", "input: story\n")
+    write_sums(tmp_path)
     return tmp_path
 
 
@@ -340,6 +353,7 @@ def test_one_damage_is_not_told_as_many(run_dir: Path, damage: Callable[[Path], 
 def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
     """Bug: books of an older version are all damaged, or none of their files is missed."""
     write_text(run_dir / "book" / "book.json", json.dumps({"files": ["1.flac", "all.m4b", "book.json"]}))
+    write_sums(run_dir)
     assert verify_run(run_dir).problems == ()
     missing_book_file(run_dir)
     assert verify_run(run_dir).problems == ("book/1.flac: missing",)
@@ -348,6 +362,7 @@ def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
 def test_a_dataset_needs_no_book(run_dir: Path) -> None:
     """Bug: a dataset is told to lack a book that it was never to have."""
     shutil.rmtree(run_dir / "book")
+    write_sums(run_dir)
     assert verify_run(run_dir).problems == ()
 
 
@@ -374,3 +389,78 @@ def test_audio_is_read_a_few_clips_at_a_time(run_dir: Path, monkeypatch: pytest.
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
     assert verify_run(run_dir).problems == ()
     assert sizes == [1] * 5
+
+
+NAMES = sorted(
+    [
+        *(f"plan/shard-{index:05d}.jsonl" for index in range(4)),
+        *(f"manifests/shard-{index:05d}.json" for index in range(4)),
+        *(f"data/train-{index:05d}-of-00004.parquet" for index in (0, 1, 3)),
+        *("README.md", "SHA256SUMS", "book/1.flac", "book/all.m4b", "book/book.json", "config.yaml", "durations.png"),
+        *("plan/plan.json", "rejects.jsonl", "report.json"),
+    ]
+)
+
+
+def delete(path: Path, position: float) -> None:
+    path.unlink()
+
+
+def truncate(path: Path, position: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(position * path.stat().st_size)])
+
+
+def flip(path: Path, position: float) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(position * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def lengthen(path: Path, position: float) -> None:
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+def add_beside(path: Path, position: float) -> None:
+    (path.parent / "stray.txt").write_text("from elsewhere")
+
+
+def complaints(run_dir: Path) -> list[str]:
+    try:
+        return list(verify_run(run_dir).problems)
+    except RunDirectoryError as error:
+        return [str(error)]
+
+
+def test_every_kind_of_file_is_damaged_below(run_dir: Path) -> None:
+    """Bug: a new file of a run that the tests of verification do not know."""
+    assert sorted(path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("damage", "position"),
+    [(delete, 0), (lengthen, 0), (add_beside, 0), *((how, at) for how in (truncate, flip) for at in (0, 0.37, 0.999))],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_can_be_lost_or_altered_unnoticed(
+    run_dir: Path, name: str, damage: Callable[[Path, float], None], position: float
+) -> None:
+    """Bug: a copy of a run that lacks a file, or has another one, passes for whole."""
+    damage(run_dir / name, position)
+    stray = (Path(name).parent / "stray.txt").as_posix()
+    assert any((stray if damage is add_beside else name) in problem for problem in complaints(run_dir))
+
+
+def test_a_book_that_is_gone_whole_is_missed(run_dir: Path) -> None:
+    shutil.rmtree(run_dir / "book")
+    assert "book/all.m4b: missing, SHA256SUMS lists it" in complaints(run_dir)
+
+
+def test_the_sums_are_those_that_every_system_can_check(run_dir: Path) -> None:
+    done = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=run_dir, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_journal_may_grow_after_the_end(run_dir: Path) -> None:
+    """Bug: the last words of another job's worker make a finished run a damaged one."""
+    write_text(run_dir / "journal" / "job-2.jsonl", "{}\n")
+    assert complaints(run_dir) == []

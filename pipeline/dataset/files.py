@@ -35,6 +35,11 @@ def plan_path(run_dir: Path) -> Path:
     return run_dir / "plan" / "plan.json"
 
 
+def staged_plan_folder(run_dir: Path) -> Path:
+    """Where a plan is made, before it becomes the plan of the run."""
+    return run_dir / ".plan-next"
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Gives the path to write to; when the block ends well, that file appears as `path`, complete and on the disk.
@@ -78,6 +83,21 @@ def remove_leftovers(run_dir: Path) -> None:
     """Removes the temporary files of a killed run; only while nothing else writes to the run."""
     for path in list(run_dir.rglob(".*.tmp")):
         path.unlink()
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Every file in a folder and below it, by its name relative to it, with its size; none if there is no folder."""
+    sizes: dict[str, int] = {}
+    waiting = [(str(folder), "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
+                else:
+                    sizes[prefix + entry.name] = entry.stat().st_size
+    return sizes
 
 
 def sha256_of(path: Path) -> str:

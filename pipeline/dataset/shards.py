@@ -11,6 +11,7 @@ shard that is not finished; unless it has no clips, all of them rejected. Such a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset.features import COLUMNS, Row, arrow_schema
 from pipeline.dataset.files import (
+    file_sizes,
     manifest_path,
     plan_shard_path,
     remove_file,
@@ -35,6 +37,7 @@ from pipeline.types import Reject
 ROWS_PER_GROUP = 100
 BYTES_PER_GROUP = 64 * 2**20
 ROWS_PER_READ = 8  # rows of a shard in memory at once when it is read
+_DATA_NAME, _MANIFEST_NAME = re.compile(r"train-.*\.parquet"), re.compile(r"shard-.*\.json")
 BYTES_PER_READ = 2**20  # of a column; without it Arrow reads the column of a whole row group first
 
 
@@ -139,11 +142,27 @@ def finished_shards(run_dir: Path) -> Iterator[Manifest]:
 
     A shard is finished when its Parquet file is there with the size that its manifest tells, or when it has no clips.
     """
-    sizes = {path.name: path.stat().st_size for path in (run_dir / "data").glob("train-*.parquet")}
-    for path in sorted((run_dir / "manifests").glob("shard-*.json")):
+    sizes = list_data(run_dir)
+    for path in list_manifests(run_dir):
         manifest = read_manifest(path)
-        if sizes.get(manifest.file, 0) == manifest.num_bytes:
+        if is_finished(manifest, sizes):
             yield manifest
+
+
+def list_data(run_dir: Path) -> dict[str, int]:
+    """The Parquet files that are there, by name, with their sizes."""
+    return {name: size for name, size in file_sizes(run_dir / "data").items() if _DATA_NAME.fullmatch(name)}
+
+
+def list_manifests(run_dir: Path) -> list[Path]:
+    """The manifests that are there, in order of shards."""
+    folder = run_dir / "manifests"
+    return [folder / name for name in sorted(file_sizes(folder)) if _MANIFEST_NAME.fullmatch(name)]
+
+
+def is_finished(manifest: Manifest, sizes: Mapping[str, int]) -> bool:
+    """Whether a shard's Parquet file is there, whole; `sizes` are from `list_data`."""
+    return sizes.get(manifest.file, 0) == manifest.num_bytes
 
 
 def finished_shard(run_dir: Path, index: int) -> Manifest | None:
@@ -153,8 +172,8 @@ def finished_shard(run_dir: Path, index: int) -> Manifest | None:
         return None
     manifest = read_manifest(path)
     file = run_dir / "data" / manifest.file
-    is_there = not manifest.file or (file.exists() and file.stat().st_size == manifest.num_bytes)
-    return manifest if is_there else None
+    sizes = {file.name: file.stat().st_size} if manifest.file and file.exists() else {}
+    return manifest if is_finished(manifest, sizes) else None
 
 
 def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline.audio.encoding import decode
 from pipeline.dataset.features import Row
 from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, sha256_of, shard_path
 from pipeline.dataset.shards import Manifest, hash_plan, read_manifest, read_shard, reject_line
+from pipeline.dataset.sums import book_hashes, sum_problems
 from pipeline.errors import RunDirectoryError
 
 DURATION_TOLERANCE = 0.001  # seconds; a lossy format may round the length to one of its own samples
@@ -55,8 +56,12 @@ class _PlanHead:
     fingerprint: str
 
 
-def verify_run(run_dir: Path) -> VerifyReport:
-    """Compares a run with its plan, down to each clip's samples, and its book with `book.json`, down to the byte.
+def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) -> VerifyReport:
+    """Compares a run with its plan, down to each clip's samples, and all of its files with `SHA256SUMS`.
+
+    Args:
+        run_dir: Directory of the run.
+        watch: Passes the numbers of the shards on as they come up, and may show how far that is.
 
     Raises:
         RunDirectoryError: There is no readable plan, so that there is nothing to compare with.
@@ -66,7 +71,7 @@ def verify_run(run_dir: Path) -> VerifyReport:
     manifests: list[Manifest] = []
     first_seen: dict[str, int] = {}
     num_planned = 0
-    for index in range(head.num_shards):
+    for index in watch(range(head.num_shards)):
         planned = _planned_ids(run_dir, index, problems)
         num_planned += len(planned)
         for id in planned:
@@ -85,6 +90,7 @@ def verify_run(run_dir: Path) -> VerifyReport:
     problems += _stray_problems(run_dir, head, manifests)
     problems += _summary_problems(run_dir, manifests)
     problems += _book_problems(run_dir / "book")
+    problems += _unknown_damage(run_dir, manifests, problems)
     return VerifyReport(
         problems=tuple(problems),
         num_shards=head.num_shards,
@@ -246,6 +252,20 @@ def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[
         yield "rejects.jsonl: missing"
     elif path.read_bytes() != expected.encode():
         yield "rejects.jsonl: does not hold the rejects of the manifests"
+
+
+def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> list[str]:
+    """What only `SHA256SUMS` knows: a book that is gone whole, another config, a file that nobody made."""
+    known = {f"data/{manifest.file}": manifest.sha256 for manifest in manifests if manifest.clips}
+    told = {problem.split(": ")[0] for problem in problems}
+    # A book without its index was told of; its files cannot be known without it.
+    is_told_of = "book/book.json" in told
+    found = list(sum_problems(run_dir, known | book_hashes(run_dir)))
+    return [
+        problem
+        for problem in found
+        if (name := problem.split(": ")[0]) not in told and not (is_told_of and name.startswith("book/"))
+    ]
 
 
 def _book_problems(book: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.dataset.card import CardFacts, write_card
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import write_rejects
+from pipeline.dataset.sums import write_sums
 from pipeline.errors import NothingAcceptedError
 from pipeline.runtime.books import make_run_book
 from pipeline.runtime.executors.pieces import forget_pieces
@@ -22,7 +23,7 @@ from pipeline.types import ModelInfo
 def finish(
     run_dir: Path, config: Config, head: PlanHead, model: ModelInfo, session: Session | None, narrator: str
 ) -> None:
-    """Makes rejects, card, book and report.
+    """Makes rejects, card, book, report and, last, the list of all files.
 
     Raises:
         NothingAcceptedError: There is not a single clip.
@@ -37,6 +38,7 @@ def finish(
     if config.task.name == "audiobook" and report.num_clips:
         report = replace(report, book=make_run_book(run_dir, config, head, narrator))
         write_report(run_dir, report)
+    write_sums(run_dir)
     say(render_report(report))
     if not report.num_clips:
         raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")

@@ -11,11 +11,27 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import RunDirectoryError
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who is at work in a run directory, or was until it died."""
+
+    name: str  # `process 77 on myhost`
+    is_alive: bool | None  # None: it is on another machine, and cannot be asked from here
+
+
+def find_holders(run_dir: Path) -> tuple[Holder, ...]:
+    """Looks who is at work, without disturbing it."""
+    names = [tag.read_text(encoding="utf-8").strip() for tag in _tags(run_dir) if tag.exists()]
+    return tuple(Holder(name, _is_alive(name)) for name in names)
 
 
 class Writer:
@@ -115,8 +131,7 @@ class _Lock:
 
 
 def _is_taken(run_dir: Path) -> RunDirectoryError:
-    tags = sorted({run_dir / ".writer", *run_dir.glob(".writer-*")})
-    holders = [tag.read_text(encoding="utf-8") for tag in tags if _is_held(_lock_of(tag))]
+    holders = [tag.read_text(encoding="utf-8") for tag in _tags(run_dir) if _is_held(_lock_of(tag))]
     who = "; ".join(holders) or "another process"
     return RunDirectoryError(f"{run_dir}: {who} is at work here; wait for it, or give name=...")
 
@@ -127,6 +142,23 @@ def _is_held(path: Path) -> bool:
         return _tag_of(path).exists() and not lock.try_acquire()
     finally:
         lock.release()
+
+
+def _is_alive(name: str) -> bool | None:
+    found = re.fullmatch(r"(?:.*, )?process (\d+) on (.*)", name)
+    if found is None or found[2] != platform.node():
+        return None
+    try:
+        os.kill(int(found[1]), 0)  # asks only whether there is such a process
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _tags(run_dir: Path) -> list[Path]:
+    return sorted({run_dir / ".writer", *run_dir.glob(".writer-*")})
 
 
 def _tag_of(lock: Path) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.config import Config
-from pipeline.dataset.files import plan_path, plan_shard_path, sha256_of, write_text
+from pipeline.dataset.files import plan_path, plan_shard_path, sha256_of, staged_plan_folder, write_text
 from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.planning import (
     PlanSummary,
@@ -34,7 +34,6 @@ from pipeline.text.sources import read_documents
 from pipeline.types import Document, Shard
 from pipeline.voices import Casting
 
-_NEXT = ".plan-next"
 _PREVIOUS = ".previous"
 
 
@@ -141,7 +140,7 @@ class Planner:
 
 def stage_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
     """Plans the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
-    following = run_dir / _NEXT
+    following = staged_plan_folder(run_dir)
     shutil.rmtree(following, ignore_errors=True)
     try:
         hashes, seconds = [], []
@@ -164,7 +163,7 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
     Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
     finished shards are set aside first (see `previous_runs`), so that a kill at any moment loses no clip.
     """
-    folder, following = run_dir / "plan", run_dir / _NEXT
+    folder, following = run_dir / "plan", staged_plan_folder(run_dir)
     if _is_half_set_aside(run_dir):
         _set_aside(run_dir)
     if folder.exists() and _planned_hash(run_dir) == head.plan_hash:

@@ -11,8 +11,11 @@ import logging
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+
+from tqdm import tqdm
 
 from pipeline.book import check_cover
 from pipeline.config import Config
@@ -40,6 +43,7 @@ from pipeline.runtime.preview import run_preview
 from pipeline.runtime.progress import clock, count, say
 from pipeline.runtime.report import Session
 from pipeline.runtime.retry import retry_rejects
+from pipeline.runtime.status import read_status, render_status
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
@@ -62,6 +66,9 @@ def run(config: Config) -> int:
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
         return _verify(Path(config.run or ""))
+    if config.task.name == "status":
+        print(render_status(read_status(Path(config.run or ""))))
+        return 0
     if config.task.name == "retry_rejects":
         return retry_rejects(config, build_synthesizer)
     casting = Casting(config.voice, config.model)
@@ -173,7 +180,7 @@ def _verify(run_dir: Path) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
-    report = verify_run(run_dir)
+    report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
     print(report)
     return 0 if not report.problems else VerificationError.exit_code
 

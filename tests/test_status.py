@@ -1,0 +1,141 @@
+"""`task=status`: what is said of runs in every state, from their files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataset.files import write_text
+from pipeline.dataset.shards import Manifest, WrittenClip
+from pipeline.errors import RunDirectoryError
+from pipeline.runtime.journal import Journal
+from pipeline.runtime.plans import PlanHead
+from pipeline.runtime.status import read_status, render_status
+
+START = 1_000_000.0
+
+
+def make_run(run_dir: Path, num_shards: int = 4, done: int = 2) -> Path:
+    """A run of ten utterances a shard, of which one is rejected; a clip has 5 s."""
+    head = PlanHead("f", num_shards, 10 * num_shards, 50.0 * num_shards, "T", "A", "en", (), "h", (50.0,) * num_shards)
+    write_text(run_dir / "plan" / "plan.json", json.dumps(asdict(head)))
+    write_text(run_dir / "config.yaml", "input: story\n")
+    for index in range(done):
+        file = f"train-{index:05d}-of-{num_shards:05d}.parquet"
+        write_text(run_dir / "data" / file, "audio")
+        clips = tuple(WrittenClip(f"{index}-{n}", "key", "hash") for n in range(9))
+        reject = {"id": f"{index}-9", "reason": "silent: nothing above -60 dBFS; limit: still speaking"}
+        manifest = Manifest(index, num_shards, file, 5, "s", "f", "p", 45.0, 9.0, clips, (reject,))
+        write_text(run_dir / "manifests" / f"shard-{index:05d}.json", json.dumps(asdict(manifest)))
+    return run_dir
+
+
+def at_work(run_dir: Path, worker: str, device: str, speed: float, seconds: int = 60) -> Journal:
+    """A worker that has made `speed` seconds of audio a second, for that long, and still does."""
+    now = [START]
+    journal = Journal(run_dir, worker, device, wall=lambda: now[0], monotonic=lambda: now[0])
+    journal.__enter__()
+    for _ in range(seconds):
+        now[0] += 1
+        journal.take(speed, True, 1.0)
+    return journal
+
+
+def status_of(run_dir: Path, now: float = START + 60) -> str:
+    return render_status(read_status(run_dir, now=now))
+
+
+def test_a_run_at_work_tells_speed_and_end(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path / "run")
+    (run_dir / ".writer").write_text(f"process {os.getpid()} on {platform.node()}")
+    at_work(run_dir, "cuda-0", "cuda:0", speed=3.0)
+    at_work(run_dir, "cuda-1", "cuda:1", speed=2.0).failure("out of memory")
+    status = read_status(run_dir, now=START + 60)
+    assert status.rate == pytest.approx(5.0, rel=0.02)
+    # 20 utterances are left, each of which came to 4.5 s of audio so far.
+    assert status.seconds_left == pytest.approx(20 * 4.5 / 5.0, rel=0.02)
+    text = render_status(status)
+    assert f"at work (process {os.getpid()} on" in text
+    assert "2 of 4 (50%)" in text
+    assert "18 clips, 2 rejected" in text
+    assert "2 silent, 2 limit" in text
+    assert "5.00x real time, by 2 workers" in text
+    assert "cuda-1: out of memory" in text
+
+
+def test_a_killed_worker_is_not_counted_as_speed(tmp_path: Path) -> None:
+    """Guards the estimate of the end against a worker that has been silent since it died."""
+    run_dir = make_run(tmp_path / "run")
+    (run_dir / ".writer").write_text("process 1 on another-machine")
+    at_work(run_dir, "cuda-0", "cuda:0", speed=3.0)
+    at_work(run_dir, "cuda-1", "cuda:1", speed=2.0, seconds=400)
+    text = status_of(run_dir, now=START + 400)
+    assert "2.00x real time, by 1 worker" in text
+    assert "silent, or killed" in text
+    assert "as far as can be told from here" in text
+
+
+def test_a_run_whose_process_died_says_so(tmp_path: Path) -> None:
+    """Guards against `at work` on Monday when the process was killed on Friday."""
+    run_dir = make_run(tmp_path / "run")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (run_dir / ".writer").write_text(f"process {dead.pid} on {platform.node()}")
+    at_work(run_dir, "main", "cpu", speed=3.0)
+    status = read_status(run_dir, now=START + 60)
+    assert status.seconds_left is None
+    assert f"stopped; process {dead.pid} on {platform.node()} has died; the same command goes on" in render_status(
+        status
+    )
+
+
+def test_finished_and_almost_finished(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path / "run", done=4)
+    assert "all shards are made; the same command ends it" in status_of(run_dir)
+    write_text(run_dir / "report.json", "{}")
+    assert "state       finished\n" in status_of(run_dir)
+
+
+def test_a_half_planned_run_is_told_of(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / ".plan-next"
+    for index in range(3):
+        write_text(folder / f"shard-{index:05d}.jsonl", "{}\n")
+    assert "not planned to the end; give the same command again" in status_of(tmp_path / "run")
+    (tmp_path / "run" / ".writer").write_text(f"process {os.getpid()} on {platform.node()}")
+    assert "planning: 3 shards planned so far" in status_of(tmp_path / "run")
+
+
+def test_damage_is_named_and_the_rest_told(tmp_path: Path) -> None:
+    """Guards the view of a run against the one file in it that is damaged."""
+    run_dir = make_run(tmp_path / "run", done=4)
+    (run_dir / "manifests" / "shard-00001.json").write_text("{")
+    (run_dir / "data" / "train-00002-of-00004.parquet").write_text("cut")
+    (run_dir / "journal").mkdir()
+    (run_dir / "journal" / "main.jsonl").write_bytes(b"\xff\x00{")
+    text = status_of(run_dir)
+    assert "2 of 4 (50%)" in text
+    assert "shard-00001.json: not a readable manifest" in text
+    assert "train-00002-of-00004.parquet: 3 bytes, its manifest says 5" in text
+    (run_dir / "plan" / "plan.json").write_text("{")
+    assert "its plan is damaged" in status_of(run_dir)
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="no such folder"):
+        read_status(tmp_path / "nowhere")
+    with pytest.raises(RunDirectoryError, match="is not a run"):
+        read_status(tmp_path)
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+    status_of(run_dir)
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
