@@ -88,8 +88,8 @@ def _speak_slowly(utterance: Utterance, seconds: float) -> Clip:
 
 
 def build_slow(*_: object, **__: object) -> StandInSynthesizer:
-    """A tenth of a second for each clip."""
-    return StandInSynthesizer(partial(_speak_slowly, seconds=0.1))
+    """A quarter of a second for each clip."""
+    return StandInSynthesizer(partial(_speak_slowly, seconds=0.25))
 
 
 def build_broken(*_: object, **__: object) -> StandInSynthesizer:

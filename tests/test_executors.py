@@ -125,9 +125,9 @@ def test_a_worker_that_hangs_is_replaced(
 ) -> None:
     built_by(doubles.build_drowsy)
     texts = [*numbered(3), "Sleep now, please.", *numbered(8)[4:]]
-    arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=20", f"voice.description={tmp_path / 'slept'}")
+    arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=15", f"voice.description={tmp_path / 'slept'}")
     assert main(arguments) == 0
-    assert "hung: nothing came of it for 20 s" in capsys.readouterr().err
+    assert "hung: nothing came of it for 15 s" in capsys.readouterr().err
     assert len(hashes(tmp_path / "run")) == 8
 
 

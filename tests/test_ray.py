@@ -21,8 +21,14 @@ pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
+@pytest.fixture(autouse=True)
+def doubles_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets actors import what tests share, as they import the installed package."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
 @pytest.fixture
-def cluster() -> Iterator[object]:
+def cluster(doubles_are_found: None) -> Iterator[object]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="r")  # the names of Ray's sockets have to be short
@@ -44,21 +50,33 @@ def cluster() -> Iterator[object]:
 
 
 def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
-    cluster: object, tmp_path: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
+    cluster: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a long run on machines that come and go, with the real engine."""
-    arguments = command(tmp_path, numbered(120), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")
+    """Guards a long run on machines that come and go."""
+    build: Callable[..., object] = doubles.build_slow
+    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    arguments = command(tmp_path, numbered(72), "planning.shard_size=3")
     assert main(arguments) == 0
     remover = threading.Thread(target=remove_node, args=(cluster, tmp_path / "ray"))
     remover.start()
-    code = main([*arguments, "name=ray", "executor=ray", f"executor.address={cluster.address}"])  # type: ignore[attr-defined]
+    address = f"executor.address={cluster.address}"  # type: ignore[attr-defined]
+    code = main([*arguments, "name=ray", "executor=ray", address, "executor.backoff_seconds=0"])
     remover.join()
     said = capsys.readouterr().err
     assert code == 0, said
-    assert "ray-2" in said, "one worker for each logical GPU"
-    assert "is gone" in said
+    assert "is gone" in said, said
+    assert len(list((tmp_path / "ray" / "journal").glob("ray-*"))) == 3, "one worker for each logical GPU"
     assert hashes(tmp_path / "ray") == hashes(tmp_path / "run")
+    assert len(hashes(tmp_path / "ray")) == 72
     assert main(["task=verify", f"run={tmp_path / 'ray'}"]) == 0
+
+
+def test_actors_with_the_real_engine_make_the_same_bytes(tmp_path: Path, checkpoint_of: Checkpoints) -> None:
+    """Guards against threads and libraries that Ray sets up in another way."""
+    arguments = command(tmp_path, numbered(9), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")
+    assert main(arguments) == 0
+    assert main([*arguments, "name=ray", "executor=ray", "executor.workers=2"]) == 0
+    assert hashes(tmp_path / "ray") == hashes(tmp_path / "run")
 
 
 def remove_node(cluster: object, run_dir: Path) -> None:

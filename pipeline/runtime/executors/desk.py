@@ -58,10 +58,7 @@ class Desk:
         before = self.supervisor.num_restarts
         self.supervisor.take(number, message, now)
         if isinstance(message, Died) and not self.supervisor.finished:
-            follow = "is started again" if self.supervisor.num_restarts > before else "is given up"
-            self._progress.say(f"worker {self._names[number]} is gone ({message.reason}) and {follow}")
-            if self._journal is not None:
-                self._journal.failure(f"{message.reason}; {follow}", self._order.journal_name(self._names[number]))
+            self._tell_of_death(number, message.reason, is_replaced=self.supervisor.num_restarts > before)
         for parts in self.supervisor.in_pieces():
             put_together(self._order.run_dir, self._order.head, parts)
             self.supervisor.close(parts.shard)
@@ -78,6 +75,13 @@ class Desk:
             num_restarts=self.supervisor.num_restarts,
             given_up=tuple(self.supervisor.given_up),
         )
+
+    def _tell_of_death(self, number: int, reason: str, is_replaced: bool) -> None:
+        name, reason = self._names[number], self.supervisor.why(number, reason)
+        follow = "is started again" if is_replaced else "is given up"
+        self._progress.say(f"worker {name} is gone ({reason}) and {follow}")
+        if self._journal is not None:
+            self._journal.failure(f"{reason}; {follow}", self._order.journal_name(name))
 
     def _done(self, number: int, done: Done) -> None:
         self._num_reused += done.num_reused

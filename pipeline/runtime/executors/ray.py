@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.runtime.executors.messages import Claim, Died, Failed, Message, Started, Task
 from pipeline.runtime.executors.processes import failure
@@ -72,7 +72,7 @@ class _Worker:
 @dataclass
 class _Actor:
     handle: Any
-    working: Any  # reference to the end of its work
+    working: Any | None  # reference to the end of its work; None: it has come
     speaking: Any  # reference to what it says next
 
 
@@ -110,16 +110,15 @@ class RayPool:
 
     def poll(self, timeout: float) -> list[tuple[int, Message]]:
         """See `Pool`."""
-        speaking = {actor.speaking: number for number, actor in self._actors.items()}
-        if not speaking:
+        waited_for = {actor.speaking: number for number, actor in self._actors.items()}
+        waited_for |= {actor.working: number for number, actor in self._actors.items() if actor.working is not None}
+        if not waited_for:
             time.sleep(timeout)
             return []
-        ray.wait(list(speaking), timeout=timeout)
-        ready, _ = ray.wait(list(speaking), num_returns=len(speaking), timeout=0)
-        messages: list[tuple[int, Message]] = []
-        for number in map(speaking.__getitem__, ready):
-            messages += [(number, message) for message in self._hear(number)]
-        return messages
+        ray.wait(list(waited_for), timeout=timeout)
+        ready, _ = ray.wait(list(waited_for), num_returns=len(waited_for), timeout=0)
+        numbers = dict.fromkeys(waited_for[one] for one in ready)
+        return [(number, message) for number in numbers for message in self._hear(number, ready)]
 
     def kill(self, number: int) -> None:
         """See `Pool`."""
@@ -130,7 +129,7 @@ class RayPool:
         if not at_once:
             for number in self._actors:
                 self.send(number, None)
-            working = [actor.working for actor in self._actors.values()]
+            working = [actor.working for actor in self._actors.values() if actor.working is not None]
             if working:
                 ray.wait(working, num_returns=len(working), timeout=_PATIENCE_SECONDS)
         for actor in self._actors.values():
@@ -138,15 +137,23 @@ class RayPool:
                 ray.kill(actor.handle)
         ray.shutdown()
 
-    def _hear(self, number: int) -> list[Message]:
+    def _hear(self, number: int, ready: list[Any]) -> list[Message]:
         """What an actor has said; its death where it has died, or has said that it cannot go on."""
         actor = self._actors[number]
+        messages: list[Message] = []
         try:
-            messages: list[Message] = ray.get(actor.speaking)
+            if actor.speaking in ready:
+                messages = ray.get(actor.speaking)
+                actor.speaking = actor.handle.speak.remote()
+            if actor.working in ready:
+                ray.get(actor.working)
+                actor.working = None
+        except RayTaskError as error:  # it could not even begin, e.g. because this package is not installed there
+            messages.append(Failed(None, str(error).strip().splitlines()[-1], str(error)))
+            actor.working = None
         except RayError as error:
             del self._actors[number]
-            return [Died(str(error).strip().splitlines()[0])]
+            return [*messages, Died(str(error).strip().splitlines()[0])]
         if any(isinstance(message, Failed) for message in messages):
             ray.kill(actor.handle)
-        actor.speaking = actor.handle.speak.remote()
         return messages

@@ -107,6 +107,10 @@ class Supervisor:
         """What the worker at a place is at."""
         return tuple(self._places[number].tasks)
 
+    def why(self, number: int, reason: str) -> str:
+        """Why the worker of a place has died, where its pool knows no more than `reason`."""
+        return self._places[number].verdict or reason
+
     def due(self, now: float) -> list[int]:
         """Places where a worker is to be started now; they count as started."""
         numbers = [i for i, place in enumerate(self._places) if place.start_at is not None and place.start_at <= now]
@@ -149,7 +153,7 @@ class Supervisor:
         elif isinstance(message, Failed):
             self._failed(place, message)
         elif isinstance(message, Died):
-            self._died(place, message.reason, now)
+            self._died(place, self.why(number, message.reason), now)
 
     def answers(self) -> Iterator[tuple[int, Task | None]]:
         """Yields what is to be said to whom now."""
@@ -201,7 +205,6 @@ class Supervisor:
             self._give_up(place, message.error)
 
     def _died(self, place: _Place, reason: str, now: float) -> None:
-        reason = place.verdict or reason
         tasks, place.tasks, place.claim = place.tasks, [], None
         place.is_alive = place.is_ready = False
         place.deaths_in_a_row += 1
