@@ -34,6 +34,7 @@ from pipeline.planning import PlanSummary
 from pipeline.runtime.books import make_run_book
 from pipeline.runtime.directory import check_config, freeze_config, run_directory, sole_writer
 from pipeline.runtime.journal import Journal
+from pipeline.runtime.page import write_page
 from pipeline.runtime.plans import (
     Codec,
     EstimatedTokens,
@@ -195,12 +196,14 @@ def _finish(
     """Makes everything that is made of finished shards: rejects, card, book, report."""
     forget_previous_runs(run_dir)
     write_rejects(run_dir)
-    write_card(run_dir, _card_facts(run_dir, config, head, model))
+    facts = _card_facts(run_dir, config, head, model)
+    statistics = write_card(run_dir, facts)
     report = make_report(run_dir, model, head.num_utterances, session)
     write_report(run_dir, report)
     if config.task.name == "audiobook" and report.num_clips:
         report = replace(report, book=make_run_book(run_dir, config, head, narrator=", ".join(casting.names)))
         write_report(run_dir, report)
+    write_page(run_dir, report, facts, statistics.durations)
     write_sums(run_dir)
     _say(render_report(report))
     if not report.num_clips:
