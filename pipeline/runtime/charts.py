@@ -17,26 +17,9 @@ _WIDTH, _HEIGHT = 720, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 24, 28
 _NUM_COLOURS = 8  # `c0` ... `c7` of the page's style
 _WAVE_BARS = 120
-_TIME_STEPS = (
-    1,
-    2,
-    5,
-    10,
-    20,
-    30,
-    60,
-    120,
-    300,
-    600,
-    1200,
-    1800,
-    3600,
-    7200,
-    14_400,
-    28_800,
-    43_200,
-    86_400,
-)  # seconds
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_STEPS = (1, 2, 5, 10, 20, 30)
+_TIME_STEPS = (*_STEPS, *(_MINUTE * step for step in _STEPS), *(_HOUR * step for step in (1, 2, 4, 8)), _DAY)
 
 
 @dataclass(frozen=True)
@@ -134,7 +117,7 @@ def _y(value: float, top: float) -> float:
 
 def _time_ticks(top: float) -> list[float]:
     """Moments that a clock shows well, at most seven."""
-    step = next((step for step in _TIME_STEPS if top / step <= 6), math.ceil(top / 6 / 86_400) * 86_400)
+    step = next((step for step in _TIME_STEPS if top / step <= 6), math.ceil(top / 6 / _DAY) * _DAY)
     return [float(step * number) for number in range(int(top / step) + 1)]
 
 

@@ -22,6 +22,8 @@ from filelock import FileLock, Timeout
 from pipeline.config import Config
 from pipeline.dataset.files import write_text
 from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.places import is_local, place
+from pipeline.runtime.lease import hold_lease, read_lease
 from pipeline.seeds import content_digest
 
 CONFIG_NAME = "config.yaml"
@@ -53,7 +55,7 @@ def run_directory(config: Config) -> Path:
     name = config.name or f"{_stem(config.input)}-{config.model.name}"
     if name != Path(name).name or name in ("", ".", ".."):
         raise ConfigError(f"name={name}: give a plain name; output_dir=... chooses the folder it lies in")
-    return Path(config.output_dir).expanduser() / name
+    return place(config.output_dir) / name
 
 
 @contextmanager
@@ -63,6 +65,10 @@ def sole_writer(run_dir: Path) -> Iterator[None]:
     Raises:
         RunDirectoryError: Another process is at work in it, or it cannot be written.
     """
+    if not is_local(run_dir):
+        with hold_lease(run_dir):
+            yield
+        return
     lock, name_tag = FileLock(run_dir / ".lock", blocking=False), run_dir / ".writer"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -96,6 +102,9 @@ class Writer:
 
 def find_writer(run_dir: Path) -> Writer | None:
     """Looks who is at work, without disturbing it; None: nobody."""
+    if not is_local(run_dir):
+        lease = read_lease(run_dir)
+        return None if lease is None else Writer(lease.owner, lease.is_alive)
     try:
         name = (run_dir / ".writer").read_text(encoding="utf-8").strip()
     except FileNotFoundError:

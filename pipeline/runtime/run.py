@@ -30,6 +30,7 @@ from pipeline.dataset.shards import finished_shards, hash_plan, write_rejects, w
 from pipeline.dataset.sums import write_sums
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, NothingAcceptedError, RunDirectoryError, VerificationError
+from pipeline.places import place
 from pipeline.planning import PlanSummary
 from pipeline.runtime.books import make_run_book
 from pipeline.runtime.directory import check_config, freeze_config, run_directory, sole_writer
@@ -73,9 +74,9 @@ def run(config: Config) -> int:
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(Path(config.run or ""))
+        return _verify(place(config.run or ""))
     if config.task.name == "status":
-        print(render_status(read_status(Path(config.run or ""))))
+        print(render_status(read_status(place(config.run or ""))))
         return 0
     casting = Casting(config.voice, config.model)
     if config.task.name != "preview":
