@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pipeline"
 # Rooms on one line may not know each other, and know only the lines above: see the docstring of the package.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
-    ("config", "seeds"),
+    ("config", "seeds", "places"),
     ("voices", "text"),
     ("planning",),
     ("audio", "synthesis"),

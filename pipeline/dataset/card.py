@@ -19,6 +19,7 @@ import yaml
 from pipeline.dataset.features import COLUMNS
 from pipeline.dataset.files import write_atomically, write_text
 from pipeline.dataset.shards import finished_shards
+from pipeline.places import readable
 from pipeline.types import ModelInfo
 
 NOT_NAMED = "(described, not named)"  # voice of a clip whose speaker has no name
@@ -121,7 +122,7 @@ def collect_statistics(run_dir: Path) -> Statistics:
         if not manifest.clips:
             continue
         num_file_bytes += manifest.num_bytes
-        with pq.ParquetFile(run_dir / "data" / manifest.file) as file:
+        with readable(run_dir / "data" / manifest.file) as source, pq.ParquetFile(source) as file:
             groups = range(file.metadata.num_row_groups)
             num_bytes += sum(file.metadata.row_group(group).total_byte_size for group in groups)
             columns = file.read(columns=["duration", "speaker_id", "language", "sampling_rate"]).to_pydict()

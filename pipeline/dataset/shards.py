@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset.features import COLUMNS, Row, arrow_schema
 from pipeline.dataset.files import (
-    file_sizes,
     manifest_path,
     plan_shard_path,
     remove_file,
@@ -31,6 +30,7 @@ from pipeline.dataset.files import (
     write_atomically,
 )
 from pipeline.errors import RunDirectoryError
+from pipeline.places import file_sizes, readable
 from pipeline.types import Reject
 
 # The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
@@ -189,7 +189,7 @@ def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None 
     path = run_dir / "data" / manifest.file
     keys = iter([clip.key for clip in manifest.clips])
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
+        with readable(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
             if file.metadata.num_rows != len(manifest.clips):
                 raise pa.ArrowInvalid(f"{file.metadata.num_rows} rows, its manifest has {len(manifest.clips)}")
             for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=list(columns) if columns else None):

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.dataset.files import file_sizes, sha256_of, write_atomically
+from pipeline.dataset.files import sha256_of, write_atomically
 from pipeline.dataset.shards import finished_shards
+from pipeline.places import file_sizes
 
 SUMS_NAME = "SHA256SUMS"
 

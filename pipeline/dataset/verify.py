@@ -24,6 +24,7 @@ from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, sh
 from pipeline.dataset.shards import Manifest, hash_plan, read_manifest, read_shard, reject_line
 from pipeline.dataset.sums import book_hashes, sum_problems
 from pipeline.errors import RunDirectoryError
+from pipeline.places import file_sizes, readable
 
 DURATION_TOLERANCE = 0.001  # seconds; a lossy format may round the length to one of its own samples
 
@@ -188,7 +189,8 @@ def _file_problems(run_dir: Path, manifest: Manifest) -> Iterator[str]:
     elif sha256_of(path) != manifest.sha256:
         yield f"{name}: its bytes have changed since it was written (SHA-256 differs)"
     try:
-        ids = pq.read_table(path, columns=["id"], partitioning=None)["id"].to_pylist()
+        with readable(path) as source:
+            ids = pq.read_table(source, columns=["id"], partitioning=None)["id"].to_pylist()
     except (OSError, pa.ArrowException) as error:
         yield f"{name}: not a readable Parquet file ({error})"
         return
@@ -232,10 +234,9 @@ def _stray_problems(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest
         name = names.get(index, shard_path(run_dir, index, head.num_shards).name)
         owned |= {run_dir / "data" / name, manifest_path(run_dir, index), plan_shard_path(run_dir, index)}
     found = {
-        *(run_dir / "data").glob("*"),
-        *(run_dir / "manifests").glob("*"),
-        *(run_dir / "plan").glob("shard-*"),
-        *run_dir.rglob(".*.tmp"),
+        run_dir / name
+        for name in file_sizes(run_dir)
+        if name.startswith(("data/", "manifests/", "plan/shard-")) or Path(name).match(".*.tmp")
     }
     for path in sorted(found - owned):
         yield f"{_name(run_dir, path)}: belongs to no shard, left over from a run that was killed or had another plan"

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from pipeline.book import BookClip, BookMetadata, make_book
 from pipeline.config import Config
+from pipeline.dataset.files import write_folder
 from pipeline.dataset.shards import iter_clips
 from pipeline.runtime.plans import PlanHead
 from pipeline.types import Boundary
@@ -46,9 +47,10 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
             bar.update(done - bar.n)
 
         titles = [chapter.title for chapter in head.chapters]
-        book = make_book(clips, titles, metadata, config.book, run_dir / "book", progress)
+        with write_folder(run_dir / "book", last="book.json") as folder:
+            book = make_book(clips, titles, metadata, config.book, folder, progress)
     return {
-        "m4b": str(book.m4b),
+        "m4b": str(run_dir / "book" / book.m4b.name),
         "seconds": book.seconds,
         "loudness_lufs": book.loudness_lufs,
         "chapters": len(book.chapters),

@@ -18,6 +18,7 @@ from pipeline.composition import config_from
 from pipeline.config import Config
 from pipeline.dataset.files import write_text
 from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.places import place
 from pipeline.seeds import content_digest
 
 CONFIG_NAME = "config.yaml"
@@ -51,7 +52,7 @@ def run_directory(config: Config) -> Path:
     name = config.name or f"{_stem(config.input)}-{config.model.name}"
     if name != Path(name).name or name in ("", ".", ".."):
         raise ConfigError(f"name={name}: give a plain name; output_dir=... chooses the folder it lies in")
-    return Path(config.output_dir).expanduser() / name
+    return place(config.output_dir) / name
 
 
 def fingerprint(config: Config) -> str:

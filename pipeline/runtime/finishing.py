@@ -14,6 +14,7 @@ from pipeline.dataset.sums import write_sums
 from pipeline.errors import NothingAcceptedError
 from pipeline.runtime.books import make_run_book
 from pipeline.runtime.executors.pieces import forget_pieces
+from pipeline.runtime.page import write_page
 from pipeline.runtime.plans import PlanHead, forget_previous_runs
 from pipeline.runtime.progress import say
 from pipeline.runtime.report import Session, make_report, render_report, write_report
@@ -32,12 +33,14 @@ def finish(
     forget_pieces(run_dir)
     remove_leftovers(run_dir)  # of workers that were killed while they wrote
     write_rejects(run_dir)
-    write_card(run_dir, _card_facts(run_dir, config, head, model))
+    facts = _card_facts(run_dir, config, head, model)
+    statistics = write_card(run_dir, facts)
     report = make_report(run_dir, model, head.num_utterances, session)
     write_report(run_dir, report)
     if config.task.name == "audiobook" and report.num_clips:
         report = replace(report, book=make_run_book(run_dir, config, head, narrator))
         write_report(run_dir, report)
+    write_page(run_dir, report, facts, statistics.durations)
     write_sums(run_dir)
     say(render_report(report))
     if not report.num_clips:

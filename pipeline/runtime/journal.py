@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.dataset.shards import Manifest
+from pipeline.places import is_local
 
 FOLDER = "journal"
 
@@ -35,6 +36,7 @@ FOLDER = "journal"
 # and is never so long that a worker would seem dead.
 SHORTEST_PAUSE = 5.0  # seconds
 LONGEST_PAUSE = 60.0
+_PUT_PAUSE = 20.0  # seconds between two puts of a journal that cannot be added to
 _LINES_A_SESSION = 500  # about as many as a curve can show
 
 _log = logging.getLogger(__name__)
@@ -75,7 +77,8 @@ class Journal:
             wall: Seconds since 1970.
             monotonic: Seconds that only grow.
         """
-        self._lines = _AppendedLines(run_dir / FOLDER / f"{worker}.jsonl")
+        path = run_dir / FOLDER / f"{worker}.jsonl"
+        self._lines = _AppendedLines(path) if is_local(path) else _RewrittenLines(path)
         self._device = device
         self._wall, self._monotonic = wall, monotonic
         self._started = self._told = monotonic()
@@ -170,6 +173,41 @@ class _AppendedLines:
         self._descriptor = None
 
 
+class _RewrittenLines:
+    """The same where nothing can be added to: one object, put again every so often, and at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text: str | None = None
+        self._put_at = -_PUT_PAUSE
+        self._has_warned = False
+
+    def write(self, line: str) -> None:
+        try:
+            if self._text is None:
+                self._text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+            self._text += line
+            if time.monotonic() - self._put_at >= _PUT_PAUSE:
+                self._put()
+        except OSError as error:
+            self._warn(error)
+
+    def close(self) -> None:
+        try:
+            self._put()
+        except OSError as error:
+            self._warn(error)
+
+    def _put(self) -> None:
+        self._put_at = time.monotonic()
+        self._path.write_text(self._text or "", encoding="utf-8")
+
+    def _warn(self, error: OSError) -> None:
+        if not self._has_warned:
+            _log.warning("warning: %s: cannot be written (%s); the run goes on", self._path, error)
+        self._has_warned = True
+
+
 @dataclass(frozen=True)
 class Sample:
     """A moment of a session: its counts so far."""
@@ -244,7 +282,7 @@ class History:
 def read_journals(run_dir: Path) -> History:
     """Reads every journal of a run; lines that are torn or of an unknown kind are passed over."""
     workers, failures = [], []
-    for path in sorted((run_dir / FOLDER).glob("*.jsonl")):
+    for path in sorted((run_dir / FOLDER).glob("*.jsonl"), key=lambda path: path.name):
         sessions: list[Session] = []
         for line in _read_lines(path):
             _add_line(line, sessions)

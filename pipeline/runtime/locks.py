@@ -3,7 +3,7 @@
 Owns the locks. A whole run holds `.lock` for itself. A job holds its own (`.lock-3-of-8`) and shares `.lock` with the
 other jobs; what only one of them may do at a time, planning and finishing, is done under `.lock-jobs`. All are
 `flock`s: the system lets go of them when their process dies, however it dies, so that none is ever stale. Beside each
-lies the name of its holder, for the others to read.
+lies the name of its holder, for the others to read. Remote places have no locks; see `lease`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import RunDirectoryError
+from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.places import is_local
+from pipeline.runtime.lease import hold_lease, read_lease
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Holder:
 
 def find_holders(run_dir: Path) -> tuple[Holder, ...]:
     """Looks who is at work, without disturbing it."""
+    if not is_local(run_dir):
+        lease = read_lease(run_dir)
+        return () if lease is None else (Holder(lease.owner, lease.is_alive),)
     names = [tag.read_text(encoding="utf-8").strip() for tag in _tags(run_dir) if tag.exists()]
     return tuple(Holder(name, _is_alive(name)) for name in names)
 
@@ -37,29 +42,30 @@ def find_holders(run_dir: Path) -> tuple[Holder, ...]:
 class Writer:
     """The right to write to a run directory."""
 
-    def __init__(self, run_dir: Path, lock: _Lock, is_job: bool) -> None:
+    def __init__(self, run_dir: Path, shared: _Lock | None = None) -> None:
         self._run_dir = run_dir
-        self._lock = lock
-        self._is_job = is_job
+        self._shared = shared  # with other jobs; None: this run is alone in the directory
 
     @contextmanager
     def by_turns(self) -> Iterator[bool]:
         """Where jobs would be in each other's way; gives whether this one is alone in the directory."""
-        if not self._is_job:
+        if self._shared is None:
             yield True
             return
         with ExitStack() as held:
             turn = _Lock(self._run_dir / ".lock-jobs")
             held.callback(turn.release)
             turn.acquire(wait=True)
-            is_alone = self._lock.try_acquire()
-            if not is_alone and not self._lock.try_acquire(shared=True):
+            is_alone = self._shared.try_acquire()
+            if not is_alone and not self._shared.try_acquire(shared=True):
                 raise _is_taken(self._run_dir)
-            _tag_of(self._lock.path).unlink(missing_ok=True)  # of a whole run that was killed: no such run is here now
+            _tag_of(self._shared.path).unlink(
+                missing_ok=True
+            )  # of a whole run that was killed: no such run is here now
             try:
                 yield is_alone
             finally:
-                if not self._lock.try_acquire(shared=True):
+                if not self._shared.try_acquire(shared=True):
                     raise _is_taken(self._run_dir)
 
 
@@ -73,8 +79,18 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
         num_jobs: How many share it.
 
     Raises:
+        ConfigError: Jobs cannot share a remote place.
         RunDirectoryError: Another process is at work in it, or it cannot be written.
     """
+    if not is_local(run_dir):
+        if job is not None:
+            raise ConfigError(
+                f"output_dir={run_dir.parent}: jobs (shard_index) share a folder on a disk only, which they can lock; "
+                "for an address give one command, with executor=local or executor=ray"
+            )
+        with hold_lease(run_dir):
+            yield Writer(run_dir)
+        return
     lock = _Lock(run_dir / ".lock")
     own = lock if job is None else _Lock(run_dir / f".lock-{job}-of-{num_jobs}")
     with ExitStack() as held:
@@ -90,7 +106,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
         if job is None:
             held.callback(_remove_if_empty, run_dir)
         own.sign("" if job is None else f"job {job} of {num_jobs}, ")
-        yield Writer(run_dir, lock, is_job=job is not None)
+        yield Writer(run_dir, None if job is None else lock)
 
 
 class _Lock:

@@ -8,7 +8,6 @@ is given a way to count tokens.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -18,6 +17,7 @@ from typing import Protocol
 from pipeline.config import Config
 from pipeline.dataset.files import plan_path, plan_shard_path, sha256_of, staged_plan_folder, write_text
 from pipeline.errors import RunDirectoryError, SourceError
+from pipeline.places import is_local, move_folder, remove_folder
 from pipeline.planning import (
     PlanSummary,
     deal,
@@ -141,7 +141,7 @@ class Planner:
 def stage_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
     """Plans the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
     following = staged_plan_folder(run_dir)
-    shutil.rmtree(following, ignore_errors=True)
+    remove_folder(following)
     try:
         hashes, seconds = [], []
         for shard in planner.shards():
@@ -152,7 +152,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
         head = _head(config, planner, content_digest(*hashes, size=16).hex(), tuple(seconds))
         write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
     except BaseException:
-        shutil.rmtree(following, ignore_errors=True)
+        remove_folder(following)
         raise
     return head
 
@@ -167,13 +167,11 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
     if _is_half_set_aside(run_dir):
         _set_aside(run_dir)
     if folder.exists() and _planned_hash(run_dir) == head.plan_hash:
-        for path in following.iterdir():
-            path.replace(folder / path.name)
-        following.rmdir()
+        move_folder(following, folder, last=plan_path(run_dir).name)
         return
     if folder.exists():
         _set_aside(run_dir)
-    following.rename(folder)
+    move_folder(following, folder, last=plan_path(run_dir).name)
 
 
 def read_head(run_dir: Path) -> PlanHead:
@@ -200,12 +198,12 @@ def read_shard_plan(run_dir: Path, index: int) -> Shard:
 
 def previous_runs(run_dir: Path) -> list[Path]:
     """What was made for earlier plans of this run, newest first: folders with `data/` and `manifests/`."""
-    return sorted((run_dir / _PREVIOUS).glob("*"), reverse=True)
+    return sorted((run_dir / _PREVIOUS).glob("*"), key=lambda folder: folder.name, reverse=True)
 
 
 def forget_previous_runs(run_dir: Path) -> None:
     """Deletes what was made for earlier plans. Called when everything of this plan is written."""
-    shutil.rmtree(run_dir / _PREVIOUS, ignore_errors=True)
+    remove_folder(run_dir / _PREVIOUS)
 
 
 def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple[float, ...]) -> PlanHead:
@@ -236,14 +234,15 @@ def _planned_hash(run_dir: Path) -> str | None:
 def _is_half_set_aside(run_dir: Path) -> bool:
     """Whether a kill has interrupted `_set_aside`: the plan goes last."""
     newest = previous_runs(run_dir)[:1]
-    return any(not (folder / "plan").exists() for folder in newest)
+    return any(not plan_path(folder).exists() for folder in newest)
 
 
 def _set_aside(run_dir: Path) -> None:
     """Moves the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
     number = len(previous_runs(run_dir)) - _is_half_set_aside(run_dir)
     target = run_dir / _PREVIOUS / f"{number:03d}"
-    target.mkdir(parents=True, exist_ok=True)
+    if is_local(target):
+        target.mkdir(parents=True, exist_ok=True)
     for name in ("data", "manifests", "plan"):
         if (run_dir / name).exists():
-            (run_dir / name).rename(target / name)
+            move_folder(run_dir / name, target / name, last=plan_path(run_dir).name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.places import is_address
 from pipeline.planning import predict_seconds, utterance_seed
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
@@ -26,6 +27,8 @@ def run_preview(config: Config, casting: Casting) -> int:
     print(f"{utterance.description}\n{utterance.prompt}", file=sys.stderr)
     if config.dry_run:
         return 0
+    if is_address(config.output_dir):
+        raise ConfigError(f"output_dir={config.output_dir}: a preview grows while it is spoken; give a local folder")
     path = Path(config.output_dir).expanduser() / f"{config.name or 'preview'}.wav"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

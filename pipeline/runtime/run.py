@@ -23,6 +23,7 @@ from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
+from pipeline.places import place
 from pipeline.planning import PlanSummary, buckets_of
 from pipeline.runtime.directory import check_config, freeze_config, run_directory
 from pipeline.runtime.executors import Order, check_executor, execute
@@ -65,9 +66,9 @@ def run(config: Config) -> int:
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(Path(config.run or ""))
+        return _verify(place(config.run or ""))
     if config.task.name == "status":
-        print(render_status(read_status(Path(config.run or ""))))
+        print(render_status(read_status(place(config.run or ""))))
         return 0
     if config.task.name == "retry_rejects":
         return retry_rejects(config, build_synthesizer)

@@ -17,6 +17,7 @@ from charset_normalizer import from_bytes
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, nearest_first
+from pipeline.places import place
 from pipeline.text.blocks import assemble, human_title
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.markdown import leading_title, markdown_blocks
@@ -54,7 +55,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
     elif source.format == "datasets" or is_saved_dataset(Path(input)):
         yield from read_table(dataset_rows(input, source), source)
     else:
-        path = Path(input)
+        path = place(input)
         if not path.exists():
             raise _no_such_file(path)
         _check_encoding(source.encoding)
@@ -142,7 +143,11 @@ def _format_of(path: Path, source: SourceConfig) -> str:
 def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
     """The rows of all tables of one format in a folder, in the order of their names."""
     wanted = ROW_READERS if source.format == "auto" else {source.format}
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
+    files = [
+        path
+        for path in sorted(folder.rglob("*"), key=lambda path: path.parts)
+        if path.is_file() and not _is_hidden(path, folder)
+    ]
     tables = [path for path in files if _ENDINGS.get(path.suffix.lower()) in ROW_READERS.keys() & wanted]
     if not tables:
         raise SourceError(f"{folder}: is a folder without .parquet, .jsonl or .csv files; name a file in it")

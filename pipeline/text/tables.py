@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, nearest_first
+from pipeline.places import readable
 from pipeline.types import Chapter, Document, Paragraph
 
 Row = Mapping[str, Any]
@@ -61,7 +62,7 @@ def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with readable(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
             check_columns(str(path), list(file.schema_arrow.names), source)
             for batch in file.iter_batches(batch_size=_BATCH, columns=wanted_columns(source)):
                 yield from batch.to_pylist()

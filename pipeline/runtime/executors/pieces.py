@@ -7,7 +7,6 @@ plan.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from pipeline.dataset.features import Row
 from pipeline.dataset.files import manifest_path
 from pipeline.dataset.shards import Manifest, finished_shard, hash_plan, read_manifest, read_shard, write_shard
+from pipeline.places import remove_folder
 from pipeline.planning import take_seed
 from pipeline.runtime.executors.supervisor import Pieces
 from pipeline.runtime.plans import PlanHead, read_shard_plan
@@ -31,12 +31,12 @@ def pieces_dir(run_dir: Path, shard: int) -> Path:
 
 def all_pieces(run_dir: Path) -> list[Path]:
     """The folders of all shards in pieces; each is like a run directory."""
-    return sorted((run_dir / _FOLDER).glob("*"))
+    return sorted((run_dir / _FOLDER).glob("*"), key=lambda folder: folder.name)
 
 
 def forget_pieces(run_dir: Path) -> None:
     """Deletes them all. Called when every shard is written."""
-    shutil.rmtree(run_dir / _FOLDER, ignore_errors=True)
+    remove_folder(run_dir / _FOLDER)
 
 
 def earlier_rejects(run_dir: Path, shard: int) -> dict[str, Mapping[str, Any]]:
@@ -82,7 +82,7 @@ def put_together(run_dir: Path, head: PlanHead, parts: Pieces) -> Manifest:
         write(whole)
     manifest = write(run_dir)
     for done in (folder, folder.with_name(f"whole-{index:05d}")):
-        shutil.rmtree(done, ignore_errors=True)
+        remove_folder(done)
     return manifest
 
 

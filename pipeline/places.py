@@ -1,0 +1,115 @@
+"""Where files lie: on a disk, or behind any address that fsspec knows (`s3://...`, `hf://...`, `memory://...`).
+
+Owns the few things that differ between the two. A local place is a plain `pathlib.Path`. A remote one behaves like it
+(it is a `upath.UPath`), but is an object store: an object appears whole or not at all when it is put, and there are no
+folders, no renaming, no adding to an object. How credentials are found is fsspec's own affair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from pipeline.errors import ConfigError
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address of fsspec, and no path of this machine."""
+    return "://" in text
+
+
+def place(text: str) -> Path:
+    """The place that a user named.
+
+    Raises:
+        ConfigError: fsspec does not know such addresses, a package for them is not installed, or nobody answers.
+    """
+    if not is_address(text):
+        return Path(text).expanduser()
+    from upath import UPath  # only who needs it waits for it
+
+    try:
+        # Listings are not remembered: others write to the same place.
+        found = UPath(text, use_listings_cache=False)
+        found.exists()  # asks once, so that a wrong key or name is told of now
+        return cast(Path, found)
+    except Exception as error:  # each store has errors of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{text}: cannot be reached ({reason}); check the address and its credentials") from error
+
+
+def is_local(path: Path) -> bool:
+    """Whether a place lies on a disk of this machine."""
+    return isinstance(cast(object, path), Path)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[Path | BinaryIO]:
+    """What Arrow can read from: the path itself, or a file that fetches what is asked for."""
+    if is_local(path):
+        yield path
+        return
+    with path.open("rb") as file:
+        yield cast(BinaryIO, file)
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Every file in a folder and below it, by its name relative to it, with its size; none if there is no folder."""
+    if not is_local(folder):
+        found = _store(folder).find(_key(folder), detail=True)
+        prefix = len(_key(folder).rstrip("/")) + 1
+        return {name[prefix:]: int(entry["size"]) for name, entry in found.items() if name[prefix:]}
+    sizes: dict[str, int] = {}
+    waiting = [(str(folder), "")]
+    while waiting:
+        name, prefix_name = waiting.pop()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(name) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, f"{prefix_name}{entry.name}/"))
+                else:
+                    sizes[prefix_name + entry.name] = entry.stat().st_size
+    return sizes
+
+
+def put_file(local: Path, path: Path) -> None:
+    """Copies a local file to a remote place, where it appears whole."""
+    _store(path).put_file(str(local), _key(path))
+
+
+def move_folder(folder: Path, target: Path, last: str) -> None:
+    """Makes a folder appear under another name, into what may be there already.
+
+    On a disk a folder without such a target is renamed, at once. Otherwise file by file, the one named `last` at the
+    end: once it is there, all are. After an interruption the same call goes on.
+    """
+    if is_local(folder) and not target.exists():
+        folder.rename(target)
+        return
+    for name in sorted(file_sizes(folder), key=lambda name: (name == last, name)):
+        if is_local(folder):
+            (folder / name).replace(target / name)
+        else:
+            _store(folder).copy(_key(folder / name), _key(target / name))
+            _store(folder).rm_file(_key(folder / name))
+    remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder and what is in it, if it is there."""
+    if is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif _store(folder).exists(_key(folder)):
+        _store(folder).rm(_key(folder), recursive=True)
+
+
+def _store(path: Path) -> Any:
+    return cast(Any, path).fs
+
+
+def _key(path: Path) -> str:
+    return str(_store(path)._strip_protocol(cast(Any, path).path))

@@ -1,0 +1,153 @@
+"""`report.html`: it stands alone, holds no foreign markup, and is made of whatever a run has."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from doubles import INFO, RATE, speak
+
+from pipeline.dataset.card import CardFacts, collect_statistics
+from pipeline.dataset.features import make_row
+from pipeline.dataset.shards import write_shard
+from pipeline.runtime import page
+from pipeline.runtime.charts import Series, histogram, line_chart, waveform
+from pipeline.runtime.journal import Journal
+from pipeline.runtime.page import write_page
+from pipeline.runtime.report import make_report
+from pipeline.types import Reject, Utterance
+
+NASTY = '<script>alert("1")</script> & </figcaption> {{ 7 * 7 }} \'"'
+VOID = {"meta", "link", "br", "img", "rect", "line", "polyline", "hr", "input"}
+
+
+class Reader(HTMLParser):
+    """Keeps elements, what they point to, and whether all are closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        assert not [name for name, _ in attrs if name.startswith("on")], "a script in an attribute"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def utterance(number: int, speaker: str | None = "Jon", text: str = "Some words.") -> Utterance:
+    return Utterance(text, "A voice.", seed=number, id=f"u-{number:03d}", speaker=speaker, predicted_seconds=0.5)
+
+
+def make_page(run_dir: Path, spoken: list[Utterance], rejects: list[Reject]) -> str:
+    """A run of shards of four utterances."""
+    shards = [spoken[start : start + 4] for start in range(0, len(spoken), 4)] or [[]]
+    for index, shard in enumerate(shards):
+        rows = [make_row(speak(each), f"key-{each.id}", "en", INFO) for each in shard]
+        refused = rejects if index == 0 else []
+        marks = {"fingerprint": "f", "plan_hash": "p"}
+        write_shard(run_dir, index, len(shards), rows, refused, sampling_rate=RATE, work_seconds=2.0, **marks)
+    facts = CardFacts(NASTY, NASTY, INFO, "flac", "other", 0, {"sampling": {"top_k": 50}}, "0.1")
+    report = make_report(run_dir, INFO, len(spoken) + len(rejects), None)
+    write_page(run_dir, report, facts, collect_statistics(run_dir).durations)
+    return (run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_stands_alone_and_escapes(tmp_path: Path) -> None:
+    """Guards against a page that calls out, and against a book whose text becomes markup."""
+    now = [0.0]
+    with Journal(tmp_path, "main", "cpu", wall=lambda: now[0], monotonic=lambda: now[0]) as journal:
+        for _ in range(20):
+            now[0] += 6
+            journal.take(9.0, True, 12.0)
+        journal.failure(NASTY)
+    (tmp_path / "config.yaml").write_text(f"input: {NASTY}\n")
+    spoken = [utterance(number, speaker=NASTY, text=NASTY) for number in range(6)]
+    text = make_page(tmp_path, spoken, [Reject(utterance(9, text=NASTY), f"silent: {NASTY}", 3)])
+    reader = Reader(text)
+    assert "script" not in reader.tags
+    assert "link" not in reader.tags
+    assert reader.addresses
+    assert all(address.startswith("data:audio/mpeg;base64,") for address in reader.addresses)
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert reader.words.count(NASTY) >= 6, "texts are shown as they are"
+    assert "{{ 7 * 7 }}" in reader.words, "a text is no template"
+    assert "polyline" in reader.tags
+
+
+def test_a_few_clips_of_each_voice_can_be_heard(tmp_path: Path) -> None:
+    names = ["Jon", "Lea", None]
+    text = make_page(tmp_path, [utterance(number, names[number % 3]) for number in range(24)], [])
+    clips = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', text)
+    assert len(clips) == 9
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(clips[0])))
+    assert len(samples) / rate == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_audio_within_the_page_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a page of a gigabyte for a run of a thousand voices."""
+    monkeypatch.setattr(page, "_MOST_AUDIO_BYTES", 10_000)
+    text = make_page(tmp_path, [utterance(number, f"voice {number}") for number in range(40)], [])
+    audio = sum(len(base64.b64decode(clip)) for clip in re.findall(r'base64,([^"]+)"', text))
+    assert 0 < audio <= 10_000
+
+
+def test_a_run_of_rejects_only_has_a_page(tmp_path: Path) -> None:
+    rejects = [
+        Reject(utterance(number, text=f"Text {number}."), "silent: nothing; limit: long", 3) for number in range(30)
+    ]
+    reader = Reader(make_page(tmp_path, [], rejects))
+    assert "audio" not in reader.tags
+    assert "Text 0." in reader.words
+    assert "silent · 30" in reader.words
+    assert "limit · 30" in reader.words
+    assert "and 18 more" in reader.words
+
+
+def test_chapters_of_a_book_are_listed(tmp_path: Path) -> None:
+    measures = {"loudness_lufs": -18.04}
+    chapters = [{"number": 1, "title": NASTY, "start": 0.0, "end": 61.0, "measures": measures}]
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "book.json").write_text(json.dumps({"chapters": chapters}))
+    assert page._chapters(tmp_path) == [
+        {"number": 1, "title": NASTY, "start": "0:00", "length": "1:01", "loudness": "-18.0 LUFS"}
+    ]
+
+
+@pytest.mark.parametrize("top", [0.0, 0.004, 1.0, 59.0, 3_600.0, 1e7])
+def test_pictures_of_any_size_are_drawn(top: float) -> None:
+    """Guards the axes against runs of a moment and of months, and clips of no length."""
+    chart = line_chart([Series("<a>", (((0.0, 0.0), (top, top)),))], "x", lambda x: f"{x:g}")
+    assert 2 <= Reader(str(chart)).tags.count("line") <= 8
+    assert "<a>" not in chart
+    Reader(str(histogram(np.array([0.0, top]), "seconds", "clips")))
+    assert "nan" not in chart
+
+
+def test_silence_and_nothing_have_a_waveform() -> None:
+    assert waveform(np.zeros(0, dtype=np.float32))
+    assert "nan" not in waveform(np.zeros(500, dtype=np.float32))

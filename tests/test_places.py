@@ -1,0 +1,244 @@
+"""Runs whose files lie behind an address: the same journey, on a store without folders, renaming and adding."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from doubles import INFO, StandInSynthesizer, speak
+from object_store import StrictStore, store  # noqa: F401  (a fixture)
+
+from pipeline.__main__ import main
+from pipeline.config import SourceConfig
+from pipeline.dataset.files import write_atomically, write_text
+from pipeline.dataset.shards import finished_shards
+from pipeline.errors import ConfigError, RunDirectoryError, SourceError
+from pipeline.places import file_sizes, is_local, move_folder, place
+from pipeline.runtime import lease
+from pipeline.runtime import run as run_module
+from pipeline.runtime.journal import read_journals
+from pipeline.runtime.lease import hold_lease
+from pipeline.text.sources import read_documents
+from pipeline.types import Clip, Utterance
+
+TEXTS = [f"This is text number {number}, which is spoken." for number in range(7)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, store: type[StrictStore]) -> list[StandInSynthesizer]:  # noqa: F811
+    """Stand-ins for the model; gives those that were built. A lease settles at once."""
+    built: list[StandInSynthesizer] = []
+
+    def build(*_: object, **__: object) -> StandInSynthesizer:
+        built.append(StandInSynthesizer())
+        return built[-1]
+
+    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+    monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.01)
+    return built
+
+
+@pytest.fixture(params=["s3", "memory"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"{request.param}://bucket/{tmp_path.name}"
+
+
+def command(bucket: str, *more: str) -> list[str]:
+    write_text(place(f"{bucket}/in/texts.jsonl"), "".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    given = [f"input={bucket}/in/texts.jsonl", f"output_dir={bucket}/out", "name=run", "planning.shard_size=2"]
+    return ["task=dataset", *given, *more]
+
+
+def hashes(run_dir: Path) -> dict[str, str]:
+    return {clip.id: clip.audio_sha256 for manifest in finished_shards(run_dir) for clip in manifest.clips}
+
+
+def test_a_dataset_behind_an_address_is_that_of_a_disk(
+    bucket: str, tmp_path: Path, quick: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole journey: made, told of, verified, found finished; not a byte beside it on the disk."""
+    assert main(command(bucket)) == 0
+    run_dir = place(f"{bucket}/out/run")
+    assert main(command(bucket, f"output_dir={tmp_path / 'disk'}")) == 0
+    on_disk = tmp_path / "disk" / "run"
+    assert hashes(run_dir) == hashes(on_disk)
+    not_of_the_run = {".lock"}  # of the disk
+    assert file_sizes(run_dir).keys() == file_sizes(on_disk).keys() - not_of_the_run
+    assert main(["task=verify", f"run={bucket}/out/run"]) == 0
+    assert main(["task=status", f"run={bucket}/out/run"]) == 0
+    assert "state       finished" in capsys.readouterr().out
+    (worker,) = read_journals(run_dir).workers
+    assert worker.sessions[0].counts.clips == 7
+    assert main(command(bucket)) == 0
+    assert len(quick) == 2, "nothing is made twice"
+
+
+def test_a_stopped_run_behind_an_address_goes_on(
+    bucket: str, quick: list[StandInSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    countdown = iter([True] * 3)
+
+    def until_ctrl_c(utterance: Utterance) -> Clip:
+        if not next(countdown, False):
+            raise KeyboardInterrupt
+        return speak(utterance)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(until_ctrl_c))
+        assert main(command(bucket)) == 130
+    run_dir = place(f"{bucket}/out/run")
+    assert len(hashes(run_dir)) == 2
+    assert main(command(bucket)) == 0
+    assert sum(len(synthesizer.asked) for synthesizer in quick) == 5
+    assert main(["task=verify", f"run={bucket}/out/run"]) == 0
+
+
+def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick: list[StandInSynthesizer]) -> None:
+    """Guards the setting aside of an old plan where nothing can be renamed."""
+    assert main(command(bucket)) == 0
+    arguments = command(bucket)
+    texts = place(f"{bucket}/in/texts.jsonl")
+    write_text(texts, texts.read_text(encoding="utf-8").replace("number 3", "number thirteen"))
+    assert main(arguments) == 0
+    assert [len(synthesizer.asked) for synthesizer in quick] == [7, 1]
+    assert main(["task=verify", f"run={bucket}/out/run"]) == 0
+
+
+def test_a_book_behind_an_address(bucket: str, quick: list[StandInSynthesizer]) -> None:
+    write_text(
+        place(f"{bucket}/in/lamp.md"), "# The Lamp\n\n## One\n\nMr. Grey lit the lamp.\n\n## Two\n\nIt smoked.\n"
+    )
+    arguments = [f"input={bucket}/in/lamp.md", f"output_dir={bucket}/out", "name=lamp"]
+    assert main(arguments) == 0
+    names = file_sizes(place(f"{bucket}/out/lamp/book")).keys()
+    assert {Path(name).suffix for name in names} >= {".m4b", ".flac", ".json"}
+    assert main(["task=verify", f"run={bucket}/out/lamp"]) == 0
+    assert main(arguments) == 0
+
+
+def test_what_is_lost_behind_an_address_is_missed(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(bucket)) == 0
+    run_dir = place(f"{bucket}/out/run")
+    (run_dir / "data" / "train-00001-of-00004.parquet").unlink()
+    content = (run_dir / "README.md").read_bytes()
+    (run_dir / "README.md").write_bytes(content + b" ")
+    assert main(["task=verify", f"run={bucket}/out/run"]) == 4
+    printed = capsys.readouterr().out
+    assert "data/train-00001-of-00004.parquet: missing" in printed
+    assert "README.md: its bytes are not those" in printed
+
+
+def test_an_object_is_put_whole_or_not_at_all(store: type[StrictStore]) -> None:  # noqa: F811
+    """Guards the one atomic step that a store has: a block that fails puts nothing."""
+    path = place("s3://bucket/a/b.txt")
+    with pytest.raises(UnicodeEncodeError), write_atomically(path) as temporary:
+        temporary.write_text("half \ud800", encoding="utf-8")
+    assert store.puts == []
+    with write_atomically(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+
+
+def test_a_full_store_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise PermissionError("quota exceeded")
+
+    monkeypatch.setattr(StrictStore, "put_file", full)
+    with pytest.raises(RunDirectoryError, match=r"s3://bucket/x: cannot be written \(quota exceeded\)"):
+        write_text(place("s3://bucket/x"), "text")
+
+
+def test_a_folder_moves_with_its_mark_last(store: type[StrictStore]) -> None:  # noqa: F811
+    """Guards a plan against counting as whole while half of it has moved."""
+    for name in ("plan.json", "shard-00000.jsonl", "shard-00001.jsonl"):
+        write_text(place(f"s3://bucket/old/{name}"), name)
+    store.puts.clear()
+    move_folder(place("s3://bucket/old"), place("s3://bucket/new"), last="plan.json")
+    assert file_sizes(place("s3://bucket/old")) == {}
+    assert sorted(file_sizes(place("s3://bucket/new"))) == ["plan.json", "shard-00000.jsonl", "shard-00001.jsonl"]
+
+
+def test_a_lease_keeps_a_second_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = place("s3://bucket/run")
+    with hold_lease(run_dir):
+        with pytest.raises(RunDirectoryError, match=r"process \d+ on .* is at work here"), hold_lease(run_dir):
+            pass
+        monkeypatch.setattr(lease, "LEASE_SECONDS", -1.0)  # as if the first had been silent for long
+        with hold_lease(run_dir):
+            pass
+    assert file_sizes(run_dir) == {}
+
+
+def test_of_two_that_start_at_once_the_last_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the moment in which both have seen no lease."""
+    run_dir = place("s3://bucket/run")
+
+    def while_it_settles(_: float) -> None:
+        monkeypatch.setattr(lease.time, "sleep", lambda _: None)
+        lease._write(run_dir, "of the other")
+
+    monkeypatch.setattr(lease.time, "sleep", while_it_settles)
+    with pytest.raises(RunDirectoryError, match="is at work here"), hold_lease(run_dir):
+        pass
+
+
+def test_a_lease_is_renewed_and_its_loss_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_dir = place("s3://bucket/run")
+    monkeypatch.setattr(lease, "_RENEWAL_SECONDS", 0.01)
+    with hold_lease(run_dir):
+        first = lease.read_lease(run_dir)
+        waited: Any = None
+        for _ in range(500):
+            lease.time.sleep(0.01)
+            waited = lease.read_lease(run_dir)
+            if first and waited and waited.renewed > first.renewed:
+                break
+        assert waited.renewed > first.renewed  # type: ignore[union-attr]
+        for _ in range(500):  # a renewal under way may write over the other's once
+            lease._write(run_dir, "of another")
+            lease.time.sleep(0.02)
+            if "has taken over" in caplog.text:
+                break
+    assert "has taken over" in caplog.text
+    assert lease.read_lease(run_dir).token == "of another"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.txt", "a.md"])
+def test_every_format_is_read_from_an_address(name: str, tmp_path: Path) -> None:
+    rows = [{"text": "One."}, {"text": "Two."}]
+    path = place(f"memory://bucket/{tmp_path.name}/{name}")
+    if name.endswith("parquet"):
+        with write_atomically(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(rows), temporary)
+    else:
+        lines = {"a.jsonl": [json.dumps(row) for row in rows], "a.csv": ["text", "One.", "Two."]}
+        write_text(path, "\n".join(lines.get(name, ["One.", "", "Two."])) + "\n")
+    texts = " ".join(document.text for document in read_documents(str(path), SourceConfig()))
+    assert texts.split() == ["One.", "Two."]
+
+
+def test_a_long_table_is_never_held_whole(store: type[StrictStore]) -> None:  # noqa: F811
+    """Guards memory: a row is there before the second half of the file was read."""
+    path = place("memory://bucket/long.jsonl")
+    path.write_text("".join(json.dumps({"text": f"{n} " + "x" * 1000}) + "\n" for n in range(20_000)))
+    documents = read_documents("memory://bucket/long.jsonl", SourceConfig())
+    assert next(documents).text.startswith("0 ")
+    assert sum(1 for _ in documents) == 19_999
+    path.unlink()
+
+
+def test_addresses_that_lead_nowhere_are_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"nonsense://x: cannot be reached \(.+\); check the address"):
+        place("nonsense://x")
+    with pytest.raises(SourceError, match="no such file"):
+        list(read_documents("memory://bucket/nowhere.jsonl", SourceConfig()))
+    assert is_local(place("~/x"))
+    assert main(["task=preview", "text=Hello.", "output_dir=memory://x"]) == 2
