@@ -31,7 +31,6 @@ from pipeline.dataset.sums import write_sums
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, NothingAcceptedError, RunDirectoryError, VerificationError
 from pipeline.places import place
-from pipeline.planning import PlanSummary
 from pipeline.runtime.books import make_run_book
 from pipeline.runtime.directory import check_config, freeze_config, run_directory, sole_writer
 from pipeline.runtime.journal import Journal
@@ -53,6 +52,7 @@ from pipeline.runtime.progress import Progress, clock, count
 from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shard
 from pipeline.runtime.report import Session, make_report, render_report, write_report
 from pipeline.runtime.status import read_status, render_status
+from pipeline.runtime.unchanged import mark_input, unchanged_plan
 from pipeline.synthesis import Synthesizer, build_synthesizer, check_settings, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
@@ -97,11 +97,16 @@ def run(config: Config) -> int:
     with sole_writer(run_dir):
         check_config(run_dir, config)
         remove_leftovers(run_dir)
-        head = stage_plan(run_dir, config, planner)
-        freeze_config(run_dir, config)
-        install_plan(run_dir, head)
-        _announce(planner.summary, casting)
-        session = _render(run_dir, config, head, checkpoint, planner.summary.buckets)
+        mark = mark_input(config)
+        head = unchanged_plan(run_dir, mark)
+        if head is None:
+            head = stage_plan(run_dir, config, planner, mark)
+            freeze_config(run_dir, config)
+            install_plan(run_dir, head)
+        else:
+            freeze_config(run_dir, config)
+        _announce(head, casting)
+        session = _render(run_dir, config, head, checkpoint, head.buckets)
         _finish(run_dir, config, head, casting, describe_model(checkpoint, config.engine), session)
     return 0
 
@@ -269,14 +274,14 @@ def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
     return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds)
 
 
-def _announce(summary: PlanSummary, casting: Casting) -> None:
+def _announce(head: PlanHead, casting: Casting) -> None:
     shapes = ", ".join(
         f"{bucket.prompt_tokens}/{bucket.description_tokens}/{bucket.max_frames}x{bucket.batch_size}"
-        for bucket in sorted(summary.buckets)
+        for bucket in head.buckets
     )
     _say(
-        f"plan: {summary.utterances:,} utterances, {clock(summary.seconds)} of speech predicted, "
-        f"{count(summary.shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
+        f"plan: {head.num_utterances:,} utterances, {clock(head.predicted_seconds)} of speech predicted, "
+        f"{count(head.num_shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
     _warn(casting.row_warnings())
 
