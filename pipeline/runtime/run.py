@@ -61,6 +61,7 @@ from pipeline.types import Bucket, Clip, ModelInfo
 from pipeline.voices import Casting
 
 _MOST_WARNINGS = 5
+_MOST_FILES = 10_000  # in a folder, which is what the hub takes
 _PUBLISHED_CODEC = Codec(sampling_rate=44_100, frames_per_second=44_100 / 512, max_seconds=30.0)
 
 
@@ -284,6 +285,9 @@ def _announce(head: PlanHead, casting: Casting) -> None:
         f"{count(head.num_shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
     _warn(casting.row_warnings())
+    if head.num_shards > _MOST_FILES:
+        size = -(-head.num_utterances // _MOST_FILES)
+        _warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])
 
 
 def _warn(warnings: Sequence[str]) -> None:
