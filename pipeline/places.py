@@ -8,6 +8,7 @@ folders, no renaming, no adding to an object. How credentials are found is fsspe
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -74,6 +75,34 @@ def file_sizes(folder: Path) -> dict[str, int]:
                 else:
                     sizes[prefix_name + entry.name] = entry.stat().st_size
     return sizes
+
+
+def content_mark(path: Path) -> str | None:
+    """Changes with what is in a file, or in any file of a folder; None: that cannot be told without fetching it all."""
+    marks = []
+    for name in sorted(file_sizes(path)) if path.is_dir() else [""]:
+        mark = _file_mark(path / name if name else path)
+        if mark is None:
+            return None
+        marks.append(f"{name} {mark}")
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _file_mark(path: Path) -> str | None:
+    if is_local(path):
+        return sha256_of(path)
+    entry = _store(path).info(_key(path))  # object stores tell a hash of what they hold
+    tag = next((entry[name] for name in ("ETag", "etag", "md5Hash", "content_md5", "blob_id") if entry.get(name)), None)
+    return None if tag is None else str(tag)
 
 
 def put_file(local: Path, path: Path) -> None:

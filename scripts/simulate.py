@@ -1,12 +1,8 @@
-"""What a very large run would meet: a billion utterances on a thousand GPUs, of which one fails every minute.
+"""What would limit a run of a billion utterances on a thousand GPUs that fail once a minute.
 
-    python -m scripts.simulate
-    python -m scripts.simulate --speed 60 --failures-a-minute 10
-
-A worker takes shards one after another. A failure costs it the shard that it is at, what its slots hold besides, and a
-restart. `expected_seconds` says in closed form what that makes of the run, `play` plays the same run event by event,
-and the table says how long each part would take alone: the longest is what limits first. All figures are flags; the
-defaults are those of docs/scale.md where there is a measurement, and say so where there is none.
+`python -m scripts.simulate` prints it; every assumption is a flag. Small formulas, and beside them a simulation of the
+workers, event by event, which must agree with them (`tests/test_simulate.py`). `docs/scale.md` says where the measured
+figures among the defaults are from, and which are assumed.
 """
 
 from __future__ import annotations
@@ -15,161 +11,155 @@ import argparse
 import heapq
 import math
 import random
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-_SHARD_SIZES: tuple[int, ...] = tuple(1 << power for power in range(6, 18))
+_DAY = 86_400
+_HOPELESS = 500  # failures in the time of a shard: it will never be finished
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """A run and the machines it is on. Each field is a flag of the command."""
+class Assumptions:
+    """Of a run and its machines; times are in seconds."""
 
     utterances: float = 1e9
-    utterance_seconds: float = 8.0  # of audio, in the mean
-    workers: int = 1_000
-    speed: float = 500.0  # seconds of audio a worker makes in a second: the goal for one H100, not measured
+    gpus: int = 1000
+    failures_per_minute: float = 1.0  # of all machines together
+    clip_seconds: float = 6.0  # audio of an utterance
+    real_time: float = 500.0  # seconds of audio a second, by one GPU
     shard_size: int = 128  # utterances
-    slots: int = 128  # utterances that a worker has under way
-    failures_a_minute: float = 1.0  # in the whole cluster
-    restart_seconds: float = 60.0  # from a failure to the next step: a new process, the model, its graphs; not measured
-    planned_a_second: float = 25_500.0  # rows that one process plans
-    manifests_a_second: float = 10_000.0  # that a resumed run looks at
-    bytes_a_second_of_audio: float = 48_000.0  # as FLAC at 44.1 kHz, about half of WAV
-    checked_bytes_a_second: float = 1e9  # that one core hashes when a run is verified; not measured
-
-    @property
-    def shards(self) -> int:
-        """Output files."""
-        return math.ceil(self.utterances / self.shard_size)
-
-    @property
-    def shard_seconds(self) -> float:
-        """What one worker needs for one shard, undisturbed."""
-        return self.shard_size * self.utterance_seconds / self.speed
-
-    @property
-    def failure_rate(self) -> float:
-        """Failures of one worker in a second."""
-        return self.failures_a_minute / 60 / self.workers
-
-    @property
-    def lost_seconds(self) -> float:
-        """What a failure costs besides the shard under way: the restart, and the slots' utterances."""
-        return self.restart_seconds + self.slots * self.utterance_seconds / self.speed
+    restart: float = 90.0  # from a failure until the next shard begins: noticed, started, model loaded, warmed up
+    write: float = 0.5  # to write a shard and its manifest
+    plan_rows: float = 2000.0  # rows planned a second, by one process
+    manifests: float = 4000.0  # manifests read a second, by one process
+    listed: float = 5000.0  # names listed a second in an object store
+    runs: int = 1  # into which the whole is cut, each planned, resumed and ended by itself
 
 
 @dataclass(frozen=True)
-class Played:
-    """What came of a run that was played."""
+class Forecast:
+    """What comes of it; times are in seconds."""
 
-    seconds: float
-    failures: int
+    shards: float
+    shard_work: float  # to make and write one, undisturbed
+    shard_expected: float  # with failures
+    lost_share: float  # of the GPUs' time, to failures: work done again, and restarts
+    written_share: float  # of the undisturbed time, to writing
+    rendering: float  # wall time of all workers
+    planning: float  # of a run, before its first clip
+    resuming: float  # of a run: names and manifests
+    shards_a_second: float  # that are finished, all workers together
+    restarting: float  # GPUs that are starting again, at any time
 
 
-def seconds_a_shard(cluster: Cluster) -> float:
-    """Expected time that a worker spends on a shard until it is written, failures included.
+def forecast(given: Assumptions) -> Forecast:
+    """The closed form: failures come at random, and a shard that is hit begins anew after a restart."""
+    shards = given.utterances / given.shard_size
+    synthesis = given.shard_size * given.clip_seconds / given.real_time
+    work = synthesis + given.write
+    expected = expected_seconds(work, given.restart, failure_rate(given))
+    return Forecast(
+        shards=shards,
+        shard_work=work,
+        shard_expected=expected,
+        lost_share=1 - work / expected,
+        written_share=given.write / work,
+        rendering=shards * expected / given.gpus,
+        planning=given.utterances / given.runs / given.plan_rows,
+        resuming=shards / given.runs * (1 / given.manifests + 2 / given.listed),  # names of data and of manifests
+        shards_a_second=given.gpus / expected,
+        restarting=min(float(given.gpus), given.failures_per_minute / 60 * given.restart),
+    )
 
-    For failures at a constant rate f and a shard of d seconds that is begun anew after each, r seconds later:
-    (1 / f + r) (e^(f d) - 1).
+
+def failure_rate(given: Assumptions) -> float:
+    """Failures a second, of one GPU."""
+    return given.failures_per_minute / 60 / given.gpus
+
+
+def expected_seconds(work: float, restart: float, rate: float) -> float:
+    """Until `work` seconds have passed without a failure, each failure costing a restart and a new beginning.
+
+    Of n attempts that fail, each lasts as long as it went well, plus the restart; `1 / rate` is the mean time to a
+    failure: (1 / rate + restart) * (e^(rate * work) - 1).
     """
-    rate, alone = cluster.failure_rate, cluster.shard_seconds
-    return alone if rate == 0 else (1 / rate + cluster.lost_seconds) * math.expm1(rate * alone)
+    if not rate:
+        return work
+    return (1 / rate + restart) * math.expm1(rate * work) if rate * work < _HOPELESS else math.inf
 
 
-def expected_seconds(cluster: Cluster) -> float:
-    """Expected wall time of the synthesis; the last shards leave workers idle for about half a shard."""
-    return cluster.shards / cluster.workers * seconds_a_shard(cluster) + cluster.shard_seconds / 2
+def best_shard_size(given: Assumptions) -> int:
+    """At which least time is lost to writing and failures together, to a power of 2."""
+    sizes = [1 << power for power in range(24)]
+    return min(sizes, key=lambda size: forecast(replace(given, shard_size=size)).rendering)
 
 
-def play(cluster: Cluster, seed: int = 0) -> Played:
-    """Plays the synthesis event by event: every worker, shard and failure."""
-    chance = random.Random(seed)
-    left, failures, end = cluster.shards, 0, 0.0
-    free = [(0.0, worker) for worker in range(cluster.workers)]  # when each worker takes its next shard
-    mean = math.inf if cluster.failure_rate == 0 else 1 / cluster.failure_rate
-    fails_at = [chance.expovariate(1 / mean) if mean < math.inf else math.inf for _ in free]
-    while left:
-        now, worker = heapq.heappop(free)
-        done = now + cluster.shard_seconds
-        if fails_at[worker] < done:  # the shard goes back to the others
-            failures += 1
-            back = max(now, fails_at[worker]) + cluster.lost_seconds
-            fails_at[worker] = back + chance.expovariate(1 / mean)
-            heapq.heappush(free, (back, worker))
-        else:
-            left -= 1
-            end = max(end, done)
-            heapq.heappush(free, (done, worker))
-    return Played(end, failures)
+def simulate(given: Assumptions, shards: int, seed: int = 0) -> float:
+    """Renders so many shards on all GPUs, event by event; returns the wall time until the last is written."""
+    rng = random.Random(seed)
+    rate = failure_rate(given)
+    work = forecast(given).shard_work
+    free = [(0.0, gpu) for gpu in range(given.gpus)]
+    ends = 0.0
+    for _ in range(shards):  # whoever is free first takes the next
+        now, gpu = heapq.heappop(free)
+        while rate and (survived := rng.expovariate(rate)) < work:
+            now += survived + given.restart
+        now += work
+        ends = max(ends, now)
+        heapq.heappush(free, (now, gpu))
+    return ends
 
 
-def best_shard_size(cluster: Cluster) -> int:
-    """The shard size, a power of 2, with which synthesis and one look at all manifests take least time together."""
-
-    def cost(size: int) -> float:
-        sized = replace(cluster, shard_size=size)
-        return expected_seconds(sized) + sized.shards / sized.manifests_a_second
-
-    return min(_SHARD_SIZES, key=cost)
-
-
-def limits(cluster: Cluster) -> dict[str, float]:
-    """Seconds of each part of a run, alone, longest first."""
-    num_bytes = cluster.utterances * cluster.utterance_seconds * cluster.bytes_a_second_of_audio
-    parts = {
-        "planning, one process": cluster.utterances / cluster.planned_a_second,
-        "synthesis, failures included": expected_seconds(cluster),
-        "of it lost to failures": expected_seconds(cluster) - expected_seconds(replace(cluster, failures_a_minute=0.0)),
-        "looking at all manifests once": cluster.shards / cluster.manifests_a_second,
-        "verifying, on all workers": num_bytes / cluster.checked_bytes_a_second / cluster.workers,
-    }
-    return dict(sorted(parts.items(), key=lambda part: -part[1]))
+def limits(given: Assumptions) -> list[tuple[str, float, str]]:
+    """What costs wall time in one run, the most first: what, seconds, and what it is paid with."""
+    outcome = forecast(given)
+    ideal = given.utterances * given.clip_seconds / given.real_time / given.gpus
+    found = [
+        ("synthesis", ideal, "all GPUs at work"),
+        ("planning", outcome.planning, "one process, before the first clip: all GPUs wait"),
+        ("resuming", outcome.resuming, "one process, at each new start of the run"),
+        ("failures", outcome.rendering * outcome.lost_share, "shards begun anew, and restarts"),
+        ("writing", outcome.rendering * (1 - outcome.lost_share) * outcome.written_share, "each worker, after a shard"),
+    ]
+    return sorted(found, key=lambda entry: -entry[1])
 
 
-def report(cluster: Cluster) -> Iterator[str]:
-    """The lines that the command prints."""
-    audio = cluster.utterances * cluster.utterance_seconds
-    seconds = expected_seconds(cluster)
-    yield f"{cluster.utterances:,.0f} utterances, {audio / 3600:,.0f} hours of audio, {cluster.workers:,} workers"
-    yield f"{cluster.shards:,} shards of {cluster.shard_size:,}, {_span(cluster.shard_seconds)} of one worker each"
-    yield ""
-    for part, length in limits(cluster).items():
-        yield f"  {part:32}{_span(length):>12}"
-    yield ""
-    played = play(cluster) if cluster.shards <= 2_000_000 else None
-    if played:
-        yield f"played event by event: {_span(played.seconds)}, {played.failures:,} failures"
-    num_bytes = audio * cluster.bytes_a_second_of_audio
-    files = 3 * cluster.shards / seconds  # plan, shard and manifest
-    yield f"storage must take {num_bytes / 1e12:,.0f} TB at {num_bytes / seconds / 1e9:,.1f} GB/s, {files:,.0f} files/s"
-    best = best_shard_size(cluster)
-    yield f"best shard size: {best:,} utterances, with which failures cost {_lost_share(cluster, best):.2%}"
+def render(given: Assumptions) -> str:
+    """All of it as text."""
+    outcome = forecast(given)
+    lines = [
+        f"{given.utterances:,.0f} utterances, {given.gpus:,} GPUs, {given.failures_per_minute:g} failures a minute, "
+        f"{given.runs:,} run{'s' if given.runs > 1 else ''}",
+        f"shards           {outcome.shards:,.0f}, {outcome.shards / given.runs:,.0f} in a run's folder",
+        f"a shard          {outcome.shard_work:.1f} s, with failures {outcome.shard_expected:.2f} s",
+        f"finished         {outcome.shards_a_second:.1f} shards a second; {outcome.restarting:.1f} GPUs are restarting",
+        f"rendering        {outcome.rendering / _DAY:.2f} days",
+        "",
+        "wall time        days      share of synthesis",
+    ]
+    ideal = next(seconds for name, seconds, _ in limits(given) if name == "synthesis")
+    lines += [f"{name:17}{seconds / _DAY:8.3f}  {seconds / ideal:8.2%}  {how}" for name, seconds, how in limits(given)]
+    lines += ["", "shard size   shards   lost to failures   to writing   rendering"]
+    for size in (16, 64, 128, 512, 2048, 8192, 32768):
+        other = forecast(replace(given, shard_size=size))
+        lines.append(
+            f"{size:10,}{other.shards:11,.0f}{other.lost_share:17.3%}{other.written_share:13.3%}"
+            f"{other.rendering / _DAY:10.2f} d"
+        )
+    lines.append(f"best: {best_shard_size(given):,}")
+    return "\n".join(lines)
 
 
-def _lost_share(cluster: Cluster, shard_size: int) -> float:
-    sized = replace(cluster, shard_size=shard_size)
-    return 1 - sized.shard_seconds / seconds_a_shard(sized)
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:,.1f} s"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Prints the table for the figures given."""
-    parser = argparse.ArgumentParser("python -m scripts.simulate", description=(__doc__ or "").split("\n")[0])
-    for figure in fields(Cluster):
-        kind = int if isinstance(figure.default, int) else float
-        parser.add_argument(f"--{figure.name.replace('_', '-')}", type=kind, default=figure.default)
-    cluster = Cluster(**vars(parser.parse_args(arguments)))
-    print("\n".join(report(cluster)))
-    return 0
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the forecast for the assumptions that the flags give."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.simulate", description=__doc__.split("\n")[0])
+    defaults = Assumptions()
+    for each in fields(Assumptions):
+        value = getattr(defaults, each.name)
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=type(value), default=value, help=f"{value:g}")
+    print(render(Assumptions(**vars(parser.parse_args(arguments)))))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,7 +20,6 @@ from pipeline.dataset.files import (
     manifest_path,
     plan_shard_path,
     remove_leftovers,
-    sha256_of,
     shard_path,
     write_atomically,
     write_text,
@@ -36,6 +35,7 @@ from pipeline.dataset.shards import (
     write_shard,
 )
 from pipeline.errors import RunDirectoryError
+from pipeline.places import sha256_of
 from pipeline.types import Boundary, Clip, Finish, ModelInfo, Reject, Segment, Utterance
 
 RATE = 16000

@@ -1,55 +1,55 @@
-"""The simulation of a large run against closed forms."""
+"""The forecast for a thousand GPUs: its formulas against a simulation, and against cases that are known by heart."""
 
+from __future__ import annotations
+
+import math
 from dataclasses import replace
 
 import pytest
 
-from scripts.simulate import Cluster, best_shard_size, expected_seconds, limits, main, play, seconds_a_shard
+from scripts.simulate import Assumptions, best_shard_size, expected_seconds, failure_rate, forecast, main, simulate
 
-SMALL = Cluster(utterances=200_000, workers=50, speed=100.0, shard_size=500, failures_a_minute=3.0, slots=32)
-
-
-def test_without_failures_every_worker_makes_its_share() -> None:
-    calm = replace(SMALL, failures_a_minute=0.0)  # 400 shards of 40 s on 50 workers: 8 each
-    assert play(calm).seconds == pytest.approx(8 * 40)
-    assert play(calm).failures == 0
-    assert seconds_a_shard(calm) == pytest.approx(40)
+FEW = Assumptions(gpus=20, failures_per_minute=2.0, shard_size=512, restart=40.0, write=1.0, real_time=50.0)
 
 
-def test_what_is_played_is_what_the_closed_form_expects() -> None:
-    long = replace(SMALL, utterances=5_000_000)  # so long that the end, where workers idle, hardly counts
-    played = [play(long, seed).seconds for seed in range(3)]
-    assert sum(played) / 3 == pytest.approx(expected_seconds(long), rel=0.02)
-    assert min(played) > long.shards / long.workers * long.shard_seconds * 1.05  # failures do cost
+def test_without_failures_nothing_is_lost() -> None:
+    outcome = forecast(replace(FEW, failures_per_minute=0.0, utterances=512 * 100, write=0.0))
+    assert outcome.lost_share == 0
+    assert outcome.rendering == pytest.approx(100 * 512 * 6 / 50 / 20)
 
 
-def test_failures_come_at_their_rate() -> None:
-    played = play(replace(SMALL, utterances=5_000_000))
-    up = 1 - SMALL.failure_rate * SMALL.lost_seconds  # nothing fails while it restarts
-    assert played.failures == pytest.approx(played.seconds / 60 * 3 * up, rel=0.1)
+def test_rare_failures_cost_half_a_shard_and_a_restart() -> None:
+    """Guards the formula by what everyone expects of it: (work / 2 + restart) for each failure."""
+    rate, work, restart = 1e-7, 100.0, 30.0
+    lost = expected_seconds(work, restart, rate) - work
+    assert lost == pytest.approx(rate * work * (work / 2 + restart), rel=1e-4)
 
 
-def test_a_failure_costs_half_a_shard_and_the_restart() -> None:
-    rare = replace(SMALL, failures_a_minute=0.001)
-    lost = seconds_a_shard(rare) - rare.shard_seconds
-    once = rare.shard_seconds / 2 + rare.lost_seconds
-    assert lost == pytest.approx(rare.failure_rate * rare.shard_seconds * once, rel=0.01)
+@pytest.mark.parametrize("shard_size", [128, 512, 2048])
+def test_the_simulation_agrees_with_the_formula(shard_size: int) -> None:
+    given = replace(FEW, shard_size=shard_size)
+    shards = 12_000
+    wall = simulate(given, shards)
+    expected = shards * forecast(given).shard_expected / given.gpus
+    assert wall == pytest.approx(expected, rel=0.03)
 
 
-def test_more_failures_ask_for_smaller_shards() -> None:
-    sizes = [best_shard_size(replace(Cluster(), failures_a_minute=rate)) for rate in (0.01, 1.0, 100.0)]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] > sizes[-1]
+def test_the_best_shard_is_the_one_of_youngs_formula() -> None:
+    """Guards the trade: longer shards lose more to a failure, shorter ones write more often."""
+    given = replace(FEW, gpus=1000, failures_per_minute=10.0, write=2.0)
+    seconds = math.sqrt(2 * given.write / failure_rate(given))
+    young = seconds * given.real_time / given.clip_seconds
+    assert young / 2 <= best_shard_size(given) <= young * 2
 
 
-def test_limits_name_the_longest_first() -> None:
-    parts = limits(Cluster())
-    assert list(parts.values()) == sorted(parts.values(), reverse=True)
-    assert parts["planning, one process"] == pytest.approx(1e9 / Cluster().planned_a_second)
+def test_planning_by_one_process_is_divided_by_the_runs() -> None:
+    one, many = forecast(Assumptions()), forecast(Assumptions(runs=1000))
+    assert many.planning == pytest.approx(one.planning / 1000)
+    assert many.rendering == one.rendering
 
 
-def test_the_command_prints_what_limits(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--utterances", "1e6", "--workers", "10", "--shard-size", "1000"]) == 0
+def test_it_prints_what_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--gpus", "10", "--utterances", "1e6"])
     printed = capsys.readouterr().out
-    assert "played event by event" in printed
-    assert "best shard size" in printed
+    assert "1,000,000 utterances, 10 GPUs" in printed
+    assert "planning" in printed

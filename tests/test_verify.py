@@ -18,7 +18,6 @@ from pipeline.dataset.files import (
     manifest_path,
     plan_path,
     plan_shard_path,
-    sha256_of,
     shard_path,
     write_text,
 )
@@ -26,6 +25,7 @@ from pipeline.dataset.shards import hash_plan, write_rejects, write_shard
 from pipeline.dataset.sums import write_sums
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import RunDirectoryError
+from pipeline.places import sha256_of
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8000

@@ -6,7 +6,6 @@ Owns paths and atomic writing. Knows nothing of what the files hold.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 import uuid
@@ -126,15 +125,6 @@ def remove_leftovers(run_dir: Path) -> None:
     if is_local(run_dir):  # elsewhere nothing has a temporary name
         for path in list(run_dir.rglob(".*.tmp")):
             path.unlink()
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -25,12 +25,11 @@ from pipeline.dataset.files import (
     manifest_path,
     plan_shard_path,
     remove_file,
-    sha256_of,
     shard_path,
     write_atomically,
 )
 from pipeline.errors import RunDirectoryError
-from pipeline.places import file_sizes, readable
+from pipeline.places import file_sizes, readable, sha256_of
 from pipeline.types import Reject
 
 # The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.

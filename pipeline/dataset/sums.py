@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.dataset.files import sha256_of, write_atomically
+from pipeline.dataset.files import write_atomically
 from pipeline.dataset.shards import finished_shards
-from pipeline.places import file_sizes
+from pipeline.places import file_sizes, sha256_of
 
 SUMS_NAME = "SHA256SUMS"
 

@@ -20,11 +20,11 @@ import soundfile
 
 from pipeline.audio.encoding import decode
 from pipeline.dataset.features import Row
-from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, sha256_of, shard_path
+from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, shard_path
 from pipeline.dataset.shards import Manifest, hash_plan, read_manifest, read_shard, reject_line
 from pipeline.dataset.sums import book_hashes, sum_problems
 from pipeline.errors import RunDirectoryError
-from pipeline.places import file_sizes, readable
+from pipeline.places import file_sizes, readable, sha256_of
 
 DURATION_TOLERANCE = 0.001  # seconds; a lossy format may round the length to one of its own samples
 

@@ -4,7 +4,7 @@
 makes batches, `files` is the plan on disk, `summary` is the plan for a person. Nothing here depends on devices.
 """
 
-from pipeline.planning.buckets import Batch, bucket_problem, buckets_of, find_bucket, make_batches, place_shard
+from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
 from pipeline.planning.files import (
     shard_from_json_lines,
     shard_to_json_lines,
@@ -21,7 +21,6 @@ __all__ = [
     "Batch",
     "PlanSummary",
     "bucket_problem",
-    "buckets_of",
     "deal",
     "find_bucket",
     "make_batches",

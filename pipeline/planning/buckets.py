@@ -105,11 +105,6 @@ def make_batches(utterances: Iterable[Utterance]) -> list[Batch]:
     return batches + unpadded
 
 
-def buckets_of(shards: Iterable[Shard]) -> set[Bucket]:
-    """Returns the shapes that a synthesizer will meet in these shards."""
-    return {utterance.bucket for shard in shards for utterance in shard.utterances if utterance.bucket is not None}
-
-
 def _smallest_rung(ladder: Sequence[int], needed: int) -> int | None:
     return next((rung for rung in ladder if rung >= needed), None)
 

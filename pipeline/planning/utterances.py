@@ -20,6 +20,7 @@ def plan_utterances(
     segment: Callable[[Document], list[Segment]],
     casting: Casting,
     run_seed: int,
+    ids_may_repeat: bool = True,
 ) -> Iterator[Utterance]:
     """Yields the utterances of all documents in reading order, without a bucket.
 
@@ -27,21 +28,23 @@ def plan_utterances(
     plus what is rejected. A document without any segment yields one such utterance.
 
     Raises:
-        SourceError: an id occurs twice. Ids are remembered as 64-bit hashes, about 75 bytes each. For a million ids the
-            chance is one in 30 million that two different ones meet and the run is refused for nothing.
+        SourceError: an id occurs twice. That is looked for where `ids_may_repeat`: ids are then remembered as 64-bit
+            hashes, about 75 bytes each. For a million ids the chance is one in 30 million that two different ones meet
+            and the run is refused for nothing.
     """
     seen: set[int] = set()
     for number, document in enumerate(documents, start=1):
         segments = segment(document) or [_nothing_to_say(document)]
         for part in segments:
             utterance = _utterance(document, part, len(segments) == 1, casting, run_seed)
-            key = int.from_bytes(content_digest(utterance.id), "big")
+            key = int.from_bytes(content_digest(utterance.id), "big") if ids_may_repeat else None
             if key in seen:
                 raise SourceError(
                     f"the id {utterance.id!r} of source text number {number} is already taken by an earlier one: "
                     "make the ids unique, or set source.id_column=null to number the rows"
                 )
-            seen.add(key)
+            if key is not None:
+                seen.add(key)
             yield utterance
 
 

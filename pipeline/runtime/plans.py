@@ -7,15 +7,16 @@ is given a way to count tokens.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.config import Config
-from pipeline.dataset.files import plan_path, plan_shard_path, sha256_of, staged_plan_folder, write_text
+from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
 from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.places import is_local, move_folder, remove_folder
 from pipeline.planning import (
@@ -31,7 +32,7 @@ from pipeline.runtime.directory import fingerprint
 from pipeline.seeds import content_digest
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sources import read_documents
-from pipeline.types import Document, Shard
+from pipeline.types import Bucket, Document, Shard
 from pipeline.voices import Casting
 
 _PREVIOUS = ".previous"
@@ -92,6 +93,9 @@ class PlanHead:
     chapters: tuple[PlannedChapter, ...]  # of the first document
     plan_hash: str  # over the hashes of all shard files
     shard_seconds: tuple[float, ...]  # predicted, of each shard: the longest are begun first
+    buckets: tuple[Bucket, ...] = ()  # the shapes that occur
+    num_bytes: int = 0  # of all shard files
+    input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
 
 
 class Planner:
@@ -114,7 +118,8 @@ class Planner:
         """
         config, codec = self._config, self._codec
         segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds)
-        utterances = plan_utterances(self._documents(), segment, self._casting, config.seed)
+        ids_may_repeat = config.source.id_column is not None  # those that we give do not
+        utterances = plan_utterances(self._documents(), segment, self._casting, config.seed, ids_may_repeat)
         for shard in deal(utterances, config.planning.shard_size):
             prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
             placed = place_shard(
@@ -138,18 +143,26 @@ class Planner:
             yield document
 
 
-def stage_plan(run_dir: Path, config: Config, planner: Planner) -> PlanHead:
+def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
     """Plans the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
     following = staged_plan_folder(run_dir)
     remove_folder(following)
     try:
-        hashes, seconds = [], []
+        hashes: list[str] = []
+        seconds: list[float] = []
+        num_bytes = 0
         for shard in planner.shards():
-            path = following / plan_shard_path(run_dir, shard.index).name
-            write_text(path, shard_to_json_lines(shard))
-            hashes.append(sha256_of(path))
+            content = shard_to_json_lines(shard)
+            write_text(following / plan_shard_path(run_dir, shard.index).name, content)
+            encoded = content.encode()
+            hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
-        head = _head(config, planner, content_digest(*hashes, size=16).hex(), tuple(seconds))
+            num_bytes += len(encoded)
+        head = replace(
+            _head(config, planner, content_digest(*hashes, size=16).hex(), tuple(seconds)),
+            num_bytes=num_bytes,
+            input_mark=input_mark,
+        )
         write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
     except BaseException:
         remove_folder(following)
@@ -164,7 +177,7 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
     finished shards are set aside first (see `previous_runs`), so that a kill at any moment loses no clip.
     """
     folder, following = run_dir / "plan", staged_plan_folder(run_dir)
-    if _is_half_set_aside(run_dir):
+    if is_half_set_aside(run_dir):
         _set_aside(run_dir)
     if folder.exists() and _planned_hash(run_dir) == head.plan_hash:
         move_folder(following, folder, last=plan_path(run_dir).name)
@@ -180,7 +193,9 @@ def read_head(run_dir: Path) -> PlanHead:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
-        return PlanHead(chapters=chapters, shard_seconds=tuple(content.pop("shard_seconds")), **content)
+        buckets = tuple(Bucket(**bucket) for bucket in content.pop("buckets"))
+        seconds = tuple(content.pop("shard_seconds"))
+        return PlanHead(chapters=chapters, buckets=buckets, shard_seconds=seconds, **content)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunDirectoryError(
             f"{path}: not a readable plan ({error}); delete it and give the same command again"
@@ -220,6 +235,7 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
         chapters=tuple(PlannedChapter(document.id, chapter.title) for chapter in document.chapters),
         plan_hash=plan_hash,
         shard_seconds=shard_seconds,
+        buckets=tuple(sorted(summary.buckets)),
     )
 
 
@@ -231,7 +247,7 @@ def _planned_hash(run_dir: Path) -> str | None:
         return None
 
 
-def _is_half_set_aside(run_dir: Path) -> bool:
+def is_half_set_aside(run_dir: Path) -> bool:
     """Whether a kill has interrupted `_set_aside`: the plan goes last."""
     newest = previous_runs(run_dir)[:1]
     return any(not plan_path(folder).exists() for folder in newest)
@@ -239,7 +255,7 @@ def _is_half_set_aside(run_dir: Path) -> bool:
 
 def _set_aside(run_dir: Path) -> None:
     """Moves the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
-    number = len(previous_runs(run_dir)) - _is_half_set_aside(run_dir)
+    number = len(previous_runs(run_dir)) - is_half_set_aside(run_dir)
     target = run_dir / _PREVIOUS / f"{number:03d}"
     if is_local(target):
         target.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pipeline.config import Config
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import Manifest, finished_shards
 from pipeline.errors import RunDirectoryError
-from pipeline.planning import buckets_of
+from pipeline.places import place
 from pipeline.runtime.directory import frozen_config
 from pipeline.runtime.executors import Order, Task, check_executor, execute
 from pipeline.runtime.executors.pieces import POISON
@@ -36,7 +36,7 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
     Raises:
         PipelineError: There is no such run, it is not finished, or somebody is at work in it.
     """
-    run_dir = Path(asked.run or "")
+    run_dir = place(asked.run or "")
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
     with writer(run_dir):
@@ -59,14 +59,7 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
         say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
-        order = Order(
-            run_dir,
-            config,
-            head,
-            find_checkpoint(config.model),
-            tuple(buckets_of(read_shard_plan(run_dir, shard) for shard in shards)),
-            build,
-        )
+        order = Order(run_dir, config, head, find_checkpoint(config.model), head.buckets, build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
         narrator = ", ".join(Casting(config.voice, config.model).names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -24,7 +24,6 @@ from pipeline.dataset.shards import finished_shards
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
 from pipeline.places import place
-from pipeline.planning import PlanSummary, buckets_of
 from pipeline.runtime.directory import check_config, freeze_config, run_directory
 from pipeline.runtime.executors import Order, check_executor, execute
 from pipeline.runtime.finishing import finish
@@ -37,7 +36,6 @@ from pipeline.runtime.plans import (
     TokenCounter,
     install_plan,
     read_head,
-    read_shard_plan,
     stage_plan,
 )
 from pipeline.runtime.preview import run_preview
@@ -45,14 +43,16 @@ from pipeline.runtime.progress import clock, count, say
 from pipeline.runtime.report import Session
 from pipeline.runtime.retry import retry_rejects
 from pipeline.runtime.status import read_status, render_status
+from pipeline.runtime.unchanged import mark_input, unchanged_plan
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
 from pipeline.text.sources import check_source, read_documents
-from pipeline.types import Bucket, ModelInfo
+from pipeline.types import ModelInfo
 from pipeline.voices import Casting
 
 _MOST_WARNINGS = 5
+_MOST_FILES = 10_000  # in a folder, which is what the hub takes
 _PUBLISHED_CODEC = Codec(sampling_rate=44_100, frames_per_second=44_100 / 512, max_seconds=30.0)
 
 
@@ -91,8 +91,8 @@ def run(config: Config) -> int:
     with writer(run_dir, config.shard_index, config.num_shards) as right:
         with right.by_turns() as is_alone:
             check_config(run_dir, config)
-            head, buckets = _plan(run_dir, config, checkpoint, casting) if is_alone else _take_plan(run_dir, config)
-        order = Order(run_dir, working, head, checkpoint, tuple(buckets), build_synthesizer)
+            head = _plan(run_dir, config, checkpoint, casting) if is_alone else read_head(run_dir)
+        order = Order(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
         session, model = _render(order)
         with right.by_turns():
             finished = sum(1 for _ in finished_shards(run_dir))
@@ -104,23 +104,21 @@ def run(config: Config) -> int:
     return 0
 
 
-def _plan(
-    run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Casting
-) -> tuple[PlanHead, Collection[Bucket]]:
-    """Makes the plan and freezes the config, where nobody else is at work."""
-    planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
+def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
+    """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
     remove_leftovers(run_dir)
-    head = stage_plan(run_dir, config, planner)
-    freeze_config(run_dir, replace(config, shard_index=None, num_shards=1))
-    install_plan(run_dir, head)
-    _announce(planner.summary, casting)
-    return head, planner.summary.buckets
-
-
-def _take_plan(run_dir: Path, config: Config) -> tuple[PlanHead, Collection[Bucket]]:
-    """Takes the plan that another job has made."""
-    head = read_head(run_dir)
-    return head, buckets_of(read_shard_plan(run_dir, index) for index in _share(config, head))
+    mark = mark_input(config)
+    frozen = replace(config, shard_index=None, num_shards=1)
+    head = unchanged_plan(run_dir, mark)
+    if head is None:
+        planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
+        head = stage_plan(run_dir, config, planner, mark)
+        freeze_config(run_dir, frozen)
+        install_plan(run_dir, head)
+    else:
+        freeze_config(run_dir, frozen)
+    _announce(head, casting)
+    return head
 
 
 def _share(config: Config, head: PlanHead) -> range:
@@ -195,16 +193,19 @@ def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
     return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds)
 
 
-def _announce(summary: PlanSummary, casting: Casting) -> None:
+def _announce(head: PlanHead, casting: Casting) -> None:
     shapes = ", ".join(
         f"{bucket.prompt_tokens}/{bucket.description_tokens}/{bucket.max_frames}x{bucket.batch_size}"
-        for bucket in sorted(summary.buckets)
+        for bucket in head.buckets
     )
     say(
-        f"plan: {summary.utterances:,} utterances, {clock(summary.seconds)} of speech predicted, "
-        f"{count(summary.shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
+        f"plan: {head.num_utterances:,} utterances, {clock(head.predicted_seconds)} of speech predicted, "
+        f"{count(head.num_shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
     _warn(casting.row_warnings())
+    if head.num_shards > _MOST_FILES:
+        size = -(-head.num_utterances // _MOST_FILES)
+        _warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -1,0 +1,66 @@
+"""Whether a plan still stands, so that a resumed run need not plan again.
+
+Owns the mark of everything that a plan is made of: the content of the input, the config, the code that cuts, reads and
+deals. With the same mark, planning would make the same files again. What cannot be marked without reading it as a whole
+from afar has no mark, and is planned again each time: that is always right, only slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.dataset.files import plan_shard_path
+from pipeline.errors import RunDirectoryError
+from pipeline.places import content_mark, file_sizes, place
+from pipeline.runtime.directory import fingerprint
+from pipeline.runtime.plans import PlanHead, is_half_set_aside, read_head
+from pipeline.seeds import content_digest
+from pipeline.text.sources import STORY
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# What decides how a text becomes a plan. An update of any of it is planned for anew.
+_CODE = ("text", "planning", "types.py", "voices.py", "voices.csv", "seeds.py", "runtime/plans.py")
+_LIBRARIES = ("num2words", "sentencex", "transformers", "tokenizers", "datasets", "pyarrow")
+
+
+def mark_input(config: Config) -> str:
+    """The mark of what a plan would be made of now; empty: there is none. Take it before the input is read."""
+    if config.source.format == "datasets":
+        return ""  # a stream from the hub, or what `datasets` keeps in a cache of its own
+    content = "" if config.input == STORY else content_mark(place(config.input))
+    if content is None:
+        return ""
+    free = (config.source.title or "", config.source.author or "")  # of the book, not of its clips
+    return content_digest("plan", fingerprint(config), *free, content, _code_mark(), size=16).hex()
+
+
+def unchanged_plan(run_dir: Path, mark: str) -> PlanHead | None:
+    """The head of the plan that is there, if it was made of the same and all its files are there; None: plan again."""
+    if not mark or is_half_set_aside(run_dir):
+        return None
+    try:
+        head = read_head(run_dir)
+    except RunDirectoryError:
+        return None
+    if head.input_mark != mark:
+        return None
+    # Names and sizes only. A file that was altered is found when it is read, and planning again mends it.
+    folder = plan_shard_path(run_dir, 0).parent
+    sizes = {name: size for name, size in file_sizes(folder).items() if name.startswith("shard-")}
+    names = {plan_shard_path(run_dir, index).name for index in range(head.num_shards)}
+    return head if sizes.keys() == names and sum(sizes.values()) == head.num_bytes else None
+
+
+@lru_cache(maxsize=1)
+def _code_mark() -> str:
+    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
+    for name in _CODE:
+        path = _PACKAGE / name
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".md", ".csv"))
+        for file in files:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
