@@ -39,7 +39,7 @@ def test_damaged_weights_are_reported(sampling: SamplingConfig, tmp_path: Path) 
     """Guards against hours of noise: NaN compares false with everything and would be drawn as some id."""
     synthesizer = engine(make_untrained(tmp_path, TINY), sampling=sampling)
     threads = threading.active_count()
-    synthesizer._decoding.weights.layers[1].ffn_down[3, 3] = torch.nan
+    synthesizer._decoding.weights.layers[1].ffn_norm.weight[3] = torch.nan
     with pytest.raises(ModelError, match="not finite"):
         list(synthesizer.generate(random_utterances(seed=1, count=5)))
     assert threading.active_count() == threads

@@ -19,6 +19,7 @@ from torch import Tensor
 from pipeline.config import EngineConfig
 from pipeline.errors import ModelError
 from pipeline.synthesis.engine import memory
+from pipeline.synthesis.engine.bits import row_multiple
 from pipeline.synthesis.engine.cache import padded
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
 from pipeline.synthesis.engine.graphs import LENGTH_MULTIPLE, GraphedStep
@@ -26,7 +27,7 @@ from pipeline.synthesis.engine.overlap import Inbox
 from pipeline.synthesis.engine.runner import Finished, Request, Runner, Shape
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.scheduler import Scheduler
-from pipeline.synthesis.engine.step import padded_rows, step
+from pipeline.synthesis.engine.step import step
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import ModelInfo, Utterance
 
@@ -90,6 +91,7 @@ class Decoding:
         self._info = info
         self._engine = engine
         self._runner: Runner | None = None
+        self._row_multiple = row_multiple(weights)
         self._shape = Shape()  # that all utterances so far fit into, and all that were announced
         self._look_every = _LOOK_EVERY_ON_GPU if weights.device.type == "cuda" else 1
 
@@ -110,16 +112,16 @@ class Decoding:
         # On a CPU an empty row costs as much as a full one.
         slots = min(self.most_slots, scheduler.num_waiting if self.weights.device.type == "cpu" else self.most_slots)
         while not scheduler.is_idle:
-            slots = padded_rows(min(slots, self._slots_that_fit()))
+            slots = self._padded(min(slots, self._slots_that_fit()))
             scheduler.restart(slots)
             _log.info("%d slots of %d positions", slots, self._shape.positions)
             try:
                 self._decode(self._prepare(slots), scheduler, inbox, emit)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if slots == padded_rows(1) or not memory.is_exhaustion(error):
+                if slots == self._padded(1) or not memory.is_exhaustion(error):
                     raise
                 slots //= 2
-                _log.warning("out of memory: going on with %d slots", padded_rows(slots))
+                _log.warning("out of memory: going on with %d slots", self._padded(slots))
                 self._runner = None
                 gc.collect()
         self.stats.peak_bytes = memory.peak_bytes(self.weights.device)
@@ -129,7 +131,7 @@ class Decoding:
     def begin(self, request: Request) -> Runner:
         """Starts one utterance by itself, in slot 0."""
         self._make_room(request)
-        runner = self._prepare(padded_rows(1))
+        runner = self._prepare(self._padded(1))
         runner.admit([(0, request)])
         return runner
 
@@ -222,6 +224,9 @@ class Decoding:
             description_tokens=description_tokens + prompt_tokens - before,
             max_frames=max_frames,
         )
+
+    def _padded(self, slots: int) -> int:
+        return padded(slots, self._row_multiple)
 
     def _slots_that_fit(self) -> int:
         if self._engine.slots:
