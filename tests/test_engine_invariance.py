@@ -89,3 +89,20 @@ def test_shared_attention_is_the_rows_own() -> None:
     torch.testing.assert_close(together, attend(q, k[entries], v[entries], bias[entries]))
     fewer = attend_shared(q[:4], k[:2], v[:2], bias[:2], entries[:4].clamp(max=1))
     assert torch.equal(fewer[:3], together[:3]), "the number of entries must not change a row's bits"
+
+
+def test_the_number_of_rows_is_measured(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards other processors: where four rows give other sums than eight, the engine has to take eight."""
+    from pipeline.synthesis.engine import bits
+
+    weights = engine(checkpoint_of(TINY))._decoding.weights
+    assert bits.row_multiple(weights) in bits._CANDIDATES
+    plain = bits._agree
+    monkeypatch.setattr(bits, "_agree", lambda product, multiple: multiple >= 8 and plain(product, multiple))
+    assert bits.row_multiple(weights) == 8
+    assert not plain(lambda rows: torch.full((rows, 3), float(rows)), 4), "sums that depend on the rows must be seen"
+    monkeypatch.setattr(bits, "_agree", lambda product, multiple: multiple >= 8)
+    assert_same(
+        by_id(engine(checkpoint_of(TINY), slots=4).generate(random_utterances(seed=13, count=5))),
+        by_id(engine(checkpoint_of(TINY), slots=16).generate(random_utterances(seed=13, count=5))),
+    )

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from pipeline.synthesis.engine.overlap import Inbox, overlapped
+from pipeline.synthesis.engine.overlap import Inbox, Outbox, overlapped
 
 
-def forward(inbox: Inbox[int], emit: Callable[[int], None]) -> None:
+def forward(inbox: Inbox[int], outbox: Outbox[int]) -> None:
     """A producer that passes on what comes."""
     while not inbox.ended:
         for value in inbox.take(wait=True):
-            emit(value)
+            outbox.emit(value)
 
 
 @pytest.mark.parametrize("finishers", [1, 3])
@@ -37,6 +37,28 @@ def test_the_producer_helps_when_it_is_done() -> None:
 
     list(overlapped(range(10), forward, finish, finishers=1, under_way=10))
     assert len(names) == 2
+
+
+def test_the_producer_may_help_before() -> None:
+    """Guards the balance of cores: a producer that sees a backlog works it off, and knows when all is done."""
+    names: list[str] = []
+
+    def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
+        for value in inbox.take(wait=True):
+            outbox.emit(value)
+        assert not outbox.is_idle
+        while outbox.backlog:
+            outbox.finish_one()
+        outbox.finish_one()  # with nothing to do it does nothing
+        names.append("producer is free")
+
+    def finish(value: int) -> int:
+        names.append(threading.current_thread().name)
+        time.sleep(0.01)
+        return value
+
+    assert sorted(overlapped(range(10), produce, finish, finishers=1, under_way=10)) == list(range(10))
+    assert len(set(names[: names.index("producer is free")])) == 2
 
 
 def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
@@ -93,8 +115,8 @@ def broken_source() -> Iterator[int]:
     raise ZeroDivisionError("source")
 
 
-def broken_producer(inbox: Inbox[int], emit: Callable[[int], None]) -> None:
-    emit(inbox.take(wait=True)[0])
+def broken_producer(inbox: Inbox[int], outbox: Outbox[int]) -> None:
+    outbox.emit(inbox.take(wait=True)[0])
     raise ZeroDivisionError("producer")
 
 
@@ -113,7 +135,7 @@ def broken_finisher(value: int) -> int:
 )
 def test_errors_come_out_where_the_results_are_wanted(
     source: Iterable[int],
-    produce: Callable[[Inbox[int], Callable[[int], None]], None],
+    produce: Callable[[Inbox[int], Outbox[int]], None],
     finish: Callable[[int], int],
     message: str,
 ) -> None:
@@ -133,10 +155,10 @@ def test_a_consumer_may_leave() -> None:
     """Guards against threads that go on when nobody listens."""
     before, emitted = threading.active_count(), []
 
-    def produce(inbox: Inbox[int], emit: Callable[[int], None]) -> None:
+    def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
         for value in inbox.take(wait=True):
             emitted.append(value)
-            emit(value)
+            outbox.emit(value)
             time.sleep(0.001)
 
     results = overlapped(range(10_000), produce, lambda value: value, finishers=2, under_way=10_000)

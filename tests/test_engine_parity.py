@@ -99,15 +99,35 @@ def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
     assert_same(by_id(engine(folder, sampling=sampling, slots=4).generate(utterances)), expected, WAVE_TOLERANCE)
 
 
-def test_the_model_stays_whole(checkpoint_of: Checkpoints) -> None:
-    """Guards the fusing of weights: the model's parameters become views, nothing is held twice."""
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the fusing of weights: the model's parameters become views, or nothing, and nothing is held twice."""
     from pipeline.synthesis import upstream
+    from pipeline.synthesis.engine import matrix
     from pipeline.synthesis.engine.weights import weights_of
 
+    monkeypatch.setattr(matrix, "_can_pack", lambda weight: packed)
     model = upstream.load(checkpoint_of(TINY), attention="sdpa", dtype=torch.float32, device=torch.device("cpu"))
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     weights = weights_of(model)
-    fused = {weights.heads.untyped_storage().data_ptr(), weights.layers[0].self_qkv.untyped_storage().data_ptr()}
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    assert fused <= own
-    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+    projections = [
+        part for name, part in model.decoder.named_parameters() if name.endswith(("proj.weight", "fc1.weight"))
+    ]
+    if packed:
+        assert projections
+        assert all(part.numel() == 0 for part in projections)
+    else:
+        fused = {weights.heads._weight.data_ptr(), weights.layers[0].self_qkv._weight.data_ptr()}
+        assert fused <= {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+
+
+def test_packed_products_are_the_plain_ones() -> None:
+    """Guards the order of a packed matrix, for rows that it was made for and others, with and without a batch."""
+    from pipeline.synthesis.engine.matrix import Matrix
+
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(96, 64, generator=generator)
+    for shape in ((4, 64), (7, 64), (3, 16, 64), (48, 64)):
+        x = torch.randn(shape, generator=generator)
+        torch.testing.assert_close(Matrix(weight)(x), x @ weight.T, rtol=0, atol=1e-4)

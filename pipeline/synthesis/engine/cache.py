@@ -83,7 +83,7 @@ def allocate_cross(weights: Weights, entries: int, capacity: int) -> CrossCache:
 
 def bytes_per_position(weights: Weights) -> int:
     """Memory of one position of one slot, over all layers."""
-    return 2 * len(weights.layers) * weights.kv_heads * weights.head_width * weights.heads.element_size()
+    return 2 * len(weights.layers) * weights.kv_heads * weights.head_width * weights.dtype.itemsize
 
 
 def _zeros(weights: Weights, shape: tuple[int, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.synthesis.engine.weights import Weights
 
@@ -55,7 +54,7 @@ def keys_and_values(weights: Weights, states: Tensor) -> list[tuple[Tensor, Tens
     """What every layer attends across: keys and values `[cross_kv_heads, D, d]` of states `[D, hidden]`."""
     both = []
     for layer in weights.layers:
-        heads = functional.linear(states, layer.cross_kv).view(len(states), 2, weights.cross_kv_heads, -1)
+        heads = layer.cross_kv(states).view(len(states), 2, weights.cross_kv_heads, -1)
         keys, values = heads.permute(1, 2, 0, 3)
         both.append((keys, values))
     return both

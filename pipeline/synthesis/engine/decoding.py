@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +18,21 @@ from torch import Tensor
 from pipeline.config import EngineConfig
 from pipeline.errors import ModelError
 from pipeline.synthesis.engine import memory
+from pipeline.synthesis.engine.bits import row_multiple
 from pipeline.synthesis.engine.cache import padded
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
 from pipeline.synthesis.engine.graphs import LENGTH_MULTIPLE, GraphedStep
-from pipeline.synthesis.engine.overlap import Inbox
+from pipeline.synthesis.engine.overlap import Inbox, Outbox
 from pipeline.synthesis.engine.runner import Finished, Request, Runner, Shape
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.scheduler import Scheduler
-from pipeline.synthesis.engine.step import padded_rows, step
+from pipeline.synthesis.engine.step import step
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import ModelInfo, Utterance
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_ON_GPU = 8  # steps between two looks at which rows have finished: each look makes the GPU wait
+_MOST_BACKLOG = 2  # clips that wait for the codec before the decoder helps it
 _POSITIONS_MULTIPLE = 256  # of a slot that grows with the utterances it meets, so that it seldom has to
 _TOKENS_MULTIPLE = 64  # likewise, of a description
 
@@ -90,7 +91,11 @@ class Decoding:
         self._info = info
         self._engine = engine
         self._runner: Runner | None = None
+        self._row_multiple = row_multiple(weights)
         self._shape = Shape()  # that all utterances so far fit into, and all that were announced
+        self._threads = torch.get_num_threads()
+        # On a CPU a clip is decoded by one thread, beside the decoder's; bits do not depend on how many do what.
+        self.codec_threads = 1 if weights.device.type == "cuda" else max(1, self._threads // 2)
         self._look_every = _LOOK_EVERY_ON_GPU if weights.device.type == "cuda" else 1
 
     @property
@@ -99,7 +104,7 @@ class Decoding:
         return self._engine.slots or memory.most_slots(self.weights.device)
 
     @torch.inference_mode()
-    def run(self, inbox: Inbox[Job], emit: Callable[[Take], None]) -> None:
+    def run(self, inbox: Inbox[Job], outbox: Outbox[Take]) -> None:
         """Decodes all jobs that come.
 
         Raises:
@@ -110,16 +115,16 @@ class Decoding:
         # On a CPU an empty row costs as much as a full one.
         slots = min(self.most_slots, scheduler.num_waiting if self.weights.device.type == "cpu" else self.most_slots)
         while not scheduler.is_idle:
-            slots = padded_rows(min(slots, self._slots_that_fit()))
+            slots = self._padded(min(slots, self._slots_that_fit()))
             scheduler.restart(slots)
             _log.info("%d slots of %d positions", slots, self._shape.positions)
             try:
-                self._decode(self._prepare(slots), scheduler, inbox, emit)
+                self._decode(self._prepare(slots), scheduler, inbox, outbox)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if slots == padded_rows(1) or not memory.is_exhaustion(error):
+                if slots == self._padded(1) or not memory.is_exhaustion(error):
                     raise
                 slots //= 2
-                _log.warning("out of memory: going on with %d slots", padded_rows(slots))
+                _log.warning("out of memory: going on with %d slots", self._padded(slots))
                 self._runner = None
                 gc.collect()
         self.stats.peak_bytes = memory.peak_bytes(self.weights.device)
@@ -129,7 +134,7 @@ class Decoding:
     def begin(self, request: Request) -> Runner:
         """Starts one utterance by itself, in slot 0."""
         self._make_room(request)
-        runner = self._prepare(padded_rows(1))
+        runner = self._prepare(self._padded(1))
         runner.admit([(0, request)])
         return runner
 
@@ -147,12 +152,11 @@ class Decoding:
         """Says that such utterances will come, so that slots need not grow later."""
         self._shape = self._shape.united(self._shape_of(prompt_tokens, description_tokens, max_frames))
 
-    def _decode(
-        self, runner: Runner, scheduler: Scheduler[Job], inbox: Inbox[Job], emit: Callable[[Take], None]
-    ) -> None:
+    def _decode(self, runner: Runner, scheduler: Scheduler[Job], inbox: Inbox[Job], outbox: Outbox[Take]) -> None:
         """Works until all is done, or until an utterance comes that is too large for the runner."""
         stats, clock = self.stats, time.perf_counter
         while True:
+            self._balance(scheduler, outbox)
             began = clock()
             self._receive(scheduler, inbox)
             if scheduler.is_idle or not runner.shape.holds(self._shape):
@@ -168,10 +172,18 @@ class Decoding:
             stats.computed_frames += self._look_every * runner.slots
             for finished in runner.collect():
                 utterance = scheduler.release(finished.slot).utterance
-                emit(Take(utterance, self._codes(utterance, finished), finished.ended))
+                outbox.emit(Take(utterance, self._codes(utterance, finished), finished.ended))
             stats.prefill_seconds += admitted - scheduled
             stats.step_seconds += stepped - admitted
             stats.schedule_seconds += scheduled - began + clock() - stepped
+
+    def _balance(self, scheduler: Scheduler[Job], outbox: Outbox[Take]) -> None:
+        """On a CPU, keeps all cores busy: helps the codec when it is behind, takes its cores when it has no work."""
+        if self.weights.device.type == "cuda":
+            return
+        while outbox.backlog > (0 if scheduler.is_idle else _MOST_BACKLOG):
+            outbox.finish_one()
+        torch.set_num_threads(self._threads if outbox.is_idle else max(1, self._threads - self.codec_threads))
 
     def _receive(self, scheduler: Scheduler[Job], inbox: Inbox[Job]) -> None:
         """Takes in what has come; waits for it where there is nothing else to do."""
@@ -222,6 +234,9 @@ class Decoding:
             description_tokens=description_tokens + prompt_tokens - before,
             max_frames=max_frames,
         )
+
+    def _padded(self, slots: int) -> int:
+        return padded(slots, self._row_multiple)
 
     def _slots_that_fit(self) -> int:
         if self._engine.slots:

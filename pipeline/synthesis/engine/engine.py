@@ -1,7 +1,6 @@
 """The engine's Synthesizer: utterances in, clips out, with decoder, codec and caller side by side.
 
-Owns what becomes ids and what becomes samples, and how many threads do what. The work itself is done in the other files
-of this folder.
+Owns how an utterance becomes ids, and codes a clip. The work itself is done in the other files of this folder.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +18,7 @@ from pipeline.config import EngineConfig
 from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
 from pipeline.synthesis.engine.decoding import Decoding, Job, Stats, Take
-from pipeline.synthesis.engine.overlap import Inbox, overlapped
+from pipeline.synthesis.engine.overlap import overlapped
 from pipeline.synthesis.engine.runner import Request
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.weights import weights_of
@@ -42,9 +41,6 @@ class EngineSynthesizer:
         self._codec_lock = threading.Lock()
         on_gpu = model.device.type == "cuda"
         self._codec_stream = torch.cuda.Stream() if on_gpu else None  # type: ignore[no-untyped-call]
-        threads = torch.get_num_threads()
-        self._decoder_threads = max(1, threads // 2)
-        self._codec_threads = 1 if on_gpu else max(1, threads - self._decoder_threads)
 
     @property
     def stats(self) -> Stats:
@@ -78,9 +74,9 @@ class EngineSynthesizer:
         with self._alone():
             yield from overlapped(
                 (Job(utterance, self._request(utterance)) for utterance in utterances),
-                self._decode,
+                self._decoding.run,
                 self._finish,
-                finishers=self._codec_threads,
+                finishers=self._decoding.codec_threads,
                 under_way=_UNDER_WAY * self._decoding.most_slots,
             )
 
@@ -140,11 +136,6 @@ class EngineSynthesizer:
             yield
         finally:
             self._busy.release()
-
-    def _decode(self, inbox: Inbox[Job], emit: Callable[[Take], None]) -> None:
-        """The decoder's thread."""
-        torch.set_num_threads(self._decoder_threads)
-        self._decoding.run(inbox, emit)
 
     def _finish(self, take: Take) -> Clip:
         """A codec thread's work."""

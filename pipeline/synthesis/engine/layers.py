@@ -1,7 +1,7 @@
 """The decoder's transformer, as functions of weights and tensors; prefill and step differ only in their attention.
 
 Every product here gives a row the same bits whatever stands in the other rows, provided that shapes are padded as
-`cache.padded` and `step.padded_rows` say; see `docs/benchmarks.md`, "Bits". That is why attention on the CPU is two
+`cache.padded` and `bits.row_multiple` say; see `docs/benchmarks.md`, "Bits". That is why attention on the CPU is two
 plain products and not `scaled_dot_product_attention`, whose sums depend on the number of threads.
 """
 
@@ -39,19 +39,19 @@ def transform(
     for index, layer in enumerate(weights.layers):
         normed = layer.self_norm(x)
         widths = [heads * weights.head_width for heads in (weights.num_heads, weights.kv_heads, weights.kv_heads)]
-        q, k, v = torch.split(functional.linear(normed, layer.self_qkv), widths, dim=-1)
+        q, k, v = torch.split(layer.self_qkv(normed), widths, dim=-1)
         q, k, v = (split_heads(part, weights.head_width) for part in (q, k, v))
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
-        x = x + functional.linear(_join_heads(self_attention(index, q, k, v)), layer.self_out)
+        x = x + layer.self_out(_join_heads(self_attention(index, q, k, v)))
 
-        q = split_heads(functional.linear(layer.cross_norm(x), layer.cross_q), weights.head_width)
+        q = split_heads(layer.cross_q(layer.cross_norm(x)), weights.head_width)
         if rotation is not None:
             q = rotate(q, rotation)
-        x = x + functional.linear(_join_heads(cross_attention(index, q)), layer.cross_out)
+        x = x + layer.cross_out(_join_heads(cross_attention(index, q)))
 
         normed = layer.ffn_norm(x)
-        x = x + functional.linear(weights.activation(functional.linear(normed, layer.ffn_up)), layer.ffn_down)
+        x = x + layer.ffn_down(weights.activation(layer.ffn_up(normed)))
     return weights.norm(x)
 
 
@@ -63,8 +63,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     groups = heads // k.shape[1]  # query heads that share a key head become further rows of its product
     if groups > 1 and bias.shape[2] > 1:
         bias = bias.repeat(1, 1, groups, 1)
-    scores = torch.matmul(q.reshape(batch, k.shape[1], groups * length, width) * width**-0.5, k.transpose(2, 3))
-    scores += bias
+    rows = q.reshape(batch, k.shape[1], groups * length, width) * width**-0.5
+    if q.dtype == torch.bfloat16:  # four times faster so; in float32 not, and its bits would depend on the rows
+        scores = torch.matmul(k, rows.transpose(2, 3)).transpose(2, 3) + bias
+    else:
+        scores = torch.matmul(rows, k.transpose(2, 3)) + bias
     return torch.matmul(scores.softmax(dim=-1), v).view(batch, heads, length, width)
 
 

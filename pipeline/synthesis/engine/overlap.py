@@ -11,11 +11,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Value_in = TypeVar("Value_in", contravariant=True)
 Result = TypeVar("Result")
 
 
@@ -73,9 +75,27 @@ class Inbox(Generic[Item]):
         self.end()
 
 
+class Outbox(Protocol[Value_in]):
+    """Where the producer's values go."""
+
+    @property
+    def backlog(self) -> int:
+        """Values that no finisher has taken yet."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all values are finished."""
+
+    def emit(self, value: Value_in) -> None:
+        """Hands over one value."""
+
+    def finish_one(self) -> None:
+        """Finishes a value in the calling thread, if one is waiting."""
+
+
 def overlapped(
     source: Iterable[Item],
-    produce: Callable[[Inbox[Item], Callable[[Value], None]], None],
+    produce: Callable[[Inbox[Item], Outbox[Value]], None],
     finish: Callable[[Value], Result],
     *,
     finishers: int,
@@ -85,8 +105,8 @@ def overlapped(
 
     Args:
         source: Drawn from by the caller's thread, and only inside `next`.
-        produce: Called once, in a thread of its own, with its inbox and with the function that takes its values: one
-            for each item. That thread joins the finishers when it has nothing more to produce.
+        produce: Called once, in a thread of its own, with its inbox and with the outbox for its values: one for each
+            item. That thread joins the finishers when it has nothing more to produce, and before if it likes.
         finish: Makes a value into a result. Called in several threads at once.
         finishers: Threads besides the producer's.
         under_way: Items at most that have been drawn and whose results have not been taken.
@@ -120,7 +140,7 @@ def overlapped(
 class _Overlap(Generic[Item, Value, Result]):
     def __init__(
         self,
-        produce: Callable[[Inbox[Item], Callable[[Value], None]], None],
+        produce: Callable[[Inbox[Item], Outbox[Value]], None],
         finish: Callable[[Value], Result],
     ) -> None:
         self.inbox: Inbox[Item] = Inbox()
@@ -129,6 +149,29 @@ class _Overlap(Generic[Item, Value, Result]):
         self._produce = produce
         self._finish = finish
         self._is_drawn_out = False
+        self._num_unfinished = 0
+        self._lock = threading.Lock()  # of the number
+
+    @property
+    def backlog(self) -> int:
+        return self.todo.qsize()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._num_unfinished
+
+    def emit(self, value: Value) -> None:
+        self.inbox.check()
+        with self._lock:
+            self._num_unfinished += 1
+        self.todo.put(value)
+
+    def finish_one(self) -> None:
+        with suppress(queue.Empty):
+            if (value := self.todo.get_nowait()) is _END:  # the consumer has left
+                self.todo.put(_END)
+            else:
+                self._finish_value(value)  # type: ignore[arg-type]  # all but the mark are Values
 
     def fill(self, items: Iterator[Item], most: int) -> int:
         """Draws up to so many items into the inbox; how many there were."""
@@ -147,7 +190,7 @@ class _Overlap(Generic[Item, Value, Result]):
         """The producer's thread."""
 
         def work() -> None:
-            self._produce(self.inbox, self._emit)
+            self._produce(self.inbox, self)
             self._finish_all()
 
         self._run(work)
@@ -166,10 +209,12 @@ class _Overlap(Generic[Item, Value, Result]):
 
     def _finish_all(self) -> None:
         while (value := self.todo.get()) is not _END:
-            self.inbox.check()
-            self.done.put(self._finish(value))  # type: ignore[arg-type]  # all but the mark are Values
+            self._finish_value(value)  # type: ignore[arg-type]  # all but the mark are Values
         self.todo.put(_END)  # for the next finisher
 
-    def _emit(self, value: Value) -> None:
+    def _finish_value(self, value: Value) -> None:
         self.inbox.check()
-        self.todo.put(value)
+        result = self._finish(value)
+        with self._lock:
+            self._num_unfinished -= 1
+        self.done.put(result)

@@ -34,11 +34,6 @@ from pipeline.synthesis.engine.weights import Weights
 _NEVER = 2**31 - 1  # a step that no utterance reaches
 
 
-def padded_rows(slots: int) -> int:
-    """The next multiple of 4: in such batches matrix kernels give a row the same bits, whatever the others are."""
-    return -(-slots // 4) * 4
-
-
 @dataclass(frozen=True)
 class Rows:
     """Where each of B slots stands. The step changes these tensors in place."""
@@ -154,7 +149,7 @@ def _logits(decoder: Decoder, length: int, num_entries: int) -> Tensor:
         self_attention,
         cross_attention(weights, cross, rows.entries, num_entries),
     )
-    logits = functional.linear(x[:, 0], weights.heads).float()
+    logits = weights.heads(x[:, 0]).float()
     return logits.view(rows.num_rows, weights.num_codebooks, weights.vocabulary)
 
 

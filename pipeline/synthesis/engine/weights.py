@@ -1,7 +1,7 @@
 """The decoder's parameters in the form the step wants: fused projections, stacked tables, no second copy.
 
-Where several matrices are fused into one, the loaded model's own parameters become views of the fused one, so that the
-model stays whole and the memory is paid once. Knows the names of upstream's modules, and nothing of how they are used.
+Where several matrices are fused into one, the loaded model's own parameters become views of the fused one, or nothing
+where it is packed: the memory is paid once. Knows the names of upstream's modules, and nothing of how they are used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pipeline.synthesis.engine.matrix import Matrix, take_over
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,18 @@ class Norm:
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer. Matrices are `[out, in]`; d is the width of a head."""
+    """One decoder layer; d is the width of a head."""
 
     self_norm: Norm
-    self_qkv: Tensor  # [(heads + 2 * kv_heads) * d, hidden]
-    self_out: Tensor
+    self_qkv: Matrix  # [(heads + 2 * kv_heads) * d, hidden]
+    self_out: Matrix
     cross_norm: Norm
-    cross_q: Tensor
-    cross_kv: Tensor  # [2 * cross_kv_heads * d, hidden]
-    cross_out: Tensor
+    cross_q: Matrix
+    cross_kv: Matrix  # [2 * cross_kv_heads * d, hidden]
+    cross_out: Matrix
     ffn_norm: Norm
-    ffn_up: Tensor
-    ffn_down: Tensor
+    ffn_up: Matrix
+    ffn_down: Matrix
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Weights:
     norm: Norm
     activation: Callable[[Tensor], Tensor]
     code_embedding: Tensor  # [K * (V + 1), hidden]; row k * (V + 1) + id
-    heads: Tensor  # [K * V, hidden]
+    heads: Matrix  # [K * V, hidden]
     positions: Tensor | None  # [max_positions, hidden]; None: rotary
     rotary_frequencies: Tensor | None  # [d / 2]
     prompt_embedding: Tensor  # [prompt vocabulary, hidden]
@@ -91,7 +93,7 @@ def weights_of(model: Any) -> Weights:
         norm=_norm(decoder.layer_norm),
         activation=decoder.layers[0].activation_fn,
         code_embedding=_stack(decoder.embed_tokens),
-        heads=lm_heads.weight.detach() if config.use_fused_lm_heads else _stack(lm_heads),
+        heads=take_over([lm_heads] if config.use_fused_lm_heads else lm_heads),
         positions=None if rotary else decoder.embed_positions.weights.detach(),
         rotary_frequencies=decoder.rotary_emb.shared.inv_freq.detach() if rotary else None,
         prompt_embedding=model.embed_prompts.weight.detach(),
@@ -110,15 +112,15 @@ def _layer(layer: Any) -> Layer:
     own, cross = layer.self_attn, layer.encoder_attn
     return Layer(
         self_norm=_norm(layer.self_attn_layer_norm),
-        self_qkv=_stack([own.q_proj, own.k_proj, own.v_proj]),
-        self_out=own.out_proj.weight.detach(),
+        self_qkv=take_over([own.q_proj, own.k_proj, own.v_proj]),
+        self_out=take_over([own.out_proj]),
         cross_norm=_norm(layer.encoder_attn_layer_norm),
-        cross_q=cross.q_proj.weight.detach(),
-        cross_kv=_stack([cross.k_proj, cross.v_proj]),
-        cross_out=cross.out_proj.weight.detach(),
+        cross_q=take_over([cross.q_proj]),
+        cross_kv=take_over([cross.k_proj, cross.v_proj]),
+        cross_out=take_over([cross.out_proj]),
         ffn_norm=_norm(layer.final_layer_norm),
-        ffn_up=layer.fc1.weight.detach(),
-        ffn_down=layer.fc2.weight.detach(),
+        ffn_up=take_over([layer.fc1]),
+        ffn_down=take_over([layer.fc2]),
     )
 
 
