@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -76,10 +77,12 @@ class Inbox(Generic[Item]):
 def overlapped(
     source: Iterable[Item],
     produce: Callable[[Inbox[Item], Callable[[Value], None]], None],
-    finish: Callable[[Value], Result],
+    finish: Callable[[Sequence[Value]], Iterable[Result]],
     *,
     finishers: int,
     under_way: int,
+    at_once: int = 1,
+    linger_seconds: float = 0.0,
 ) -> Iterator[Result]:
     """Yields a result for each item of `source`, as they are done: not always in order.
 
@@ -87,14 +90,16 @@ def overlapped(
         source: Drawn from by the caller's thread, and only inside `next`.
         produce: Called once, in a thread of its own, with its inbox and with the function that takes its values: one
             for each item. That thread joins the finishers when it has nothing more to produce.
-        finish: Makes a value into a result. Called in several threads at once.
+        finish: Makes values into their results. Called in several threads at once.
         finishers: Threads besides the producer's.
         under_way: Items at most that have been drawn and whose results have not been taken.
+        at_once: Values at most that `finish` is given together.
+        linger_seconds: How long, after the first of them, it may be waited for more.
 
     Raises:
         Exception: The first that any of them raised. Closing the generator stops all threads and waits for them.
     """
-    overlap, items = _Overlap(produce, finish), iter(source)
+    overlap, items = _Overlap(produce, finish, at_once, linger_seconds), iter(source)
     missing = overlap.fill(items, under_way)  # results that are to come
     if not missing:
         return
@@ -121,13 +126,17 @@ class _Overlap(Generic[Item, Value, Result]):
     def __init__(
         self,
         produce: Callable[[Inbox[Item], Callable[[Value], None]], None],
-        finish: Callable[[Value], Result],
+        finish: Callable[[Sequence[Value]], Iterable[Result]],
+        at_once: int,
+        linger_seconds: float,
     ) -> None:
         self.inbox: Inbox[Item] = Inbox()
         self.todo: queue.SimpleQueue[Value | object] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[Result | _Failure] = queue.SimpleQueue()
         self._produce = produce
         self._finish = finish
+        self._at_once = at_once
+        self._linger_seconds = linger_seconds
         self._is_drawn_out = False
 
     def fill(self, items: Iterator[Item], most: int) -> int:
@@ -165,10 +174,28 @@ class _Overlap(Generic[Item, Value, Result]):
             self.done.put(_Failure(error))
 
     def _finish_all(self) -> None:
-        while (value := self.todo.get()) is not _END:
+        while values := self._next_values():
             self.inbox.check()
-            self.done.put(self._finish(value))  # type: ignore[arg-type]  # all but the mark are Values
-        self.todo.put(_END)  # for the next finisher
+            for result in self._finish(values):
+                self.done.put(result)
+
+    def _next_values(self) -> list[Value]:
+        """Waits for values, and a moment for more; none once the end has come."""
+        values: list[Value] = []
+        patience: float | None = None  # for the first, as long as it takes
+        began = 0.0
+        while len(values) < self._at_once:
+            try:
+                value = self.todo.get(timeout=patience)
+            except queue.Empty:
+                break
+            if value is _END:
+                self.todo.put(_END)  # for the next finisher, and for this one's next look
+                break
+            values.append(value)  # type: ignore[arg-type]  # all but the mark are Values
+            began = began or time.monotonic()
+            patience = max(0.0, began + self._linger_seconds - time.monotonic())
+        return values
 
     def _emit(self, value: Value) -> None:
         self.inbox.check()
