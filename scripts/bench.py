@@ -46,6 +46,7 @@ _DAC = {"sampling_rate": 44_100, "codec_ratios": (2, 4, 8, 8), "codec_hidden": 1
 SHAPES = {
     "small": UntrainedShape(512, 8, 8, 8, 8, 2048, 9, 512, 4096, **_DAC),  # type: ignore[arg-type]
     "mini": UntrainedShape(1024, 24, 16, 16, 16, 4096, 9, 1024, 4096, **_DAC),  # type: ignore[arg-type]
+    "large": UntrainedShape(1536, 30, 24, 24, 24, 6144, 9, 1024, 4096, **_DAC),  # type: ignore[arg-type]
     "tiny": UntrainedShape(codebooks=9, mean_seconds=1e6),  # to try the script itself
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -18,11 +18,19 @@ def forward(inbox: Inbox[int], outbox: Outbox[int]) -> None:
             outbox.emit(value)
 
 
+def unchanged(values: Sequence[int]) -> Sequence[int]:
+    return values
+
+
+def doubled(values: Sequence[int]) -> Sequence[int]:
+    return [2 * value for value in values]
+
+
 @pytest.mark.parametrize("finishers", [1, 3])
 @pytest.mark.parametrize("under_way", [1, 64])
 def test_every_value_is_finished_once(finishers: int, under_way: int) -> None:
     """Guards against clips lost or doubled between threads."""
-    results = list(overlapped(range(50), forward, lambda value: value * 2, finishers=finishers, under_way=under_way))
+    results = list(overlapped(range(50), forward, doubled, finishers=finishers, under_way=under_way))
     assert sorted(results) == [2 * i for i in range(50)]
 
 
@@ -30,10 +38,10 @@ def test_the_producer_helps_when_it_is_done() -> None:
     """Guards the end of a run, when the codec is behind and the decoder's core would idle."""
     names: set[str] = set()
 
-    def finish(value: int) -> int:
+    def finish(values: Sequence[int]) -> Sequence[int]:
         names.add(threading.current_thread().name)
         time.sleep(0.01)
-        return value
+        return values
 
     list(overlapped(range(10), forward, finish, finishers=1, under_way=10))
     assert len(names) == 2
@@ -52,13 +60,30 @@ def test_the_producer_may_help_before() -> None:
         outbox.finish_one()  # with nothing to do it does nothing
         names.append("producer is free")
 
-    def finish(value: int) -> int:
+    def finish(values: Sequence[int]) -> Sequence[int]:
         names.append(threading.current_thread().name)
         time.sleep(0.01)
-        return value
+        return values
 
     assert sorted(overlapped(range(10), produce, finish, finishers=1, under_way=10)) == list(range(10))
     assert len(set(names[: names.index("producer is free")])) == 2
+
+
+def test_values_that_wait_are_finished_together() -> None:
+    """Guards the codec's batches: a finisher takes what has come, and comes soon, but no more than it may."""
+    together: list[int] = []
+
+    def finish(values: Sequence[int]) -> Sequence[int]:
+        together.append(len(values))
+        return values
+
+    results = overlapped(range(20), forward, finish, finishers=1, under_way=20, at_once=8, linger_seconds=5.0)
+    assert sorted(next(results) for _ in range(8)) == list(range(8))
+    results.close()
+    assert together[0] == 8, "all come within the time that is lingered"
+    results = overlapped(range(20), forward, finish, finishers=1, under_way=3, at_once=8, linger_seconds=0.001)
+    assert sorted(results) == list(range(20)), "more than can be under way is waited for no longer than that"
+    assert max(together) <= 8
 
 
 def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
@@ -71,7 +96,7 @@ def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
             yield (drawn := drawn + 1)
 
     before = threading.active_count()
-    results = overlapped(count(), forward, lambda value: value, finishers=2, under_way=5)
+    results = overlapped(count(), forward, unchanged, finishers=2, under_way=5)
     for taken in range(1, 200):
         next(results)
         assert drawn <= taken + 5
@@ -90,7 +115,7 @@ def test_a_source_may_depend_on_results() -> None:
             again.clear()
 
     results = []
-    for result in overlapped(source(), forward, lambda value: value, finishers=1, under_way=3):
+    for result in overlapped(source(), forward, unchanged, finishers=1, under_way=3):
         results.append(result)
         if 0 <= result < 10:
             again.append(-result - 1)
@@ -106,7 +131,7 @@ def test_a_source_is_drawn_from_in_the_callers_thread() -> None:
             threads.add(threading.current_thread())
             yield value
 
-    list(overlapped(source(), forward, lambda value: value, finishers=1, under_way=3))
+    list(overlapped(source(), forward, unchanged, finishers=1, under_way=3))
     assert threads == {threading.current_thread()}
 
 
@@ -120,15 +145,15 @@ def broken_producer(inbox: Inbox[int], outbox: Outbox[int]) -> None:
     raise ZeroDivisionError("producer")
 
 
-def broken_finisher(value: int) -> int:
+def broken_finisher(values: Sequence[int]) -> Sequence[int]:
     raise ZeroDivisionError("finisher")
 
 
 @pytest.mark.parametrize(
     ("source", "produce", "finish", "message"),
     [
-        (broken_source(), forward, lambda value: value, "source"),
-        (range(5), broken_producer, lambda value: value, "producer"),
+        (broken_source(), forward, unchanged, "source"),
+        (range(5), broken_producer, unchanged, "producer"),
         (range(5), forward, broken_finisher, "finisher"),
     ],
     ids=["source", "producer", "finisher"],
@@ -136,7 +161,7 @@ def broken_finisher(value: int) -> int:
 def test_errors_come_out_where_the_results_are_wanted(
     source: Iterable[int],
     produce: Callable[[Inbox[int], Outbox[int]], None],
-    finish: Callable[[int], int],
+    finish: Callable[[Sequence[int]], Sequence[int]],
     message: str,
 ) -> None:
     """Guards against a thread that dies silently and a caller that waits for ever."""
@@ -161,7 +186,7 @@ def test_a_consumer_may_leave() -> None:
             outbox.emit(value)
             time.sleep(0.001)
 
-    results = overlapped(range(10_000), produce, lambda value: value, finishers=2, under_way=10_000)
+    results = overlapped(range(10_000), produce, unchanged, finishers=2, under_way=10_000)
     next(results)
     results.close()
     assert threading.active_count() == before

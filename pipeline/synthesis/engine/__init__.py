@@ -12,6 +12,8 @@ The path of one utterance, and the file of each part:
     codec          finished codes to samples, beside the decoder
     engine         the Synthesizer that puts these together, with `overlap` for its threads
 
-`weights` holds the decoder's parameters in the form a step wants, `layers` the transformer that prefill and step share,
-`graphs` the CUDA graphs of the step. Inside, there are tensors and ids only: no files, no config tree.
+`weights` holds the decoder's parameters in the form a step wants, `layers` the transformer that prefill and step share.
+On a GPU there are also `graphs`, the step as CUDA graphs; `batches`, several clips through the codec at once, cut as
+`windows` says; `snake`, its activation as one kernel; and `transfers`, to and from the host. Inside, there are tensors
+and ids only: no files, no config tree.
 """

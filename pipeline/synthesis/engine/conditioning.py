@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.synthesis.engine.transfers import to_device
 from pipeline.synthesis.engine.weights import Weights
 
 _REMEMBERED = 256  # encoded descriptions; one of 64 tokens has a quarter of a megabyte
@@ -34,7 +35,7 @@ class DescriptionEncoder:
         if ids in self._states:
             self._states.move_to_end(ids)
             return self._states[ids]
-        states = self._text_encoder(input_ids=torch.tensor([ids], device=self._device)).last_hidden_state
+        states = self._text_encoder(input_ids=to_device(torch.tensor([ids]), self._device)).last_hidden_state
         if self._projection is not None:
             states = self._projection(states)
         self.num_encoded += 1

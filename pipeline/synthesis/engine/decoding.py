@@ -6,9 +6,9 @@ runs out. Which utterance takes which slot is the scheduler's affair, what happe
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,17 +21,19 @@ from pipeline.synthesis.engine import memory
 from pipeline.synthesis.engine.bits import row_multiple
 from pipeline.synthesis.engine.cache import padded
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
-from pipeline.synthesis.engine.graphs import LENGTH_MULTIPLE, GraphedStep
+from pipeline.synthesis.engine.graphs import ENTRIES_BASE, LENGTH_MULTIPLE, GraphedStep
 from pipeline.synthesis.engine.overlap import Inbox, Outbox
-from pipeline.synthesis.engine.runner import Finished, Request, Runner, Shape
+from pipeline.synthesis.engine.runner import Finished, Look, Request, Runner, Shape
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.scheduler import Scheduler
 from pipeline.synthesis.engine.step import step
+from pipeline.synthesis.engine.transfers import now
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import ModelInfo, Utterance
 
 _log = logging.getLogger(__name__)
-_LOOK_EVERY_ON_GPU = 8  # steps between two looks at which rows have finished: each look makes the GPU wait
+_LOOK_EVERY_ON_GPU = 8  # steps between two looks at which rows have finished
+_LOOKS_BEHIND_ON_GPU = 1  # so that steps are queued while the host waits for a look, and while it admits newcomers
 _MOST_BACKLOG = 2  # clips that wait for the codec before the decoder helps it
 _POSITIONS_MULTIPLE = 256  # of a slot that grows with the utterances it meets, so that it seldom has to
 _TOKENS_MULTIPLE = 64  # likewise, of a description
@@ -75,6 +77,7 @@ class Take:
 
     utterance: Utterance
     codes: Tensor  # [K, T]
+    made: torch.cuda.Event | None  # when the codes are there, on a GPU
     ended: bool  # by itself
 
 
@@ -93,10 +96,13 @@ class Decoding:
         self._runner: Runner | None = None
         self._row_multiple = row_multiple(weights)
         self._shape = Shape()  # that all utterances so far fit into, and all that were announced
+        self._slots_of: dict[Shape, int] = {}  # that memory holds: asked once, before graphs and codec take some of it
+        self._on_gpu = weights.device.type == "cuda"
+        self._look_every = _LOOK_EVERY_ON_GPU if self._on_gpu else 1
+        self._looks_behind = _LOOKS_BEHIND_ON_GPU if self._on_gpu else 0
         self._threads = torch.get_num_threads()
         # On a CPU a clip is decoded by one thread, beside the decoder's; bits do not depend on how many do what.
-        self.codec_threads = 1 if weights.device.type == "cuda" else max(1, self._threads // 2)
-        self._look_every = _LOOK_EVERY_ON_GPU if weights.device.type == "cuda" else 1
+        self.codec_threads = 1 if self._on_gpu else max(1, self._threads // 2)
 
     @property
     def most_slots(self) -> int:
@@ -112,21 +118,25 @@ class Decoding:
         """
         scheduler: Scheduler[Job] = Scheduler(0)
         self._receive(scheduler, inbox)
-        # On a CPU an empty row costs as much as a full one.
-        slots = min(self.most_slots, scheduler.num_waiting if self.weights.device.type == "cpu" else self.most_slots)
+        # On a CPU an empty row costs as much as a full one; on a GPU, slots are kept with their graphs.
+        slots = self.most_slots if self._on_gpu else min(self.most_slots, scheduler.num_waiting)
         while not scheduler.is_idle:
             slots = self._padded(min(slots, self._slots_that_fit()))
             scheduler.restart(slots)
             _log.info("%d slots of %d positions", slots, self._shape.positions)
+            is_exhausted = False
             try:
                 self._decode(self._prepare(slots), scheduler, inbox, outbox)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 if slots == self._padded(1) or not memory.is_exhaustion(error):
                     raise
+                is_exhausted = True
+            if is_exhausted:  # not above: the error's traceback holds on to the runner and its memory
                 slots //= 2
                 _log.warning("out of memory: going on with %d slots", self._padded(slots))
                 self._runner = None
-                gc.collect()
+                self._slots_of[self._shape] = slots
+                memory.give_back(self.weights.device)
         self.stats.peak_bytes = memory.peak_bytes(self.weights.device)
         _log.info("peak memory %.1f GiB", self.stats.peak_bytes / 2**30)
 
@@ -134,7 +144,8 @@ class Decoding:
     def begin(self, request: Request) -> Runner:
         """Starts one utterance by itself, in slot 0."""
         self._make_room(request)
-        runner = self._prepare(self._padded(1))
+        kept = self._runner if self._on_gpu else None  # with its graphs: many rows take hardly longer than few
+        runner = self._prepare(kept.slots if kept else self._padded(1))
         runner.admit([(0, request)])
         return runner
 
@@ -143,18 +154,26 @@ class Decoding:
         """Steps the one row until so many frames are ready: all codes so far, and whether they are the last."""
         while True:
             runner.advance(self._look_every)
-            for finished in runner.collect():
+            look = runner.look()
+            for finished in runner.collect(look):
                 return self._codes(utterance, finished), True
-            if (ready := runner.frames_ready(0)) >= wanted:
+            if (ready := runner.frames_ready(0, look)) >= wanted:
                 return runner.codes(0, ready), False
 
     def announce(self, prompt_tokens: int, description_tokens: int, max_frames: int) -> None:
         """Says that such utterances will come, so that slots need not grow later."""
         self._shape = self._shape.united(self._shape_of(prompt_tokens, description_tokens, max_frames))
 
+    @torch.inference_mode()
+    def warm_up(self) -> list[tuple[int, int]]:
+        """On a GPU, records the step in every shape that the announced utterances can need, and says which."""
+        slots = self._padded(min(self.most_slots, self._slots_that_fit()))
+        return self._prepare(slots).warm_up() if self._on_gpu else []
+
     def _decode(self, runner: Runner, scheduler: Scheduler[Job], inbox: Inbox[Job], outbox: Outbox[Take]) -> None:
         """Works until all is done, or until an utterance comes that is too large for the runner."""
         stats, clock = self.stats, time.perf_counter
+        looks: deque[Look] = deque()
         while True:
             self._balance(scheduler, outbox)
             began = clock()
@@ -170,9 +189,12 @@ class Decoding:
             stats.steps += self._look_every
             stats.row_steps += self._look_every * scheduler.num_running
             stats.computed_frames += self._look_every * runner.slots
-            for finished in runner.collect():
+            looks.append(runner.look())
+            seen = runner.collect(looks.popleft()) if len(looks) > self._looks_behind else []
+            made = now(self.weights.device)
+            for finished in seen:
                 utterance = scheduler.release(finished.slot).utterance
-                outbox.emit(Take(utterance, self._codes(utterance, finished), finished.ended))
+                outbox.emit(Take(utterance, self._codes(utterance, finished), made, finished.ended))
             stats.prefill_seconds += admitted - scheduled
             stats.step_seconds += stepped - admitted
             stats.schedule_seconds += scheduled - began + clock() - stepped
@@ -211,10 +233,15 @@ class Decoding:
 
     def _how_to_step(self) -> dict[str, Any]:
         """On a GPU, recorded for few lengths; on a CPU, as it is."""
-        if self.weights.device.type != "cuda":
+        if not self._on_gpu:
             return {}
-        one_step = step if self._engine.compile == "none" else torch.compile(step, dynamic=False)
-        return {"take_step": GraphedStep(one_step), "length_multiple": LENGTH_MULTIPLE}
+        # Compiled for the first shape, then once more for all: a compilation of each would take many minutes.
+        one_step = step if self._engine.compile == "none" else torch.compile(step)
+        return {
+            "take_step": GraphedStep(one_step, self.weights.device),
+            "length_multiple": LENGTH_MULTIPLE,
+            "entries_base": ENTRIES_BASE,
+        }
 
     def _make_room(self, request: Request) -> None:
         """Lets slots grow, if this does not fit into them: generously, since what runs is begun anew."""
@@ -241,8 +268,11 @@ class Decoding:
     def _slots_that_fit(self) -> int:
         if self._engine.slots:
             return self._engine.slots
-        held_bytes = self._runner.decoder.cache.num_bytes if self._runner else 0
-        return memory.slots_that_fit(self.weights, self._shape.positions, held_bytes)
+        if self._shape not in self._slots_of:
+            held_bytes = self._runner.decoder.cache.num_bytes if self._runner else 0
+            fitting = memory.slots_that_fit(self.weights, self._shape.positions, held_bytes)
+            self._slots_of[self._shape] = fitting
+        return self._slots_of[self._shape]
 
     def _codes(self, utterance: Utterance, finished: Finished) -> Tensor:
         if finished.broken:

@@ -57,18 +57,19 @@ def transform(
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Attention of q `[B, heads, L, d]` over k, v `[B, kv_heads, C, d]`; bias `[B or 1, 1, L or 1, C]` is added."""
-    if q.is_cuda:
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, enable_gqa=q.shape[1] != k.shape[1])
     batch, heads, length, width = q.shape
     groups = heads // k.shape[1]  # query heads that share a key head become further rows of its product
     if groups > 1 and bias.shape[2] > 1:
         bias = bias.repeat(1, 1, groups, 1)
-    rows = q.reshape(batch, k.shape[1], groups * length, width) * width**-0.5
+    rows = q.reshape(batch, k.shape[1], groups * length, width)
+    if q.is_cuda:  # grouped queries are rows here too: no kernel that takes a mask knows of them
+        return functional.scaled_dot_product_attention(rows, k, v, attn_mask=bias).reshape(q.shape)
+    rows = rows * width**-0.5
     if q.dtype == torch.bfloat16:  # four times faster so; in float32 not, and its bits would depend on the rows
         scores = torch.matmul(k, rows.transpose(2, 3)).transpose(2, 3) + bias
     else:
         scores = torch.matmul(rows, k.transpose(2, 3)) + bias
-    return torch.matmul(scores.softmax(dim=-1), v).view(batch, heads, length, width)
+    return torch.matmul(scores.softmax(dim=-1), v).view(q.shape)
 
 
 def attend_shared(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, entry_of_row: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
@@ -13,6 +14,7 @@ from pipeline.synthesis.engine.weights import Weights
 
 _MOST_ON_CPU = 32  # more rows make a step longer and its products hardly denser
 _MOST_ON_GPU = 128
+_EXHAUSTION = ("not enough memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 _SHARE = 0.6  # of the free memory that the cache may take; the codec needs some as well
 
 
@@ -35,8 +37,20 @@ def slots_that_fit(weights: Weights, positions: int, held_bytes: int = 0) -> int
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Whether an error says that memory ran out. The CPU's allocator has no class of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    """Whether an error says that memory ran out, or came while one that does was on its way: a graph's recording does.
+
+    Neither the CPU's allocator nor CUDA's libraries have a class of their own for it.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _EXHAUSTION):
+        return True
+    return error.__context__ is not None and is_exhaustion(error.__context__)
+
+
+def give_back(device: torch.device) -> None:
+    """Lets go of what nobody uses any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -49,7 +63,8 @@ def peak_bytes(device: torch.device) -> int:
 
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for later
         free: int = torch.cuda.mem_get_info(device)[0]
-        return free
+        return free + unused
     pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
     return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -96,10 +97,12 @@ class Outbox(Protocol[Value_in]):
 def overlapped(
     source: Iterable[Item],
     produce: Callable[[Inbox[Item], Outbox[Value]], None],
-    finish: Callable[[Value], Result],
+    finish: Callable[[Sequence[Value]], Iterable[Result]],
     *,
     finishers: int,
     under_way: int,
+    at_once: int = 1,
+    linger_seconds: float = 0.0,
 ) -> Iterator[Result]:
     """Yields a result for each item of `source`, as they are done: not always in order.
 
@@ -107,14 +110,16 @@ def overlapped(
         source: Drawn from by the caller's thread, and only inside `next`.
         produce: Called once, in a thread of its own, with its inbox and with the outbox for its values: one for each
             item. That thread joins the finishers when it has nothing more to produce, and before if it likes.
-        finish: Makes a value into a result. Called in several threads at once.
+        finish: Makes values into their results. Called in several threads at once.
         finishers: Threads besides the producer's.
         under_way: Items at most that have been drawn and whose results have not been taken.
+        at_once: Values at most that `finish` is given together.
+        linger_seconds: How long, after the first of them, it may be waited for more.
 
     Raises:
         Exception: The first that any of them raised. Closing the generator stops all threads and waits for them.
     """
-    overlap, items = _Overlap(produce, finish), iter(source)
+    overlap, items = _Overlap(produce, finish, at_once, linger_seconds), iter(source)
     missing = overlap.fill(items, under_way)  # results that are to come
     if not missing:
         return
@@ -141,13 +146,17 @@ class _Overlap(Generic[Item, Value, Result]):
     def __init__(
         self,
         produce: Callable[[Inbox[Item], Outbox[Value]], None],
-        finish: Callable[[Value], Result],
+        finish: Callable[[Sequence[Value]], Iterable[Result]],
+        at_once: int,
+        linger_seconds: float,
     ) -> None:
         self.inbox: Inbox[Item] = Inbox()
         self.todo: queue.SimpleQueue[Value | object] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[Result | _Failure] = queue.SimpleQueue()
         self._produce = produce
         self._finish = finish
+        self._at_once = at_once
+        self._linger_seconds = linger_seconds
         self._is_drawn_out = False
         self._num_unfinished = 0
         self._lock = threading.Lock()  # of the number
@@ -171,7 +180,7 @@ class _Overlap(Generic[Item, Value, Result]):
             if (value := self.todo.get_nowait()) is _END:  # the consumer has left
                 self.todo.put(_END)
             else:
-                self._finish_value(value)  # type: ignore[arg-type]  # all but the mark are Values
+                self._finish_values([value])  # type: ignore[list-item]  # all but the mark are Values
 
     def fill(self, items: Iterator[Item], most: int) -> int:
         """Draws up to so many items into the inbox; how many there were."""
@@ -208,13 +217,30 @@ class _Overlap(Generic[Item, Value, Result]):
             self.done.put(_Failure(error))
 
     def _finish_all(self) -> None:
-        while (value := self.todo.get()) is not _END:
-            self._finish_value(value)  # type: ignore[arg-type]  # all but the mark are Values
-        self.todo.put(_END)  # for the next finisher
+        while values := self._next_values():
+            self._finish_values(values)
 
-    def _finish_value(self, value: Value) -> None:
+    def _next_values(self) -> list[Value]:
+        """Waits for values, and a moment for more; none once the end has come."""
+        values: list[Value] = []
+        patience: float | None = None  # for the first, as long as it takes
+        began = 0.0
+        while len(values) < self._at_once:
+            try:
+                value = self.todo.get(timeout=patience)
+            except queue.Empty:
+                break
+            if value is _END:
+                self.todo.put(_END)  # for the next finisher, and for this one's next look
+                break
+            values.append(value)  # type: ignore[arg-type]  # all but the mark are Values
+            began = began or time.monotonic()
+            patience = max(0.0, began + self._linger_seconds - time.monotonic())
+        return values
+
+    def _finish_values(self, values: Sequence[Value]) -> None:
         self.inbox.check()
-        result = self._finish(value)
-        with self._lock:
-            self._num_unfinished -= 1
-        self.done.put(result)
+        for result in self._finish(values):
+            with self._lock:
+                self._num_unfinished -= 1
+            self.done.put(result)

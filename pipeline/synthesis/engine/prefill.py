@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.synthesis.engine import layers
 from pipeline.synthesis.engine.cache import padded
 from pipeline.synthesis.engine.step import Decoder, cross_attention
+from pipeline.synthesis.engine.transfers import to_device
 
 _PROMPT_MULTIPLE = 16
 _MAX_GROUP = 8
@@ -26,7 +27,7 @@ class Newcomer:
     """A prompt that goes into a slot."""
 
     slot: int
-    prompt: Tensor  # [P]
+    prompt: Tensor  # [P], on the CPU
 
 
 def groups(newcomers: Sequence[Newcomer]) -> list[list[Newcomer]]:
@@ -43,10 +44,11 @@ def prefill(decoder: Decoder, group: Sequence[Newcomer], num_entries: int) -> No
     """Writes keys and values of a group's prompts into their slots. Their rows have been admitted."""
     weights, cache, device = decoder.weights, decoder.cache, decoder.weights.device
     length = padded(len(group[0].prompt), _PROMPT_MULTIPLE)
-    slots = torch.tensor([newcomer.slot for newcomer in group], device=device)
-    ids = torch.zeros((len(group), length), dtype=torch.int64, device=device)
-    for row, newcomer in zip(ids, group, strict=True):
+    slots = to_device(torch.tensor([newcomer.slot for newcomer in group]), device)
+    padded_prompts = torch.zeros((len(group), length), dtype=torch.int64)
+    for row, newcomer in zip(padded_prompts, group, strict=True):
         row[: len(newcomer.prompt)] = newcomer.prompt
+    ids = to_device(padded_prompts, device)
     positions = torch.arange(length, device=device)[None]
     future = torch.ones((length, length), dtype=torch.bool, device=device).triu(1)
     bias = torch.zeros(future.shape, dtype=weights.dtype, device=device).masked_fill(future, -torch.inf)[None, None]

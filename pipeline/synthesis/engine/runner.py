@@ -6,7 +6,7 @@ is the scheduler's affair; what becomes of the codes, the codec's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,8 @@ from pipeline.synthesis.engine.cache import allocate_cross, allocate_self, padde
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder, Entries
 from pipeline.synthesis.engine.prefill import Newcomer, groups, prefill
 from pipeline.synthesis.engine.sampling import Rules
-from pipeline.synthesis.engine.step import Decoder, Step, allocate_rows, num_frames, step, undelay
+from pipeline.synthesis.engine.step import Decoder, Rows, Step, allocate_rows, step, undelay
+from pipeline.synthesis.engine.transfers import OnItsWay, to_device
 from pipeline.synthesis.engine.weights import Weights
 
 
@@ -62,9 +63,38 @@ class Finished:
     """A slot whose utterance is done."""
 
     slot: int
-    codes: Tensor  # [K, T] on the CPU
+    codes: Tensor  # [K, T]
     ended: bool  # by itself, not by its limit
     broken: bool  # its logits were not finite
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a row stood."""
+
+    running: int
+    broken: int
+    steps: int
+    end_step: int
+    limit: int
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of audio, once it has come to its end."""
+        return min(self.end_step, self.limit)
+
+
+class Look:
+    """What the host learns of the rows as they are when it begins to look. It may go on, and wait for that later."""
+
+    def __init__(self, rows: Rows, tenants: Mapping[int, int]) -> None:
+        self.tenants = dict(tenants)
+        parts = (rows.running.long(), rows.broken.long(), rows.steps, rows.end_step, rows.limits)
+        self._state = OnItsWay(torch.stack(parts, dim=1))
+
+    def standings(self) -> list[Standing]:
+        """Of all slots."""
+        return [Standing(*row) for row in self._state.wait().tolist()]
 
 
 class Runner:
@@ -80,6 +110,7 @@ class Runner:
         shape: Shape,
         *,
         length_multiple: int = 32,
+        entries_base: int = 2,
         take_step: Step = step,
     ) -> None:
         self.slots = slots
@@ -95,22 +126,27 @@ class Runner:
         self._encoder = encoder
         self._entries = Entries(slots)
         self._length_multiple = length_multiple
+        self._entries_base = entries_base
         self._take_step = take_step
         self._entry_of: dict[int, int] = {}
         self._positions: dict[int, int] = {}  # of each occupied slot, so that nobody has to ask the device
+        self._tenants: dict[int, int] = {}  # likewise, the number of who is in it
+        self._num_admitted = 0
 
     def admit(self, arrivals: Sequence[tuple[int, Request]]) -> None:
         """Takes requests into free slots."""
-        weights, rows = self.decoder.weights, self.decoder.rows
-        prepended = weights.prompt_is_prepended
-        newcomers = []
+        if not arrivals:
+            return
+        decoder, prepended = self.decoder, self.decoder.weights.prompt_is_prepended
+        newcomers, starts = [], []
         for slot, request in arrivals:
-            prompt = torch.tensor(request.prompt, device=weights.device)
-            entry = self._fill_entry(slot, request, prompt)
-            length = len(request.prompt) if prepended else 0
-            rows.admit(slot, request.seed, length, request.max_frames, entry, self.decoder.rules.bos)
-            self._positions[slot] = length
-            newcomers.append(Newcomer(slot, prompt))
+            newcomers.append(Newcomer(slot, torch.tensor(request.prompt)))
+            position = len(request.prompt) if prepended else 0
+            entry = self._fill_entry(slot, request)
+            starts.append((slot, request.seed, position, request.max_frames, entry))
+            self._num_admitted += 1
+            self._positions[slot], self._tenants[slot] = position, self._num_admitted
+        decoder.rows.admit(to_device(torch.tensor(starts).T, decoder.weights.device), decoder.rules.bos)
         if prepended:
             for group in groups(newcomers):
                 prefill(self.decoder, group, self._num_entries())
@@ -124,22 +160,40 @@ class Runner:
             self._take_step(self.decoder, length, self._num_entries())
             self._positions = {slot: min(at + 1, capacity - 1) for slot, at in self._positions.items()}
 
-    def collect(self) -> list[Finished]:
-        """Takes the finished out of their slots."""
-        rows = self.decoder.rows
-        running = rows.running.tolist()
-        slots = [slot for slot in self._positions if not running[slot]]
-        return [self._take(slot) for slot in slots]
+    def warm_up(self) -> list[tuple[int, int]]:
+        """Takes a step in every shape that can come: of idle rows, so that nothing happens. All slots are free."""
+        capacity, entries, most = self.decoder.cache.capacity, [1], self.decoder.cross.num_entries
+        while self.decoder.weights.prompt_is_prepended and entries[-1] < most:
+            entries.append(min(entries[-1] * self._entries_base, most))
+        padded_lengths = range(self._length_multiple, capacity + self._length_multiple, self._length_multiple)
+        shapes = [(min(length, capacity), count) for length in padded_lengths for count in entries]
+        for shape in shapes:
+            self._take_step(self.decoder, *shape)
+        return shapes
 
-    def frames_ready(self, slot: int) -> int:
-        """How many frames of a running row have all their codes."""
-        rows, delay = self.decoder.rows, self.decoder.weights.num_codebooks - 1
-        return max(0, min(int(rows.steps[slot]) - delay, int(num_frames(rows)[slot])))
+    def look(self) -> Look:
+        """Begins to look at how far the rows have come."""
+        return Look(self.decoder.rows, self._tenants)
+
+    def collect(self, look: Look) -> list[Finished]:
+        """Takes those out of their slots that were seen to have finished, and have not been taken out since."""
+        standings = look.standings()
+        done = [
+            slot
+            for slot, tenant in look.tenants.items()
+            if not standings[slot].running and self._tenants.get(slot) == tenant
+        ]
+        return [self._take(slot, standings[slot]) for slot in done]
+
+    def frames_ready(self, slot: int, look: Look) -> int:
+        """How many frames of a running row had all their codes."""
+        standing, delay = look.standings()[slot], self.decoder.weights.num_codebooks - 1
+        return max(0, min(standing.steps - delay, standing.num_frames))
 
     def codes(self, slot: int, frames: int) -> Tensor:
-        """The first frames of a row, `[K, frames]` on the CPU."""
+        """The first frames of a row, `[K, frames]`: a copy."""
         steps = frames + self.decoder.weights.num_codebooks - 1
-        return undelay(self.decoder.rows.history[slot, :, :steps].cpu(), frames)
+        return undelay(self.decoder.rows.history[slot, :, :steps], frames)
 
     def clear(self) -> None:
         """Empties all slots, whatever they were at."""
@@ -147,10 +201,11 @@ class Runner:
         for slot in list(self._positions):
             self._leave(slot)
 
-    def _fill_entry(self, slot: int, request: Request, prompt: Tensor) -> int:
+    def _fill_entry(self, slot: int, request: Request) -> int:
         weights, cross = self.decoder.weights, self.decoder.cross
         states = self._encoder.encode(request.description).to(weights.dtype)
         if not weights.prompt_is_prepended:
+            prompt = to_device(torch.tensor(request.prompt), weights.device)
             states = torch.cat([states, conditioning.prompt_states(weights, prompt)])
             cross.write(slot, conditioning.keys_and_values(weights, states))
             return slot
@@ -161,18 +216,19 @@ class Runner:
         return entry
 
     def _num_entries(self) -> int:
-        """Entries to look at: a power of two, so that there are few shapes."""
-        return min(1 << (self._entries.num_used - 1).bit_length(), self.decoder.cross.num_entries)
+        """Entries to look at: a power of the base, so that there are few shapes."""
+        entries = 1
+        while entries < self._entries.num_used:
+            entries *= self._entries_base
+        return min(entries, self.decoder.cross.num_entries)
 
-    def _take(self, slot: int) -> Finished:
-        rows = self.decoder.rows
-        end_step, limit, broken = (int(part[slot]) for part in (rows.end_step, rows.limits, rows.broken))
-        codes = self.codes(slot, min(end_step, limit)) if not broken else torch.zeros(0, 0)
+    def _take(self, slot: int, standing: Standing) -> Finished:
+        codes = self.codes(slot, standing.num_frames) if not standing.broken else torch.zeros(0, 0)
         self._leave(slot)
-        return Finished(slot, codes, ended=end_step < limit, broken=bool(broken))
+        return Finished(slot, codes, ended=standing.end_step < standing.limit, broken=bool(standing.broken))
 
     def _leave(self, slot: int) -> None:
-        del self._positions[slot]
+        del self._positions[slot], self._tenants[slot]
         if self.decoder.weights.prompt_is_prepended:
             self._entries.release(self._entry_of.pop(slot))
             self.decoder.rows.entries[slot] = 0  # an idle row computes along: it needs an entry that is looked at

@@ -60,19 +60,21 @@ class Rows:
         """All of the above."""
         return [getattr(self, field.name) for field in fields(self)]
 
-    def admit(self, slot: int, seed: int, prompt_length: int, limit: int, entry: int, bos: int) -> None:
-        """Starts a row. Its keys and values have to be there before the next step."""
-        self.inputs[slot] = bos
-        self.positions[slot] = prompt_length
-        self.steps[slot] = 0
-        self.limits[slot] = limit
-        self.seeds[slot] = seed
-        self.entries[slot] = entry
-        self.open_codebook[slot] = 0
-        self.ended[slot] = False
-        self.end_step[slot] = _NEVER
-        self.running[slot] = True
-        self.broken[slot] = False
+    def admit(self, starts: Tensor, bos: int) -> None:
+        """Starts rows. Their keys and values have to be there before the next step.
+
+        Args:
+            starts: `[5, n]`: slots, seeds, positions, limits and entries of n rows.
+            bos: What goes in first.
+        """
+        slots, *values = starts
+        for tensor, value in zip((self.seeds, self.positions, self.limits, self.entries), values, strict=True):
+            tensor.index_copy_(0, slots, value)
+        for tensor in (self.steps, self.open_codebook, self.ended, self.broken):
+            tensor.index_fill_(0, slots, 0)
+        self.inputs.index_fill_(0, slots, bos)
+        self.end_step.index_fill_(0, slots, _NEVER)
+        self.running.index_fill_(0, slots, 1)
 
 
 def allocate_rows(num_rows: int, num_codebooks: int, max_frames: int, device: torch.device) -> Rows:
@@ -135,6 +137,10 @@ def _logits(decoder: Decoder, length: int, num_entries: int) -> Tensor:
     seen = torch.arange(length, device=weights.device) <= positions  # [B, C]
     bias = torch.zeros_like(seen, dtype=weights.dtype).masked_fill(~seen, -torch.inf)[:, None, None]
 
+    # Every row reads as many positions as the longest one has, and masks the rest. Where rows are halfway through clips
+    # of one length, that is twice what they need, and on a GPU that memory is most of a step. Rows cannot be cut apart
+    # in groups, since a graph would be needed for each combination of lengths. A kernel that takes each row's length
+    # from the device could do it; `scripts/gpu_check.py` measures one of torch's beside this.
     def self_attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         keys, values = cache.keys[layer], cache.values[layer]
         keys[batch, :, rows.positions] = k[:, :, 0]

@@ -1,0 +1,1 @@
+"""What `scripts.gpu_check` checks: `exactness`, `speed`, and the `setting` that both are made in."""

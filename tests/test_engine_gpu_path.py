@@ -1,0 +1,159 @@
+"""The path that a GPU takes, on the CPU: late looks, few shapes, warm-up, the codec in batches. What a GPU alone can
+show is in the tests that are marked so, and in `scripts/gpu_check.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from conftest import Checkpoints
+from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
+
+from pipeline.synthesis.engine import decoding as decoding_module
+from pipeline.synthesis.engine import memory
+from pipeline.synthesis.engine.batches import BatchedCodec
+from pipeline.synthesis.engine.engine import EngineSynthesizer
+from pipeline.synthesis.engine.memory import is_exhaustion
+from pipeline.synthesis.engine.step import Decoder, Step
+from pipeline.types import Bucket
+from scripts.gpu_check import main
+
+TO_TRY = ["sinusoidal", "rotary, cross-attended prompt", "grouped queries, rotary, fused heads"]
+
+
+class EagerStep:
+    """Stands in for the graphs: counts shapes, and steps."""
+
+    def __init__(self, step: Step, device: torch.device) -> None:
+        self.shapes: list[tuple[int, int]] = []
+        self._step = step
+        made.append(self)
+
+    def __call__(self, decoder: Decoder, length: int, num_entries: int) -> None:
+        self.shapes.append((length, num_entries))
+        self._step(decoder, length, num_entries)
+
+
+made: list[EagerStep] = []
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[EngineSynthesizer], EngineSynthesizer]:
+    """Makes an engine on the CPU take the GPU's path."""
+    monkeypatch.setattr(decoding_module, "GraphedStep", EagerStep)
+    monkeypatch.setattr(decoding_module, "LENGTH_MULTIPLE", 64)
+    made.clear()
+
+    def turned(synthesizer: EngineSynthesizer) -> EngineSynthesizer:
+        decoding = synthesizer._decoding
+        decoding._on_gpu = True
+        decoding._look_every = decoding_module._LOOK_EVERY_ON_GPU
+        decoding._looks_behind = decoding_module._LOOKS_BEHIND_ON_GPU
+        synthesizer._batched_codec = BatchedCodec(synthesizer._codec)
+        return synthesizer
+
+    return turned
+
+
+GpuPath = Callable[[EngineSynthesizer], EngineSynthesizer]
+
+
+@pytest.mark.parametrize("name", TO_TRY)
+def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath) -> None:
+    """Guards late looks: a slot must not be emptied of its next tenant, nor codes be overwritten before the copy."""
+    folder, utterances = checkpoint_of(VARIANTS[name]), random_utterances(seed=31, count=30)
+    expected = by_id(engine(folder, slots=4).generate(utterances))
+    synthesizer = as_on_a_gpu(engine(folder, slots=4))
+    for _ in range(2):
+        assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-5)
+
+
+def test_warm_up_meets_every_shape(
+    checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards against recording in the middle of a run, and against a warm-up that leaves its marks in the rows."""
+    caplog.set_level("INFO")
+    folder = checkpoint_of(dataclasses.replace(TINY, mean_seconds=100.0))
+    utterances = [
+        dataclasses.replace(utterance, description=f"Voice {i}.", bucket=Bucket(192, 32, 10 + 15 * i, 1))
+        for i, utterance in enumerate(random_utterances(seed=32, count=12))
+    ]
+    expected = by_id(engine(folder, slots=8).generate(utterances))
+    synthesizer = as_on_a_gpu(engine(folder, slots=8))
+    synthesizer.warm_up({utterance.bucket for utterance in utterances if utterance.bucket})
+    (stepped,) = made
+    warmed = set(stepped.shapes)
+    assert {entries for _, entries in warmed} == {1, 4, 8}
+    assert f"recorded {len(warmed)} graphs (cache lengths 64, 128, 192, 256, 320, 384; descriptions 1, 4, 8)" in (
+        caplog.text
+    )
+    assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-5)
+    assert len(made) == 1, "the slots with their graphs are kept"
+    assert len(set(stepped.shapes)) == len(warmed)
+
+
+def test_a_prompt_that_is_attended_across_has_no_entries_to_count(
+    checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath
+) -> None:
+    """Guards against graphs that differ in nothing: there, each row has its own entry, and all are looked at."""
+    synthesizer = as_on_a_gpu(engine(checkpoint_of(VARIANTS["cross-attended prompt"]), slots=8))
+    synthesizer.warm_up([Bucket(64, 64, 100, 8)])
+    list(synthesizer.generate(random_utterances(seed=33, count=6)))
+    assert {entries for _, entries in made[0].shapes} == {1}
+
+
+def test_slots_stay_when_memory_has_been_taken(
+    checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the graphs: they and the codec take memory, and fewer slots would mean to record all of them again."""
+    synthesizer = as_on_a_gpu(engine(checkpoint_of(TINY)))
+    synthesizer.warm_up([Bucket(256, 64, 60, 1)])
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 0)
+    list(synthesizer.generate(random_utterances(seed=34, count=3)))
+    assert len(made) == 1
+
+
+def test_a_stream_uses_the_slots_that_are_there(checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath) -> None:
+    """Guards the first audio: recording graphs for four rows would take longer than the whole clip."""
+    folder, (utterance,) = checkpoint_of(TINY), random_utterances(seed=35, count=1)
+    synthesizer = as_on_a_gpu(engine(folder, slots=8))
+    synthesizer.warm_up([Bucket(256, 64, 60, 1)])
+    (clip,) = synthesizer.generate([utterance])
+    np.testing.assert_allclose(np.concatenate(list(synthesizer.stream(utterance))), clip.samples, rtol=0, atol=1e-5)
+    assert len(made) == 1
+
+
+def test_memory_that_runs_out_while_recording_is_recognised() -> None:
+    """Guards the halving of slots: the end of a failed recording raises an error of its own over the first."""
+
+    def record() -> None:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    with pytest.raises(RuntimeError, match="capture") as caught:
+        record()
+    assert is_exhaustion(caught.value)
+
+
+def test_gpu_check_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards the first minutes with a GPU: a mistake in the script would cost them."""
+    assert main(["--device", "cpu", "--tiny"]) == 0
+    table = capsys.readouterr().out.rsplit("\n\n", 1)[-1]
+    assert "| skipped: needs CUDA |" in table
+    assert "failed" not in table
+    assert table.count("| measured |") + table.count("| ok |") >= 8
+
+
+@pytest.mark.gpu
+def test_gpu_check_passes_on_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards all that was written for GPUs: equality with the reference with and without graphs, and the codec."""
+    assert main(["--device", "cuda", "--tiny"]) == 0
+    table = capsys.readouterr().out.rsplit("\n\n", 1)[-1]
+    assert "failed" not in table
+    assert "skipped" not in table
