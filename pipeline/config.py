@@ -283,23 +283,14 @@ class ExecutorConfig:
         _require_choice("executor.kind", self.kind, EXECUTORS)
         self.devices = [self.devices] if isinstance(self.devices, str) and self.devices != "auto" else self.devices
         listed = [] if self.devices == "auto" else self.devices
-        _require(
-            isinstance(listed, list) and all(isinstance(device, str) and device for device in listed),
-            "executor.devices",
-            self.devices,
-            "give auto or a list: [cuda:0,cuda:1], [cpu,cpu]",
-        )
-        _require(
-            len({device.partition(":")[0] for device in listed}) < 2,
-            "executor.devices",
-            self.devices,
-            "clips of different kinds of device would differ: give one kind",
-        )
-        _require(self.workers >= 0, "executor.workers", self.workers, "give 0 (as many as are good) or a number")
-        _require(self.gpus_per_worker >= 0, "executor.gpus_per_worker", self.gpus_per_worker, "give 0 or more")
-        _require(self.hang_seconds > 0, "executor.hang_seconds", self.hang_seconds, "give a positive number")
-        _require(self.restarts >= 1, "executor.restarts", self.restarts, "give at least 1")
-        _require(self.backoff_seconds >= 0, "executor.backoff_seconds", self.backoff_seconds, "give 0 or more")
+        is_list = isinstance(listed, list) and all(isinstance(device, str) and device for device in listed)
+        _require(is_list, "executor.devices", self.devices, "give auto or a list: [cuda:0,cuda:1], [cpu,cpu]")
+        kinds = {device.partition(":")[0] for device in listed}
+        _require(len(kinds) < 2, "executor.devices", self.devices, "clips of different kinds of device would differ")
+        for key in ("workers", "gpus_per_worker", "backoff_seconds"):
+            _require(getattr(self, key) >= 0, f"executor.{key}", getattr(self, key), "give 0 or more")
+        for key in ("hang_seconds", "restarts"):
+            _require(getattr(self, key) > 0, f"executor.{key}", getattr(self, key), "give a positive number")
 
 
 @dataclass
@@ -347,17 +338,7 @@ class Config:
             f"model={self.model.name} was trained on at most {self.model.max_seconds:g} s",
         )
         _require(self.num_shards >= 1, "num_shards", self.num_shards, "give the number of jobs that share the run")
-        _require(
-            self.num_shards == 1 or self.shard_index is not None,
-            "shard_index",
-            self.shard_index,
-            f"say which of the num_shards={self.num_shards} jobs this is, from 0",
-        )
-        _require(
-            self.shard_index is None or 0 <= self.shard_index < self.num_shards,
-            "shard_index",
-            self.shard_index,
-            f"give a number from 0 to below num_shards={self.num_shards}",
-        )
+        is_one = self.num_shards == 1 if self.shard_index is None else 0 <= self.shard_index < self.num_shards
+        _require(is_one, "shard_index", self.shard_index, f"say which of the num_shards={self.num_shards} jobs, from 0")
         if self.task.name in ("verify", "status", "retry_rejects"):
             _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-untrained")

@@ -190,7 +190,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
     number: signal.Signals, code: int, tmp_path: Path, built_by: Callable[[Build], None]
 ) -> None:
     """Guards against processes that outlive their run and write into the next one's files."""
-    arguments = command(tmp_path, numbered(60), *LOCAL)
+    arguments = command(tmp_path, numbered(400), *LOCAL)  # long enough to be at work while another one is refused
     process = start(arguments)
     try:
         wait_for_shards(tmp_path / "run", 2)
@@ -215,7 +215,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
     assert "Traceback" not in error
     built_by(doubles.build_stand_in)
     assert main([argument for argument in arguments if argument not in LOCAL]) == 0
-    assert len(hashes(tmp_path / "run")) == 60
+    assert len(hashes(tmp_path / "run")) == 400
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
 
 

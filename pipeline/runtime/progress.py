@@ -13,6 +13,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+_MOST_RATES = 8  # workers whose own speed has room beside the bar
+
 
 def clock(seconds: float) -> str:
     """Seconds as `1:02:03` or `2:03`."""
@@ -104,7 +106,7 @@ class Progress:
         """Audio so far and how fast, e.g. `audio 0:42, 3.1x real time`; with several workers, of each as well."""
         elapsed = max(time.monotonic() - self._start, 1e-9)
         total = f"audio {clock(self.audio_seconds)}, {self.audio_seconds / elapsed:.2f}x real time"
-        if len(self._workers) == 1:
+        if not 1 < len(self._workers) <= _MOST_RATES:
             return total
         rates = zip(self._workers, self._audio_seconds, strict=True)
         return f"{total} ({', '.join(f'{name} {seconds / elapsed:.2f}x' for name, seconds in rates)})"

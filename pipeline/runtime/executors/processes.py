@@ -146,6 +146,8 @@ def _serve(pipe: Connection, order: Order, seat: Seat) -> None:
     port = _Pipe(pipe)
     try:
         work(order, seat.name, seat.device, port)
+    except (BrokenPipeError, ConnectionResetError, EOFError):  # nobody is there any more to hear of anything
+        sys.exit(1)
     except Exception as error:
         port.report(failure(error))
         sys.exit(1)
