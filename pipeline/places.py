@@ -70,9 +70,10 @@ def file_sizes(folder: Path) -> dict[str, int]:
         name, prefix_name = waiting.pop()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(name) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir():
                     waiting.append((entry.path, f"{prefix_name}{entry.name}/"))
-                else:
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # a temporary file of a run at work has gone meanwhile
                     sizes[prefix_name + entry.name] = entry.stat().st_size
     return sizes
 

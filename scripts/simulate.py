@@ -30,8 +30,8 @@ class Assumptions:
     shard_size: int = 128  # utterances
     restart: float = 90.0  # from a failure until the next shard begins: noticed, started, model loaded, warmed up
     write: float = 0.5  # to write a shard and its manifest
-    plan_rows: float = 2000.0  # rows planned a second, by one process
-    manifests: float = 4000.0  # manifests read a second, by one process
+    plan_rows: float = 4000.0  # rows planned a second, by one process
+    manifests: float = 5000.0  # manifests read a second, by one process
     listed: float = 5000.0  # names listed a second in an object store
     runs: int = 1  # into which the whole is cut, each planned, resumed and ended by itself
 

@@ -242,3 +242,14 @@ def test_addresses_that_lead_nowhere_are_one_line() -> None:
         list(read_documents("memory://bucket/nowhere.jsonl", SourceConfig()))
     assert is_local(place("~/x"))
     assert main(["task=preview", "text=Hello.", "output_dir=memory://x"]) == 2
+
+
+def test_a_file_that_goes_while_a_folder_is_listed_hides_no_other(tmp_path: Path) -> None:
+    """Guards the status of a run at work, whose temporary files come and go."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "d").write_text("dd")
+    assert file_sizes(tmp_path) == {"a": 1, "b": 1, "c": 1, "folder/d": 2}
+    assert file_sizes(tmp_path / "nowhere") == {}

@@ -25,10 +25,10 @@ from markupsafe import Markup
 from pipeline.audio.encoding import encode
 from pipeline.dataset.card import NOT_NAMED, CardFacts
 from pipeline.dataset.files import write_text
-from pipeline.dataset.shards import Manifest, finished_shards, read_shard
+from pipeline.dataset.shards import finished_shards, list_manifests, read_manifest, read_shard
 from pipeline.runtime.charts import Series, histogram, line_chart, waveform
 from pipeline.runtime.directory import CONFIG_NAME
-from pipeline.runtime.journal import History, WorkerHistory, read_journals
+from pipeline.runtime.journal import WorkerHistory, read_journals
 from pipeline.runtime.progress import clock, count
 from pipeline.runtime.report import Report, reason_codes
 
@@ -66,19 +66,12 @@ def write_page(run_dir: Path, report: Report, facts: CardFacts, durations: npt.N
         facts: As on the card.
         durations: [clips], in seconds.
     """
-    manifests = list(finished_shards(run_dir))
-    write_text(run_dir / PAGE_NAME, render_page(run_dir, report, facts, durations, manifests, read_journals(run_dir)))
+    write_text(run_dir / PAGE_NAME, _render(run_dir, report, facts, durations))
 
 
-def render_page(
-    run_dir: Path,
-    report: Report,
-    facts: CardFacts,
-    durations: npt.NDArray[np.float64],
-    manifests: Sequence[Manifest],
-    history: History,
-) -> str:
+def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> str:
     """The whole page."""
+    history = read_journals(run_dir)
     environment = Environment(
         loader=PackageLoader("pipeline.runtime", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -90,7 +83,7 @@ def render_page(
         subtitle=f"{facts.source}, spoken by {facts.model.model_id or 'an untrained model'}",
         is_noise=facts.is_noise,
         tiles=_tiles(report),
-        voices=_voices(run_dir, manifests),
+        voices=_voices(run_dir),
         chapters=chapters,
         book_line=_book_line(report.book),
         speed=line_chart(curves, "times real time", clock) if curves else None,
@@ -98,7 +91,7 @@ def render_page(
         useful=_useful(workers),
         durations=histogram(durations, "seconds", "clips") if len(durations) else None,
         durations_line=_durations_line(durations),
-        rejects=_rejects(manifests),
+        rejects=_rejects(run_dir),
         failures=[
             {"when": f"{datetime.fromtimestamp(failure.time):%d %b %H:%M:%S}", **vars(failure)}
             for failure in history.failures[-_MOST_FAILURES:]
@@ -122,15 +115,14 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     return tiles
 
 
-def _voices(run_dir: Path, manifests: Sequence[Manifest]) -> dict[str, list[Sample]]:
+def _voices(run_dir: Path) -> dict[str, list[Sample]]:
     """A few clips of each voice, from shards spread over the run."""
-    spoken = [manifest for manifest in manifests if manifest.clips]
-    chosen = [spoken[len(spoken) * number // _MOST_SHARDS] for number in range(_MOST_SHARDS)] if spoken else []
-    shards = {manifest.index: manifest for manifest in chosen}
-    allowance = math.ceil(_CLIPS_A_VOICE / max(1, len(shards)))  # of a voice in one shard
+    shards = list_manifests(run_dir)
+    chosen = sorted({len(shards) * number // _MOST_SHARDS for number in range(_MOST_SHARDS)}) if shards else []
+    allowance = math.ceil(_CLIPS_A_VOICE / max(1, len(chosen)))  # of a voice in one shard
     voices: dict[str, list[Sample]] = {}
     num_bytes = 0
-    for manifest in shards.values():
+    for manifest in (read_manifest(shards[number]) for number in chosen):
         here: Counter[str] = Counter()
         for row in read_shard(run_dir, manifest, ["id", "audio", "text", "speaker_id", "duration"]):
             voice = row.columns["speaker_id"] or NOT_NAMED
@@ -224,11 +216,11 @@ def _durations_line(durations: npt.NDArray[np.float64]) -> str:
     return f"Half of them are shorter than {middle:.1f} s; nine of ten lie between {low:.1f} s and {high:.1f} s."
 
 
-def _rejects(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
+def _rejects(run_dir: Path) -> list[dict[str, Any]]:
     """The rejects of each reason, the most frequent first, with some examples; one with two reasons is under both."""
     numbers: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for manifest in manifests:
+    for manifest in finished_shards(run_dir):
         for reject in manifest.rejects:
             for code in dict.fromkeys(reason_codes(reject["reason"])):
                 numbers[code] += 1

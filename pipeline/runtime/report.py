@@ -54,21 +54,28 @@ class Report:
 
 def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: Session | None) -> Report:
     """Sums the manifests up. Without a session the one of the last report is kept."""
-    manifests = list(finished_shards(run_dir))
-    reasons = Counter(
-        code for manifest in manifests for reject in manifest.rejects for code in reason_codes(reject["reason"])
-    )
+    reasons: Counter[str] = Counter()
+    num_clips = num_rejects = num_bytes = num_files = 0
+    audio_seconds = work_seconds = 0.0
+    for manifest in finished_shards(run_dir):
+        reasons.update(code for reject in manifest.rejects for code in reason_codes(reject["reason"]))
+        num_clips += len(manifest.clips)
+        num_rejects += len(manifest.rejects)
+        num_bytes += manifest.num_bytes
+        num_files += bool(manifest.file)
+        audio_seconds += manifest.audio_seconds
+        work_seconds += manifest.work_seconds
     return Report(
         directory=str(run_dir),
         model=model,
         num_utterances=num_utterances,
-        num_clips=sum(len(manifest.clips) for manifest in manifests),
-        num_rejects=sum(len(manifest.rejects) for manifest in manifests),
+        num_clips=num_clips,
+        num_rejects=num_rejects,
         rejects_by_reason=dict(reasons.most_common()),
-        audio_seconds=sum(manifest.audio_seconds for manifest in manifests),
-        work_seconds=sum(manifest.work_seconds for manifest in manifests),
-        num_bytes=sum(manifest.num_bytes for manifest in manifests),
-        num_files=sum(bool(manifest.file) for manifest in manifests),
+        audio_seconds=audio_seconds,
+        work_seconds=work_seconds,
+        num_bytes=num_bytes,
+        num_files=num_files,
         session=session or _last_session(run_dir),
     )
 

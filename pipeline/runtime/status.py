@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -84,19 +85,25 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
         raise RunDirectoryError(f"run={run_dir}: is not a run (no {CONFIG_NAME}, no plan); name one, e.g. outputs/book")
     damage: list[str] = []
     head = _readable_head(run_dir, damage) if (run_dir / "plan").exists() else None
-    manifests = _finished(run_dir, damage)
+    done = clips = rejects = 0
+    reasons: Counter[str] = Counter()
+    audio_seconds = 0.0
+    for manifest in _finished(run_dir, damage):
+        done += 1
+        clips += len(manifest.clips)
+        rejects += len(manifest.rejects)
+        reasons.update(code for reject in manifest.rejects for code in reason_codes(reject["reason"]))
+        audio_seconds += manifest.audio_seconds
     return Status(
         directory=str(run_dir),
         now=time.time() if now is None else now,
         head=head,
         num_staged=len(staged),
-        done=len(manifests),
-        clips=sum(len(manifest.clips) for manifest in manifests),
-        rejects=sum(len(manifest.rejects) for manifest in manifests),
-        reasons=Counter(
-            code for manifest in manifests for reject in manifest.rejects for code in reason_codes(reject["reason"])
-        ),
-        audio_seconds=sum(manifest.audio_seconds for manifest in manifests),
+        done=done,
+        clips=clips,
+        rejects=rejects,
+        reasons=reasons,
+        audio_seconds=audio_seconds,
         history=read_journals(run_dir),
         holders=holders,
         is_reported=(run_dir / REPORT_NAME).exists(),
@@ -117,8 +124,9 @@ def _readable_head(run_dir: Path, damage: list[str]) -> PlanHead | None:
         return None
 
 
-def _finished(run_dir: Path, damage: list[str]) -> list[Manifest]:
-    data, manifests = list_data(run_dir), []
+def _finished(run_dir: Path, damage: list[str]) -> Iterator[Manifest]:
+    """Like `finished_shards`, but goes on past what is damaged. One at a time: there may be a million clips in all."""
+    data = list_data(run_dir)
     for path in list_manifests(run_dir):
         try:
             manifest = read_manifest(path)
@@ -126,13 +134,12 @@ def _finished(run_dir: Path, damage: list[str]) -> list[Manifest]:
             damage.append(str(error))
             continue
         if is_finished(manifest, data):
-            manifests.append(manifest)
+            yield manifest
         elif manifest.file in data:
             damage.append(
                 f"{run_dir / 'data' / manifest.file}: {data[manifest.file]} bytes, its manifest says "
                 f"{manifest.num_bytes}; the same command makes it anew"
             )
-    return manifests
 
 
 def _progress_lines(status: Status) -> list[str]:
