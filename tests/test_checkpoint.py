@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,11 +13,11 @@ import pytest
 import torch
 from conftest import Checkpoints
 from huggingface_hub.errors import LocalEntryNotFoundError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pipeline.config import EngineConfig, ModelConfig
 from pipeline.errors import ConfigError, ModelError
-from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis import build_synthesizer, upstream
 from pipeline.synthesis.build import check_attention, choose_device, choose_dtype
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
@@ -50,6 +51,32 @@ def test_untrained_noise_is_audible_and_ends_by_itself() -> None:
     assert all(abs(np.mean(clip.samples)) < 0.01 for clip in clips), "noise, not an offset"
     assert sum(clip.finish is Finish.EOS for clip in clips) >= 14
     assert 0.8 < np.mean([clip.seconds for clip in clips]) < 4.0
+
+
+@pytest.mark.parametrize("is_hub_codec", [False, True], ids=["transformers", "descript"])
+def test_the_codecs_weights_can_be_had_as_they_were_saved(
+    is_hub_codec: bool, tmp_path: Path, small_hub_codec: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards the codec of a model in bfloat16: its weights, rounded, are heard sooner than its arithmetic."""
+    shape = dataclasses.replace(TINY, hub_codec=is_hub_codec, sampling_rate=44_100 if is_hub_codec else 16_000)
+    folder, device = make_untrained(tmp_path, shape), torch.device("cpu")
+    exact, rounded = (
+        upstream.load(folder, attention="sdpa", dtype=dtype, device=device) for dtype in (torch.float32, torch.bfloat16)
+    )
+    saved = load_file(folder / "model.safetensors")
+    old_names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    for new, old in old_names.items():  # as published checkpoints have them
+        saved = {key.replace(new, old): tensor for key, tensor in saved.items()}
+    save_file(saved, folder / "model.safetensors")
+    upstream.restore_codec(rounded, folder)
+    expected = exact.audio_encoder.state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in rounded.audio_encoder.state_dict().items())
+    assert rounded.decoder.dtype == torch.bfloat16
+    assert not caplog.text
+
+    save_file({"other": torch.zeros(1)}, folder / "model.safetensors")
+    upstream.restore_codec(rounded, folder)
+    assert f"{len(expected)} of the codec's weights keep the model's precision" in caplog.text
 
 
 def test_rates_are_those_of_the_codec(checkpoint_of: Checkpoints) -> None:

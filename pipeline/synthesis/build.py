@@ -24,6 +24,8 @@ def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthe
     checkpoint = _checkpoint(model)
     tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
     parler = _load(checkpoint, engine.attention, dtype, device)
+    if engine.backend == "engine" and device.type != "cpu" and dtype != torch.float32:
+        upstream.restore_codec(parler, Path(checkpoint.folder))  # it has a precision of its own there
     backend = EngineSynthesizer if engine.backend == "engine" else ReferenceSynthesizer
     return backend(parler, tokenizers, describe(checkpoint, engine), engine)
 

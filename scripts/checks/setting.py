@@ -62,7 +62,7 @@ class Setting:
         folder = str(self.checkpoint(shape))
         return cast(EngineSynthesizer, build_synthesizer(folder, backend="engine", device=str(self.device), **settings))
 
-    def codec(self, dtype: torch.dtype | None = None, loaded: torch.dtype = torch.float32) -> Codec:
+    def codec(self, dtype: torch.dtype, loaded: torch.dtype = torch.float32) -> Codec:
         """A new codec, of a checkpoint that was loaded in one precision, computing in another."""
         folder = self.checkpoint(TINY if self.tiny else PUBLISHED_CODEC)
         model = upstream.load(folder, attention="sdpa", dtype=loaded, device=self.device)

@@ -58,23 +58,18 @@ class _Stage:
 class Codec:
     """The decoder half of either DAC: transformers' `DacModel`, or upstream's wrapper around Descript's.
 
-    On a CPU it computes in float32: half precision is slower there, and not better. On a GPU it does so if the model is
-    in float32, and else in float16, which has three more bits than bfloat16: with random weights 56 dB from float32
-    instead of 39 (52 with weights that were loaded in bfloat16). bfloat16's wider range is not needed: what the layers
-    hand on leads up to a tanh and is of its order, and the reciprocals that would leave the range of float16 are mended
-    in `snake`. The quantizer, which costs nothing, is in float32 everywhere.
+    Its decoder computes in `dtype`; the quantizer, which costs nothing, in float32.
     """
 
-    def __init__(self, audio_encoder: Any, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, audio_encoder: Any, dtype: torch.dtype = torch.float32) -> None:
         dac = getattr(audio_encoder, "model", audio_encoder)
         self._quantizer = dac.quantizer
         for part in (dac.quantizer, dac.decoder):
             _fold_weight_norm(part)
-        loaded = next(dac.decoder.parameters())
-        self.device = loaded.device
-        self._dtype = dtype or _dtype(loaded)
+        self.device = next(dac.decoder.parameters()).device
+        self._dtype = dtype
         dac.quantizer.float()
-        dac.decoder.to(self._dtype)
+        dac.decoder.to(dtype)
         if self.device.type == "cpu":
             _interleave_dilated(dac.decoder)
         else:
@@ -174,8 +169,14 @@ def _interleave_dilated(module: nn.Module) -> None:
                 setattr(parent, name, _Interleaved(child))
 
 
-def _dtype(loaded: Tensor) -> torch.dtype:
-    return torch.float32 if loaded.device.type == "cpu" or loaded.dtype == torch.float32 else torch.float16
+def codec_dtype(device: torch.device, of_model: torch.dtype) -> torch.dtype:
+    """What the codec computes in: on a CPU float32, where half precision is slower and not better; else as follows.
+
+    If the model is in half precision, float16, which has three more bits than bfloat16: with the published codec and
+    random weights, 56 dB from float32 instead of 38. bfloat16's wider range is not needed: what the layers hand on
+    leads up to a tanh and is of its order, and what would leave the range of float16 is mended in `snake`.
+    """
+    return torch.float32 if device.type == "cpu" or of_model == torch.float32 else torch.float16
 
 
 def _fold_weight_norm(module: nn.Module) -> None:

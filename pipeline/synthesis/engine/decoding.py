@@ -185,12 +185,15 @@ class Decoding:
             runner.admit(arrivals)
             admitted = clock()
             runner.advance(self._look_every)
+            looks.append(runner.look())
+            look = looks.popleft() if len(looks) > self._looks_behind else None
+            if look is not None:
+                look.wait()  # for a GPU, whose steps these seconds are
             stepped = clock()
             stats.steps += self._look_every
             stats.row_steps += self._look_every * scheduler.num_running
             stats.computed_frames += self._look_every * runner.slots
-            looks.append(runner.look())
-            seen = runner.collect(looks.popleft()) if len(looks) > self._looks_behind else []
+            seen = runner.collect(look) if look is not None else []
             made = now(self.weights.device)
             for finished in seen:
                 utterance = scheduler.release(finished.slot).utterance

@@ -17,7 +17,7 @@ import torch
 
 from pipeline.config import EngineConfig
 from pipeline.synthesis.engine.batches import BatchedCodec, Codes
-from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples
+from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples, codec_dtype
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
 from pipeline.synthesis.engine.decoding import Decoding, Job, Stats, Take
 from pipeline.synthesis.engine.overlap import overlapped
@@ -41,7 +41,7 @@ class EngineSynthesizer:
         self.info = info
         self._tokenizers = tokenizers
         self._decoding = Decoding(weights_of(model), _rules(model), DescriptionEncoder(model), info, engine)
-        self._codec = Codec(model.audio_encoder)
+        self._codec = Codec(model.audio_encoder, codec_dtype(model.device, self._decoding.weights.dtype))
         self._busy = threading.Lock()
         self._codec_lock = threading.Lock()
         on_gpu = model.device.type == "cuda"

@@ -92,6 +92,10 @@ class Look:
         parts = (rows.running.long(), rows.broken.long(), rows.steps, rows.end_step, rows.limits)
         self._state = OnItsWay(torch.stack(parts, dim=1))
 
+    def wait(self) -> None:
+        """Until it is known."""
+        self._state.wait()
+
     def standings(self) -> list[Standing]:
         """Of all slots."""
         return [Standing(*row) for row in self._state.wait().tolist()]
