@@ -63,9 +63,10 @@ class Codec:
             _fold_weight_norm(part)
         self._stages = _stages(dac.decoder)
         self._device = next(dac.decoder.parameters()).device
-        if self._device.type == "cpu":  # where half precision is slower, and 8 dB further from the truth
-            dac.quantizer.float()
-            dac.decoder.float()
+        if self._device.type == "cpu":
+            if not _is_good_at(next(dac.decoder.parameters()).dtype):
+                dac.quantizer.float()
+                dac.decoder.float()
             _interleave_dilated(dac.decoder)
         self.samples_per_frame = prod(stage.stride for stage in self._stages)
         self.context_frames = _context(self._stages)  # frames to either side that a sample depends on, at most
@@ -80,6 +81,11 @@ class Codec:
             x = stage(x)
         samples: Samples = x.flatten().float().cpu().numpy()
         return samples
+
+
+def _is_good_at(dtype: torch.dtype) -> bool:
+    """Whether this processor has units for bfloat16; without them half precision is slower, and worse for nothing."""
+    return dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class CodecStream:
