@@ -86,6 +86,19 @@ def test_values_that_wait_are_finished_together() -> None:
     assert max(together) <= 8
 
 
+def test_a_producer_that_helps_sees_the_end() -> None:
+    """Guards against a thread that takes the mark of the end for a backlog, and puts it back for ever."""
+    before = threading.active_count()
+
+    def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
+        forward(inbox, outbox)
+        while True:
+            outbox.finish_one()
+
+    assert sorted(overlapped(range(5), produce, unchanged, finishers=1, under_way=3)) == list(range(5))
+    assert threading.active_count() == before
+
+
 def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
     """Guards constant memory: what is drawn in advance, or kept for a slow caller, has its limit."""
     drawn = 0

@@ -170,13 +170,21 @@ def _interleave_dilated(module: nn.Module) -> None:
 
 
 def codec_dtype(device: torch.device, of_model: torch.dtype) -> torch.dtype:
-    """What the codec computes in: on a CPU float32, where half precision is slower and not better; else as follows.
+    """What the codec computes in: float32 with a model in float32, else as follows.
 
-    If the model is in half precision, float16, which has three more bits than bfloat16: with the published codec and
-    random weights, 56 dB from float32 instead of 38. bfloat16's wider range is not needed: what the layers hand on
-    leads up to a tanh and is of its order, and what would leave the range of float16 is mended in `snake`.
+    On a CPU bfloat16 if the processor has units for it, which halves the time, at 38 dB from float32 with the published
+    codec and random weights. On others half precision is slower, and worse for nothing.
+
+    On a GPU float16, which has three more bits than bfloat16: 56 dB. bfloat16's wider range is not needed: what the
+    layers hand on leads up to a tanh and is of its order, and what would leave the range of float16 is mended in
+    `snake`.
     """
-    return torch.float32 if device.type == "cpu" or of_model == torch.float32 else torch.float16
+    if of_model == torch.float32:
+        return torch.float32
+    if device.type != "cpu":
+        return torch.float16
+    is_good = of_model == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.bfloat16 if is_good else torch.float32
 
 
 def _fold_weight_norm(module: nn.Module) -> None:

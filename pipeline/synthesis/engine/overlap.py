@@ -177,8 +177,9 @@ class _Overlap(Generic[Item, Value, Result]):
 
     def finish_one(self) -> None:
         with suppress(queue.Empty):
-            if (value := self.todo.get_nowait()) is _END:  # the consumer has left
+            if (value := self.todo.get_nowait()) is _END:  # the consumer has left, or has all it wanted
                 self.todo.put(_END)
+                self.inbox.check()
             else:
                 self._finish_values([value])  # type: ignore[list-item]  # all but the mark are Values
 
