@@ -23,7 +23,7 @@ from pipeline.config import Config
 from pipeline.dataset.files import write_text
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.places import is_local, place
-from pipeline.runtime.lease import hold_lease, read_lease
+from pipeline.runtime.lease import hold_lease, is_alive_here, read_lease
 from pipeline.seeds import content_digest
 
 CONFIG_NAME = "config.yaml"
@@ -109,16 +109,7 @@ def find_writer(run_dir: Path) -> Writer | None:
         name = (run_dir / ".writer").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
-    found = re.fullmatch(r"process (\d+) on (.*)", name)
-    if found is None or found[2] != platform.node():
-        return Writer(name, None)
-    try:
-        os.kill(int(found[1]), 0)  # asks only whether there is such a process
-    except ProcessLookupError:
-        return Writer(name, False)
-    except PermissionError:
-        return Writer(name, True)  # of another user
-    return Writer(name, True)
+    return Writer(name, is_alive_here(name))
 
 
 def fingerprint(config: Config) -> str:
