@@ -8,14 +8,20 @@ folders, no renaming, no adding to an object. How credentials are found is fsspe
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
 import hashlib
+import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, PipelineError
+
+_BLOCK = 4 * 2**20  # bytes fetched at a time as an object is read
 
 
 def is_address(text: str) -> bool:
@@ -54,8 +60,45 @@ def readable(path: Path) -> Iterator[Path | BinaryIO]:
     if is_local(path):
         yield path
         return
-    with path.open("rb") as file:
-        yield cast(BinaryIO, file)
+    with _opened(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def open_input(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for reading as a stream of bytes; what ends in `.gz` is decompressed."""
+    with _opened(path) as file:
+        if _without_query(path).lower().endswith(".gz"):
+            with gzip.GzipFile(fileobj=file) as content:
+                yield cast(BinaryIO, content)
+        else:
+            yield file
+
+
+@contextlib.contextmanager
+def open_text(path: Path, encoding: str, newline: str | None = None) -> Iterator[TextIO]:
+    """Opens a file for reading as a stream of text; what ends in `.gz` is decompressed."""
+    with open_input(path) as content, io.TextIOWrapper(content, encoding=encoding, newline=newline) as text:
+        yield text
+
+
+def plain_name(path: Path) -> str:
+    """The last part of a path, without the query of an address and the ending of its compression."""
+    name = _without_query(path)
+    return name[:-3] if name.lower().endswith(".gz") else name
+
+
+@contextlib.contextmanager
+def as_os_errors(path: Path) -> Iterator[None]:
+    """What a store's own package raises, of which each has a family of its own, becomes an `OSError`."""
+    try:
+        yield
+    except (OSError, PipelineError):
+        raise
+    except Exception as error:
+        if is_local(path):
+            raise
+        raise OSError(errno.EIO, (str(error).splitlines() or [type(error).__name__])[0]) from error
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
@@ -108,7 +151,8 @@ def _file_mark(path: Path) -> str | None:
 
 def put_file(local: Path, path: Path) -> None:
     """Copies a local file to a remote place, where it appears whole."""
-    _store(path).put_file(str(local), _key(path))
+    with as_os_errors(path):
+        _store(path).put_file(str(local), _key(path))
 
 
 def move_folder(folder: Path, target: Path, last: str) -> None:
@@ -124,8 +168,9 @@ def move_folder(folder: Path, target: Path, last: str) -> None:
         if is_local(folder):
             (folder / name).replace(target / name)
         else:
-            _store(folder).copy(_key(folder / name), _key(target / name))
-            _store(folder).rm_file(_key(folder / name))
+            with as_os_errors(folder):
+                _store(folder).copy(_key(folder / name), _key(target / name))
+                _store(folder).rm_file(_key(folder / name))
     remove_folder(folder)
 
 
@@ -133,8 +178,22 @@ def remove_folder(folder: Path) -> None:
     """Removes a folder and what is in it, if it is there."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
-    elif _store(folder).exists(_key(folder)):
-        _store(folder).rm(_key(folder), recursive=True)
+        return
+    with as_os_errors(folder):
+        if _store(folder).exists(_key(folder)):
+            _store(folder).rm(_key(folder), recursive=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with as_os_errors(path):
+        file = path.open("rb") if is_local(path) else _store(path).open(_key(path), "rb", block_size=_BLOCK)
+    with file:
+        yield cast(BinaryIO, file)
+
+
+def _without_query(path: Path) -> str:
+    return path.name if is_local(path) else re.split(r"[?#]", path.name)[0]
 
 
 def _store(path: Path) -> Any:

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.dataset.shards import Manifest
-from pipeline.places import is_local
+from pipeline.places import as_os_errors, is_local
 
 FOLDER = "journal"
 
@@ -185,7 +185,8 @@ class _RewrittenLines:
     def write(self, line: str) -> None:
         try:
             if self._text is None:
-                self._text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+                with as_os_errors(self._path):
+                    self._text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
             self._text += line
             if time.monotonic() - self._put_at >= _PUT_PAUSE:
                 self._put()
@@ -200,7 +201,8 @@ class _RewrittenLines:
 
     def _put(self) -> None:
         self._put_at = time.monotonic()
-        self._path.write_text(self._text or "", encoding="utf-8")
+        with as_os_errors(self._path):
+            self._path.write_text(self._text or "", encoding="utf-8")
 
     def _warn(self, error: OSError) -> None:
         if not self._has_warned:

@@ -1,11 +1,12 @@
 """One writer at a time where files cannot be locked: a lease, an object with its owner and the time of its renewal.
 
 Object stores have no lock, and fsspec no "write only if nobody has": this is an agreement. It keeps out a second run
-that starts while one is at work, and it is taken over when its owner has not renewed it for `LEASE_SECONDS`. Two runs
-that start within the same second or two may both see no lease; each writes its own, waits, and goes on only if its own
-is still there, which leaves one, unless a store takes longer than `_SETTLE_SECONDS` to show what was written last. Even
-then nothing is damaged: shards are put whole, and both would put the same bytes. Clocks of the machines are compared,
-so they should agree to within a minute.
+that starts while one is at work, and it is taken over when its owner has not renewed it for `LEASE_SECONDS`, or is a
+process of this machine that has died. A run that was followed, since it slept for so long, stops when it wakes. Two
+runs that start within the same second or two may both see no lease; each writes its own, waits, and goes on only if its
+own is still there, which leaves one, unless a store takes longer than `_SETTLE_SECONDS` to show what was written last.
+Even then nothing is damaged: shards are put whole, and both would put the same bytes. Clocks of the machines are
+compared, so they should agree to within a minute.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import json
 import logging
 import os
 import platform
+import re
+import signal
 import threading
 import time
 import uuid
@@ -23,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import RunDirectoryError
+from pipeline.places import as_os_errors
 
 LEASE_NAME = ".lease"
 LEASE_SECONDS = 180.0
@@ -42,14 +46,30 @@ class Lease:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it was renewed lately."""
-        return time.time() - self.renewed < LEASE_SECONDS
+        """Whether it was renewed lately, by a process that is not known to be dead."""
+        return time.time() - self.renewed < LEASE_SECONDS and is_alive_here(self.owner) is not False
+
+
+def is_alive_here(owner: str) -> bool | None:
+    """Whether the process of this name, `process 77 on myhost`, lives; None: it is on another machine."""
+    found = re.fullmatch(r"process (\d+) on (.*)", owner)
+    if found is None or found[2] != platform.node():
+        return None
+    try:
+        os.kill(int(found[1]), 0)  # asks only whether there is such a process
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # of another user
+    return True
 
 
 def read_lease(run_dir: Path) -> Lease | None:
     """The lease of a place; None: there is none, or none that can be read."""
     try:
-        return Lease(**json.loads((run_dir / LEASE_NAME).read_text(encoding="utf-8")))
+        with as_os_errors(run_dir):
+            content = (run_dir / LEASE_NAME).read_text(encoding="utf-8")
+        return Lease(**json.loads(content))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -76,29 +96,44 @@ def hold_lease(run_dir: Path) -> Iterator[None]:
             f"{run_dir}: {who} is at work here; wait for it, or give name=... (a run that was killed is taken over "
             f"{LEASE_SECONDS:.0f} s after its last sign of life)"
         )
-    done = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(run_dir, token, done), daemon=True)
+    done, lost = threading.Event(), threading.Event()
+    renewal = threading.Thread(target=_renew, args=(run_dir, token, done, lost), daemon=True)
     renewal.start()
     try:
         yield
+    except KeyboardInterrupt:
+        if lost.is_set():
+            raise RunDirectoryError(f"{run_dir}: another run has taken over, since this one was silent") from None
+        raise
     finally:
         done.set()
         renewal.join()
-        if (there := read_lease(run_dir)) is not None and there.token == token:
-            (run_dir / LEASE_NAME).unlink(missing_ok=True)
+        _give_back(run_dir, token)
 
 
 def _write(run_dir: Path, token: str) -> None:
     lease = Lease(f"process {os.getpid()} on {platform.node()}", token, time.time())
-    (run_dir / LEASE_NAME).write_text(json.dumps(asdict(lease)) + "\n", encoding="utf-8")
+    with as_os_errors(run_dir):
+        (run_dir / LEASE_NAME).write_text(json.dumps(asdict(lease)) + "\n", encoding="utf-8")
 
 
-def _renew(run_dir: Path, token: str, done: threading.Event) -> None:
+def _give_back(run_dir: Path, token: str) -> None:
+    try:
+        if (there := read_lease(run_dir)) is not None and there.token == token:
+            with as_os_errors(run_dir):
+                (run_dir / LEASE_NAME).unlink(missing_ok=True)
+    except OSError as error:  # nobody renews it any more
+        _log.warning("warning: %s: the lease cannot be given back (%s)", run_dir, error)
+
+
+def _renew(run_dir: Path, token: str, done: threading.Event, lost: threading.Event) -> None:
     while not done.wait(_RENEWAL_SECONDS):
         try:
             there = read_lease(run_dir)
             if there is not None and there.token != token:
-                _log.warning("warning: %s: %s has taken over, since this run was silent", run_dir, there.owner)
+                lost.set()
+                # A signal, since it ends a wait as well.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
             _write(run_dir, token)
         except OSError as error:  # the next time may do better, and others wait for several

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.places import is_local
-from pipeline.runtime.lease import hold_lease, read_lease
+from pipeline.runtime.lease import hold_lease, is_alive_here, read_lease
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def find_holders(run_dir: Path) -> tuple[Holder, ...]:
         lease = read_lease(run_dir)
         return () if lease is None else (Holder(lease.owner, lease.is_alive),)
     names = [tag.read_text(encoding="utf-8").strip() for tag in _tags(run_dir) if tag.exists()]
-    return tuple(Holder(name, _is_alive(name)) for name in names)
+    return tuple(Holder(name, is_alive_here(name)) for name in names)
 
 
 class Writer:
@@ -158,19 +157,6 @@ def _is_held(path: Path) -> bool:
         return _tag_of(path).exists() and not lock.try_acquire()
     finally:
         lock.release()
-
-
-def _is_alive(name: str) -> bool | None:
-    found = re.fullmatch(r"(?:.*, )?process (\d+) on (.*)", name)
-    if found is None or found[2] != platform.node():
-        return None
-    try:
-        os.kill(int(found[1]), 0)  # asks only whether there is such a process
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
 
 
 def _tags(run_dir: Path) -> list[Path]:

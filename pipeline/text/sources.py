@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from charset_normalizer import from_bytes
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, nearest_first
-from pipeline.places import place
+from pipeline.places import is_local, open_input, open_text, place, plain_name
 from pipeline.text.blocks import assemble, human_title
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.markdown import leading_title, markdown_blocks
@@ -66,7 +66,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
         if format_name in ROW_READERS:
             yield from read_table(_rows(path, format_name, source), source)
         else:
-            yield _book(_read_text(path, source.encoding), format_name, path.stem, source)
+            yield _book(_read_text(path, source.encoding), format_name, PurePath(plain_name(path)).stem, source)
 
 
 def check_source(input: str, source: SourceConfig) -> None:
@@ -132,12 +132,17 @@ def _with_chapters(book: Document, selection: str) -> Document:
 def _format_of(path: Path, source: SourceConfig) -> str:
     if source.format != "auto":
         return source.format
-    known = _ENDINGS.get(path.suffix.lower())
+    known = _known_format(path)
     if known is None:
         _refuse_binary(path)
-        ending = f"ending {path.suffix!r}" if path.suffix else "a name without an ending"
+        suffix = PurePath(plain_name(path)).suffix
+        ending = f"ending {suffix!r}" if suffix else "a name without an ending"
         raise SourceError(f"{path}: {ending} is not known; set source.format to txt, md, jsonl, csv or parquet")
     return known
+
+
+def _known_format(path: Path) -> str | None:
+    return _ENDINGS.get(PurePath(plain_name(path)).suffix.lower())
 
 
 def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
@@ -148,16 +153,16 @@ def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
         for path in sorted(folder.rglob("*"), key=lambda path: path.parts)
         if path.is_file() and not _is_hidden(path, folder)
     ]
-    tables = [path for path in files if _ENDINGS.get(path.suffix.lower()) in ROW_READERS.keys() & wanted]
+    tables = [path for path in files if _known_format(path) in ROW_READERS.keys() & wanted]
     if not tables:
         raise SourceError(f"{folder}: is a folder without .parquet, .jsonl or .csv files; name a file in it")
-    formats = {_ENDINGS[path.suffix.lower()] for path in tables}
+    formats = {_format_of(path, source) for path in tables}
     if len(formats) > 1:
         raise SourceError(
             f"{folder}: holds tables of several formats; set source.format to {' or '.join(sorted(formats))}"
         )
     for path in tables:
-        yield from _rows(path, _ENDINGS[path.suffix.lower()], source)
+        yield from _rows(path, _format_of(path, source), source)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -173,15 +178,20 @@ def _rows(path: Path, format_name: str, source: SourceConfig) -> Iterator[Row]:
         yield from ROW_READERS[format_name](path, source)
     except UnicodeDecodeError as error:
         raise _wrong_encoding(path, source.encoding) from error
+    except (OSError, EOFError) as error:  # EOFError: compressed, and cut short
+        raise _unreadable(path, error) from error
 
 
 def _read_text(path: Path, encoding: str) -> str:
     """Reads a whole file; its line ends become plain newlines, so that offsets do not depend on the system."""
     _refuse_binary(path)
     try:
-        text = path.read_text(encoding=encoding)
+        with open_text(path, encoding) as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise _wrong_encoding(path, encoding) from error
+    except (OSError, EOFError) as error:
+        raise _unreadable(path, error) from error
     if not text.strip():
         raise SourceError(f"{path}: is empty; give a file with text in it")
     return text.removeprefix("\ufeff")
@@ -189,10 +199,10 @@ def _read_text(path: Path, encoding: str) -> str:
 
 def _refuse_empty(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             head = file.read(_LOOKED_AT)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
+    except (OSError, EOFError) as error:
+        raise _unreadable(path, error) from error
     if not head:
         raise SourceError(f"{path}: is empty; give a file with text in it")
     return head
@@ -207,9 +217,13 @@ def _refuse_binary(path: Path) -> None:
         raise SourceError(f"{path}: is a binary file, not text; give a text file")
 
 
+def _unreadable(path: Path, error: OSError | EOFError) -> SourceError:
+    return SourceError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check who may read it")
+
+
 def _wrong_encoding(path: Path, encoding: str) -> SourceError:
     """Proposes the encoding of what is around the first byte that cannot be read, so far as it can be told."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         sample = next((chunk for chunk in iter(lambda: file.read(_LOOKED_AT), b"") if not chunk.isascii()), b"")
     best = from_bytes(sample).best()
     if best is None:
@@ -254,6 +268,8 @@ def _check_encoding(encoding: str) -> None:
 
 
 def _no_such_file(path: Path) -> SourceError:
+    if not is_local(path):
+        return SourceError(f"{path}: no such file; check the address")
     hint = "; for a dataset of the hub set source.format=datasets" if len(path.parts) == 2 else ""
     if path.parent.is_dir():
         there = [each.name for each in path.parent.iterdir() if not each.name.startswith(".")]

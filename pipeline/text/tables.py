@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, nearest_first
-from pipeline.places import readable
+from pipeline.places import open_text, readable
 from pipeline.types import Chapter, Document, Paragraph
 
 Row = Mapping[str, Any]
@@ -42,13 +42,12 @@ def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
 
 def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
     """Reads a table with a header line; the separator is the one of , ; tab | that the header has most of."""
-    with path.open(encoding=_with_bom(source.encoding), newline="") as file:
+    with open_text(path, _with_bom(source.encoding), newline="") as file:
         header = file.readline()
-        file.seek(0)
         csv.field_size_limit(
             min(sys.maxsize, 2**31 - 1)
         )  # the default refuses a field over 128 kB: a chapter is longer
-        reader = csv.DictReader(file, delimiter=max(",;\t|", key=header.count))
+        reader = csv.DictReader(chain([header], file), delimiter=max(",;\t|", key=header.count))
         try:
             check_columns(str(path), list(reader.fieldnames or ()), source)
             yield from reader
@@ -57,12 +56,12 @@ def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
 
 
 def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads only the columns that are asked for, batch by batch."""
+    """Reads only the columns that are asked for, batch by batch; Arrow would otherwise fetch all row groups at once."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        with readable(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
+        with readable(path) as opened, pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
             check_columns(str(path), list(file.schema_arrow.names), source)
             for batch in file.iter_batches(batch_size=_BATCH, columns=wanted_columns(source)):
                 yield from batch.to_pylist()
@@ -117,7 +116,7 @@ def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
 
 
 def _json_lines(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
-    with path.open(encoding=_with_bom(encoding)) as file:
+    with open_text(path, _with_bom(encoding)) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
