@@ -74,6 +74,11 @@ def truncated_shard(run_dir: Path) -> None:
     path.write_text(path.read_text()[:-9])
 
 
+def altered_shard(run_dir: Path) -> None:
+    path = run_dir / "plan" / "shard-00001.jsonl"
+    path.write_text(path.read_text().replace("number", "numbed"))
+
+
 def stray_shard(run_dir: Path) -> None:
     (run_dir / "plan" / "shard-00009.jsonl").write_text("")
 
@@ -91,7 +96,7 @@ def head_of_an_older_version(run_dir: Path) -> None:
 
 
 TEXT_CHANGES = [same_size_and_time, longer_text]
-PLAN_CHANGES = [missing_shard, truncated_shard, stray_shard, damaged_head, head_of_an_older_version]
+PLAN_CHANGES = [missing_shard, truncated_shard, altered_shard, stray_shard, damaged_head, head_of_an_older_version]
 
 
 @pytest.mark.parametrize("change", TEXT_CHANGES + PLAN_CHANGES)

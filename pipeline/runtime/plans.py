@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Protocol
 from pipeline.config import Config
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
 from pipeline.errors import RunDirectoryError, SourceError
-from pipeline.places import is_local, move_folder, remove_folder
+from pipeline.places import is_local, move_folder, remove_folder, sha256_of
 from pipeline.planning import (
     PlanSummary,
     deal,
@@ -159,7 +159,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
         head = replace(
-            _head(config, planner, content_digest(*hashes, size=16).hex(), tuple(seconds)),
+            _head(config, planner, _hash_of(hashes), tuple(seconds)),
             num_bytes=num_bytes,
             input_mark=input_mark,
         )
@@ -202,6 +202,11 @@ def read_head(run_dir: Path) -> PlanHead:
         ) from error
 
 
+def hash_files(paths: Iterable[Path]) -> str:
+    """What `PlanHead.plan_hash` is, if these are the plan's shard files, in order."""
+    return _hash_of([sha256_of(path) for path in paths])
+
+
 def read_shard_plan(run_dir: Path, index: int) -> Shard:
     """Reads the planned utterances of a shard."""
     path = plan_shard_path(run_dir, index)
@@ -219,6 +224,10 @@ def previous_runs(run_dir: Path) -> list[Path]:
 def forget_previous_runs(run_dir: Path) -> None:
     """Deletes what was made for earlier plans. Called when everything of this plan is written."""
     remove_folder(run_dir / _PREVIOUS)
+
+
+def _hash_of(hashes: Sequence[str]) -> str:
+    return content_digest(*hashes, size=16).hex()
 
 
 def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple[float, ...]) -> PlanHead:
