@@ -30,7 +30,7 @@ from scripts.voice.speech import Shard, Studio, render, shards
 # What may change in a folder that has been begun: how it is trained, not what.
 _FREE_KEYS = (
     *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
-    *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "max_seconds"),
+    *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "spelled", "max_seconds"),
 )
 
 
@@ -46,6 +46,7 @@ class Workshop:
     voice_packs: Path | None = None
     processes: int = 1
     stop_seconds: float = float("inf")
+    cool: bool = False
     evaluated: int = 100  # sentences
     temperature: float = 1.0
 
@@ -69,6 +70,8 @@ class Workshop:
             fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed, self.device)
             checkpoints.save(self.folder / "quantizer", fitted.state())
         write_codes(self._quantizer(), self.folder / "speech", self.folder / "codes", recipe, self.device)
+        if not (self.folder / "lexicon.json").exists():
+            self._write_lexicon()
 
     def codec(self) -> None:
         """Trains the codec's decoder."""
@@ -113,7 +116,25 @@ class Workshop:
     def _tokenizer(self) -> Any:
         from scripts.voice.tokenizer import make_tokenizer
 
-        return make_tokenizer()
+        path = self.folder / "lexicon.json"
+        if not path.exists():
+            raise ConfigError(f"{path}: not there yet; run the stage codes first")
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return make_tokenizer(known["lexicon"], known["sounds"])
+
+    def _write_lexicon(self) -> None:
+        """Notes how the words of the training speech are spoken."""
+        from scripts.voice.tokenizer import make_lexicon
+
+        teacher = make_teacher(self.teacher, self.recipe.codec.sampling_rate)
+        utterances = [utterance for shard in self._shards("train") for utterance in shard.utterances]
+        spoken = (word for utterance in utterances for word in teacher.pronounce(utterance.line))
+        lexicon = make_lexicon(spoken, self.recipe.speech.lexicon)
+        heard = {sound.name for utterance in utterances for sound in utterance.sounds if sound.name[-1].isalpha()}
+        sounds = sorted(heard.union(*lexicon.values()))
+        known = {"sounds": sounds, "lexicon": lexicon}
+        (self.folder / "lexicon.json").write_text(json.dumps(known, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"lexicon: {len(lexicon)} words, {len(sounds)} sounds", flush=True)
 
     @property
     def _workers(self) -> int:
@@ -159,6 +180,7 @@ class Workshop:
             save_seconds=self.recipe.save_seconds,
             betas=(0.8, 0.99),
             stop_seconds=self.stop_seconds,
+            cool=self.cool,
         )
         training.resume()
         return training
@@ -178,7 +200,9 @@ class Workshop:
             learning_rate=recipe.learning_rate,
             warm_up_steps=recipe.warm_up_steps,
             save_seconds=self.recipe.save_seconds,
+            matrices=[matrix for matrix in model.decoder.model.decoder.layers.parameters() if matrix.ndim == 2],
             stop_seconds=self.stop_seconds,
+            cool=self.cool,
         )
         training.resume()
         return training
@@ -244,6 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="that render speech")
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each training after so long")
+    parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over --seconds")
     parser.add_argument("--evaluated", type=int, default=100, help="held-out sentences to judge")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling in the evaluation")
     given = parser.parse_args(arguments)
@@ -256,7 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
         begin(given.folder, recipe, given.teacher)
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
-            given.processes, given.seconds, given.evaluated, given.temperature,
+            given.processes, given.seconds, given.cool, given.evaluated, given.temperature,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:
