@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
 from pipeline.synthesis import build_synthesizer
@@ -266,7 +267,8 @@ def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
     """Trains a line on noise that depends on the step alone, in so many runs that end at the given steps."""
     for last in runs:
         torch.manual_seed(0)
-        training = Training("test", folder, nn.Linear(3, 1), 6, 0.1, 2)
+        model = nn.Linear(3, 1)
+        training = Training("test", folder, model, 6, 0.1, 2, matrices=[model.weight])
         training.resume()
 
         def losses(step: int, training: Training = training, last: int = last) -> dict[str, torch.Tensor]:
@@ -282,10 +284,34 @@ def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_in_slices_equals_one_run(tmp_path: Path) -> None:
-    """Bug: a state that is not saved (moments of the optimizer, the average, the step), so that slices cost quality."""
+    """Bug: a state that is not saved (moments of either optimizer, the average, the step): slices would cost quality."""
     whole, sliced = _fit(tmp_path / "whole", 6), _fit(tmp_path / "sliced", 2, 5, 6)
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, sliced[name], rtol=0, atol=0)
+
+
+def test_a_training_that_ends_early_ends_cool(tmp_path: Path) -> None:
+    """Bug: a model that is taken in the middle of its large steps, because its last step was never reached."""
+    cooling, going = (
+        Training("test", tmp_path, nn.Linear(3, 1), 900, 0.1, 2, stop_seconds=10.0, cool=cool) for cool in (True, False)
+    )
+    assert [cooling._share_of_rate(seconds) for seconds in (0, 5, 10, 11)] == [0.5, 0.5, 0, 0]
+    cooling.step = going.step = 100
+    assert [cooling._share_of_rate(seconds) for seconds in (0, 5, 10, 11)] == [1, 0.5, 0, 0]
+    assert [going._share_of_rate(seconds) for seconds in (0, 5, 10, 11)] == [1, 1, 1, 1]
+    going.step = 900
+    assert going._share_of_rate(0) == 0
+
+
+def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) -> None:
+    """Bug: a voice that cannot be trained further from the repository alone: other codes, or new weights."""
+    arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path), "--start", str(folder / "model")]
+    assert main([*arguments, "--stages", "text", "speech", "codes", "export"]) == 0
+    for name in ("quantizer/000.safetensors", "lexicon.json"):
+        assert (tmp_path / "new" / name).read_bytes() == (folder / name).read_bytes()
+    before, after = (load_file(path / "model" / "model.safetensors") for path in (folder, tmp_path / "new"))
+    for name, tensor in before.items():
+        torch.testing.assert_close(tensor, after[name], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -103,6 +103,8 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
     _spread_embeddings(model)
     model.generation_config = GenerationConfig(
         do_sample=True,
+        temperature=decoder.temperature,
+        top_k=decoder.top_k,
         min_new_tokens=10,
         max_length=round(decoder.max_seconds * codec.frames_per_second) + codec.codebooks,
         decoder_start_token_id=bos,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -70,10 +70,7 @@ class Quantizer:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {
-            **{"mean": self.mean, "directions": self.directions, "codebooks": self.codebooks},
-            "classes": self.classes,
-        }
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def classes_of(sounds: Sequence[Sound]) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def spoken_tokens(utterance: Utterance, prompt: Prompt, padding: int) -> Tensor:
             last += 1
         if len(inside) == last - first:
             edges = np.clip(np.concatenate([[span.first_frame], ends[inside]]), span.first_frame, span.last_frame)
-            for token, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True), int(first)):
+            for token, (start, end) in enumerate(pairwise(edges), int(first)):
                 spoken[start:end] = padding + token
         else:
             count = span.last_frame - span.first_frame

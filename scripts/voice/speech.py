@@ -129,13 +129,10 @@ def _render_shard(task: tuple[Path, Sequence[Line]], studio: Studio) -> float:
     for number, line in enumerate(lines):
         speech = _teacher(studio).speak(line, studio.seed + number)
         pieces.append(_as_int16(speech))
-        spans, sounds = ([list(asdict(one).values()) for one in many] for many in (speech.spans, speech.sounds))
-        rows.append(
-            {
-                **{"line": asdict(line), "start": start, "num_samples": len(pieces[-1])},
-                **{"spans": spans, "sounds": sounds},
-            }
-        )
+        spans = [list(asdict(span).values()) for span in speech.spans]
+        sounds = [list(asdict(sound).values()) for sound in speech.sounds]
+        facts = {"line": asdict(line), "start": start, "num_samples": len(pieces[-1])}
+        rows.append({**facts, "spans": spans, "sounds": sounds})
         start += len(pieces[-1])
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.with_suffix(".jsonl").write_text(text, encoding="utf-8")

@@ -64,6 +64,16 @@ def make_lexicon(pronounced: Iterable[tuple[str, Sequence[str]]], largest: int) 
     return {word: list(ways[word].most_common(1)[0][0]) for word in frequent if ways[word].total() > 1}
 
 
+def add_words(
+    lexicon: dict[str, list[str]], pronounced: Iterable[tuple[str, Sequence[str]]], known: Iterable[str]
+) -> None:
+    """Adds words that consist of `known` sounds and are not in the lexicon yet."""
+    allowed = set(known)
+    for word, sounds in pronounced:
+        if sounds and _WORD.fullmatch(word) and allowed.issuperset(sounds):
+            lexicon.setdefault(word, list(sounds))
+
+
 def _token(sound: str) -> str:
     """A sound's token: no ASCII, so that no rule of the normaliser takes it for a letter of a word."""
     return "".join(chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else character for character in sound)
