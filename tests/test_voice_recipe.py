@@ -284,7 +284,7 @@ def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_in_slices_equals_one_run(tmp_path: Path) -> None:
-    """Bug: a state that is not saved (moments of either optimizer, the average, the step): slices would cost quality."""
+    """Bug: a state that is not saved (moments of an optimizer, the average, the step), so that slices cost quality."""
     whole, sliced = _fit(tmp_path / "whole", 6), _fit(tmp_path / "sliced", 2, 5, 6)
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, sliced[name], rtol=0, atol=0)
