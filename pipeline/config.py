@@ -19,6 +19,7 @@ ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU that is good at it, else float32
+SHIPPED = ("bundled", "untrained")  # checkpoints that need no path: one lies in the package, one is made on the spot
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
 EXECUTORS = ("auto", "inline", "local", "ray")  # auto: inline with one device, local with several
 
@@ -80,7 +81,7 @@ class ModelConfig:
     """A checkpoint: a name of the catalogue, a folder, or an id of the hub."""
 
     name: str = "untrained"
-    path: str = ""  # hub id or local folder; empty for `untrained`, which we make ourselves
+    path: str = ""  # hub id or local folder; empty for those in SHIPPED
     revision: str | None = None  # commit or tag of the hub
     speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: not known
     similarity: str | None = None  # column of the speaker catalogue: mini_v1, large_v1; None: not measured
@@ -88,7 +89,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(
-            bool(self.path) or self.name == "untrained",
+            bool(self.path) or self.name in SHIPPED,
             "model.path",
             self.path,
             "give a folder or a hub id: model=./my-model, model=owner/name",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
 from pipeline.synthesis import build_synthesizer
@@ -27,13 +28,16 @@ from scripts.voice.lines import Line, read_lines
 from scripts.voice.loop import Training, prepared
 from scripts.voice.neural_teachers import _locate
 from scripts.voice.own_sentences import own_sentences
-from scripts.voice.quantizer import Quantizer, spectra
+from scripts.voice.quantizer import Quantizer, classes_of, spectra
+from scripts.voice.reading import Reader, spoken_tokens
 from scripts.voice.recipe import TINY
-from scripts.voice.speech import shards
-from scripts.voice.teachers import Span, Tones
-from scripts.voice.tokenizer import make_tokenizer
+from scripts.voice.speech import Utterance, shards
+from scripts.voice.teachers import Sound, Span, Tones
+from scripts.voice.tokenizer import make_lexicon, make_tokenizer
 
 _HOP = TINY.codec.hop
+_LEXICON = {"late": ["l", "ˈA", "t"], "don't": ["d", "ˈO", "n", "t"], "don": ["d", "ˈɑ", "n"], "it": ["ɪ", "t"]}
+_SOUNDS = ["A", "d", "l", "n", "t", "ɪ", "ˈA", "ˈO", "ˈɑ"]
 _ARGUMENTS = ["--preset", "tiny", "--teacher", "tones", "--processes", "1", "--device", "cpu"]
 
 
@@ -114,7 +118,7 @@ def test_each_codebook_comes_nearer_to_the_speech(folder: Path) -> None:
     quantizer = Quantizer(**checkpoints.load(folder / "quantizer"))
     shard = shards(folder / "speech", "held_out")[0]
     samples = torch.from_numpy(shard.audio(shard.utterances[0]))
-    codes = quantizer.encode(samples, TINY.codec)
+    codes = quantizer.encode(samples, shard.utterances[0].sounds, TINY.codec)
     target = spectra(samples, TINY.codec)
     errors = [(quantizer.mean - target).square().mean()]
     for used in (1, 2):
@@ -146,8 +150,8 @@ def test_delay_pattern_is_that_of_upstream(frames: int, codebooks: int) -> None:
 
 def test_guidance_points_at_the_letter_that_is_heard(examples: list[Example]) -> None:
     """Bug: the guided heads learn from frames or characters that are shifted, by padding or by the tokenizer."""
-    tokenizer = make_tokenizer()
-    batch = collate(examples[:3], tokenizer, TINY.decoder, TINY.codec, (0, 0))
+    tokenizer = make_tokenizer({}, [])
+    batch = collate(examples[:3], Reader(tokenizer), TINY.decoder, TINY.codec, (0, 0))
     for row, example in enumerate(examples[:3]):
         text, frames_of_letter = (
             example.utterance.line.text.lower(),
@@ -162,15 +166,15 @@ def test_guidance_points_at_the_letter_that_is_heard(examples: list[Example]) ->
 def test_a_row_learns_the_same_alone_and_in_a_batch(examples: list[Example]) -> None:
     """Bug: padding of a prompt that counts as positions, so that training and generation differ."""
     torch.manual_seed(0)
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer({}, [])
     recipe = replace(TINY.decoder, corrupted=0.0)
     model = make_model(recipe, TINY.codec, make_codec(TINY.codec), len(tokenizer)).eval()
     decoder = Decoder(model, recipe)
     rows = sorted(examples, key=lambda example: example.cost)
     pair = [rows[0], rows[-1]]
-    together = collate(pair, tokenizer, recipe, TINY.codec, (1,))
+    together = collate(pair, Reader(tokenizer), recipe, TINY.codec, (1,))
     states = decoder._states(together)
-    alone = collate(pair[:1], tokenizer, recipe, TINY.codec, (1,))
+    alone = collate(pair[:1], Reader(tokenizer), recipe, TINY.codec, (1,))
     alone = replace(alone, descriptions=together.descriptions, description_of_row=together.description_of_row[:1])
     own = decoder._states(alone)
     steps = int(alone.frames.sum())
@@ -178,14 +182,63 @@ def test_a_row_learns_the_same_alone_and_in_a_batch(examples: list[Example]) -> 
     torch.testing.assert_close(states[:1, -long:][:, :steps], own[:, -steps:], rtol=1e-4, atol=1e-4)
 
 
+def test_words_are_read_by_sound_and_others_by_letter() -> None:
+    """Bug: a rule that finds a word within another, or within the sounds that another rule wrote."""
+    tokenizer = make_tokenizer(_LEXICON, _SOUNDS)
+    read = tokenizer.convert_ids_to_tokens(tokenizer("Don’t sit, it is Late.").input_ids)
+    assert read == [*"ｄ", "ˈＯ", *"ｎｔ sit, ɪｔ is ｌ", "ˈＡ", *"ｔ.", "</s>"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(alphabet="doniltae '’-,é\u200d", min_size=1, max_size=30))
+def test_reader_reads_as_the_tokenizer_does(text: str) -> None:
+    """Bug: training on other tokens than those that the checkpoint's own tokenizer gives."""
+    tokenizer = make_tokenizer(_LEXICON, _SOUNDS)
+    read = Reader(tokenizer).read(text)
+    assert list(read.ids) == tokenizer(text).input_ids
+    assert len(read.ids) == len(read.places)
+    assert list(read.places) == sorted(read.places)
+
+
+def test_a_spelled_word_has_its_letters_at_their_places() -> None:
+    """Bug: the joiner that hides a word from the lexicon shifts what is said of its letters."""
+    tokenizer = make_tokenizer(_LEXICON, _SOUNDS)
+    read = Reader(tokenizer).read("it: late", random.Random(0), spelled=1.0)
+    assert tokenizer.convert_ids_to_tokens(read.ids) == [*"it: late", "</s>"]
+    assert read.places == (0, 1, 2, 3, 4, 5, 6, 7, 8)
+
+
+def test_a_known_word_is_followed_sound_by_sound() -> None:
+    """Bug: a long vowel whose frames are spread over the consonants around it."""
+    tokenizer = make_tokenizer(_LEXICON, _SOUNDS)
+    sounds = (Sound("_", 2), Sound("l", 1), Sound("ˈA", 4), Sound("t", 1), Sound(" ", 1), Sound("ɪ", 1), Sound("t", 2))
+    utterance = Utterance(Line("late it", "", "", 1.0), 0, 0, (Span(0, 4, 2, 9), Span(5, 7, 9, 12)), sounds)
+    spoken = spoken_tokens(utterance, Reader(tokenizer).read("late it"), padding=1)
+    assert spoken.tolist() == [-1, -1, 1, 2, 2, 2, 2, 3, 4, 5, 6, 6]
+
+
+def test_lexicon_takes_the_most_usual_way_of_the_most_usual_words() -> None:
+    """Bug: one odd pronunciation, or a word heard once, for good in the tokenizer."""
+    said = [("The", ["ð", "ə"]), ("the", ["ð", "i"]), ("the", ["ð", "ə"]), ("cat", ["k"]), ("A", ["ə"]), ("a", ["ə"])]
+    assert make_lexicon(said, 9) == {"the": ["ð", "ə"], "a": ["ə"]}
+    assert make_lexicon(said, 1) == {"the": ["ð", "ə"]}
+
+
+def test_first_code_says_sound_and_place() -> None:
+    """Bug: frames that are named after the sound beside them."""
+    assert classes_of([Sound("t", 1), Sound("a", 0), Sound("ˈi", 2), Sound("s", 4)]) == [
+        *("tS", "ˈiB", "ˈiE"), *("sB", "sM", "sM", "sE"),
+    ]  # fmt: skip
+
+
 def test_decoder_learns_and_its_guided_head_finds_the_text(examples: list[Example]) -> None:
     """Bug: a loss whose gradient does not reach the model."""
     torch.manual_seed(0)
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer({}, [])
     model = make_model(TINY.decoder, TINY.codec, make_codec(TINY.codec), len(tokenizer))
     decoder = Decoder(model, TINY.decoder)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    batch = collate(sorted(examples, key=lambda e: e.cost)[:2], tokenizer, TINY.decoder, TINY.codec, (0,))
+    batch = collate(sorted(examples, key=lambda e: e.cost)[:2], Reader(tokenizer), TINY.decoder, TINY.codec, (0,))
     history = []
     for _ in range(40):
         losses = decoder.losses(batch)
@@ -214,7 +267,8 @@ def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
     """Trains a line on noise that depends on the step alone, in so many runs that end at the given steps."""
     for last in runs:
         torch.manual_seed(0)
-        training = Training("test", folder, nn.Linear(3, 1), 6, 0.1, 2)
+        model = nn.Linear(3, 1)
+        training = Training("test", folder, model, 6, 0.1, 2, matrices=[model.weight])
         training.resume()
 
         def losses(step: int, training: Training = training, last: int = last) -> dict[str, torch.Tensor]:
@@ -230,10 +284,34 @@ def _fit(folder: Path, *runs: int) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_in_slices_equals_one_run(tmp_path: Path) -> None:
-    """Bug: a state that is not saved (moments of the optimizer, the average, the step), so that slices cost quality."""
+    """Bug: a state that is not saved (moments of an optimizer, the average, the step), so that slices cost quality."""
     whole, sliced = _fit(tmp_path / "whole", 6), _fit(tmp_path / "sliced", 2, 5, 6)
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, sliced[name], rtol=0, atol=0)
+
+
+def test_a_training_that_ends_early_ends_cool(tmp_path: Path) -> None:
+    """Bug: a model that is taken in the middle of its large steps, because its last step was never reached."""
+    cooling, going = (
+        Training("test", tmp_path, nn.Linear(3, 1), 900, 0.1, 2, stop_seconds=10.0, cool=cool) for cool in (True, False)
+    )
+    assert [cooling._share_of_rate(seconds) for seconds in (0, 5, 10, 11)] == [0.5, 0.5, 0, 0]
+    cooling.step = going.step = 100
+    assert [cooling._share_of_rate(seconds) for seconds in (0, 5, 10, 11)] == [1, 0.5, 0, 0]
+    assert [going._share_of_rate(seconds) for seconds in (0, 5, 10, 11)] == [1, 1, 1, 1]
+    going.step = 900
+    assert going._share_of_rate(0) == 0
+
+
+def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) -> None:
+    """Bug: a voice that cannot be trained further from the repository alone: other codes, or new weights."""
+    arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path), "--start", str(folder / "model")]
+    assert main([*arguments, "--stages", "text", "speech", "codes", "export"]) == 0
+    for name in ("quantizer/000.safetensors", "lexicon.json"):
+        assert (tmp_path / "new" / name).read_bytes() == (folder / name).read_bytes()
+    before, after = (load_file(path / "model" / "model.safetensors") for path in (folder, tmp_path / "new"))
+    for name, tensor in before.items():
+        torch.testing.assert_close(tensor, after[name], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -288,6 +366,7 @@ def test_spans_lie_inside_the_audio(text: str, speed: float) -> None:
     assert len(speech.samples) % _HOP == 0
     assert speech.spans[-1].last_frame * _HOP == len(speech.samples)
     assert speech.spans[-1].end == len(text)
+    assert sum(sound.frames for sound in speech.sounds) * _HOP == len(speech.samples)
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from pipeline.config import EngineConfig, ModelConfig
+from pipeline.config import SHIPPED, EngineConfig, ModelConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import Synthesizer, upstream
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
@@ -115,7 +115,7 @@ def _checkpoint(model: str | ModelConfig | Checkpoint) -> Checkpoint:
     if isinstance(model, Checkpoint):
         return model
     if isinstance(model, str):
-        model = ModelConfig() if model == "untrained" else ModelConfig(name=model, path=model)
+        model = ModelConfig(name=model, path="" if model in SHIPPED else model)
     return find_checkpoint(model)
 
 

@@ -1,4 +1,4 @@
-"""Finds a checkpoint: a local folder, an id of the hub, or the untrained one that is made on the spot.
+"""Finds a checkpoint: a local folder, an id of the hub, the one in the package, or the untrained one, made on the spot.
 
 Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch, unless the
 untrained checkpoint has to be made.
@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.config import ModelConfig
 from pipeline.errors import ModelError, nearest_first
 
+_BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
 _DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
@@ -67,7 +68,7 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
     """
     folder = Path(model.path).expanduser()
     if not model.path:
-        folder, revision = _untrained(), ""
+        folder, revision = _BUNDLED if model.name == "bundled" else _untrained(), ""
     elif folder.is_dir():
         revision = ""
     elif _looks_like_folder(model.path):

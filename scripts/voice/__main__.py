@@ -12,6 +12,7 @@ import argparse
 import functools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,9 +21,11 @@ from typing import Any
 
 import torch
 
+from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
 from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
+from scripts.voice.lines import Line
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
 from scripts.voice.speech import Shard, Studio, render, shards
@@ -30,7 +33,17 @@ from scripts.voice.speech import Shard, Studio, render, shards
 # What may change in a folder that has been begun: how it is trained, not what.
 _FREE_KEYS = (
     *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
-    *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "max_seconds"),
+    *(
+        "batch",
+        "batch_positions",
+        "crop_frames",
+        "corrupted",
+        "guidance",
+        "spelled",
+        "max_seconds",
+        "temperature",
+        "top_k",
+    ),
 )
 
 
@@ -46,8 +59,10 @@ class Workshop:
     voice_packs: Path | None = None
     processes: int = 1
     stop_seconds: float = float("inf")
+    cool: bool = False
     evaluated: int = 100  # sentences
-    temperature: float = 1.0
+    words: Path | None = None  # more words for the lexicon
+    start: Path | None = None  # an exported checkpoint to go on from
 
     def text(self) -> None:
         """Chooses what is spoken, once."""
@@ -69,6 +84,8 @@ class Workshop:
             fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed, self.device)
             checkpoints.save(self.folder / "quantizer", fitted.state())
         write_codes(self._quantizer(), self.folder / "speech", self.folder / "codes", recipe, self.device)
+        if not (self.folder / "lexicon.json").exists():
+            self._write_lexicon()
 
     def codec(self) -> None:
         """Trains the codec's decoder."""
@@ -94,7 +111,10 @@ class Workshop:
         codec, decoder = self._codec_training(), self._decoder_training()
         for training in (codec, decoder):
             training.take_average()
-        size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, self.folder / "model")
+        model = self.folder / "model"
+        size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, model)
+        shutil.copytree(self.folder / "quantizer", model / "workshop" / "quantizer", dirs_exist_ok=True)
+        shutil.copy(self.folder / "lexicon.json", model / "workshop")
         print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
         self._write_card({})
 
@@ -106,14 +126,36 @@ class Workshop:
         audio = [shard.audio(utterance) for shard in self._shards("held_out") for utterance in shard.utterances]
         rate, results = self.recipe.codec.sampling_rate, self.folder / "evaluation"
         teacher = audio[: self.evaluated]
-        report = evaluate(self.folder / "model", chosen, teacher, rate, results, self.temperature)
+        sampling = SamplingConfig(temperature=self.recipe.decoder.temperature, top_k=self.recipe.decoder.top_k)
+        report = evaluate(self.folder / "model", chosen, teacher, rate, results, sampling)
         self._write_card(report)
 
     @functools.cached_property
     def _tokenizer(self) -> Any:
         from scripts.voice.tokenizer import make_tokenizer
 
-        return make_tokenizer()
+        path = self.folder / "lexicon.json"
+        if not path.exists():
+            raise ConfigError(f"{path}: not there yet; run the stage codes first")
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return make_tokenizer(known["lexicon"], known["sounds"])
+
+    def _write_lexicon(self) -> None:
+        """Notes how the words of the training speech are spoken."""
+        from scripts.voice.tokenizer import add_words, make_lexicon
+
+        teacher = make_teacher(self.teacher, self.recipe.codec.sampling_rate)
+        utterances = [utterance for shard in self._shards("train") for utterance in shard.utterances]
+        spoken = (word for utterance in utterances for word in teacher.pronounce(utterance.line))
+        lexicon = make_lexicon(spoken, self.recipe.speech.lexicon)
+        heard = {sound.name for utterance in utterances for sound in utterance.sounds if sound.name[-1].isalpha()}
+        sounds = sorted(heard.union(*lexicon.values()))
+        if self.words is not None:
+            others = (Line(word, next(iter(teacher.speakers)), "", 1.0) for word in self.words.read_text().split())
+            add_words(lexicon, (word for line in others for word in teacher.pronounce(line)), sounds)
+        known = {"sounds": sounds, "lexicon": lexicon}
+        (self.folder / "lexicon.json").write_text(json.dumps(known, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"lexicon: {len(lexicon)} words, {len(sounds)} sounds", flush=True)
 
     @property
     def _workers(self) -> int:
@@ -149,6 +191,8 @@ class Workshop:
         torch.manual_seed(self.recipe.seed)
         codec = make_codec(recipe)
         set_codebooks(codec, self._quantizer())
+        if self.start:
+            codec.load_state_dict(self._exported().audio_encoder.state_dict())
         training = Training(
             name="codec",
             folder=self.folder / "codec",
@@ -159,6 +203,7 @@ class Workshop:
             save_seconds=self.recipe.save_seconds,
             betas=(0.8, 0.99),
             stop_seconds=self.stop_seconds,
+            cool=self.cool,
         )
         training.resume()
         return training
@@ -170,6 +215,8 @@ class Workshop:
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
         model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
+        if self.start:
+            model.load_state_dict(self._exported().state_dict())
         training = Training(
             name="decoder",
             folder=self.folder / "decoder",
@@ -178,10 +225,18 @@ class Workshop:
             learning_rate=recipe.learning_rate,
             warm_up_steps=recipe.warm_up_steps,
             save_seconds=self.recipe.save_seconds,
+            matrices=[matrix for matrix in model.decoder.model.decoder.layers.parameters() if matrix.ndim == 2],
             stop_seconds=self.stop_seconds,
+            cool=self.cool,
         )
         training.resume()
         return training
+
+    def _exported(self) -> Any:
+        """The checkpoint that a new folder goes on from; what a folder has of its own comes before it."""
+        from pipeline.synthesis.upstream import ParlerTTSForConditionalGeneration
+
+        return ParlerTTSForConditionalGeneration.from_pretrained(self.start).float()
 
     def _progress(self) -> str:
         done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}
@@ -203,8 +258,8 @@ class Workshop:
 STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
 
 
-def begin(folder: Path, recipe: Recipe, teacher: str) -> None:
-    """Notes in `folder` what it is made with.
+def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None) -> None:
+    """Notes in `folder` what it is made with, and puts there what belongs to the checkpoint that it goes on from.
 
     Raises:
         ConfigError: It was begun with something else.
@@ -221,6 +276,8 @@ def begin(folder: Path, recipe: Recipe, teacher: str) -> None:
                 "give the same preset and teacher as before, or another folder"
             )
     folder.mkdir(parents=True, exist_ok=True)
+    if start is not None and not (folder / "quantizer").exists():
+        shutil.copytree(start / "workshop", folder, dirs_exist_ok=True)
     path.write_text(json.dumps(fixed, indent=1) + "\n")
 
 
@@ -244,8 +301,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="that render speech")
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each training after so long")
+    parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over --seconds")
     parser.add_argument("--evaluated", type=int, default=100, help="held-out sentences to judge")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling in the evaluation")
+    parser.add_argument("--words", type=Path, help="a file of words, one a line, that the tokenizer shall know too")
+    parser.add_argument("--start", type=Path, help="an exported checkpoint: a new folder goes on from it")
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -253,10 +312,10 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_float32_matmul_precision("high")  # TF32
     recipe = PRESETS[given.preset]
     try:
-        begin(given.folder, recipe, given.teacher)
+        begin(given.folder, recipe, given.teacher, given.start)
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
-            given.processes, given.seconds, given.evaluated, given.temperature,
+            given.processes, given.seconds, given.cool, given.evaluated, given.words, given.start,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:

@@ -66,7 +66,9 @@ def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecR
         if path.exists():
             continue
         codes = [
-            quantizer.encode(torch.from_numpy(shard.audio(utterance)).to(device), recipe).cpu().numpy()
+            quantizer.encode(torch.from_numpy(shard.audio(utterance)).to(device), utterance.sounds, recipe)
+            .cpu()
+            .numpy()
             for utterance in shard.utterances
         ]
         unfinished = path.with_suffix(".part")

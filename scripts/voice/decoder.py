@@ -20,15 +20,16 @@ from torch.nn import functional
 from transformers import GenerationConfig, T5Config, T5EncoderModel
 
 from pipeline.synthesis import upstream
-from pipeline.synthesis.tokenizers import Tokenizers, Tokens
+from pipeline.synthesis.tokenizers import Tokens
 from scripts.voice.codec import Codes
 from scripts.voice.descriptions import any_description
+from scripts.voice.reading import Reader, spoken_tokens
 from scripts.voice.recipe import CodecRecipe, DecoderRecipe
 from scripts.voice.speech import Utterance
 
 IGNORED = -100  # label of what is no target
 _HEADROOM = 64  # ids of the heads that are no codes, as in the published checkpoints
-_GUIDED_WIDTH = 1.5  # characters to both sides of the one that is spoken
+_GUIDED_WIDTH = 0.75  # tokens to both sides of the one that is spoken
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
         hidden_size=decoder.hidden,
         num_hidden_layers=decoder.layers,
         num_attention_heads=decoder.heads,
+        num_cross_attention_key_value_heads=1,  # the description says little
+        rope_embeddings=True,
         ffn_dim=decoder.ffn,
         num_codebooks=codec.codebooks,
         max_position_embeddings=decoder.max_positions,
@@ -100,6 +103,8 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
     _spread_embeddings(model)
     model.generation_config = GenerationConfig(
         do_sample=True,
+        temperature=decoder.temperature,
+        top_k=decoder.top_k,
         min_new_tokens=10,
         max_length=round(decoder.max_seconds * codec.frames_per_second) + codec.codebooks,
         decoder_start_token_id=bos,
@@ -138,15 +143,15 @@ def delayed(codes: Tensor, bos: int, eos: int) -> tuple[Tensor, Tensor]:
 
 
 def collate(
-    examples: Sequence[Example], tokenizer: Any, recipe: DecoderRecipe, codec: CodecRecipe, seed: tuple[int, ...]
+    examples: Sequence[Example], reader: Reader, recipe: DecoderRecipe, codec: CodecRecipe, seed: tuple[int, ...]
 ) -> Batch:
-    """Makes a batch. The wording of the descriptions and the corrupted codes are drawn from `seed`."""
+    """Makes a batch. Wordings of descriptions, spelled words and corrupted codes are drawn from `seed`."""
     chance = random.Random(repr(seed))
     noise = np.random.default_rng(seed)
-    tokenizers = Tokenizers(tokenizer, tokenizer)
     wordings = [any_description(example.utterance.line, chance) for example in examples]
     different = sorted(set(wordings))
-    prompts = tokenizers.prompts([example.utterance.line.text for example in examples])
+    prompts = [reader.read(example.utterance.line.text, chance, recipe.spelled) for example in examples]
+    longest_prompt = max(len(prompt.ids) for prompt in prompts)
     eos = codec.codebook_size
     rows = [delayed(torch.from_numpy(example.codes.astype(np.int64)), eos + 1, eos) for example in examples]
     steps = max(inputs.shape[1] for inputs, _ in rows)
@@ -157,34 +162,20 @@ def collate(
     for i, (inputs, labels) in enumerate(rows):
         length = inputs.shape[1]
         batch_inputs[i, :, :length], batch_labels[i, :, :length], frames[i, :length] = inputs, labels, 1
-        spoken[i, : len(examples[i].codes)] = _spoken(examples[i], tokenizer, prompts.ids.shape[1])
+        padding = longest_prompt - len(prompts[i].ids)
+        spoken[i, : len(examples[i].codes)] = spoken_tokens(examples[i].utterance, prompts[i], padding)
     is_code = batch_inputs < codec.codebook_size
     wrong = torch.from_numpy(noise.random(shape) < recipe.corrupted) & is_code
     batch_inputs[wrong] = torch.from_numpy(noise.integers(0, codec.codebook_size, int(wrong.sum())))
     return Batch(
-        prompts,
-        tokenizers.descriptions(different),
+        reader.padded([prompt.ids for prompt in prompts], left=True),
+        reader.padded([reader.read(wording).ids for wording in different], left=False),
         torch.tensor([different.index(wording) for wording in wordings]),
         batch_inputs,
         batch_labels,
         frames,
         spoken,
     )
-
-
-def _spoken(example: Example, tokenizer: Any, prompt_length: int) -> Tensor:
-    """For each frame the index of its character in the padded prompt `[T]`, evenly within a word; -1: none."""
-    offsets = tokenizer(example.utterance.line.text, return_offsets_mapping=True).offset_mapping
-    token_of_character = {start: i for i, (start, end) in enumerate(offsets) if end > start}
-    padding = prompt_length - len(offsets)
-    spoken = torch.full((len(example.codes),), -1.0)
-    for span in example.utterance.spans:
-        tokens = [token_of_character[c] for c in range(span.start, span.end) if c in token_of_character]
-        if tokens:
-            count = span.last_frame - span.first_frame
-            within = (torch.arange(count) + 0.5) / count * (tokens[-1] - tokens[0] + 1)
-            spoken[span.first_frame : span.last_frame] = padding + tokens[0] + within - 0.5
-    return spoken
 
 
 class Decoder:
@@ -195,6 +186,7 @@ class Decoder:
         self.recipe = recipe
         model.give_rows_their_own_positions()
         self._heard: dict[str, Tensor] = {}
+        model.decoder.model.decoder.rotary_emb.register_forward_hook(self._hear_rotations)
         for layer in recipe.guided_layers:
             attention = model.decoder.model.decoder.layers[layer].self_attn
             attention.q_proj.register_forward_hook(partial(self._hear, f"q{layer}"))
@@ -202,6 +194,9 @@ class Decoder:
 
     def _hear(self, name: str, _module: Any, _inputs: Any, output: Tensor) -> None:
         self._heard[name] = output[..., : self.recipe.hidden // self.recipe.heads]
+
+    def _hear_rotations(self, _module: Any, _inputs: Any, output: tuple[Tensor, Tensor]) -> None:
+        self._heard["cos"], self._heard["sin"] = output
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, the mean cross entropy of the codes, that of the first codebook, and the guided heads' own.
@@ -245,7 +240,8 @@ class Decoder:
     def _guided(self, batch: Batch, layer: int) -> Tensor:
         """Minus the logarithm of the attention that falls near the character spoken, over frames that have one."""
         steps, prompt = batch.frames.shape[1], batch.prompts.ids.shape[1]
-        queries, keys = self._heard[f"q{layer}"][:, -steps:].float(), self._heard[f"k{layer}"].float()
+        queries, keys = (self._turned(self._heard[f"{part}{layer}"].float()) for part in "qk")
+        queries = queries[:, -steps:]
         scores = queries @ keys.transpose(1, 2) * queries.shape[-1] ** -0.5  # [B, S, P + S]
         places = torch.arange(prompt + steps, device=scores.device)
         present = torch.cat([batch.prompts.mask, batch.frames], dim=1)[:, None].bool()
@@ -255,3 +251,8 @@ class Decoder:
         near_scores = scores[..., :prompt].masked_fill(~near, -1e4)
         missed: Tensor = scores.logsumexp(dim=-1) - near_scores.logsumexp(dim=-1)  # [B, S]
         return missed[batch.spoken >= 0].mean()
+
+    def _turned(self, vectors: Tensor) -> Tensor:
+        """Queries or keys `[B, P + S, head]` with their rotary positions."""
+        first, second = vectors.chunk(2, dim=-1)
+        return vectors * self._heard["cos"] + torch.cat([-second, first], dim=-1) * self._heard["sin"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from scripts.voice.codec import Codes
 from scripts.voice.decoder import Batch, Decoder, Example, collate
 from scripts.voice.loop import Training, prepared
+from scripts.voice.reading import Reader
 from scripts.voice.recipe import Recipe
 from scripts.voice.speech import Shard
 
@@ -46,26 +47,27 @@ class Order:
 def train(
     training: Training,
     examples: Sequence[Example],
-    tokenizer: object,
+    tokenizer: Any,
     recipe: Recipe,
     device: torch.device,
     workers: int = 0,
 ) -> None:
-    """Trains `training.model` to the last step: in bfloat16 on CUDA, in float32 elsewhere.
+    """Trains `training.model` to the last step, with matrices multiplied in bfloat16.
 
     `workers` processes make batches ahead.
     """
     decoder = Decoder(training.model, recipe.decoder)
+    reader = Reader(tokenizer)
     order = Order(examples, recipe.decoder.batch_positions, recipe.seed)
 
     def make(step: int) -> Batch:
-        return collate(order.batch(step), tokenizer, recipe.decoder, recipe.codec, (recipe.seed, step))
+        return collate(order.batch(step), reader, recipe.decoder, recipe.codec, (recipe.seed, step))
 
     batches = prepared(make, range(training.step, training.steps), workers)
 
     def losses(_step: int) -> dict[str, Tensor]:
         batch = next(batches).to(device)
-        with torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext():
+        with torch.autocast(device.type, torch.bfloat16):
             return decoder.losses(batch)
 
     training.model.train()

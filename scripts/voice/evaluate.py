@@ -45,7 +45,12 @@ class Heard:
 
 
 def evaluate(
-    model: Path, chosen: Sequence[Example], teacher: Sequence[Samples], rate: int, folder: Path, temperature: float
+    model: Path,
+    chosen: Sequence[Example],
+    teacher: Sequence[Samples],
+    rate: int,
+    folder: Path,
+    sampling: SamplingConfig,
 ) -> dict[str, Any]:
     """Judges teacher, codec and voice; prints and writes `evaluation.json`, and the first clips of each as sound.
 
@@ -55,7 +60,7 @@ def evaluate(
         teacher: The teacher's samples of these sentences.
         rate: Sampling rate of all samples, in Hz.
         folder: Where the results go.
-        temperature: Of the voice's sampling.
+        sampling: Of the voice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     judges = Judges()
@@ -64,12 +69,12 @@ def evaluate(
     for name, clips in spoken.items():
         report[name], _ = _judge(judges, name, chosen, clips, rate, folder)
     began = time.monotonic()
-    voice = list(_through_decoder(model, chosen, temperature))
+    voice = list(_through_decoder(model, chosen, sampling))
     elapsed = time.monotonic() - began
     report["voice"], heard = _judge(judges, "voice", chosen, voice, rate, folder)
     seconds = sum(len(samples) for samples, _ in voice) / rate
     report["voice"]["times_real_time"] = round(seconds / elapsed, 2)
-    report["voice"]["temperature"] = temperature
+    report["voice"] |= {"temperature": sampling.temperature, "top_k": sampling.top_k}
     report["first_sentences"] = [
         {"text": one.line.text, "heard": one.heard, "seconds": round(one.seconds, 2)} for one in heard[:_PRINTED]
     ]
@@ -92,7 +97,9 @@ def _rows_of(codes: Codes) -> torch.Tensor:
     return torch.from_numpy(codes.astype(np.int64).T)[None]  # [1, K, T]
 
 
-def _through_decoder(model: Path, chosen: Sequence[Example], temperature: float) -> Iterator[tuple[Samples, bool]]:
+def _through_decoder(
+    model: Path, chosen: Sequence[Example], sampling: SamplingConfig
+) -> Iterator[tuple[Samples, bool]]:
     """In the order given, though the engine is asked for them by length."""
     requests = [
         Request(
@@ -103,7 +110,6 @@ def _through_decoder(model: Path, chosen: Sequence[Example], temperature: float)
         )
         for i, example in enumerate(chosen)
     ]
-    sampling = SamplingConfig(temperature=temperature)
     synthesizer = build_synthesizer(str(model.resolve()), batch_size=_BATCH, sampling=sampling)
     by_length = sorted(requests, key=lambda request: len(request.prompt))
     clips = {clip.utterance.id: clip for clip in synthesizer.generate(by_length)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,15 +35,28 @@ class Training:
     save_seconds: float = 120.0
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
+    matrices: Sequence[nn.Parameter] = ()  # that Muon trains; AdamW trains all others
     stop_seconds: float = math.inf  # a run ends after so long, to be gone on with later
+    cool: bool = False  # let the learning rate fall over `stop_seconds`: the last run of a training that ends early
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self._average = [parameter.detach().clone() for parameter in self._trained]
-        self.optimizer = torch.optim.AdamW(
-            self._trained, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay
-        )
+        by_muon = {id(matrix) for matrix in self.matrices}
+        others = [parameter for parameter in self._trained if id(parameter) not in by_muon]
+        self._optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(others, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
+        ]
+        if self.matrices:
+            self._optimizers.append(
+                torch.optim.Muon(
+                    self.matrices,
+                    lr=self.learning_rate,
+                    weight_decay=self.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",  # so that both can share one rate
+                )
+            )
 
     def resume(self) -> None:
         """Loads the checkpoint, if there is one."""
@@ -51,7 +64,8 @@ class Training:
         if state is None:
             return
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step = state["step"]
         for average, saved in zip(self._average, state["average"], strict=True):
             average.copy_(saved)
@@ -61,7 +75,7 @@ class Training:
         """Writes a checkpoint."""
         state = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "average": self._average,
             "step": self.step,
         }
@@ -89,13 +103,15 @@ class Training:
         sums: dict[str, float] = defaultdict(float)
         count = 0
         while not self.finished and time.monotonic() - began < self.stop_seconds:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate * self._share_of_rate()
+            rate = self.learning_rate * self._share_of_rate(time.monotonic() - began)
             values = losses(self.step)
-            self.optimizer.zero_grad(set_to_none=True)
+            self.model.zero_grad(set_to_none=True)
             values["loss"].backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._trained, 1.0)
-            self.optimizer.step()
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
             self._update_average()
             self.step += 1
             count += 1
@@ -104,8 +120,11 @@ class Training:
             now = time.monotonic()
             if now - printed > _PRINT_SECONDS or self.finished:
                 means = ", ".join(f"{key} {value / count:.3f}" for key, value in sums.items())
-                rate = (self.step - first_step) / (now - began)
-                print(f"{self.name}: step {self.step} of {self.steps}, {means}, {rate:.2f} steps/s", flush=True)
+                pace = (self.step - first_step) / (now - began)
+                print(
+                    f"{self.name}: step {self.step} of {self.steps}, {means}, rate {rate:.5f}, {pace:.2f} steps/s",
+                    flush=True,
+                )
                 sums.clear()
                 count, printed = 0, now
             if now - saved > self.save_seconds:
@@ -119,10 +138,12 @@ class Training:
         memory = min(_AVERAGE, (1 + self.step) / (10 + self.step))  # a young average forgets its start
         torch._foreach_lerp_(self._average, self._trained, 1 - memory)  # type: ignore[arg-type]
 
-    def _share_of_rate(self) -> float:
-        """Rises over the warm-up, then falls to a twentieth along a cosine."""
-        rise = min(1.0, (self.step + 1) / max(1, self.warm_up_steps))
-        return rise * (0.525 + 0.475 * math.cos(math.pi * self.step / self.steps))
+    def _share_of_rate(self, seconds: float) -> float:
+        """Rises over the warm-up and stays; falls to nothing over the last third, or over a run that is to cool."""
+        rise = (self.step + 1) / max(1, self.warm_up_steps)
+        fall = 3 * (1 - self.step / self.steps)
+        cooling = 1 - seconds / self.stop_seconds if self.cool else 1.0
+        return max(0.0, min(1.0, rise, fall, cooling))
 
 
 class _Steps(Dataset[Any]):

@@ -7,7 +7,7 @@ phoneme lasts. Their networks do not tell by themselves: the tensor is made an o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ import soxr
 
 from pipeline.errors import ConfigError
 from scripts.voice.lines import Line
-from scripts.voice.teachers import FRAME_SECONDS, Span, Speech, Teacher, Tones
+from scripts.voice.teachers import FRAME_SECONDS, Sound, Span, Speech, Teacher, Tones
 
 _NATIVE_RATE = 24_000  # of both networks
 _EDGE_FRAMES = 4  # of silence left at both ends
 _SILENCE_DBFS = -50.0
+_REST = "_"  # name of the silence before and after a sentence
+_STRESS = "ˈˌ"
 _PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Emma": "bf_emma", "George": "bm_george"}
 _HIBARI_SHARE = 0.85  # of the lines of a choir: Kokoro takes 50 times as long
 
 # Samples at 24 kHz, and the duration of the opening pad, each phoneme and the closing pad, in frames.
-_Sound = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+_Rendering = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
 class Hibari:
@@ -55,7 +57,11 @@ class Hibari:
         chance = np.random.default_rng(seed)
         return _speak(line, self.sampling_rate, lambda phonemes: self._synthesize(phonemes, line.speed, chance))
 
-    def _synthesize(self, phonemes: str, speed: float, chance: np.random.Generator) -> _Sound:
+    def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
+        """See `Teacher`."""
+        return _pronounce(line.text)
+
+    def _synthesize(self, phonemes: str, speed: float, chance: np.random.Generator) -> _Rendering:
         from hibari.dsp import synth
 
         ids, places = _ids(phonemes, self._vocabulary)
@@ -93,7 +99,11 @@ class Kokoro:
             line, self.sampling_rate, lambda phonemes: self._synthesize(phonemes, pack, line.speed), british=british
         )
 
-    def _synthesize(self, phonemes: str, pack: str, speed: float) -> _Sound:
+    def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
+        """See `Teacher`."""
+        return _pronounce(line.text, british=_PACKS[line.speaker].startswith("b"))
+
+    def _synthesize(self, phonemes: str, pack: str, speed: float) -> _Rendering:
         ids, places = _ids(phonemes, self._vocabulary)
         styles = _styles(self._folder, pack)
         inputs = {
@@ -120,29 +130,45 @@ class Choir:
         (singer,) = (singer for singer in self._singers if line.speaker in singer.speakers)
         return singer.speak(line, seed)
 
+    def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
+        """See `Teacher`: all words as the first speaker says them, so that the lexicon is of one accent."""
+        return self._singers[0].pronounce(line)
+
 
 def make_teacher(name: str, sampling_rate: int, packs: Path | None = None) -> Teacher:
     """The teacher of this name; `packs` is the folder of Kokoro's voice packs."""
     return TEACHERS[name](sampling_rate, packs)
 
 
-def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Sound], *, british: bool = False) -> Speech:
+def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Rendering], *, british: bool = False) -> Speech:
     """Speaks sentence by sentence: both networks were made for one at a time."""
     from hibari import Hibari as Reader
 
     pieces: list[npt.NDArray[np.float32]] = []
     spans: list[Span] = []
+    sounds: list[Sound] = []
     frame = character = 0
     for sentence in Reader.split_sentences(line.text):
         words = _words(sentence, british)
-        samples, durations = synthesize("".join(sound for _, sound in words).strip())
+        phonemes = "".join(sound for _, sound in words).strip()
+        samples, durations = synthesize(phonemes)
         found, character = _locate(line.text, words, character, durations, frame)
         pieces.append(samples)
         spans += found
+        sounds += _sounds(phonemes, durations)
         frame += int(durations.sum())
     hop = round(sampling_rate * FRAME_SECONDS)
     whole = soxr.resample(np.concatenate(pieces), _NATIVE_RATE, sampling_rate)[: frame * hop]
-    return _trimmed(np.pad(whole, (0, frame * hop - len(whole))), spans, hop)
+    return _trimmed(np.pad(whole, (0, frame * hop - len(whole))), spans, sounds, hop)
+
+
+def _pronounce(text: str, *, british: bool = False) -> Iterator[tuple[str, list[str]]]:
+    from hibari import Hibari as Reader
+
+    for sentence in Reader.split_sentences(text):
+        for word, phonemes in _words(sentence, british):
+            silent = np.zeros(len(phonemes.strip()) + 2, np.int64)
+            yield word, [sound.name for sound in _sounds(phonemes.strip(), silent)][1:-1]
 
 
 @lru_cache(maxsize=2)
@@ -228,7 +254,20 @@ def _locate(
     return spans, character
 
 
-def _trimmed(samples: npt.NDArray[np.float32], spans: Sequence[Span], hop: int) -> Speech:
+def _sounds(phonemes: str, durations: npt.NDArray[np.int64]) -> Iterator[Sound]:
+    """The sounds of one sentence between two rests; a mark of stress goes with the vowel after it."""
+    yield Sound(_REST, int(durations[0]))
+    stress, waited = "", 0
+    for phoneme, frames in zip(phonemes, durations[1:-1].tolist(), strict=True):
+        if phoneme in _STRESS:
+            stress, waited = phoneme, waited + frames
+        else:
+            yield Sound(stress + phoneme, waited + frames)
+            stress, waited = "", 0
+    yield Sound(_REST, waited + int(durations[-1]))
+
+
+def _trimmed(samples: npt.NDArray[np.float32], spans: Sequence[Span], sounds: Sequence[Sound], hop: int) -> Speech:
     """Without the silence at both ends, but for a few frames."""
     levels = np.sqrt((samples.reshape(-1, hop).astype(np.float64) ** 2).mean(axis=1))
     loud = np.flatnonzero(levels > 10 ** (_SILENCE_DBFS / 20))
@@ -241,7 +280,10 @@ def _trimmed(samples: npt.NDArray[np.float32], spans: Sequence[Span], hop: int) 
         for span in spans
     )
     kept = tuple(span for span in moved if span.last_frame > span.first_frame)
-    return Speech(np.ascontiguousarray(samples[first * hop : last * hop], dtype=np.float32), kept)
+    ends = np.cumsum([sound.frames for sound in sounds]).clip(first, last)
+    lengths = np.diff(ends, prepend=first).tolist()
+    heard = tuple(Sound(sound.name, frames) for sound, frames in zip(sounds, lengths, strict=True))
+    return Speech(np.ascontiguousarray(samples[first * hop : last * hop], dtype=np.float32), kept, heard)
 
 
 TEACHERS: dict[str, Callable[[int, Path | None], Teacher]] = {

@@ -1,8 +1,10 @@
 """First half of the codec: speech to codes. Closed form, no gradient: it is done in a minute on a CPU.
 
 A frame is what a listener can tell: its log mel spectrum, two of them for each frame of the codec, turned onto its main
-directions. The codebooks are residual: each holds the clusters of what the ones before leave. Phases are not kept; the
-codec's decoder makes them up. It knows nothing of that decoder.
+directions. The codebooks are residual: each holds means of what the ones before leave. In the first one these are the
+means of the teacher's sounds, in the others of clusters. So the first code of a frame says which sound it belongs to,
+and a decoder that writes codes writes down what it says, frame by frame, and reads it again: it never loses its place.
+Phases are not kept; the codec's decoder makes them up. It knows nothing of that decoder.
 
 A DacModel reads codes as the sum of one vector from each codebook, which is what these codebooks are. It also has an
 encoder, which text-to-speech never uses and which therefore stays untrained.
@@ -11,8 +13,10 @@ encoder, which text-to-speech never uses and which therefore stays untrained.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ from torch import Tensor
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import log_mel
 from scripts.voice.speech import Shard
+from scripts.voice.teachers import Sound
 
 _BANDS = 80
 _MELS_IN_FRAME = 2
@@ -35,16 +40,26 @@ class Quantizer:
     mean: Tensor  # [bands * mels in a frame]
     directions: Tensor  # [hidden, bands * mels in a frame], orthonormal rows
     codebooks: Tensor  # [K, codes, hidden]
+    classes: list[str]  # of the first codebook, by code
 
     def to(self, device: torch.device) -> Quantizer:
         """The same on another device."""
-        return Quantizer(self.mean.to(device), self.directions.to(device), self.codebooks.to(device))
+        return Quantizer(self.mean.to(device), self.directions.to(device), self.codebooks.to(device), self.classes)
 
-    def encode(self, samples: Tensor, recipe: CodecRecipe) -> Tensor:
-        """Codes `[T, K]` of samples `[T * hop]`."""
+    @cached_property
+    def _code_of_class(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self.classes)}
+
+    def encode(self, samples: Tensor, sounds: Sequence[Sound], recipe: CodecRecipe) -> Tensor:
+        """Codes `[T, K]` of samples `[T * hop]`, in which these sounds are heard."""
         rest = (spectra(samples, recipe) - self.mean) @ self.directions.T
-        codes = []
-        for codebook in self.codebooks:
+        known = [self._code_of_class.get(name, -1) for name in classes_of(sounds)]
+        first = torch.tensor(known, device=rest.device)
+        if (first < 0).any():  # a class too rare to have a code
+            first = torch.where(first < 0, _nearest(rest, self.codebooks[0, : len(self.classes)]), first)
+        codes = [first]
+        rest = rest - self.codebooks[0, first]
+        for codebook in self.codebooks[1:]:
             codes.append(_nearest(rest, codebook))
             rest = rest - codebook[codes[-1]]
         return torch.stack(codes, dim=1)
@@ -55,7 +70,16 @@ class Quantizer:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"mean": self.mean, "directions": self.directions, "codebooks": self.codebooks}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def classes_of(sounds: Sequence[Sound]) -> list[str]:
+    """For each frame its sound, and whether it begins (B) it, ends (E) it, does both (S) or neither (M)."""
+    classes = []
+    for sound in sounds:
+        places = "S" if sound.frames == 1 else "B" + "M" * (sound.frames - 2) + "E"
+        classes += [sound.name + place for place in places[: sound.frames]]
+    return classes
 
 
 def spectra(samples: Tensor, recipe: CodecRecipe) -> Tensor:
@@ -67,14 +91,18 @@ def spectra(samples: Tensor, recipe: CodecRecipe) -> Tensor:
 def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.device) -> Quantizer:
     """Fits the quantizer to frames of utterances drawn from `speech`, and prints what it can tell."""
     began = time.monotonic()
-    frames = torch.cat(list(_sample(speech, recipe, seed))).to(device)
+    pieces, names = zip(*_sample(speech, recipe, seed), strict=True)
+    frames = torch.cat(pieces).to(device)
     mean = frames.mean(dim=0)
     directions = torch.linalg.eigh((frames - mean).T @ (frames - mean)).eigenvectors.T.flip(0)[: recipe.hidden]
     rest = (frames - mean) @ directions.T
     generator = torch.Generator().manual_seed(seed)
-    codebooks: list[Tensor] = []
-    lost, bits = [_mean_error(frames - mean - rest @ directions)], []
-    for _ in range(recipe.codebooks):
+    lost = [_mean_error(frames - mean - rest @ directions)]
+    classes, first, codebook = _class_means(rest, [name for piece in names for name in piece], recipe.codebook_size)
+    codebooks, bits = [codebook], [_entropy(torch.bincount(first, minlength=recipe.codebook_size))]
+    rest = rest - codebook[first]
+    lost.append(_mean_error(rest))
+    for _ in range(recipe.codebooks - 1):
         codebook = _clusters(rest, recipe.codebook_size, generator)
         nearest = _nearest(rest, codebook)
         rest = rest - codebook[nearest]
@@ -84,20 +112,32 @@ def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.d
     variance = _mean_error(frames - mean)
     elapsed = time.monotonic() - began
     print(
-        f"quantizer: {len(frames)} frames in {elapsed:.0f} s; variance {variance:.3f}, "
+        f"quantizer: {len(frames)} frames, {len(classes)} classes of sounds, in {elapsed:.0f} s; "
+        f"variance {variance:.3f}, "
         f"lost to directions {lost[0]:.3f}, left by each codebook {_listed(lost[1:])}, bits of each {_listed(bits)}",
         flush=True,
     )
-    return Quantizer(mean, directions, torch.stack(codebooks))
+    return Quantizer(mean, directions, torch.stack(codebooks), classes)
 
 
-def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator[Tensor]:
-    """Spectra of utterances in a random order, until there are enough frames."""
+def _class_means(points: Tensor, names: Sequence[str], most: int) -> tuple[list[str], Tensor, Tensor]:
+    """The most frequent classes, the code of each point `[N]`, and the codebook `[most, hidden]`."""
+    classes = [name for name, _ in Counter(names).most_common(most)]
+    code_of_class = {name: code for code, name in enumerate(classes)}
+    codes = torch.tensor([code_of_class.get(name, -1) for name in names], device=points.device)
+    known = codes >= 0
+    codebook = points.new_zeros(most, points.shape[1]).index_add_(0, codes[known], points[known])
+    codebook /= torch.bincount(codes[known], minlength=most).clamp(min=1)[:, None]
+    return classes, torch.where(known, codes, _nearest(points, codebook[: len(classes)])), codebook
+
+
+def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator[tuple[Tensor, list[str]]]:
+    """Spectra and classes of utterances in a random order, until there are enough frames."""
     utterances = [(shard, utterance) for shard in speech for utterance in shard.utterances]
     count = 0
     for index in np.random.default_rng(seed).permutation(len(utterances)):
         shard, utterance = utterances[index]
-        yield spectra(torch.from_numpy(shard.audio(utterance)), recipe)
+        yield spectra(torch.from_numpy(shard.audio(utterance)), recipe), classes_of(utterance.sounds)
         count += utterance.num_samples // recipe.hop
         if count >= recipe.quantizer_frames:
             return

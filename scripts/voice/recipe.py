@@ -24,6 +24,7 @@ class SpeechRecipe:
         ("fast", 1.25, 1.0),
     )
     shard_lines: int = 100
+    lexicon: int = 8_000  # words that the tokenizer knows by sound, at most
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ class DecoderRecipe:
     corrupted: float = 0.03  # share of input frames replaced by random codes: the decoder learns to recover
     guided_layers: tuple[int, ...] = (2, 3)  # whose first head is shown where in the prompt the speech is
     guidance: float = 0.5  # weight of that loss
+    spelled: float = 0.07  # share of known words that are given as letters: the decoder learns to read the others
     max_seconds: float = 20.0  # longest audio that it is asked for
+    temperature: float = 0.7  # of its sampling, in the checkpoint's own generation config and in the evaluation
+    top_k: int = 50
 
 
 @dataclass(frozen=True)
@@ -109,13 +113,13 @@ TINY = Recipe(
 )  # fmt: skip
 
 CPU = Recipe(
-    SpeechRecipe(hours=5.0, held_out=200, segment_seconds=(5.0,)),
+    SpeechRecipe(hours=12.0, held_out=300),
     CodecRecipe(
-        decoder_hidden=192, codebooks=4, quantizer_frames=60_000, crop_frames=32, batch=8, decoder_steps=4_000,
-        adversarial_from=4_000,
+        decoder_hidden=192, codebooks=5, codebook_size=512, quantizer_frames=120_000, crop_frames=32, batch=8,
+        decoder_steps=20_000, adversarial_from=20_000,
     ),
     DecoderRecipe(
-        hidden=192, layers=6, ffn=768, batch_positions=700, steps=30_000, warm_up_steps=200, learning_rate=1.2e-3
+        hidden=256, layers=6, batch_positions=2_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3
     ),
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import make_teacher
-from scripts.voice.teachers import Span, Speech, Teacher
+from scripts.voice.teachers import Sound, Span, Speech, Teacher
 
 Samples = npt.NDArray[np.int16]
 
@@ -33,6 +33,7 @@ class Utterance:
     start: int  # in samples
     num_samples: int
     spans: tuple[Span, ...]
+    sounds: tuple[Sound, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,13 @@ class Shard:
         with self.path.with_suffix(".jsonl").open(encoding="utf-8") as file:
             rows = [json.loads(row) for row in file]
         return tuple(
-            Utterance(Line(**row["line"]), row["start"], row["num_samples"], tuple(Span(*s) for s in row["spans"]))
+            Utterance(
+                Line(**row["line"]),
+                row["start"],
+                row["num_samples"],
+                tuple(Span(*span) for span in row["spans"]),
+                tuple(Sound(*sound) for sound in row["sounds"]),
+            )
             for row in rows
         )
 
@@ -123,7 +130,9 @@ def _render_shard(task: tuple[Path, Sequence[Line]], studio: Studio) -> float:
         speech = _teacher(studio).speak(line, studio.seed + number)
         pieces.append(_as_int16(speech))
         spans = [list(asdict(span).values()) for span in speech.spans]
-        rows.append({"line": asdict(line), "start": start, "num_samples": len(pieces[-1]), "spans": spans})
+        sounds = [list(asdict(sound).values()) for sound in speech.sounds]
+        facts = {"line": asdict(line), "start": start, "num_samples": len(pieces[-1])}
+        rows.append({**facts, "spans": spans, "sounds": sounds})
         start += len(pieces[-1])
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.with_suffix(".jsonl").write_text(text, encoding="utf-8")

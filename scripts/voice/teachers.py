@@ -6,7 +6,7 @@ speak; here is only the stand-in for tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,11 +29,20 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A phoneme, a pause or the like, as the teacher names it, and its length. A vowel has its stress in its name."""
+
+    name: str
+    frames: int  # may be 0
+
+
+@dataclass(frozen=True)
 class Speech:
     """One spoken line, a whole number of frames long."""
 
     samples: npt.NDArray[np.float32]
     spans: tuple[Span, ...]  # in order; frames and characters between two of them belong to none
+    sounds: tuple[Sound, ...]  # in order, without a gap
 
 
 class Teacher(Protocol):
@@ -45,6 +54,9 @@ class Teacher(Protocol):
 
     def speak(self, line: Line, seed: int) -> Speech:
         """The same line and seed give the same speech."""
+
+    def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
+        """The words of a line with the names of their sounds."""
 
 
 class Tones:
@@ -64,4 +76,9 @@ class Tones:
         tones = [0.3 * np.sin(2 * np.pi * pitch * time) for pitch in pitches]
         noise = 0.001 * chance.standard_normal(len(time) * len(tones))
         spans = tuple(Span(i, i + 1, i * frames, (i + 1) * frames) for i in range(len(tones)))
-        return Speech((np.concatenate(tones) + noise).astype(np.float32), spans)
+        sounds = tuple(Sound(letter.lower(), frames) for letter in line.text)
+        return Speech((np.concatenate(tones) + noise).astype(np.float32), spans, sounds)
+
+    def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
+        """See `Teacher`."""
+        return ((word, list(word.lower())) for word in line.text.split() if word.isalpha())

@@ -1,0 +1,108 @@
+"""The checkpoint that ships: that it is whole, that it speaks, and that it speaks what it is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.composition import compose_config
+from pipeline.config import EngineConfig, ModelConfig, SamplingConfig
+from pipeline.planning import predict_seconds
+from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.synthesis.tokenizers import load_tokenizers
+from pipeline.types import Clip, Finish, Utterance
+from pipeline.voices import describe
+
+SENTENCES = (
+    "It was late, and nobody in the house was awake.",
+    "What did she say to the old man at the door?",
+    "My brother came home in the evening, and we went down to the river.",
+)
+
+
+def speak(model: str, sampling: SamplingConfig, sentences: Sequence[str] = SENTENCES) -> list[Clip]:
+    """In the order of the sentences."""
+    description = describe("Heart", compose_config([]).voice.style)
+    synthesizer = build_synthesizer(ModelConfig(name=model), device="cpu", dtype="float32", sampling=sampling)
+    requests = [Utterance(text, description, seed=i, id=str(i)) for i, text in enumerate(sentences)]
+    return sorted(synthesizer.generate(requests), key=lambda clip: int(clip.utterance.id))
+
+
+def voiced_share(samples: npt.NDArray[np.float32], rate: int) -> float:
+    """Share of the loud frames of 40 ms that repeat themselves at the pitch of a voice, 80 to 400 Hz."""
+    length = rate // 25
+    frames = samples[: len(samples) // length * length].reshape(-1, length).astype(np.float64)
+    levels = np.sqrt((frames**2).mean(axis=1))
+    loud = frames[levels > levels.max() / 20]
+    spectra = np.abs(np.fft.rfft(loud - loud.mean(axis=1, keepdims=True), 2 * length)) ** 2
+    likeness = np.fft.irfft(spectra)[:, :length] * (length / (length - np.arange(length)))
+    return float((likeness[:, rate // 400 : rate // 80].max(axis=1) > 0.6 * likeness[:, 0]).mean())
+
+
+def contrast_db(samples: npt.NDArray[np.float32], rate: int) -> float:
+    """How much louder the loud tenth of all frames of 25 ms is than the soft tenth: syllables and pauses make it."""
+    length = rate // 40
+    frames = samples[: len(samples) // length * length].reshape(-1, length).astype(np.float64)
+    levels = 20 * np.log10(np.sqrt((frames**2).mean(axis=1)) + 1e-5)
+    return float(np.percentile(levels, 90) - np.percentile(levels, 10))
+
+
+def is_speech(clip: Clip) -> bool:
+    """Whether a clip has the pitch, the syllables and the length of its sentence spoken."""
+    ratio = clip.seconds / predict_seconds(clip.utterance.prompt)
+    return (
+        voiced_share(clip.samples, clip.sampling_rate) > 0.35
+        and contrast_db(clip.samples, clip.sampling_rate) > 20
+        and 0.6 < ratio < 1.6
+        and clip.finish is not Finish.MAX_FRAMES
+    )
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return find_checkpoint(ModelConfig(name="bundled"), download=False).folder
+
+
+def test_it_speaks_and_noise_does_not() -> None:
+    """Bug: a checkpoint whose codec, codes or alignment broke on the way into the package; it would still generate."""
+    config = compose_config(["model=bundled"])
+    assert all(map(is_speech, speak("bundled", config.engine.sampling)))
+    assert not any(map(is_speech, speak("untrained", SamplingConfig())))
+
+
+def test_plain_upstream_finds_every_weight(folder: Path) -> None:
+    """Bug: weights under names that upstream does not know, which it would silently replace by random ones."""
+    from pipeline.synthesis.upstream import ParlerTTSForConditionalGeneration
+
+    _, report = ParlerTTSForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+
+
+def test_it_is_chosen_with_its_voice_and_its_sampling(folder: Path) -> None:
+    """Bug: another speaker's name, or another temperature than the one that its figures were measured with."""
+    config = compose_config(["model=bundled"])
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert config.voice.speaker in config.model.speakers
+    assert config.engine.sampling == SamplingConfig(temperature=generation["temperature"], top_k=generation["top_k"])
+    assert compose_config(["model=bundled", "voice=jon"]).voice.speaker == "Jon"
+    assert compose_config(["model=mini"]).voice.speaker == "Jon"
+    assert compose_config(["model=mini"]).engine.sampling == EngineConfig().sampling
+
+
+def test_it_is_small_and_has_its_card(folder: Path) -> None:
+    """Bug: a package of float32 weights, or one without its licence."""
+    assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) < 20e6
+    assert "license: apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_words_are_read_by_sound(folder: Path) -> None:
+    """Bug: a tokenizer without its lexicon, which spells all words."""
+    tokens = load_tokenizers(folder).prompts(["The river, quietly."])
+    assert tokens.ids.shape[1] < len("The river, quietly.")
