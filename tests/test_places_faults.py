@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from doubles import INFO
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.config import SourceConfig
@@ -23,6 +24,7 @@ from pipeline.dataset.files import write_text
 from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.places import place
 from pipeline.runtime.lease import hold_lease
+from pipeline.runtime.report import Report, render_report
 from pipeline.text.sources import check_source, read_documents
 
 ROWS = [{"text": f"Sentence number {number}."} for number in range(9)]
@@ -133,3 +135,9 @@ def test_a_text_comes_from_a_website(website: str, tmp_path: Path) -> None:
     assert next(read_documents(f"{website}/book.txt", SourceConfig())).id == "book"
     with pytest.raises(SourceError, match="no such file"):
         check_source(f"{website}/none.txt", SourceConfig())
+
+
+def test_the_report_names_addresses_that_can_be_given_again() -> None:
+    """Guards `s3://` against becoming `s3:/`, as a path makes it."""
+    report = Report("s3://bucket/run", INFO, 1, 1, 0, {}, 1.0, 1.0, 100, 1, None)
+    assert render_report(report).count("s3://bucket/run/") == 3

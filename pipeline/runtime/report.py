@@ -119,10 +119,10 @@ def render_report(report: Report) -> str:
         lines.append(f"workers     {count(session.num_restarts, 'restart')} of workers that died{lost}")
     if session and session.num_reused:
         lines.append(f"taken again {session.num_reused:,} clips whose text had not changed")
-    directory = Path(report.directory)
-    lines.append(f"dataset     {directory / 'data'} ({count(report.num_files, 'file')}), {directory / 'README.md'}")
+    directory = report.directory  # a path, or an address, of which a path would lose a slash
+    lines.append(f"dataset     {directory}/data ({count(report.num_files, 'file')}), {directory}/README.md")
     if report.book:
         chapters = count(report.book["chapters"], "chapter")
         lines.append(f"book        {report.book['m4b']} ({clock(report.book['seconds'])}, {chapters})")
-    lines.append(f"report      {directory / REPORT_NAME}")
+    lines.append(f"report      {directory}/{REPORT_NAME}")
     return "\n".join(lines)
