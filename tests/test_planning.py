@@ -31,6 +31,7 @@ CASTING = Casting(VoiceConfig(speaker="jon"), ModelConfig())
 PLANNING = PlanningConfig()
 FRAMES_PER_SECOND = 44100 / 512
 MODEL_SECONDS = 2580 / FRAMES_PER_SECOND
+POSITIONS = 4_087
 
 
 def make_document(name: str, *texts: str, title: str = "") -> Document:
@@ -64,7 +65,9 @@ def plan(*documents: Document, casting: Casting = CASTING, run_seed: int = 0) ->
 def place(shard: Shard, planning: PlanningConfig = PLANNING, batch_size: int = 4) -> tuple[Shard, list[int]]:
     tokens = [len(utterance.prompt.split()) for utterance in shard.utterances]
     described = [40] * len(tokens)
-    return place_shard(shard, tokens, described, planning, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS), tokens
+    return place_shard(
+        shard, tokens, described, planning, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS
+    ), tokens
 
 
 # Predicted seconds
@@ -227,7 +230,7 @@ def test_buckets_hold_and_batches_partition(rows: list[tuple[float, int, int]], 
     def placed(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
         prompts = [tokens[utterance.id][0] for utterance in utterances]
         descriptions = [tokens[utterance.id][1] for utterance in utterances]
-        limits = (PLANNING, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS)
+        limits = (PLANNING, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
         return place_shard(Shard(0, utterances), prompts, descriptions, *limits).utterances
 
     together = placed(shard.utterances)
@@ -236,7 +239,7 @@ def test_buckets_hold_and_batches_partition(rows: list[tuple[float, int, int]], 
         prompt, description = tokens[utterance.id]
         if utterance.bucket is None:
             assert prompt > 512 or description > 256
-            assert utterance.problem == bucket_problem(prompt, description, PLANNING) is not None
+            assert utterance.problem == bucket_problem(prompt, description, PLANNING, None, POSITIONS) is not None
         else:
             assert utterance.problem is None
             assert utterance.bucket.prompt_tokens >= prompt
@@ -260,10 +263,22 @@ def test_buckets_hold_and_batches_partition(rows: list[tuple[float, int, int]], 
 
 def test_a_reject_says_what_to_change():
     too_long = "too-long: the text has more than the 512 tokens that planning.prompt_tokens ends at"
-    assert bucket_problem(513, 9, PLANNING) == too_long
+    bucket = Bucket(512, 256, 2_000, 4)
+    assert bucket_problem(513, 9, PLANNING, None, POSITIONS) == too_long
     description = "description: it has more than the 256 tokens that planning.description_tokens ends at"
-    assert bucket_problem(1, 257, PLANNING) == description
-    assert bucket_problem(512, 256, PLANNING) is None
+    assert bucket_problem(1, 257, PLANNING, None, POSITIONS) == description
+    assert bucket_problem(512, 256, PLANNING, bucket, 2_512) is None
+
+
+def test_what_the_model_has_no_positions_for_is_rejected_by_the_plan():
+    """The engine refuses such an utterance when it meets it, and that would end a run at hour nine."""
+    shard = Shard(0, (Utterance("a", "b", id="1"), Utterance("c", "d", id="2")))
+    limits = (PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, int(MODEL_SECONDS * FRAMES_PER_SECOND) + 20)
+    fits, does_not = place_shard(shard, [20, 21], [9, 9], *limits).utterances
+    assert fits.bucket is not None
+    assert fits.problem is None
+    assert does_not.bucket is None
+    assert (does_not.problem or "").startswith("too-long: 21 tokens and ")
 
 
 def test_rows_without_a_shape_are_made_alone():
@@ -271,7 +286,7 @@ def test_rows_without_a_shape_are_made_alone():
     rows = [Utterance("a", "b", id="1"), Utterance("c", "d", id="2"), Utterance("", "d", id="3", problem="empty")]
     assert [[utterance.id for utterance in batch.utterances] for batch in make_batches(rows)] == [["1"], ["2"]]
     with pytest.raises(ValueError, match="zip"):
-        place_shard(Shard(0, tuple(rows)), [1, 2], [1, 2], PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS)
+        place_shard(Shard(0, tuple(rows)), [1, 2], [1, 2], PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
 
 
 # The summary

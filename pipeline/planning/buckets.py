@@ -44,8 +44,10 @@ def find_bucket(
     return Bucket(prompt_rung, description_rung, int(seconds * frames_per_second + _FRAME_TOLERANCE), batch_size)
 
 
-def bucket_problem(prompt_tokens: int, description_tokens: int, planning: PlanningConfig) -> str | None:
-    """Returns why no bucket can hold so many tokens, for the list of rejects; None when one can.
+def bucket_problem(
+    prompt_tokens: int, description_tokens: int, planning: PlanningConfig, bucket: Bucket | None, most_positions: int
+) -> str | None:
+    """Returns why no bucket, or not the model, can hold so many tokens, for the list of rejects; None when both can.
 
     The reason opens with a code that stays the same, so that rejects can be counted by it.
     """
@@ -55,6 +57,11 @@ def bucket_problem(prompt_tokens: int, description_tokens: int, planning: Planni
     if description_tokens > planning.description_tokens[-1]:
         limit = planning.description_tokens[-1]
         return f"description: it has more than the {limit} tokens that planning.description_tokens ends at"
+    if bucket is not None and prompt_tokens + bucket.max_frames > most_positions:
+        return (
+            f"too-long: {prompt_tokens} tokens and {bucket.max_frames} frames are more than the {most_positions} "
+            "positions of the model; give a smaller text.max_seconds"
+        )
     return None
 
 
@@ -66,16 +73,19 @@ def place_shard(
     batch_size: int,
     frames_per_second: float,
     model_max_seconds: float,
+    most_positions: int,
 ) -> Shard:
-    """Returns `shard` with a bucket, or a problem, in every utterance. Token counts are in the shard's order."""
+    """Returns `shard` with a bucket, or a problem, in every utterance. Token counts are in the shard's order.
+
+    `most_positions` is what a prompt and its frames may take together.
+    """
 
     def place(utterance: Utterance, prompt: int, description: int) -> Utterance:
         if utterance.problem:
             return utterance
         bucket = find_bucket(utterance, prompt, description, planning, batch_size, frames_per_second, model_max_seconds)
-        return dataclasses.replace(
-            utterance, bucket=bucket, problem=None if bucket else bucket_problem(prompt, description, planning)
-        )
+        problem = bucket_problem(prompt, description, planning, bucket, most_positions)
+        return dataclasses.replace(utterance, bucket=None if problem else bucket, problem=problem)
 
     return Shard(
         shard.index, tuple(place(*row) for row in zip(shard.utterances, prompt_tokens, description_tokens, strict=True))

@@ -64,11 +64,12 @@ class EstimatedTokens:
 
 @dataclass(frozen=True)
 class Codec:
-    """The rates of a model, as far as planning needs them."""
+    """The rates and limits of a model, as far as planning needs them."""
 
     sampling_rate: int  # Hz
     frames_per_second: float
     max_seconds: float  # longest audio that the model can be asked for
+    most_positions: int  # that a prompt and its frames may take together
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Planner:
                 config.engine.batch_size,
                 codec.frames_per_second,
                 codec.max_seconds,
+                codec.most_positions,
             )
             self.summary.add_shard(placed, prompt_tokens)
             yield placed

@@ -53,7 +53,7 @@ from pipeline.voices import Casting
 
 _MOST_WARNINGS = 5
 _MOST_FILES = 10_000  # in a folder, which is what the hub takes
-_PUBLISHED_CODEC = Codec(sampling_rate=44_100, frames_per_second=44_100 / 512, max_seconds=30.0)
+_PUBLISHED_CODEC = Codec(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, most_positions=4_087)
 
 
 def run(config: Config) -> int:
@@ -190,7 +190,7 @@ def _tokenizers(checkpoint: Checkpoint) -> Tokenizers:
 
 def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
     max_seconds = min(config.model.max_seconds, checkpoint.max_frames / checkpoint.frames_per_second)
-    return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds)
+    return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds, checkpoint.most_positions)
 
 
 def _announce(head: PlanHead, casting: Casting) -> None:

@@ -42,6 +42,11 @@ class Checkpoint:
         return int(self.config["decoder"]["num_codebooks"])
 
     @property
+    def most_positions(self) -> int:
+        """Positions of the decoder that a prompt and its frames may take together; the delay takes K more."""
+        return int(self.config["decoder"].get("max_position_embeddings", 2048)) - self.num_codebooks
+
+    @property
     def sampling_rate(self) -> int:
         """Of its codec, in Hz."""
         return int(self.config["audio_encoder"].get("sampling_rate", 44_100))
