@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from transformers import AutoTokenizer
 
 from pipeline.composition import compose_config
 from pipeline.config import EngineConfig, ModelConfig, SamplingConfig
 from pipeline.planning import predict_seconds
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
-from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.types import Clip, Finish, Utterance
 from pipeline.voices import describe
 
@@ -90,7 +90,10 @@ def test_it_is_chosen_with_its_voice_and_its_sampling(folder: Path) -> None:
     config = compose_config(["model=bundled"])
     generation = json.loads((folder / "generation_config.json").read_text())
     assert config.voice.speaker in config.model.speakers
-    assert config.engine.sampling == SamplingConfig(temperature=generation["temperature"], top_k=generation["top_k"])
+    kept = {
+        key: generation[key] for key in ("temperature", "top_k") if key in generation
+    }  # without upstream's defaults
+    assert config.engine.sampling == SamplingConfig(**kept)
     assert compose_config(["model=bundled", "voice=jon"]).voice.speaker == "Jon"
     assert compose_config(["model=mini"]).voice.speaker == "Jon"
     assert compose_config(["model=mini"]).engine.sampling == EngineConfig().sampling
@@ -104,5 +107,5 @@ def test_it_is_small_and_has_its_card(folder: Path) -> None:
 
 def test_words_are_read_by_sound(folder: Path) -> None:
     """Bug: a tokenizer without its lexicon, which spells all words."""
-    tokens = load_tokenizers(folder).prompts(["The river, quietly."])
-    assert tokens.ids.shape[1] < len("The river, quietly.")
+    tokens = AutoTokenizer.from_pretrained(folder).tokenize("The river, xq.")
+    assert tokens == ["ð", "ə", " ", "ɹ", "ˈɪ", "ｖ", "ə", "ɹ", ",", " ", "x", "q", "."]

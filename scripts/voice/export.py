@@ -50,6 +50,14 @@ def write_card(folder: Path, facts: Mapping[str, object], speakers: Sequence[str
     values = {
         "speakers": ", ".join(speakers),
         "facts": "\n".join(f"| {key} | {value} |" for key, value in facts.items()),
-        "figures": head + "\n".join(rows) if rows else "Not evaluated yet.",
+        "figures": head + "\n".join(rows) + _verdict(report) if rows else "Not evaluated yet.",
     }
     (folder / "README.md").write_text(_CARD.read_text(encoding="utf-8").format(**values), encoding="utf-8")
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    """What a word error rate that is not good means to a listener."""
+    rate = report["voice"]["word_error_rate"]
+    if rate > 0.5:
+        return "\n\nMost of its words are not understood: this is a stage of a training that is to go on."
+    return "\n\nMany of its words are not understood yet." if rate > 0.15 else ""
