@@ -43,7 +43,7 @@ class VerifyReport:
     def __str__(self) -> str:
         counts = (
             f"{self.num_planned} planned = {self.num_written} written + {self.num_rejected} rejected, "
-            f"{self.num_shards} shards, {self.audio_seconds / 3600:.2f} h of audio"
+            f"{self.num_shards} shard{'' if self.num_shards == 1 else 's'}, {self.audio_seconds / 3600:.2f} h of audio"
         )
         if not self.problems:
             return f"verified: {counts}"

@@ -30,9 +30,7 @@ from pipeline.runtime.charts import Series, histogram, line_chart, waveform
 from pipeline.runtime.directory import CONFIG_NAME
 from pipeline.runtime.journal import WorkerHistory, read_journals
 from pipeline.runtime.progress import clock, count
-from pipeline.runtime.report import Report, reason_codes
-
-PAGE_NAME = "report.html"
+from pipeline.runtime.report import PAGE_NAME, Report, reason_codes
 
 _MOST_VOICES = 12
 _CLIPS_A_VOICE = 3

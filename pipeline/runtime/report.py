@@ -19,6 +19,7 @@ from pipeline.runtime.progress import clock, count
 from pipeline.types import ModelInfo
 
 REPORT_NAME = "report.json"
+PAGE_NAME = "report.html"  # the same to look at and listen to
 
 
 @dataclass(frozen=True)
@@ -124,5 +125,5 @@ def render_report(report: Report) -> str:
     if report.book:
         chapters = count(report.book["chapters"], "chapter")
         lines.append(f"book        {report.book['m4b']} ({clock(report.book['seconds'])}, {chapters})")
-    lines.append(f"report      {directory}/{REPORT_NAME}")
+    lines.append(f"report      {directory}/{PAGE_NAME}")
     return "\n".join(lines)

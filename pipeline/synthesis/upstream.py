@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from transformers.utils.logging import disable_progress_bar
 
 _log = logging.getLogger(__name__)
 
@@ -176,6 +177,7 @@ def load(folder: Path, *, attention: str, dtype: torch.dtype, device: torch.devi
 
     The text encoder (T5) stays in float32 where `dtype` is float16, in which it overflows.
     """
+    disable_progress_bar()  # of files that take a second each, in the middle of the run's own lines
     model: Parler = Parler.from_pretrained(
         folder, attn_implementation=attention, torch_dtype=dtype, use_safetensors=True
     )
