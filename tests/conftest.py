@@ -1,4 +1,4 @@
-"""What all tests share: small untrained checkpoints, made once for each shape."""
+"""What tests share: small untrained checkpoints, made once for each shape, and a stand-in for the model of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from doubles import INFO, StandInSynthesizer
 
+from pipeline.runtime import run as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most
@@ -35,3 +37,17 @@ def small_hub_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     from parler_tts.dac_wrapper import modeling_dac
 
     monkeypatch.setattr(modeling_dac, "DAC", partial(modeling_dac.DAC, encoder_dim=4, decoder_dim=64))
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[StandInSynthesizer]:
+    """Replaces the model of a run; gives the synthesizers that were built, in order."""
+    built: list[StandInSynthesizer] = []
+
+    def build(*_: object, **__: object) -> StandInSynthesizer:
+        built.append(StandInSynthesizer())
+        return built[-1]
+
+    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+    return built

@@ -11,26 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from doubles import INFO, StandInSynthesizer
+from doubles import StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.dataset.shards import finished_shards
-from pipeline.runtime import run as run_module
 
 NUM_TEXTS = 12
-
-
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[StandInSynthesizer]:
-    built: list[StandInSynthesizer] = []
-
-    def build(*_: object, **__: object) -> StandInSynthesizer:
-        built.append(StandInSynthesizer())
-        return built[-1]
-
-    monkeypatch.setattr(run_module, "build_synthesizer", build)
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
-    return built
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import av
 import pytest
 import soundfile
 from conftest import Checkpoints
-from doubles import INFO, StandInSynthesizer, speak
+from doubles import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
 from pipeline.dataset import files
@@ -41,20 +41,6 @@ It cost him $5.50 in 1893.
 
 The wick was trimmed. Then it was trimmed again, because it smoked.
 """
-
-
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[StandInSynthesizer]:
-    """Replaces the model of a run; gives the synthesizers that were built, in order."""
-    built: list[StandInSynthesizer] = []
-
-    def build(*_: object, **__: object) -> StandInSynthesizer:
-        built.append(StandInSynthesizer())
-        return built[-1]
-
-    monkeypatch.setattr(run_module, "build_synthesizer", build)
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
-    return built
 
 
 @pytest.fixture

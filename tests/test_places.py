@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import INFO, StandInSynthesizer, speak
+from doubles import StandInSynthesizer, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import main
@@ -33,18 +33,14 @@ TEXTS = [f"This is text number {number}, which is spoken." for number in range(7
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, store: type[StrictStore]) -> list[StandInSynthesizer]:  # noqa: F811
+def quick(
+    monkeypatch: pytest.MonkeyPatch,
+    store: type[StrictStore],  # noqa: F811
+    stand_in: list[StandInSynthesizer],
+) -> list[StandInSynthesizer]:
     """Stand-ins for the model; gives those that were built. A lease settles at once."""
-    built: list[StandInSynthesizer] = []
-
-    def build(*_: object, **__: object) -> StandInSynthesizer:
-        built.append(StandInSynthesizer())
-        return built[-1]
-
-    monkeypatch.setattr(run_module, "build_synthesizer", build)
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
     monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.01)
-    return built
+    return stand_in
 
 
 @pytest.fixture(params=["s3", "memory"])

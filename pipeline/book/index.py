@@ -6,7 +6,6 @@ tell whether a file of the book is still the one that was made.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pipeline.book.mastering import Measures
 from pipeline.book.writing import Cue, Mark
 from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
+from pipeline.places import sha256_of
 
 NOTE = (
     "Times are seconds in the m4b; less a chapter's file_start, they are seconds in its own file. Levels are measured "
@@ -44,7 +44,7 @@ def book_json(
         **{key: value for key, value in asdict(metadata).items() if key != "cover"},
         "seconds": _rounded(layout.num_samples / layout.sampling_rate),
         "sampling_rate": layout.sampling_rate,
-        "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256_of(path)} for path in files],
+        "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files],
         "mastering": {
             "gain_db": _rounded(layout.gain_db),
             "target_lufs": config.loudness_lufs,
@@ -90,14 +90,6 @@ def _chapter(layout: Layout, span: ChapterSpan, mark: Mark, measured: Measures) 
 
 def _rounded(value: float) -> float | None:
     return None if math.isinf(value) else round(value, 4)
-
-
-def _sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def cues(layout: Layout) -> list[Cue]:
