@@ -25,7 +25,7 @@ from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
 from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
-from scripts.voice.lines import Line
+from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
 from scripts.voice.speech import Shard, Studio, render, shards
@@ -61,6 +61,7 @@ class Workshop:
     stop_seconds: float = float("inf")
     cool: bool = False
     evaluated: int = 100  # sentences
+    counted: int = 1_000
     words: Path | None = None  # more words for the lexicon
     start: Path | None = None  # an exported checkpoint to go on from
 
@@ -127,7 +128,8 @@ class Workshop:
         rate, results = self.recipe.codec.sampling_rate, self.folder / "evaluation"
         teacher = audio[: self.evaluated]
         sampling = SamplingConfig(temperature=self.recipe.decoder.temperature, top_k=self.recipe.decoder.top_k)
-        report = evaluate(self.folder / "model", chosen, teacher, rate, results, sampling)
+        counted = read_lines(self.folder / "text" / "counted.jsonl")[: self.counted]
+        report = evaluate(self.folder / "model", chosen, teacher, counted, rate, results, sampling)
         self._write_card(report)
 
     @functools.cached_property
@@ -201,6 +203,7 @@ class Workshop:
             learning_rate=recipe.learning_rate,
             warm_up_steps=50,
             save_seconds=self.recipe.save_seconds,
+            matrices=[kernel for kernel in codec.decoder.parameters() if kernel.ndim == 3 and kernel.shape[0] > 1],
             betas=(0.8, 0.99),
             stop_seconds=self.stop_seconds,
             cool=self.cool,
@@ -303,6 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each training after so long")
     parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over --seconds")
     parser.add_argument("--evaluated", type=int, default=100, help="held-out sentences to judge")
+    parser.add_argument("--counted", type=int, default=1_000, help="further ones, to count silent and runaway clips")
     parser.add_argument("--words", type=Path, help="a file of words, one a line, that the tokenizer shall know too")
     parser.add_argument("--start", type=Path, help="an exported checkpoint: a new folder goes on from it")
     given = parser.parse_args(arguments)
@@ -315,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
         begin(given.folder, recipe, given.teacher, given.start)
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
-            given.processes, given.seconds, given.cool, given.evaluated, given.words, given.start,
+            given.processes, given.seconds, given.cool, given.evaluated, given.counted, given.words, given.start,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:

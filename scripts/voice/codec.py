@@ -45,8 +45,12 @@ def make_codec(recipe: CodecRecipe) -> Any:
 
 @torch.no_grad()
 def set_codebooks(codec: Any, quantizer: Quantizer) -> None:
-    """Makes the DacModel read codes as `Quantizer.latents` does. Nothing of it is trained any more."""
-    for level, codebook in zip(codec.quantizer.quantizers, quantizer.codebooks, strict=True):
+    """Makes the DacModel read codes as `Quantizer.latents` does. Nothing of it is trained any more.
+
+    Its first codebook is silent: whatever the decoder notes there adds nothing to a frame.
+    """
+    silent = torch.zeros_like(quantizer.codebooks[:1])
+    for level, codebook in zip(codec.quantizer.quantizers, torch.cat([silent, quantizer.codebooks]), strict=True):
         for projection in (level.in_proj, level.out_proj):
             nn.init.dirac_(projection.weight)  # the identity
             nn.init.zeros_(projection.bias)
@@ -57,7 +61,7 @@ def set_codebooks(codec: Any, quantizer: Quantizer) -> None:
 
 @torch.inference_mode()
 def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecRecipe, device: torch.device) -> None:
-    """Encodes each utterance by itself: `NAME.npy` `[frames of the shard, K]` for each shard that has none yet."""
+    """Encodes each utterance by itself: `NAME.npy` `[frames of the shard, K - 1]` for each shard without one."""
     folder.mkdir(parents=True, exist_ok=True)
     quantizer = quantizer.to(device)
     frames = 0
@@ -89,6 +93,11 @@ def read_codes(folder: Path, speech: Sequence[Shard]) -> list[Codes]:
     return [np.load(codes_path(folder, shard)) for shard in speech]
 
 
+def with_places(codes: Codes, places: npt.NDArray[np.int64] | int = 0) -> npt.NDArray[np.int64]:
+    """All codes `[T, K]` of what the quantizer gave `[T, K - 1]` and of places `[T]`, which come first."""
+    return np.column_stack([np.broadcast_to(places, len(codes)), codes.astype(np.int64)])
+
+
 class Crops:
     """Random crops of speech and its codes, from anywhere in a shard: utterances lie there end to end."""
 
@@ -107,5 +116,5 @@ class Crops:
             first = int(chance.integers(len(self._codes[index]) - length + 1))
             cut = self._shards[index].samples[first * hop : (first + length) * hop]
             samples.append(cut.astype(np.float32) / 32768)
-            codes.append(self._codes[index][first : first + length].astype(np.int64).T)
+            codes.append(with_places(self._codes[index][first : first + length]).T)
         return torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(codes))

@@ -23,22 +23,42 @@ _FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real
 _SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
 
 
-class Discriminator(nn.Module):
-    """Judges patches of one STFT's log magnitudes as real or made."""
+class SpectrumJudge(nn.Module):
+    """Judges moments of one STFT's log magnitudes as real or made: all frequencies at once, so that a CPU can."""
 
     def __init__(self, fft_size: int, width: int) -> None:
         super().__init__()
         self.fft_size = fft_size
-        channels = [1, width, width, width, width]
         self.layers = nn.ModuleList(
-            nn.Conv2d(inner, outer, (5, 3), (2, 1) if i else (1, 1), (2, 1))
-            for i, (inner, outer) in enumerate(pairwise(channels))
+            nn.Conv1d(inner, width, 5, padding=2) for inner in (fft_size // 2 + 1, width, width)
         )
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
+        self.last = nn.Conv1d(width, 1, 3, padding=1)
 
     def forward(self, samples: Tensor) -> list[Tensor]:
         """What each layer sees of samples `[B, N]`; the last one is the judgement, above 0: real."""
-        seen = [magnitudes(samples, self.fft_size, self.fft_size // 4).clamp(min=1e-4).log()[:, None] / 4]
+        seen = [magnitudes(samples, self.fft_size, self.fft_size // 4).clamp(min=1e-4).log() / 4 + 1]
+        for layer in self.layers:
+            seen.append(functional.leaky_relu(layer(seen[-1]), 0.1))
+        return [*seen[1:], self.last(seen[-1])]
+
+
+class PeriodJudge(nn.Module):
+    """Judges samples that lie a period apart, which spectra do not tell: the shape of each pulse of the voice."""
+
+    def __init__(self, period: int, width: int) -> None:
+        super().__init__()
+        self.period = period
+        channels = [1, width // 8, width // 4, width // 2, width // 2]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(inner, outer, (5, 1), (3, 1) if outer > inner else (1, 1), (2, 0))
+            for inner, outer in pairwise(channels)
+        )
+        self.last = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
+
+    def forward(self, samples: Tensor) -> list[Tensor]:
+        """As `SpectrumJudge.forward`."""
+        whole = samples[:, : samples.shape[1] // self.period * self.period]
+        seen = [whole.reshape(len(samples), 1, -1, self.period)]
         for layer in self.layers:
             seen.append(functional.leaky_relu(layer(seen[-1]), 0.1))
         return [*seen[1:], self.last(seen[-1])]
@@ -50,8 +70,11 @@ class Speaking(nn.Module):
     def __init__(self, codec: Any, recipe: CodecRecipe) -> None:
         super().__init__()
         self.codec = codec
-        sizes = (256, 512, 1024, 2048)
-        self.discriminators = nn.ModuleList(Discriminator(size, recipe.discriminator_width) for size in sizes)
+        width = recipe.discriminator_width
+        self.discriminators = nn.ModuleList(
+            [SpectrumJudge(size, width) for size in (128, 256, 512, 1024, 2048)]
+            + [PeriodJudge(period, width) for period in (2, 3, 5, 7, 11)]
+        )
 
     def made(self, codes: Tensor) -> Tensor:
         """Samples `[B, T * hop]` of codes `[B, K, T]`."""
@@ -77,10 +100,16 @@ def train_codec_decoder(
 
     def losses(step: int) -> dict[str, Tensor]:
         samples, codes = (x.to(device) for x in next(drawn))
-        made = speaking.made(codes)
+        with torch.autocast(device.type, torch.bfloat16):
+            made = speaking.made(codes)
+        made = made.float()
         spectrum = reconstruction_loss(made, samples, recipe.sampling_rate)
         if step < recipe.adversarial_from:
             return {"loss": spectrum}
+        with torch.autocast(device.type, torch.bfloat16):
+            return judged(made, samples, spectrum)
+
+    def judged(made: Tensor, samples: Tensor, spectrum: Tensor) -> dict[str, Tensor]:
         judging = torch.stack([_judging(judge(samples), judge(made.detach())) for judge in judges]).mean()
         judges.requires_grad_(False)
         verdicts = torch.stack([_convincing(judge(samples), judge(made)) for judge in judges]).mean()
@@ -93,11 +122,11 @@ def train_codec_decoder(
 
 def _judging(real: list[Tensor], made: list[Tensor]) -> Tensor:
     """Hinge loss of a discriminator."""
-    return functional.relu(1 - real[-1]).mean() + functional.relu(1 + made[-1]).mean()
+    return functional.relu(1 - real[-1].float()).mean() + functional.relu(1 + made[-1].float()).mean()
 
 
 def _convincing(real: list[Tensor], made: list[Tensor]) -> Tensor:
     """Loss of the codec: to be judged real, and to be seen as the real one is."""
     pairs = zip(real[:-1], made[:-1], strict=True)
-    features = torch.stack([functional.l1_loss(m, r.detach()) for r, m in pairs]).mean()
-    return -made[-1].mean() + _FEATURE_WEIGHT * features
+    features = torch.stack([functional.l1_loss(m.float(), r.detach().float()) for r, m in pairs]).mean()
+    return -made[-1].float().mean() + _FEATURE_WEIGHT * features

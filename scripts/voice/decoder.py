@@ -21,9 +21,9 @@ from transformers import GenerationConfig, T5Config, T5EncoderModel
 
 from pipeline.synthesis import upstream
 from pipeline.synthesis.tokenizers import Tokens
-from scripts.voice.codec import Codes
+from scripts.voice.codec import Codes, with_places
 from scripts.voice.descriptions import any_description
-from scripts.voice.reading import Reader, spoken_tokens
+from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import CodecRecipe, DecoderRecipe
 from scripts.voice.speech import Utterance
 
@@ -37,7 +37,7 @@ class Example:
     """An utterance as the decoder is to learn it."""
 
     utterance: Utterance
-    codes: Codes  # [T, K]
+    codes: Codes  # [T, K - 1]
 
     @property
     def cost(self) -> int:
@@ -82,7 +82,6 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
         num_hidden_layers=decoder.layers,
         num_attention_heads=decoder.heads,
         num_cross_attention_key_value_heads=1,  # the description says little
-        rope_embeddings=True,
         ffn_dim=decoder.ffn,
         num_codebooks=codec.codebooks,
         max_position_embeddings=decoder.max_positions,
@@ -99,8 +98,8 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
         decoder_start_token_id=bos,
         pad_token_id=eos,
     )
-    model = upstream.Parler(whole)
-    _spread_embeddings(model)
+    model = upstream.Parler._from_config(whole, attn_implementation="eager")  # SDPA's gradient is slower on a CPU
+    _start_embeddings(model, codec.codebook_size)
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=decoder.temperature,
@@ -116,11 +115,20 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
     return model
 
 
-def _spread_embeddings(model: Any) -> None:
-    """Starts embeddings as wide as the positions that are added to them: upstream's start is 30 times narrower."""
+@torch.no_grad()
+def _start_embeddings(model: Any, codebook_size: int) -> None:
+    """Starts embeddings as wide as the positions that are added to them: upstream's start is 30 times narrower.
+
+    The codes of the first codebook start as the positions that they name, backwards, so that they are not mistaken for
+    the position at which they stand. Then attention has little to learn to find the token that a frame says it speaks.
+    """
+    decoder = model.decoder.model.decoder
     torch.nn.init.normal_(model.embed_prompts.weight, std=0.5)
-    for embedding in model.decoder.model.decoder.embed_tokens:
+    for embedding in decoder.embed_tokens:
         torch.nn.init.normal_(embedding.weight, std=0.3)
+    places = decoder.embed_positions.weights[:codebook_size].flip(1)
+    decoder.embed_tokens[0].weight[:codebook_size] = places
+    model.decoder.lm_heads[0].weight[:codebook_size] = 0.1 * places
 
 
 def delayed(codes: Tensor, bos: int, eos: int) -> tuple[Tensor, Tensor]:
@@ -151,10 +159,17 @@ def collate(
     wordings = [any_description(example.utterance.line, chance) for example in examples]
     different = sorted(set(wordings))
     prompts = [reader.read(example.utterance.line.text, chance, recipe.spelled) for example in examples]
-    longest_prompt = max(len(prompt.ids) for prompt in prompts)
+    longest_prompt = _rounded(max(len(prompt.ids) for prompt in prompts))
     eos = codec.codebook_size
-    rows = [delayed(torch.from_numpy(example.codes.astype(np.int64)), eos + 1, eos) for example in examples]
-    steps = max(inputs.shape[1] for inputs, _ in rows)
+    heard = [
+        spoken_tokens(example.utterance, prompt, longest_prompt - len(prompt.ids))
+        for example, prompt in zip(examples, prompts, strict=True)
+    ]
+    rows = []
+    for example, prompt, tokens in zip(examples, prompts, heard, strict=True):
+        places = places_of(tokens, longest_prompt - len(prompt.ids)) % codec.codebook_size
+        rows.append(delayed(torch.from_numpy(with_places(example.codes, places)), eos + 1, eos))
+    steps = _rounded(max(inputs.shape[1] for inputs, _ in rows))
     shape = (len(rows), codec.codebooks, steps)
     batch_inputs, batch_labels = torch.full(shape, eos), torch.full(shape, IGNORED)
     frames = torch.zeros(len(rows), steps, dtype=torch.long)
@@ -162,13 +177,13 @@ def collate(
     for i, (inputs, labels) in enumerate(rows):
         length = inputs.shape[1]
         batch_inputs[i, :, :length], batch_labels[i, :, :length], frames[i, :length] = inputs, labels, 1
-        padding = longest_prompt - len(prompts[i].ids)
-        spoken[i, : len(examples[i].codes)] = spoken_tokens(examples[i].utterance, prompts[i], padding)
+        spoken[i, : len(heard[i])] = heard[i]
     is_code = batch_inputs < codec.codebook_size
+    is_code[:, 0] = False  # a place is what the rest holds on to
     wrong = torch.from_numpy(noise.random(shape) < recipe.corrupted) & is_code
     batch_inputs[wrong] = torch.from_numpy(noise.integers(0, codec.codebook_size, int(wrong.sum())))
     return Batch(
-        reader.padded([prompt.ids for prompt in prompts], left=True),
+        reader.padded([prompt.ids for prompt in prompts], left=True, length=longest_prompt),
         reader.padded([reader.read(wording).ids for wording in different], left=False),
         torch.tensor([different.index(wording) for wording in wordings]),
         batch_inputs,
@@ -176,6 +191,11 @@ def collate(
         frames,
         spoken,
     )
+
+
+def _rounded(length: int) -> int:
+    """A length that others share: a CPU prepares for each new shape of a matrix before it multiplies."""
+    return -(-length // 16) * 16
 
 
 class Decoder:
@@ -186,7 +206,6 @@ class Decoder:
         self.recipe = recipe
         model.give_rows_their_own_positions()
         self._heard: dict[str, Tensor] = {}
-        model.decoder.model.decoder.rotary_emb.register_forward_hook(self._hear_rotations)
         for layer in recipe.guided_layers:
             attention = model.decoder.model.decoder.layers[layer].self_attn
             attention.q_proj.register_forward_hook(partial(self._hear, f"q{layer}"))
@@ -195,13 +214,10 @@ class Decoder:
     def _hear(self, name: str, _module: Any, _inputs: Any, output: Tensor) -> None:
         self._heard[name] = output[..., : self.recipe.hidden // self.recipe.heads]
 
-    def _hear_rotations(self, _module: Any, _inputs: Any, output: tuple[Tensor, Tensor]) -> None:
-        self._heard["cos"], self._heard["sin"] = output
-
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, the mean cross entropy of the codes, that of the first codebook, and the guided heads' own.
+        """The loss, the cross entropy of each codebook, and the guided heads' own.
 
-        In the loss the earlier codebooks weigh more: they carry the words, the later ones little but noise.
+        In the loss the later codebooks weigh less: they carry little but noise.
         """
         states = self._states(batch)
         steps = batch.labels.shape[2]
@@ -213,10 +229,11 @@ class Decoder:
             for k, head in enumerate(heads)
         ]
         each = torch.stack(entropies)
-        weights = 1 / torch.arange(1, len(each) + 1, device=each.device)
+        weights = 1 / torch.arange(-1, len(each) - 1, device=each.device).clamp(min=1)
         guided = torch.stack([self._guided(batch, layer) for layer in self.recipe.guided_layers]).mean()
         loss = (weights * each).sum() / weights.sum() + self.recipe.guidance * guided
-        return {"loss": loss, "codes": each.mean(), "first": each[0], "guided": guided}
+        codes = {f"codes {k}": entropy for k, entropy in enumerate(entropies)}
+        return {"loss": loss, **codes, "guided": guided}
 
     def _states(self, batch: Batch) -> Tensor:
         """The decoder's last states `[B, P + S, hidden]`."""
@@ -240,7 +257,7 @@ class Decoder:
     def _guided(self, batch: Batch, layer: int) -> Tensor:
         """Minus the logarithm of the attention that falls near the character spoken, over frames that have one."""
         steps, prompt = batch.frames.shape[1], batch.prompts.ids.shape[1]
-        queries, keys = (self._turned(self._heard[f"{part}{layer}"].float()) for part in "qk")
+        queries, keys = (self._heard[f"{part}{layer}"].float() for part in "qk")
         queries = queries[:, -steps:]
         scores = queries @ keys.transpose(1, 2) * queries.shape[-1] ** -0.5  # [B, S, P + S]
         places = torch.arange(prompt + steps, device=scores.device)
@@ -251,8 +268,3 @@ class Decoder:
         near_scores = scores[..., :prompt].masked_fill(~near, -1e4)
         missed: Tensor = scores.logsumexp(dim=-1) - near_scores.logsumexp(dim=-1)  # [B, S]
         return missed[batch.spoken >= 0].mean()
-
-    def _turned(self, vectors: Tensor) -> Tensor:
-        """Queries or keys `[B, P + S, head]` with their rotary positions."""
-        first, second = vectors.chunk(2, dim=-1)
-        return vectors * self._heard["cos"] + torch.cat([-second, first], dim=-1) * self._heard["sin"]

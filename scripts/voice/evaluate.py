@@ -16,11 +16,12 @@ import soxr
 import torch
 
 from pipeline.config import SamplingConfig
+from pipeline.planning import predict_seconds
 from pipeline.seeds import content_seed
-from pipeline.synthesis import build_synthesizer
-from pipeline.types import Finish
+from pipeline.synthesis import Synthesizer, build_synthesizer
+from pipeline.types import Clip, Finish
 from pipeline.types import Utterance as Request
-from scripts.voice.codec import Codes
+from scripts.voice.codec import Codes, with_places
 from scripts.voice.decoder import Example
 from scripts.voice.descriptions import default_description
 from scripts.voice.judges import SAMPLING_RATE, Judges, Samples, word_error_rate
@@ -48,6 +49,7 @@ def evaluate(
     model: Path,
     chosen: Sequence[Example],
     teacher: Sequence[Samples],
+    counted: Sequence[Line],
     rate: int,
     folder: Path,
     sampling: SamplingConfig,
@@ -58,6 +60,7 @@ def evaluate(
         model: The exported folder.
         chosen: Held-out sentences with their codes.
         teacher: The teacher's samples of these sentences.
+        counted: Many more sentences, of which the voice's failures are counted.
         rate: Sampling rate of all samples, in Hz.
         folder: Where the results go.
         sampling: Of the voice.
@@ -68,13 +71,12 @@ def evaluate(
     spoken = {"teacher": ((samples, False) for samples in teacher), "codec": _through_codec(model, chosen)}
     for name, clips in spoken.items():
         report[name], _ = _judge(judges, name, chosen, clips, rate, folder)
-    began = time.monotonic()
-    voice = list(_through_decoder(model, chosen, sampling))
-    elapsed = time.monotonic() - began
+    synthesizer = build_synthesizer(str(model.resolve()), batch_size=_BATCH, sampling=sampling)
+    made = _clips(synthesizer, [example.utterance.line for example in chosen])
+    voice = ((clip.samples, clip.finish is Finish.MAX_FRAMES) for clip in made)
     report["voice"], heard = _judge(judges, "voice", chosen, voice, rate, folder)
-    seconds = sum(len(samples) for samples, _ in voice) / rate
-    report["voice"]["times_real_time"] = round(seconds / elapsed, 2)
     report["voice"] |= {"temperature": sampling.temperature, "top_k": sampling.top_k}
+    report["counted"] = _count(synthesizer, counted)
     report["first_sentences"] = [
         {"text": one.line.text, "heard": one.heard, "seconds": round(one.seconds, 2)} for one in heard[:_PRINTED]
     ]
@@ -94,28 +96,37 @@ def _through_codec(model: Path, chosen: Sequence[Example]) -> Iterator[tuple[Sam
 
 
 def _rows_of(codes: Codes) -> torch.Tensor:
-    return torch.from_numpy(codes.astype(np.int64).T)[None]  # [1, K, T]
+    return torch.from_numpy(with_places(codes).T)[None]  # [1, K, T]
 
 
-def _through_decoder(
-    model: Path, chosen: Sequence[Example], sampling: SamplingConfig
-) -> Iterator[tuple[Samples, bool]]:
+def _clips(synthesizer: Synthesizer, lines: Sequence[Line]) -> list[Clip]:
     """In the order given, though the engine is asked for them by length."""
     requests = [
-        Request(
-            prompt=example.utterance.line.text,
-            description=default_description(example.utterance.line),
-            seed=content_seed("evaluation", example.utterance.line.text),
-            id=str(i),
-        )
-        for i, example in enumerate(chosen)
+        Request(line.text, default_description(line), seed=content_seed("evaluation", line.text), id=str(i))
+        for i, line in enumerate(lines)
     ]
-    synthesizer = build_synthesizer(str(model.resolve()), batch_size=_BATCH, sampling=sampling)
     by_length = sorted(requests, key=lambda request: len(request.prompt))
-    clips = {clip.utterance.id: clip for clip in synthesizer.generate(by_length)}
-    for request in requests:
-        clip = clips[request.id]
-        yield clip.samples, clip.finish is Finish.MAX_FRAMES
+    return sorted(synthesizer.generate(by_length), key=lambda clip: int(clip.utterance.id))
+
+
+def _count(synthesizer: Synthesizer, lines: Sequence[Line]) -> dict[str, Any]:
+    """What went wrong in many sentences, and how fast they were spoken."""
+    began = time.monotonic()
+    clips = _clips(synthesizer, lines)
+    elapsed = time.monotonic() - began
+    ratios = [clip.seconds / (predict_seconds(line.text) / line.speed) for clip, line in zip(clips, lines, strict=True)]
+    return {
+        "sentences": len(clips),
+        "silent": sum(_is_silent(clip.samples, clip.sampling_rate) for clip in clips),
+        "runaway": sum(clip.finish is Finish.MAX_FRAMES for clip in clips),
+        "shorter_than_half": sum(ratio < 0.5 for ratio in ratios),
+        "longer_than_twice": sum(ratio > 2 for ratio in ratios),
+        "times_real_time": round(sum(clip.seconds for clip in clips) / elapsed, 2),
+    }
+
+
+def _is_silent(samples: Samples, rate: int) -> bool:
+    return len(samples) < rate // 10 or float(np.abs(samples).max()) < _SILENT
 
 
 def _judge(
@@ -126,7 +137,7 @@ def _judge(
         if i < _PRINTED:
             soundfile.write(folder / f"{name}-{i}.flac", samples, rate)
         at_judges = soxr.resample(samples, rate, SAMPLING_RATE).astype(np.float32)
-        silent = len(at_judges) < SAMPLING_RATE // 10 or float(np.abs(at_judges).max()) < _SILENT
+        silent = _is_silent(at_judges, SAMPLING_RATE)
         results.append(
             Heard(
                 line=example.utterance.line,

@@ -50,9 +50,18 @@ def write_card(folder: Path, facts: Mapping[str, object], speakers: Sequence[str
     values = {
         "speakers": ", ".join(speakers),
         "facts": "\n".join(f"| {key} | {value} |" for key, value in facts.items()),
-        "figures": head + "\n".join(rows) + _verdict(report) if rows else "Not evaluated yet.",
+        "figures": head + "\n".join(rows) + _counted(report) + _verdict(report) if rows else "Not evaluated yet.",
     }
     (folder / "README.md").write_text(_CARD.read_text(encoding="utf-8").format(**values), encoding="utf-8")
+
+
+def _counted(report: Mapping[str, Any]) -> str:
+    counted = report["counted"]
+    return (
+        f"\n\nOf {counted['sentences']} further sentences {counted['silent']} were silent, {counted['runaway']} ran "
+        f"into the limit, {counted['shorter_than_half']} were shorter than half and {counted['longer_than_twice']} "
+        "longer than twice the length expected."
+    )
 
 
 def _verdict(report: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ class Training:
     save_seconds: float = 120.0
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
-    matrices: Sequence[nn.Parameter] = ()  # that Muon trains; AdamW trains all others
+    matrices: Sequence[nn.Parameter] = ()  # that Muon trains, kernels as rows of all that follows their first dimension
     stop_seconds: float = math.inf  # a run ends after so long, to be gone on with later
     cool: bool = False  # let the learning rate fall over `stop_seconds`: the last run of a training that ends early
     step: int = field(default=0, init=False)
@@ -48,10 +48,11 @@ class Training:
         self._optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(others, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
         ]
-        if self.matrices:
+        self._rows = [nn.Parameter(matrix.detach().flatten(1)) for matrix in self.matrices]  # of the same memory
+        if self._rows:
             self._optimizers.append(
                 torch.optim.Muon(
-                    self.matrices,
+                    self._rows,
                     lr=self.learning_rate,
                     weight_decay=self.weight_decay,
                     adjust_lr_fn="match_rms_adamw",  # so that both can share one rate
@@ -108,6 +109,8 @@ class Training:
             self.model.zero_grad(set_to_none=True)
             values["loss"].backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._trained, 1.0)
+            for rows, matrix in zip(self._rows, self.matrices, strict=True):
+                rows.grad = None if matrix.grad is None else matrix.grad.flatten(1)
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = rate

@@ -39,8 +39,8 @@ class Quantizer:
 
     mean: Tensor  # [bands * mels in a frame]
     directions: Tensor  # [hidden, bands * mels in a frame], orthonormal rows
-    codebooks: Tensor  # [K, codes, hidden]
-    classes: list[str]  # of the first codebook, by code
+    codebooks: Tensor  # [K - 1, codes, hidden]: those of the codec without the silent one
+    classes: list[str]  # of the first of them, by code
 
     def to(self, device: torch.device) -> Quantizer:
         """The same on another device."""
@@ -51,7 +51,7 @@ class Quantizer:
         return {name: code for code, name in enumerate(self.classes)}
 
     def encode(self, samples: Tensor, sounds: Sequence[Sound], recipe: CodecRecipe) -> Tensor:
-        """Codes `[T, K]` of samples `[T * hop]`, in which these sounds are heard."""
+        """Codes `[T, K - 1]` of samples `[T * hop]`, in which these sounds are heard."""
         rest = (spectra(samples, recipe) - self.mean) @ self.directions.T
         known = [self._code_of_class.get(name, -1) for name in classes_of(sounds)]
         first = torch.tensor(known, device=rest.device)
@@ -65,7 +65,7 @@ class Quantizer:
         return torch.stack(codes, dim=1)
 
     def latents(self, codes: Tensor) -> Tensor:
-        """The frames `[T, hidden]` that codes `[T, K]` stand for; spectra are `latents @ directions + mean`."""
+        """The frames `[T, hidden]` that codes `[T, K - 1]` stand for; spectra are `latents @ directions + mean`."""
         return torch.stack([book[row] for book, row in zip(self.codebooks, codes.T, strict=True)]).sum(dim=0)
 
     def state(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.d
     codebooks, bits = [codebook], [_entropy(torch.bincount(first, minlength=recipe.codebook_size))]
     rest = rest - codebook[first]
     lost.append(_mean_error(rest))
-    for _ in range(recipe.codebooks - 1):
+    for _ in range(recipe.codebooks - 2):
         codebook = _clusters(rest, recipe.codebook_size, generator)
         nearest = _nearest(rest, codebook)
         rest = rest - codebook[nearest]

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -52,9 +53,9 @@ class Reader:
         read = self._tokenizer(given, return_offsets_mapping=True, add_special_tokens=False)
         return read.input_ids, [start - (is_spelled and start > 1) for start, _ in read.offset_mapping]
 
-    def padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> Tokens:
-        """Rows of ids as one tensor."""
-        longest = max(map(len, rows))
+    def padded(self, rows: Sequence[Sequence[int]], *, left: bool, length: int = 0) -> Tokens:
+        """Rows of ids as one tensor, of this length at least."""
+        longest = max([length, *map(len, rows)])
         ids = torch.full((len(rows), longest), self._tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
@@ -89,3 +90,9 @@ def spoken_tokens(utterance: Utterance, prompt: Prompt, padding: int) -> Tensor:
             within = (torch.arange(count) + 0.5) / count * int(last - first)
             spoken[span.first_frame : span.last_frame] = padding + int(first) + within - 0.5
     return spoken
+
+
+def places_of(spoken: Tensor, padding: int) -> npt.NDArray[np.int64]:
+    """For each frame the token that is spoken, counted without padding; where none is, the one before `[T]`."""
+    tokens = np.floor(spoken.numpy() + 0.5).astype(np.int64) - padding
+    return np.maximum.accumulate(np.maximum(tokens, 0))

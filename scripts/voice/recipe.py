@@ -15,7 +15,8 @@ class SpeechRecipe:
     """What is spoken, and how much of it."""
 
     hours: float = 6.0  # of training speech
-    held_out: int = 1_000  # sentences that are never trained on
+    held_out: int = 1_000  # sentences that are spoken, but never trained on
+    counted: int = 1_000  # sentences of which silent and runaway clips are counted; the teacher does not speak them
     segment_seconds: tuple[float, ...] = (4.0, 8.0, 14.0)  # books are cut with each of these limits in turn
     own_share: float = 0.15  # of the segments: our own sentences with numbers, names, questions
     paces: tuple[tuple[str, float, float], ...] = (  # word of the description, speed of the teacher, weight
@@ -35,14 +36,14 @@ class CodecRecipe:
     ratios: tuple[int, ...] = (10, 10, 2, 2)  # hop 400: 40 frames/s, the teacher's own grid of phoneme durations
     hidden: int = 64  # width of the latent frames
     decoder_hidden: int = 384
-    codebooks: int = 6
+    codebooks: int = 6  # the first says which token of the prompt is spoken, the second which sound, the rest how
     codebook_size: int = 1024
     quantizer_frames: int = 300_000  # that the quantizer is fitted to
     crop_frames: int = 40
     batch: int = 32
     decoder_steps: int = 12_000
     adversarial_from: int = 4_000  # step at which the discriminators join; at or over decoder_steps: never
-    discriminator_width: int = 32
+    discriminator_width: int = 128
     learning_rate: float = 1e-3
 
     @property
@@ -73,7 +74,7 @@ class DecoderRecipe:
     warm_up_steps: int = 500
     learning_rate: float = 1e-3
     corrupted: float = 0.03  # share of input frames replaced by random codes: the decoder learns to recover
-    guided_layers: tuple[int, ...] = (2, 3)  # whose first head is shown where in the prompt the speech is
+    guided_layers: tuple[int, ...] = (0, 2)  # whose first head is shown where in the prompt the speech is
     guidance: float = 0.5  # weight of that loss
     spelled: float = 0.07  # share of known words that are given as letters: the decoder learns to read the others
     max_seconds: float = 20.0  # longest audio that it is asked for
@@ -93,33 +94,33 @@ class Recipe:
 
 
 TINY = Recipe(
-    SpeechRecipe(hours=0.02, held_out=4, segment_seconds=(3.0,), shard_lines=10),
+    SpeechRecipe(hours=0.02, held_out=4, counted=4, segment_seconds=(3.0,), shard_lines=10),
     CodecRecipe(
         hidden=16,
         decoder_hidden=32,
-        codebooks=2,
+        codebooks=3,
         codebook_size=16,
         quantizer_frames=1_000,
         crop_frames=16,
         batch=4,
         decoder_steps=4,
         adversarial_from=2,
-        discriminator_width=4,
+        discriminator_width=16,
     ),
     DecoderRecipe(
         hidden=32, layers=2, heads=2, ffn=64, text_hidden=32, text_layers=1, batch_positions=300, steps=6,
-        warm_up_steps=2, guided_layers=(1,), max_seconds=4.0,
+        warm_up_steps=2, guided_layers=(0,), max_seconds=4.0,
     ),
 )  # fmt: skip
 
 CPU = Recipe(
     SpeechRecipe(hours=12.0, held_out=300),
     CodecRecipe(
-        decoder_hidden=192, codebooks=5, codebook_size=512, quantizer_frames=120_000, crop_frames=32, batch=8,
-        decoder_steps=20_000, adversarial_from=20_000,
+        decoder_hidden=384, codebooks=6, codebook_size=512, quantizer_frames=120_000, crop_frames=32, batch=8,
+        decoder_steps=20_000, adversarial_from=600,
     ),
     DecoderRecipe(
-        hidden=256, layers=6, batch_positions=2_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3
+        hidden=256, layers=6, batch_positions=4_000, steps=20_000, warm_up_steps=50, learning_rate=1e-3
     ),
 )  # fmt: skip
 

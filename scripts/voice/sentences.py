@@ -1,13 +1,13 @@
 """What is spoken: novels cut as the pipeline cuts them, and sentences of our own.
 
-Chooses which lines are trained on and which are held out. Knows no audio.
+Chooses which lines are trained on and which are not. Knows no audio.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 
 from pipeline.config import SourceConfig, TextConfig
@@ -20,27 +20,39 @@ from scripts.voice.recipe import SpeechRecipe
 
 
 def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapping[str, float], seed: int) -> None:
-    """Writes `held_out.jsonl` and `train.jsonl` into `folder`.
+    """Writes `held_out.jsonl`, `train.jsonl` and `counted.jsonl`, which the teacher does not speak, into `folder`.
 
-    A sentence is held out with all its repetitions, so that no training line has its words.
+    No sentence is chosen twice, so that no training line has the words of another part.
 
     Args:
         texts: A folder of books, `*.txt`; without any, all sentences are our own.
-        folder: Where the two files go.
+        folder: Where the files go.
         recipe: How many lines, and of which lengths.
         speakers: Names that the teacher knows, and the share of lines of each.
         seed: Of the shuffling and of our own sentences.
     """
-    chance = random.Random(seed)
-    wanted_seconds = recipe.hours * 3600
+    lines = _lines(texts, recipe, speakers, random.Random(seed))
+    held_out = list(islice(lines, recipe.held_out))
+    train: list[Line] = []
+    seconds = 0.0
+    while seconds < recipe.hours * 3600:
+        train.append(next(lines))
+        seconds += predict_seconds(train[-1].text) / train[-1].speed
+    folder.mkdir(parents=True, exist_ok=True)
+    write_lines(folder / "held_out.jsonl", held_out)
+    write_lines(folder / "counted.jsonl", list(islice(lines, recipe.counted)))
+    write_lines(folder / "train.jsonl", train)  # last: it says that all are there
+    print(f"text: {len(train)} lines of about {seconds / 3600:.2f} h, {len(held_out)} are held out", flush=True)
+
+
+def _lines(texts: Path, recipe: SpeechRecipe, speakers: Mapping[str, float], chance: random.Random) -> Iterator[Line]:
+    """Endless different lines, each with a speaker and a pace."""
     books = list(dict.fromkeys(_segments(sorted(texts.glob("*.txt")), recipe.segment_seconds)))
     chance.shuffle(books)
     sources = [iter(books), own_sentences(chance)]
     names, speeds, weights = zip(*recipe.paces, strict=True)
     seen: set[str] = set()
-    lines: list[Line] = []
-    seconds, held_seconds = 0.0, 0.0
-    while seconds - held_seconds < wanted_seconds:
+    while True:
         is_own = chance.random() < recipe.own_share
         text = next(sources[is_own], None) or next(sources[1])
         if text in seen:
@@ -48,14 +60,7 @@ def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapp
         seen.add(text)
         (chosen,) = chance.choices(range(len(names)), weights)
         (speaker,) = chance.choices(list(speakers), list(speakers.values()))
-        lines.append(Line(text, speaker, names[chosen], speeds[chosen]))
-        seconds += predict_seconds(text) / speeds[chosen]
-        if len(lines) == recipe.held_out:
-            held_seconds = seconds
-    folder.mkdir(parents=True, exist_ok=True)
-    write_lines(folder / "held_out.jsonl", lines[: recipe.held_out])
-    write_lines(folder / "train.jsonl", lines[recipe.held_out :])
-    print(f"text: {len(lines)} lines, about {seconds / 3600:.2f} h, {recipe.held_out} of them held out")
+        yield Line(text, speaker, names[chosen], speeds[chosen])
 
 
 def _segments(books: Sequence[Path], limits: Sequence[float]) -> Iterator[str]:
