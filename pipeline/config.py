@@ -13,7 +13,8 @@ from typing import Any
 from pipeline.errors import ConfigError, nearest_first
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
-SOURCE_FORMATS = ("auto", "txt", "md", "jsonl", "csv", "parquet", "datasets")
+DEFAULT_LANGUAGE = "en"
+SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
@@ -39,7 +40,7 @@ class SourceConfig:
 
     format: str = "auto"  # one of SOURCE_FORMATS; auto: by the ending of the name
     encoding: str = "utf-8"
-    language: str = "en"
+    language: str | None = None  # default: what an EPUB says, else DEFAULT_LANGUAGE
     title: str | None = None  # of a book; default: from the text, else from the file's name
     author: str | None = None
     text_column: str = "text"

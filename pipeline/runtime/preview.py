@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.config import Config
+from pipeline.config import DEFAULT_LANGUAGE, Config
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.places import is_address
 from pipeline.planning import predict_seconds, utterance_seed
@@ -48,7 +48,7 @@ def run_preview(config: Config, casting: Casting) -> int:
 
 def _utterance(config: Config, casting: Casting) -> Utterance:
     text = config.task.text or ""
-    prompt = spoken_form(text, config.source.language, config.text.normalize)
+    prompt = spoken_form(text, config.source.language or DEFAULT_LANGUAGE, config.text.normalize)
     if not is_speakable(prompt):
         raise ConfigError(f"text={text}: there is nothing to say in it")
     seconds = predict_seconds(prompt)

@@ -1,7 +1,7 @@
 """The way in: a file, a folder, a dataset or the shipped story becomes `Document`s.
 
 Everything that can be wrong with an input is said here, in one line, before a model is loaded. How the formats look
-inside is known to `structure`, `markdown` and `tables`.
+inside is known to `structure`, `markdown`, `epub` and `tables`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path, PurePath
 
 from charset_normalizer import from_bytes
 
-from pipeline.config import SourceConfig
+from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
 from pipeline.errors import SourceError, nearest_first
 from pipeline.places import is_local, open_input, open_text, place, plain_name
-from pipeline.text.blocks import assemble, human_title
+from pipeline.text.blocks import Block, assemble, human_title
+from pipeline.text.epub import read_epub
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
-from pipeline.text.markdown import leading_title, markdown_blocks
+from pipeline.text.levels import leading_title
+from pipeline.text.markdown import markdown_blocks
 from pipeline.text.structure import find_structure, plain_blocks
 from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
@@ -37,8 +39,9 @@ _ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
+    ".epub": "epub",
 }
-_SIGNATURES = {b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive (EPUB, DOCX ...)", b"{\\rtf": "RTF", b"\x1f\x8b": "gzip"}
+_SIGNATURES = {b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive (DOCX ...)", b"{\\rtf": "RTF", b"\x1f\x8b": "gzip"}
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LOOKED_AT = 1 << 16  # bytes that are enough to tell an encoding
 
@@ -51,7 +54,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
     """
     if input == STORY:
         text = resources.files("pipeline.text").joinpath("story.md").read_text(encoding="utf-8")
-        yield _book(text, "md", STORY, source)
+        yield _book(_book_text(text, "md", STORY), source)
     elif source.format == "datasets" or is_saved_dataset(Path(input)):
         yield from read_table(dataset_rows(input, source), source)
     else:
@@ -66,7 +69,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
         if format_name in ROW_READERS:
             yield from read_table(_rows(path, format_name, source), source)
         else:
-            yield _book(_read_text(path, source.encoding), format_name, PurePath(plain_name(path)).stem, source)
+            yield _book(_read_book(path, format_name, source), source)
 
 
 def check_source(input: str, source: SourceConfig) -> None:
@@ -79,9 +82,36 @@ def check_source(input: str, source: SourceConfig) -> None:
         raise SourceError(f"{input}: there are no rows in it; give a table with at least one")
 
 
-def _book(text: str, format_name: str, name: str, source: SourceConfig) -> Document:
+@dataclass(frozen=True)
+class _Book:
+    """What a format tells of a book."""
+
+    name: str
+    text: str
+    blocks: list[Block]
+    title: str
+    author: str
+    skips: tuple[Skip, ...] = ()
+    language: str = ""
+
+
+def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
+    name = PurePath(plain_name(path)).stem
+    if format_name != "epub":
+        return _book_text(_read_text(path, source.encoding), format_name, name)
+    _refuse_empty(path)
+    try:
+        with open_input(path) as file:
+            content = file.read()
+    except (OSError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    epub = read_epub(content, str(path))
+    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, language=epub.language)
+
+
+def _book_text(text: str, format_name: str, name: str) -> _Book:
     front = read_markdown_front(text) if format_name == "md" else read_plain_front(text)
-    title = source.title or front.title
+    title = front.title
     if format_name == "md":
         blocks = markdown_blocks(text, front.start)
         title = title or leading_title(text, blocks)
@@ -89,19 +119,23 @@ def _book(text: str, format_name: str, name: str, source: SourceConfig) -> Docum
             blocks = find_structure(text, blocks)
     else:
         blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
-    title = title or human_title(re.sub(r"[\W_]+", " ", name).strip().upper())
-    chapters, skips = assemble(text, blocks, title)
+    return _Book(name, text, blocks, title, front.author, front.skips)
+
+
+def _book(read: _Book, source: SourceConfig) -> Document:
+    title = source.title or read.title or human_title(re.sub(r"[\W_]+", " ", read.name).strip().upper())
+    chapters, skips = assemble(read.text, read.blocks, title)
     book = Document(
-        id=name,
-        text=text,
+        id=read.name,
+        text=read.text,
         chapters=chapters,
-        skips=tuple(sorted((*front.skips, *skips), key=lambda skip: skip.start)),
+        skips=tuple(sorted((*read.skips, *skips), key=lambda skip: skip.start)),
         title=title,
-        author=source.author or front.author,
-        language=source.language,
+        author=source.author or read.author,
+        language=source.language or read.language or DEFAULT_LANGUAGE,
     )
     if not chapters:
-        raise SourceError(f"{name}: there are no words to speak in it")
+        raise SourceError(f"{read.name}: there are no words to speak in it")
     return _with_chapters(book, source.chapters) if source.chapters else book
 
 
@@ -137,7 +171,7 @@ def _format_of(path: Path, source: SourceConfig) -> str:
         _refuse_binary(path)
         suffix = PurePath(plain_name(path)).suffix
         ending = f"ending {suffix!r}" if suffix else "a name without an ending"
-        raise SourceError(f"{path}: {ending} is not known; set source.format to txt, md, jsonl, csv or parquet")
+        raise SourceError(f"{path}: {ending} is not known; set source.format to txt, md, epub, jsonl, csv or parquet")
     return known
 
 

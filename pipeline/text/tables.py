@@ -14,7 +14,7 @@ from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import SourceConfig
+from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
 from pipeline.errors import SourceError, nearest_first
 from pipeline.places import open_text, readable
 from pipeline.types import Chapter, Document, Paragraph
@@ -166,7 +166,7 @@ def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document
             id=f"{row_id}-{copy}" if is_list else row_id,
             text=text,
             chapters=(Chapter("", paragraphs_of(text)),),
-            language=source.language,
+            language=source.language or DEFAULT_LANGUAGE,
             speaker=speaker,
             description=description,
         )

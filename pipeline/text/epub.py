@@ -1,0 +1,273 @@
+"""Reads an EPUB: the archive, its metadata, the order of its files and its table of contents.
+
+What a file of it says is read by `xhtml`; what headings mean is known to `levels`. Here both are brought together: the
+book's own table of contents says where chapters begin and how deep they are. It knows EPUB 2 and 3.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import unquote, urlsplit
+
+from lxml import etree
+
+from pipeline.errors import SourceError
+from pipeline.text.blocks import Block, Role
+from pipeline.text.headings import is_contents, key
+from pipeline.text.levels import with_roles
+from pipeline.text.xhtml import Piece, parse, read_pieces, tag_of, types_of, words_of
+
+_CONTAINER = "META-INF/container.xml"
+_PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
+_GUIDE = {  # of EPUB 2: what a whole file is
+    "toc": "table of contents",
+    "copyright-page": "imprint",
+    "index": "index",
+    "bibliography": "bibliography",
+    "notes": "note",
+    "loi": "list of illustrations",
+}
+_BELOW_ALL = 99  # level of a heading that the table of contents does not name
+_LONGEST_HEADING = 3  # pieces that are one heading together: "Chapter 1", "The Fox"
+# Entries of a table of contents that need no heading said aloud where the page has none.
+_UNSPOKEN = re.compile(r"(?:front |back )?cover|(?:half[- ]?)?title(?:[- ]?page)?|copyright.*|imprint|start.*", re.I)
+
+
+@dataclass(frozen=True)
+class Epub:
+    """A book as its EPUB tells it. `blocks` are stretches of `text`, which is put together from all its pages."""
+
+    text: str
+    blocks: list[Block]
+    title: str
+    author: str
+    language: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the table of contents."""
+
+    page: str  # name of the file in the archive
+    fragment: str  # id in that file; "": its beginning
+    title: str
+    depth: int  # 1 is the outermost
+
+
+def read_epub(content: bytes, name: str) -> Epub:
+    """Reads the bytes of an EPUB; `name` is what messages call it.
+
+    Raises:
+        SourceError: It is none, it is damaged, or it is encrypted.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _Archive(archive, name).read()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise SourceError(f"{name}: is no whole EPUB ({error}); get it again, or export it as text (.txt)") from error
+    except etree.XMLSyntaxError as error:
+        raise SourceError(f"{name}: its index cannot be read ({error}); export it as text (.txt)") from error
+
+
+class _Archive:
+    """An opened EPUB. Names are those of the archive: paths from its root."""
+
+    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+        self.archive = archive
+        self.name = name
+        self.package_name = self._package_name()
+        self.package = parse(self._bytes(self.package_name))
+        self.items = {
+            str(item.get("id")): (self._resolved(str(item.get("href", "")), self.package_name)[0], item)
+            for item in self._in_package("item")
+        }
+
+    def read(self) -> Epub:
+        pages = self._pages()
+        self._refuse_encrypted(pages)
+        entries = self._contents()
+        contents_page = next((page for page, item in self.items.values() if "nav" in _words(item, "properties")), None)
+        reasons = {page: _GUIDE[kind] for kind, page in self._guide() if kind in _GUIDE}
+        pieces: list[Piece] = []
+        for page, is_linear in pages.items():
+            reason = reasons.get(page, "" if is_linear else "outside the reading order")
+            if page == contents_page:
+                reason = "table of contents"
+            own = [entry for entry in entries if entry.page == page]
+            found = read_pieces(parse(self._bytes(page)), {entry.fragment for entry in own}, reason)
+            pieces += _without_contents(_with_headings(found, own) if own and not reason else found)
+        if entries:
+            pieces = [_below_all(piece) for piece in pieces]
+        text, blocks = _written(pieces)
+        return Epub(text, with_roles(text, blocks), self._metadata("title"), self._author(), self._language())
+
+    def _package_name(self) -> str:
+        if _CONTAINER not in self.archive.namelist():
+            raise SourceError(f"{self.name}: is a ZIP archive, but no EPUB; unpack it and give a text from it")
+        for element in parse(self._bytes(_CONTAINER)).iter():
+            if tag_of(element) == "rootfile" and element.get("full-path"):
+                return str(element.get("full-path"))
+        raise SourceError(f"{self.name}: is an EPUB without a book in it; get it again, or give a text (.txt)")
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return self.archive.read(name)
+        except KeyError as error:
+            raise SourceError(
+                f"{self.name}: is damaged: {name} is named in it, but missing; get it again, or give a text (.txt)"
+            ) from error
+
+    def _in_package(self, tag: str) -> Iterator[etree._Element]:
+        return (element for element in self.package.iter() if tag_of(element) == tag)
+
+    def _resolved(self, address: str, base: str) -> tuple[str, str]:
+        """The name in the archive, and the fragment, of an address written in the file `base`."""
+        parts = urlsplit(address)
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(base), unquote(parts.path))) if parts.path else base
+        return path, unquote(parts.fragment)
+
+    def _pages(self) -> dict[str, bool]:
+        """The files in reading order, and whether each is part of it."""
+        pages: dict[str, bool] = {}
+        for reference in self._in_package("itemref"):
+            page, item = self.items.get(str(reference.get("idref")), ("", None))
+            if item is not None and item.get("media-type") in _PAGES:
+                pages.setdefault(page, reference.get("linear") != "no")
+        if not pages:
+            raise SourceError(f"{self.name}: is an EPUB without pages of text; give a text (.txt)")
+        return pages
+
+    def _refuse_encrypted(self, pages: Mapping[str, bool]) -> None:
+        """Fonts may be encrypted in any book; a page that is cannot be read."""
+        if "META-INF/encryption.xml" not in self.archive.namelist():
+            return
+        for element in parse(self._bytes("META-INF/encryption.xml")).iter():
+            if tag_of(element) == "cipherreference" and unquote(str(element.get("URI"))) in pages:
+                raise SourceError(f"{self.name}: is encrypted (DRM) and cannot be read; give a copy without it")
+
+    def _metadata(self, tag: str) -> str:
+        return next((words for element in self._in_package(tag) if (words := words_of(element))), "")
+
+    def _author(self) -> str:
+        """All who are named as creators and as nothing else than authors."""
+        roles = {
+            str(meta.get("refines")).lstrip("#"): words_of(meta)
+            for meta in self._in_package("meta")
+            if meta.get("property") == "role"
+        }
+        names = []
+        for creator in self._in_package("creator"):
+            role = next((value for name, value in creator.items() if str(name).endswith("role")), None)
+            if (role or roles.get(str(creator.get("id")), "aut")) == "aut" and (words := words_of(creator)):
+                names.append(words)
+        return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+    def _language(self) -> str:
+        language = re.split("[-_]", self._metadata("language"))[0].lower()
+        return language if re.fullmatch("[a-z]{2,3}", language) else ""
+
+    def _guide(self) -> Iterator[tuple[str, str]]:
+        for reference in self._in_package("reference"):
+            page, fragment = self._resolved(str(reference.get("href", "")), self.package_name)
+            if not fragment:
+                yield str(reference.get("type", "")).lower(), page
+
+    def _contents(self) -> list[_Entry]:
+        """The table of contents: that of EPUB 3, else that of EPUB 2, else none."""
+        for page, item in self.items.values():
+            if "nav" in _words(item, "properties"):
+                lists = [each for each in parse(self._bytes(page)).iter() if tag_of(each) == "nav"]
+                if entries := [e for nav in lists if "toc" in types_of(nav) for e in self._nav_entries(nav, page, 0)]:
+                    return entries
+        for page, item in self.items.values():
+            if item.get("media-type") == "application/x-dtbncx+xml":
+                maps = [each for each in parse(self._bytes(page)).iter() if tag_of(each) == "navmap"]
+                return [entry for each in maps for entry in self._ncx_entries(each, page, 1)]
+        return []
+
+    def _nav_entries(self, element: etree._Element, page: str, depth: int) -> Iterator[_Entry]:
+        for child in element:
+            tag = tag_of(child)
+            if tag == "a" and child.get("href"):
+                yield _Entry(*self._resolved(str(child.get("href")), page), words_of(child), max(1, depth))
+            elif tag:
+                yield from self._nav_entries(child, page, depth + (tag == "ol"))
+
+    def _ncx_entries(self, element: etree._Element, page: str, depth: int) -> Iterator[_Entry]:
+        for point in element:
+            if tag_of(point) == "navpoint":
+                parts = {tag_of(child): child for child in point}
+                if "content" in parts:
+                    title = words_of(parts["navlabel"]) if "navlabel" in parts else ""
+                    yield _Entry(*self._resolved(str(parts["content"].get("src", "")), page), title, depth)
+                yield from self._ncx_entries(point, page, depth + 1)
+
+
+def _words(element: etree._Element, attribute: str) -> list[str]:
+    return str(element.get(attribute, "")).split()
+
+
+def _with_headings(pieces: Sequence[Piece], entries: Sequence[_Entry]) -> list[Piece]:
+    """Gives the headings that a table of contents names its depth, and a heading to a page that has none.
+
+    Several headings that are one in it become one; a short line that it names is a heading, whatever its markup.
+    """
+    result = list(pieces)
+    inserted: dict[int, Piece] = {}
+    for entry in entries:
+        start = next((i for i, piece in enumerate(pieces) if entry.fragment in piece.targets), None)
+        first = next((i for i in range(start or 0, len(pieces)) if pieces[i].is_spoken), None)
+        if start is None or first is None or not entry.title:
+            continue
+        wanted = key(entry.title)
+        end = first
+        while (
+            end < min(len(pieces), first + _LONGEST_HEADING)
+            and (pieces[end].level or key(pieces[end].words) in wanted)
+            and (end == first or not pieces[end].targets)
+            and result[end] is pieces[end]  # no other entry has it
+        ):
+            end += 1
+        together = "\n".join(piece.words for piece in pieces[first:end])
+        while end > first + 1 and len(key(together)) > len(wanted):  # what stands below is a heading of its own
+            end -= 1
+            together = "\n".join(piece.words for piece in pieces[first:end])
+        if end > first:
+            result[first] = replace(pieces[first], words=together, role=Role.SECTION, level=entry.depth, is_named=True)
+            for i in range(first + 1, end):
+                result[i] = replace(pieces[i], words="", role=Role.TEXT, level=0)
+        elif result[first] is pieces[first] and not _UNSPOKEN.fullmatch(entry.title) and not is_contents(entry.title):
+            inserted.setdefault(first, Piece(entry.title, Role.SECTION, level=entry.depth, is_named=True))
+    return [each for i, piece in enumerate(result) for each in ([inserted[i], piece] if i in inserted else [piece])]
+
+
+def _without_contents(pieces: list[Piece]) -> list[Piece]:
+    """Leaves out a table of contents on a page of its own: a heading that says so, and nothing but links."""
+    spoken = [piece for piece in pieces if piece.is_spoken]
+    if not spoken or not is_contents(spoken[0].words) or not all(piece.is_link for piece in spoken[1:]):
+        return pieces
+    return [replace(each, role=Role.SKIP, reason="table of contents") if each.is_spoken else each for each in pieces]
+
+
+def _below_all(piece: Piece) -> Piece:
+    return replace(piece, level=_BELOW_ALL) if piece.level and not piece.is_named else piece
+
+
+def _written(pieces: Sequence[Piece]) -> tuple[str, list[Block]]:
+    """The text of all pieces, a blank line between two of them, and where in it each lies."""
+    text: list[str] = []
+    blocks: list[Block] = []
+    start = 0
+    for piece in pieces:
+        if not piece.words and piece.role is not Role.SCENE:
+            continue
+        blocks.append(Block(start, start + len(piece.words), piece.role, piece.reason, piece.level))
+        text.append(piece.words + "\n\n")
+        start += len(text[-1])
+    return "".join(text), blocks

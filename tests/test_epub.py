@@ -1,0 +1,286 @@
+"""EPUB in: what is spoken, what is not and why, and where chapters begin."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError
+from pipeline.text.sources import check_source, read_documents
+from pipeline.text.xhtml import parse, read_pieces
+from pipeline.types import Boundary, Document
+
+_METADATA = "<dc:title>The Fox</dc:title><dc:creator>Ann Lee</dc:creator><dc:language>en-GB</dc:language>"
+_CONTAINER = (
+    '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'
+)
+_SPACES = 'xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops"'
+
+
+def page(body: str) -> str:
+    return f"<html {_SPACES}><head><title>never said</title></head><body>{body}</body></html>"
+
+
+def write_epub(
+    path: Path,
+    pages: Mapping[str, str],
+    nav: str = "",
+    ncx: str = "",
+    metadata: str = _METADATA,
+    more: Mapping[str, str] | None = None,
+    guide: str = "",
+    not_linear: str = "",
+) -> Path:
+    """`pages` are bodies by name, in reading order; `nav` is a list of EPUB 3, `ncx` a map of EPUB 2."""
+    items = "".join(f'<item id="{n}" href="{n}" media-type="application/xhtml+xml"/>' for n in pages)
+    spine = "".join(
+        f'<itemref idref="{n}"{" linear=" + chr(34) + "no" + chr(34) if n == not_linear else ""}/>' for n in pages
+    )
+    files = {f"OEBPS/{name}": page(body) for name, body in pages.items()}
+    if nav:
+        items += '<item id="nav" href="nav.xhtml" properties="nav" media-type="application/xhtml+xml"/>'
+        files["OEBPS/nav.xhtml"] = page(f'<nav epub:type="toc"><ol>{nav}</ol></nav>')
+    if ncx:
+        items += '<item id="ncx" href="toc.ncx" media-type="application/x-dtbncx+xml"/>'
+        files["OEBPS/toc.ncx"] = f'<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/"><navMap>{ncx}</navMap></ncx>'
+    files["OEBPS/book.opf"] = (
+        '<package xmlns="http://www.idpf.org/2007/opf" xmlns:opf="http://www.idpf.org/2007/opf">'
+        f'<metadata xmlns:dc="http://purl.org/dc/elements/1.1/">{metadata}</metadata>'
+        f"<manifest>{items}</manifest><spine>{spine}</spine><guide>{guide}</guide></package>"
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/epub+zip")
+        archive.writestr("META-INF/container.xml", _CONTAINER)
+        for name, content in (files | dict(more or {})).items():
+            archive.writestr(name, content)
+    return path
+
+
+def read(path: Path, **source: str) -> Document:
+    (document,) = read_documents(str(path), SourceConfig(**source))  # type: ignore[arg-type]
+    return document
+
+
+def spoken(document: Document) -> list[str]:
+    return [paragraph.text for chapter in document.chapters for paragraph in chapter.paragraphs]
+
+
+def left_out(document: Document) -> list[tuple[str, str]]:
+    return [(document.text[skip.start : skip.end], skip.reason) for skip in document.skips]
+
+
+def entry(target: str, title: str, below: str = "") -> str:
+    return f'<li><a href="{target}">{title}</a>{below and f"<ol>{below}</ol>"}</li>'
+
+
+def point(target: str, title: str, below: str = "") -> str:
+    label = f"<navLabel><text>{title}</text></navLabel>"
+    return f'<navPoint>{label}<content src="{target}"/>{below}</navPoint>'
+
+
+def test_its_own_contents_say_where_chapters_begin(tmp_path: Path) -> None:
+    """Bug: chapters at each file or each heading, whatever the book says; titles lost with an image of them."""
+    document = read(
+        write_epub(
+            tmp_path / "fox.epub",
+            {
+                "one.xhtml": '<h2 id="a">Chapter 1</h2><h3>The Den</h3><p>It was dark.</p><h4>A sign</h4><p>Snow.</p>'
+                '<p id="b" class="title">The Road</p><p>It was long.</p>',
+                "two.xhtml": '<div><img src="iii.png" alt="III"/></div><p>It was late.</p>',
+            },
+            nav=entry("one.xhtml#a", "Chapter 1: The Den")
+            + entry("one.xhtml#b", "The Road")
+            + entry("two.xhtml", "The End"),
+        )
+    )
+    assert [chapter.title for chapter in document.chapters] == ["Chapter 1: The Den", "The Road", "The End"]
+    assert [[p.text for p in chapter.paragraphs] for chapter in document.chapters] == [
+        ["Chapter 1\nThe Den", "It was dark.", "A sign", "Snow."],
+        ["The Road", "It was long."],
+        ["The End", "It was late."],
+    ]
+    assert (document.title, document.author, document.language) == ("The Fox", "Ann Lee", "en")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_parts_stand_before_their_chapters(tmp_path: Path, version: int) -> None:
+    """Bug: both forms of a table of contents are not read alike; the numbers of chapters begin again in each part."""
+    pages = {
+        f"{part}.xhtml": f'<h1 id="p">Part {part}</h1><h2 id="a">Chapter 1</h2><p>{part} a.</p>'
+        f'<h2 id="b">Chapter 2</h2><p>{part} b.</p>'
+        for part in ("One", "Two")
+    }
+    make = entry if version == 3 else point
+    contents = "".join(
+        make(f"{n}#p", f"Part {n[:3]}", make(f"{n}#a", "Chapter 1") + make(f"{n}#b", "Chapter 2")) for n in pages
+    )
+    path = write_epub(tmp_path / "b.epub", pages, **{"nav" if version == 3 else "ncx": contents})
+    assert [chapter.title for chapter in read(path).chapters] == [
+        *("Part One, Chapter 1", "Part One, Chapter 2", "Part Two, Chapter 1", "Part Two, Chapter 2")
+    ]
+
+
+def test_without_contents_its_headings_do(tmp_path: Path) -> None:
+    """Bug: a book without a table of contents becomes one chapter."""
+    body = "<h1>The Fox</h1><h2>The Den</h2><p>It was dark.</p><h2>The Road</h2><p>It was long.</p>"
+    document = read(write_epub(tmp_path / "b.epub", {"a.xhtml": body}))
+    assert [chapter.title for chapter in document.chapters] == ["The Den", "The Road"]
+    assert spoken(document)[:3] == ["The Fox", "The Den", "It was dark."]
+
+
+def test_notes_and_lists_are_left_out_with_their_reason(tmp_path: Path) -> None:
+    """Bug: notes, numbers of pages and contents read aloud, or left out without a word."""
+    document = read(
+        write_epub(
+            tmp_path / "b.epub",
+            {
+                "toc.xhtml": '<h1>Contents</h1><p><a href="a.xhtml">The Den</a></p>',
+                "a.xhtml": "<h1>The Den</h1>"
+                '<p>It was<sup><a href="#n">1</a></sup> dark<span epub:type="pagebreak" title="7">7</span>, '
+                'H<sub>2</sub>O<a epub:type="noteref" href="#m">*</a>.</p>'
+                '<aside epub:type="footnote" id="n"><p>1. Very.</p></aside>'
+                "<table><tr><td>a</td><td>b</td></tr></table><table><tr><td>A letter.</td></tr></table>",
+                "b.xhtml": '<p>Late<a class="footnote-ref" href="#f">2</a>.</p><div class="footnotes">2. So.</div>',
+                "notes.xhtml": '<section role="doc-endnotes"><h2>Notes</h2><p>It was not.</p></section>',
+                "colophon.xhtml": "<p>Printed in York.</p>",
+                "map.xhtml": "<p>A map.</p>",
+            },
+            guide='<reference type="copyright-page" href="colophon.xhtml"/>',
+            not_linear="map.xhtml",
+        )
+    )
+    assert spoken(document) == ["The Den", "It was dark, H2O.", "A letter.", "Late."]
+    assert left_out(document) == [
+        ("Contents", "table of contents"),
+        ("The Den", "table of contents"),
+        ("1", "note reference"),
+        ("7", "page number"),
+        ("*", "note reference"),
+        ("1. Very.", "note"),
+        ("a", "table"),
+        ("b", "table"),
+        ("2", "note reference"),
+        ("2. So.", "note"),
+        ("Notes", "note"),
+        ("It was not.", "note"),
+        ("Printed in York.", "imprint"),
+        ("A map.", "outside the reading order"),
+    ]
+
+
+def test_white_space_is_that_of_a_page(tmp_path: Path) -> None:
+    """Bug: words joined where the source breaks its lines, or where an entity stands; verses in one line."""
+    body = (
+        '<h1>Day<br/>One</h1><p>\n It was&nbsp;late,\n<i>very</i> late&mdash;<a id="x"/>so late.<!-- no -->\n</p><hr/>'
+        "<blockquote><p>One line<br/>\nand another</p></blockquote><pre>a\n b</pre><p>&#160;</p><p>* * *</p>"
+        "<p>…</p><p>End.</p>"
+    )
+    document = read(write_epub(tmp_path / "b.epub", {"a.xhtml": body}))
+    assert spoken(document) == ["Day\nOne", "It was late, very late—so late.", "One line\nand another", "a\nb", "End."]
+    paragraphs = document.chapters[0].paragraphs
+    assert [paragraph.boundary for paragraph in paragraphs[1:4]] == [
+        Boundary.SCENE, Boundary.PARAGRAPH, Boundary.SCENE,
+    ]  # fmt: skip
+    assert left_out(document) == [("* * *", "scene break mark"), ("…", "only symbols")]
+
+
+def test_a_page_that_is_not_well_formed_is_read_all_the_same(tmp_path: Path) -> None:
+    """Bug: one unclosed tag, and the words after it are lost."""
+    path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<h1>One</h1><p>It was <b>dark.<p>It was late & cold.</p>"})
+    assert spoken(read(path)) == ["One", "It was dark.", "It was late & cold."]
+
+
+def test_what_is_no_language_is_none(tmp_path: Path) -> None:
+    """Bug: a locale or a name in the place of a language decides how the book is read."""
+    path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata="<dc:language>C</dc:language>")
+    assert read(path).language == "en"
+
+
+def test_authors_are_named_and_translators_are_not(tmp_path: Path) -> None:
+    """Bug: a book by its translator."""
+    creators = (
+        '<dc:creator id="a">Ann Lee</dc:creator><meta refines="#a" property="role">aut</meta>'
+        '<dc:creator opf:role="trl">Tom Ray</dc:creator><dc:creator>Ben Orr</dc:creator>'
+    )
+    path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata=creators)
+    assert read(path).author == "Ann Lee and Ben Orr"
+    assert read(path, author="A", title="T", language="de").language == "de"
+
+
+@pytest.mark.parametrize(
+    ("pages", "more", "complaint"),
+    [
+        ({}, {}, "without pages of text"),
+        ({"a.xhtml": "<img src='a.png'/>"}, {}, "no words to speak"),
+        (
+            {"a.xhtml": "<p>x</p>"},
+            {
+                "META-INF/encryption.xml": '<e><EncryptedData xmlns="http://www.w3.org/2001/04/xmlenc#"><CipherData>'
+                '<CipherReference URI="OEBPS/a.xhtml"/></CipherData></EncryptedData></e>'
+            },
+            "encrypted",
+        ),
+    ],
+)
+def test_a_book_that_cannot_be_read_says_why(
+    tmp_path: Path, pages: dict[str, str], more: dict[str, str], complaint: str
+) -> None:
+    """Bug: a silent book, or noise of encrypted words."""
+    path = write_epub(tmp_path / "b.epub", pages, more=more)
+    with pytest.raises(SourceError, match=complaint):
+        check_source(str(path), SourceConfig())
+
+
+def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
+    """Bug: a traceback, or half a book."""
+    whole = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>", "b.xhtml": "<p>More.</p>"})
+    cut = tmp_path / "cut.epub"
+    cut.write_bytes(whole.read_bytes()[:-200])
+    lacking = tmp_path / "lacking.epub"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(lacking, "w") as new:
+        for name in old.namelist():
+            if name != "OEBPS/b.xhtml":
+                new.writestr(name, old.read(name))
+    other = tmp_path / "other.epub"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("word/document.xml", "<p/>")
+    for path, words in ((cut, "no whole EPUB"), (lacking, "OEBPS/b.xhtml"), (other, "no EPUB")):
+        with pytest.raises(SourceError, match=words) as caught:
+            check_source(str(path), SourceConfig())
+        assert str(path) in str(caught.value)
+
+
+_inline = st.recursive(
+    st.text(alphabet="ab c1\n.", max_size=8),
+    lambda inner: st.builds(
+        lambda tag, parts: f"<{tag}>{''.join(parts)}</{tag}>",
+        st.sampled_from(["i", "b", "span", "sup"]),
+        st.lists(inner),
+    ),
+    max_leaves=6,
+)
+_body = st.recursive(
+    _inline,
+    lambda inner: st.builds(
+        lambda tag, parts: f"<{tag}>{''.join(parts)}</{tag}>",
+        st.sampled_from(["p", "div", "h2", "section", "li", "table", "tr", "td", "aside"]),
+        st.lists(inner),
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=_body)
+def test_no_letter_of_a_page_is_lost(body: str) -> None:
+    """Bug: text between two blocks, after an inline element or in an odd place is dropped."""
+    root = parse(page(body).encode())
+    whole = "".join("".join(str(text) for text in root[1].itertext()).split())
+    assert "".join("".join(piece.words.split()) for piece in read_pieces(root, set())) == whole
