@@ -24,7 +24,10 @@ _AVERAGE = 0.999
 
 @dataclass
 class Training:
-    """A model in training. `run` goes on from the checkpoint in `folder`, if there is one."""
+    """A model in training. `run` goes on from the checkpoint in `folder`, if there is one.
+
+    What is not trained is not in the checkpoint: whoever makes the model has it from elsewhere.
+    """
 
     name: str
     folder: Path
@@ -41,7 +44,8 @@ class Training:
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self._by_name = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+        self._trained = list(self._by_name.values())
         self._average = [parameter.detach().clone() for parameter in self._trained]
         by_muon = {id(matrix) for matrix in self.matrices}
         others = [parameter for parameter in self._trained if id(parameter) not in by_muon]
@@ -64,7 +68,9 @@ class Training:
         state = checkpoints.load(self.folder)
         if state is None:
             return
-        self.model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for name, parameter in self._by_name.items():
+                parameter.copy_(state["model"][name])
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step = state["step"]
@@ -75,7 +81,7 @@ class Training:
     def save(self) -> None:
         """Writes a checkpoint."""
         state = {
-            "model": self.model.state_dict(),
+            "model": self._by_name,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "average": self._average,
             "step": self.step,
