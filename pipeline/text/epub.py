@@ -71,8 +71,6 @@ def read_epub(content: bytes, name: str) -> Epub:
             return _Archive(archive, name).read()
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"{name}: is no whole EPUB ({error}); get it again, or export it as text (.txt)") from error
-    except etree.XMLSyntaxError as error:
-        raise SourceError(f"{name}: its index cannot be read ({error}); export it as text (.txt)") from error
 
 
 class _Archive:

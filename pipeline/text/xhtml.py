@@ -57,6 +57,7 @@ _CLASSES = {  # what programs that write EPUB 2 call the same
 _LINE_END = "\x0b"  # what no page has: white space that stays the end of a line
 _SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—-]+")
 _NOTE_MARK = re.compile(r"[\[(]?(?:\d{1,4}|[*†‡§¶]{1,3}|[a-z])[\])]?")
+_ENCODING = re.compile(rb"\s*<\?xml[^>]*encoding=[\"']([\w.-]+)")
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*;)")
 _XML_ENTITIES = ("amp;", "lt;", "gt;", "quot;", "apos;")
 _HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
@@ -81,16 +82,16 @@ class Piece:
 
 
 def parse(content: bytes) -> etree._Element:
-    """The root of a page or of another file of a book, well-formed or not.
-
-    Raises:
-        etree.XMLSyntaxError: There is nothing in it.
-    """
+    """The root of a page or of another file of a book, well-formed or not; an empty one has nothing below it."""
     known = _with_characters(content)
     try:
         return etree.fromstring(known, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
     except etree.XMLSyntaxError:
-        return etree.fromstring(known, etree.HTMLParser(no_network=True, huge_tree=True))
+        declared = _ENCODING.match(known)
+        encoding = declared[1].decode() if declared else "utf-8"  # the parser of HTML would guess another one
+        parser = etree.HTMLParser(no_network=True, huge_tree=True, encoding=encoding)
+        root: etree._Element | None = etree.fromstring(known or b"<html/>", parser)
+        return etree.Element("html") if root is None else root
 
 
 def read_pieces(page: etree._Element, targets: Collection[str], reason: str = "") -> list[Piece]:
