@@ -173,6 +173,10 @@ class _Reader:
             self.words.append(_LINE_END)
         elif not is_block and inner.reason and not place.reason:
             self._put_aside(words_of(element), inner.reason)
+        elif tag == "img" and re.fullmatch(
+            r"[^\W\d_]", element.get("alt", "")
+        ):  # the painted first letter of a chapter
+            self._add(element.get("alt"), inner, in_link)
         elif tag not in _DROPPED:
             in_link = in_link or (tag == "a" and element.get("href") is not None)
             self._add(element.text, inner, in_link)
