@@ -343,4 +343,4 @@ class Config:
         is_one = self.num_shards == 1 if self.shard_index is None else 0 <= self.shard_index < self.num_shards
         _require(is_one, "shard_index", self.shard_index, f"say which of the num_shards={self.num_shards} jobs, from 0")
         if self.task.name in ("verify", "status", "retry_rejects"):
-            _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-untrained")
+            _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-bundled")

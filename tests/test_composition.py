@@ -29,13 +29,13 @@ def test_every_choice_of_every_group_composes(override: str) -> None:
     compose_config([override])
 
 
-def test_defaults_are_the_untrained_story() -> None:
+def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
     config = compose_config([])
     assert (config.input, config.model.name, config.task.name, config.voice.speaker) == (
         "story",
-        "untrained",
+        "bundled",
         "audiobook",
-        "Jon",
+        "Heart",
     )
 
 

@@ -77,7 +77,7 @@ def run(config: Config) -> int:
         _check_input(config)
     _warn(casting.warnings)
     if config.model.name == "untrained":
-        say("model=untrained has random weights: what you will hear is noise. For speech: model=mini")
+        say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
     if config.task.name == "preview":
         return run_preview(config, casting)
     if config.dry_run:

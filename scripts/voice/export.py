@@ -28,6 +28,9 @@ def export(model: Any, codec: Any, tokenizer: Any, folder: Path, dtype: torch.dt
         raise ValueError(f"a weight of {largest:g} cannot be stored as {dtype}")
     plain.to(dtype).save_pretrained(folder, safe_serialization=True, max_shard_size="15MB")
     tokenizer.save_pretrained(folder)
+    rules = folder / "tokenizer.json"  # whose indents would be a third of it
+    known = json.loads(rules.read_text(encoding="utf-8"))
+    rules.write_text(json.dumps(known, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     rate = codec.config.sampling_rate
     (folder / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": rate}) + "\n")
     return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
