@@ -209,7 +209,7 @@ def test_another_config_is_refused(
 ) -> None:
     assert main(command(book)) == 0
     assert main(command(book, "voice=lea")) == 3
-    assert "voice.speaker: 'Jon' there, 'Lea' now" in capsys.readouterr().err
+    assert "voice.speaker: 'Heart' there, 'Lea' now" in capsys.readouterr().err
 
 
 def test_rows_that_cannot_be_spoken_are_rejected_and_the_rest_is_made(
