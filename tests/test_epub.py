@@ -109,6 +109,20 @@ def test_its_own_contents_say_where_chapters_begin(tmp_path: Path) -> None:
     assert (document.title, document.author, document.language) == ("The Fox", "Ann Lee", "en")
 
 
+def test_a_short_paragraph_is_no_heading_because_its_letters_are_in_one(tmp_path: Path) -> None:
+    """Bug: "No." below "Chapter 1: Nobody" becomes part of the title."""
+    body = '<h1 id="a">Chapter 1</h1><p>No.</p><p>Nobody came.</p>'
+    path = write_epub(tmp_path / "b.epub", {"a.xhtml": body}, nav=entry("a.xhtml#a", "Chapter 1: Nobody"))
+    assert spoken(read(path)) == ["Chapter 1", "No.", "Nobody came."]
+
+
+def test_a_line_above_notes_ends_no_scene(tmp_path: Path) -> None:
+    """Bug: the longer pause of a scene before a note that is not spoken."""
+    body = '<p>It was late.</p><div class="footnotes"><hr/><p>1. Very.</p></div><p>Snow fell.</p>'
+    document = read(write_epub(tmp_path / "b.epub", {"a.xhtml": body}))
+    assert document.chapters[0].paragraphs[0].boundary is Boundary.PARAGRAPH
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_parts_stand_before_their_chapters(tmp_path: Path, version: int) -> None:
     """Bug: both forms of a table of contents are not read alike; the numbers of chapters begin again in each part."""
@@ -253,7 +267,17 @@ def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
     other = tmp_path / "other.epub"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("word/document.xml", "<p/>")
-    for path, words in ((cut, "no whole EPUB"), (lacking, "OEBPS/b.xhtml"), (other, "no EPUB")):
+    altered = tmp_path / "altered.epub"
+    altered.write_bytes(whole.read_bytes().replace(b"<p>More.</p>", b"<p>Mere.</p>"))  # not what its checksum says
+    deep = write_epub(tmp_path / "deep.epub", {"a.xhtml": "<div>" * 3000 + "Words." + "</div>" * 3000})
+    damaged = {
+        cut: "no whole EPUB",
+        altered: "no whole EPUB",
+        lacking: "OEBPS/b.xhtml",
+        other: "no EPUB",
+        deep: "nested too deeply",
+    }
+    for path, words in damaged.items():
         with pytest.raises(SourceError, match=words) as caught:
             check_source(str(path), SourceConfig())
         assert str(path) in str(caught.value)

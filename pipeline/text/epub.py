@@ -24,6 +24,8 @@ from pipeline.text.levels import with_roles
 from pipeline.text.xhtml import Piece, parse, read_pieces, tag_of, types_of, words_of
 
 _CONTAINER = "META-INF/container.xml"
+# What zipfile raises for content that is cut, altered, has a password, or is compressed in a way that it does not know.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 _GUIDE = {  # of EPUB 2: what a whole file is
     "toc": "table of contents",
@@ -67,10 +69,18 @@ def read_epub(content: bytes, name: str) -> Epub:
         SourceError: It is none, it is damaged, or it is encrypted.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise _not_whole(name, error) from error
+    try:
+        with archive:
             return _Archive(archive, name).read()
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise SourceError(f"{name}: is no whole EPUB ({error}); get it again, or export it as text (.txt)") from error
+    except RecursionError as error:
+        raise SourceError(f"{name}: a page of it is nested too deeply; export it as text (.txt)") from error
+
+
+def _not_whole(name: str, error: Exception) -> SourceError:
+    return SourceError(f"{name}: is no whole EPUB ({error}); get it again, or export it as text (.txt)")
 
 
 class _Archive:
@@ -120,6 +130,8 @@ class _Archive:
             raise SourceError(
                 f"{self.name}: is damaged: {name} is named in it, but missing; get it again, or give a text (.txt)"
             ) from error
+        except _UNREADABLE as error:
+            raise _not_whole(self.name, error) from error
 
     def _in_package(self, tag: str) -> Iterator[etree._Element]:
         return (element for element in self.package.iter() if tag_of(element) == tag)
@@ -227,7 +239,7 @@ def _with_headings(pieces: Sequence[Piece], entries: Sequence[_Entry]) -> list[P
         end = first
         while (
             end < min(len(pieces), first + _LONGEST_HEADING)
-            and (pieces[end].level or key(pieces[end].words) in wanted)
+            and (pieces[end].level or f" {key(pieces[end].words)} " in f" {wanted} ")
             and (end == first or not pieces[end].targets)
             and result[end] is pieces[end]  # no other entry has it
         ):

@@ -168,7 +168,8 @@ class _Reader:
             if name in self.targets:
                 self.waiting.add(str(name))
         if tag == "hr":
-            self.pieces.append(Piece("", Role.SCENE))
+            if not place.reason:  # a line above notes is no end of a scene
+                self.pieces.append(Piece("", Role.SCENE))
         elif tag == "br":
             self.words.append(_LINE_END)
         elif not is_block and inner.reason and not place.reason:
