@@ -23,7 +23,21 @@ _FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real
 _SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
 
 
-class SpectrumJudge(nn.Module):
+class Judge(nn.Module):
+    """A discriminator: layers one after the other, and the judgement of what the last of them sees."""
+
+    layers: nn.ModuleList
+    last: nn.Module
+
+    def judged(self, picture: Tensor) -> list[Tensor]:
+        """What each layer sees of a picture; the last one is the judgement, above 0: real."""
+        seen = [picture]
+        for layer in self.layers:
+            seen.append(functional.leaky_relu(layer(seen[-1]), 0.1))
+        return [*seen[1:], self.last(seen[-1])]
+
+
+class SpectrumJudge(Judge):
     """Judges moments of one STFT's log magnitudes as real or made: all frequencies at once, so that a CPU can."""
 
     def __init__(self, fft_size: int, width: int) -> None:
@@ -35,14 +49,12 @@ class SpectrumJudge(nn.Module):
         self.last = nn.Conv1d(width, 1, 3, padding=1)
 
     def forward(self, samples: Tensor) -> list[Tensor]:
-        """What each layer sees of samples `[B, N]`; the last one is the judgement, above 0: real."""
-        seen = [magnitudes(samples, self.fft_size, self.fft_size // 4).clamp(min=1e-4).log() / 4 + 1]
-        for layer in self.layers:
-            seen.append(functional.leaky_relu(layer(seen[-1]), 0.1))
-        return [*seen[1:], self.last(seen[-1])]
+        """See `judged`, of samples `[B, N]`."""
+        spectrum = magnitudes(samples, self.fft_size, self.fft_size // 4)
+        return self.judged(spectrum.clamp(min=1e-4).log() / 4 + 1)
 
 
-class PeriodJudge(nn.Module):
+class PeriodJudge(Judge):
     """Judges samples that lie a period apart, which spectra do not tell: the shape of each pulse of the voice."""
 
     def __init__(self, period: int, width: int) -> None:
@@ -56,12 +68,9 @@ class PeriodJudge(nn.Module):
         self.last = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
 
     def forward(self, samples: Tensor) -> list[Tensor]:
-        """As `SpectrumJudge.forward`."""
+        """See `judged`, of samples `[B, N]`."""
         whole = samples[:, : samples.shape[1] // self.period * self.period]
-        seen = [whole.reshape(len(samples), 1, -1, self.period)]
-        for layer in self.layers:
-            seen.append(functional.leaky_relu(layer(seen[-1]), 0.1))
-        return [*seen[1:], self.last(seen[-1])]
+        return self.judged(whole.reshape(len(samples), 1, -1, self.period))
 
 
 class Speaking(nn.Module):
