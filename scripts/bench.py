@@ -6,7 +6,7 @@ slows both. Prints medians, ratios and where the engine's time goes; seconds are
 
 usage: python scripts/bench.py [small|mini|voice] [--utterances N] [--rounds N] [--scale X] [--slots N] [--threads N]
        [--batches 8,16] [--attentions sdpa,eager] [--caches dynamic,static] [--compiles none,default]
-       [--dtype float32] [--start-up]
+       [--device cpu] [--dtype float32] [--start-up]
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ForcedEnds(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         self.ends = ends.flatten()  # [B * K] steps
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        now = input_ids.shape[1] - 1 >= self.ends
+        now = (input_ids.shape[1] - 1 >= self.ends).to(scores.device)
         scores[~now, EOS] = -torch.inf
         scores[now] = -torch.inf
         scores[now, EOS] = 0.0
@@ -132,8 +132,9 @@ class Setting:
 class Upstream:
     """Upstream's recipe: batches in the order of the text, padded, sampled."""
 
-    def __init__(self, folder: Path, setting: Setting, dtype: torch.dtype = torch.float32) -> None:
-        self.model = upstream.load(folder, attention=setting.attention, dtype=dtype, device=torch.device("cpu"))
+    def __init__(self, folder: Path, setting: Setting, device: str = "cpu", dtype: str = "float32") -> None:
+        self.device = torch.device(device)
+        self.model = upstream.load(folder, attention=setting.attention, dtype=getattr(torch, dtype), device=self.device)
         self.tokenizers = load_tokenizers(folder)
         self.batch = setting.batch
         if setting.cache == "static":
@@ -149,8 +150,8 @@ class Upstream:
         return sum(self._batch(batch) for batch in batches)
 
     def _batch(self, rows: Sequence[Utterance]) -> float:
-        prompts = self.tokenizers.prompts([row.prompt for row in rows])
-        descriptions = self.tokenizers.descriptions([row.description for row in rows])
+        prompts = self.tokenizers.prompts([row.prompt for row in rows]).to(self.device)
+        descriptions = self.tokenizers.descriptions([row.description for row in rows]).to(self.device)
         self.model.set_prompt_padding(prompts.mask.shape[1] - prompts.mask.sum(dim=1))
         codebooks = self.model.decoder.num_codebooks
         frames = [row.bucket.max_frames for row in rows if row.bucket]
@@ -248,10 +249,10 @@ def upstreams_best(folder: Path, utterances: Sequence[Utterance], args: argparse
     if len(choices) == 1:
         return choices[0]
     count = max(choice.batch for choice in choices)
-    part = [replace(one, bucket=replace(one.bucket, max_frames=CALIBRATION_FRAMES)) for one in utterances[:count]]  # type: ignore[type-var]
+    part = shortened(utterances[:count])
     tried = {}
     for choice in choices:
-        theirs = Upstream(folder, choice, getattr(torch, args.dtype))
+        theirs = Upstream(folder, choice, args.device, args.dtype)
         theirs.run(part[: choice.batch])
         run = timed(lambda theirs=theirs: theirs.run(part))  # type: ignore[misc]
         tried[choice] = run.audio_seconds / run.wall_seconds
@@ -259,18 +260,27 @@ def upstreams_best(folder: Path, utterances: Sequence[Utterance], args: argparse
     return max(tried, key=lambda choice: tried[choice])
 
 
+def shortened(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The same with a second of audio or less."""
+    return [replace(one, bucket=replace(one.bucket, max_frames=CALIBRATION_FRAMES)) for one in utterances if one.bucket]
+
+
 def compare(path: Path, utterances: Sequence[Utterance], args: argparse.Namespace) -> None:
     """Both sides in turn, and the tables."""
     setting = upstreams_best(path, utterances, args)
-    theirs = Upstream(path, setting, getattr(torch, args.dtype))
-    ours = build_synthesizer(str(path), backend="engine", device="cpu", dtype=args.dtype, slots=args.slots)
+    theirs = Upstream(path, setting, args.device, args.dtype)
+    ours = build_synthesizer(str(path), backend="engine", device=args.device, dtype=args.dtype, slots=args.slots)
     assert isinstance(ours, EngineSynthesizer)
+    if args.device != "cpu":  # what is prepared once does not count
+        theirs.run(shortened(utterances[: theirs.batch]))
+        engine_run(ours, utterances)
     runs: dict[str, list[Run]] = {"upstream": [], "engine": []}
     for _ in range(args.rounds):
         runs["upstream"].append(timed(lambda: theirs.run(utterances)))
         ours._decoding.stats = Stats()
         runs["engine"].append(timed(lambda: engine_run(ours, utterances)))
-    print(f"\n{args.shape}, {args.utterances} utterances, {args.threads} threads, median of {args.rounds}")
+    where = torch.cuda.get_device_name() if args.device != "cpu" else f"{args.threads} threads"
+    print(f"\n{args.shape}, {args.utterances} utterances, {args.dtype}, {where}, median of {args.rounds}")
     print("| | audio s | wall s | CPU s | audio s / wall s | audio s / CPU s |\n|---|---|---|---|---|---|")
     print(report(f"upstream ({setting})", runs["upstream"]))
     print(report("engine", runs["engine"]))
@@ -284,8 +294,9 @@ def compare(path: Path, utterances: Sequence[Utterance], args: argparse.Namespac
     print(f"ratio: {ratios[0]:.2f} (wall), {ratios[1]:.2f} (CPU)")
     stats = ours.stats
     print(f"engine: occupancy {stats.occupancy:.1%}, {stats.steps / stats.step_seconds:.1f} steps/s; {shares(stats)}")
-    parts = step_parts(ours, utterances, max(4, stats.computed_frames // stats.steps))
-    print("one step {step:.4f} s, of which the draw {draw:.4f} s; one prompt {prefill:.4f} s".format(**parts))
+    if args.device == "cpu":
+        parts = step_parts(ours, utterances, max(4, stats.computed_frames // stats.steps))
+        print("one step {step:.4f} s, of which the draw {draw:.4f} s; one prompt {prefill:.4f} s".format(**parts))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB (both sides)")
 
 
@@ -299,6 +310,7 @@ def main() -> None:
     parser.add_argument("--attentions", default="sdpa,eager", help="likewise")
     parser.add_argument("--caches", default="dynamic,static", help="likewise")
     parser.add_argument("--compiles", default="none", help="likewise; each but none takes minutes")
+    parser.add_argument("--device", default="cpu", help="of both sides: cpu or cuda")
     parser.add_argument("--dtype", default="float32", help="of both sides")
     parser.add_argument("--slots", type=int, default=0)
     parser.add_argument("--start-up", action="store_true", help="time and memory to the first clip, and no more")

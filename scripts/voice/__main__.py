@@ -64,6 +64,7 @@ class Workshop:
     counted: int = 1_000
     words: Path | None = None  # more words for the lexicon
     start: Path | None = None  # an exported checkpoint to go on from
+    refit: bool = False  # take no more than its codec from there
 
     def text(self) -> None:
         """Chooses what is spoken, once."""
@@ -82,7 +83,8 @@ class Workshop:
         """Fits the quantizer and turns all speech into codes."""
         recipe = self.recipe.codec
         if not (self.folder / "quantizer").exists():
-            fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed, self.device)
+            basis = _quantizer_in(self.start / WORKSHOP) if self.start and self.refit else None
+            fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed, self.device, basis)
             checkpoints.save(self.folder / "quantizer", fitted.state())
         write_codes(self._quantizer(), self.folder / "speech", self.folder / "codes", recipe, self.device)
         if not (self.folder / "lexicon.json").exists():
@@ -114,8 +116,8 @@ class Workshop:
             training.take_average()
         model = self.folder / "model"
         size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, model)
-        shutil.copytree(self.folder / "quantizer", model / "workshop" / "quantizer", dirs_exist_ok=True)
-        shutil.copy(self.folder / "lexicon.json", model / "workshop")
+        shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
+        shutil.copy(self.folder / "lexicon.json", model / WORKSHOP)
         print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
         self._write_card({})
 
@@ -162,7 +164,7 @@ class Workshop:
     @property
     def _workers(self) -> int:
         """Processes that prepare batches: a CPU that trains has none to spare."""
-        return min(4, self.processes) if self.device.type == "cuda" else 0
+        return min(8, self.processes) if self.device.type == "cuda" else 0
 
     def _speakers(self) -> Mapping[str, float]:
         return make_teacher(self.teacher, self.recipe.codec.sampling_rate).speakers
@@ -174,10 +176,7 @@ class Workshop:
         return found
 
     def _quantizer(self) -> quantizer.Quantizer:
-        state = checkpoints.load(self.folder / "quantizer")
-        if state is None:
-            raise ConfigError(f"{self.folder / 'quantizer'}: not there yet; run the stage codes first")
-        return quantizer.Quantizer(**state)
+        return _quantizer_in(self.folder)
 
     def _examples(self, part: str) -> Any:
         from scripts.voice.decoder_training import examples_of
@@ -194,7 +193,7 @@ class Workshop:
         codec = make_codec(recipe)
         set_codebooks(codec, self._quantizer())
         if self.start:
-            codec.load_state_dict(self._exported().audio_encoder.state_dict())
+            codec.decoder.load_state_dict(self._exported().audio_encoder.decoder.state_dict())
         training = Training(
             name="codec",
             folder=self.folder / "codec",
@@ -218,7 +217,7 @@ class Workshop:
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
         model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
-        if self.start:
+        if self.start and not self.refit:
             model.load_state_dict(self._exported().state_dict())
         training = Training(
             name="decoder",
@@ -258,10 +257,18 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
+WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to train it further
 STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
 
 
-def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None) -> None:
+def _quantizer_in(folder: Path) -> quantizer.Quantizer:
+    state = checkpoints.load(folder / "quantizer")
+    if state is None:
+        raise ConfigError(f"{folder / 'quantizer'}: not there yet; run the stage codes first")
+    return quantizer.Quantizer(**state)
+
+
+def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None, refit: bool = False) -> None:
     """Notes in `folder` what it is made with, and puts there what belongs to the checkpoint that it goes on from.
 
     Raises:
@@ -280,7 +287,9 @@ def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None)
             )
     folder.mkdir(parents=True, exist_ok=True)
     if start is not None and not (folder / "quantizer").exists():
-        shutil.copytree(start / "workshop", folder, dirs_exist_ok=True)
+        shutil.copy(start / WORKSHOP / "lexicon.json", folder)
+        if not refit:
+            shutil.copytree(start / WORKSHOP / "quantizer", folder / "quantizer")
     path.write_text(json.dumps(fixed, indent=1) + "\n")
 
 
@@ -309,17 +318,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--counted", type=int, default=1_000, help="further ones, to count silent and runaway clips")
     parser.add_argument("--words", type=Path, help="a file of words, one a line, that the tokenizer shall know too")
     parser.add_argument("--start", type=Path, help="an exported checkpoint: a new folder goes on from it")
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="with --start: only its codec goes on; codebooks and decoder are made anew, for other speakers",
+    )
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
     if given.device.startswith("cuda"):
         torch.set_float32_matmul_precision("high")  # TF32
+        torch.backends.cudnn.benchmark = True  # crops have one shape
     recipe = PRESETS[given.preset]
     try:
-        begin(given.folder, recipe, given.teacher, given.start)
+        begin(given.folder, recipe, given.teacher, given.start, given.refit)
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
             given.processes, given.seconds, given.cool, given.evaluated, given.counted, given.words, given.start,
+            given.refit,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:

@@ -6,6 +6,7 @@ of every clip are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -119,23 +120,26 @@ def train_codec_decoder(
             return judged(made, samples, spectrum)
 
     def judged(made: Tensor, samples: Tensor, spectrum: Tensor) -> dict[str, Tensor]:
-        judging = torch.stack([_judging(judge(samples), judge(made.detach())) for judge in judges]).mean()
+        both = torch.cat([samples, made.detach()])
+        seen = [[layer.chunk(2) for layer in judge(both)] for judge in judges]
+        judging = torch.stack([_judging(*layers[-1]) for layers in seen]).mean()
         judges.requires_grad_(False)
-        verdicts = torch.stack([_convincing(judge(samples), judge(made)) for judge in judges]).mean()
+        convincing = [_convincing(layers, judge(made)) for layers, judge in zip(seen, judges, strict=True)]
         judges.requires_grad_(True)
+        verdicts = torch.stack(convincing).mean()
         loss = _SPECTRUM_WEIGHT * spectrum + verdicts + judging
         return {"loss": loss, "spectrum": spectrum, "judging": judging, "verdicts": verdicts}
 
     training.run(losses)
 
 
-def _judging(real: list[Tensor], made: list[Tensor]) -> Tensor:
-    """Hinge loss of a discriminator."""
-    return functional.relu(1 - real[-1].float()).mean() + functional.relu(1 + made[-1].float()).mean()
+def _judging(real: Tensor, made: Tensor) -> Tensor:
+    """Hinge loss of a discriminator, of its judgements."""
+    return functional.relu(1 - real.float()).mean() + functional.relu(1 + made.float()).mean()
 
 
-def _convincing(real: list[Tensor], made: list[Tensor]) -> Tensor:
-    """Loss of the codec: to be judged real, and to be seen as the real one is."""
-    pairs = zip(real[:-1], made[:-1], strict=True)
-    features = torch.stack([functional.l1_loss(m.float(), r.detach().float()) for r, m in pairs]).mean()
+def _convincing(seen: Sequence[Sequence[Tensor]], made: Sequence[Tensor]) -> Tensor:
+    """Loss of the codec: to be judged real, and to be seen, layer by layer, as the real one is."""
+    pairs = zip(seen[:-1], made[:-1], strict=True)
+    features = torch.stack([functional.l1_loss(m.float(), real.detach().float()) for (real, _), m in pairs]).mean()
     return -made[-1].float().mean() + _FEATURE_WEIGHT * features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from scripts.voice.codec import Codes
 from scripts.voice.decoder import Batch, Decoder, Example, collate
+from scripts.voice.descriptions import any_description
 from scripts.voice.loop import Training, prepared
 from scripts.voice.reading import Reader
 from scripts.voice.recipe import Recipe
@@ -57,7 +59,8 @@ def train(
     `workers` processes make batches ahead.
     """
     decoder = Decoder(training.model, recipe.decoder)
-    reader = Reader(tokenizer)
+    lines, chance = [example.utterance.line for example in examples], random.Random(recipe.seed)
+    reader = Reader(tokenizer, [text for line in lines for text in (line.text, any_description(line, chance))])
     order = Order(examples, recipe.decoder.batch_positions, recipe.seed)
 
     def make(step: int) -> Batch:

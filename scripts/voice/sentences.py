@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -28,11 +29,12 @@ def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapp
         texts: A folder of books, `*.txt`; without any, all sentences are our own.
         folder: Where the files go.
         recipe: How many lines, and of which lengths.
-        speakers: Names that the teacher knows, and the share of lines of each.
+        speakers: Names that the teacher knows, and the share of training lines of each; the other parts have all alike.
         seed: Of the shuffling and of our own sentences.
     """
     lines = _lines(texts, recipe, speakers, random.Random(seed))
-    held_out = list(islice(lines, recipe.held_out))
+    judged = (replace(line, speaker=speaker) for line, speaker in zip(lines, cycle(speakers), strict=False))  # in turn
+    held_out = list(islice(judged, recipe.held_out))
     train: list[Line] = []
     seconds = 0.0
     while seconds < recipe.hours * 3600:
@@ -40,7 +42,7 @@ def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapp
         seconds += predict_seconds(train[-1].text) / train[-1].speed
     folder.mkdir(parents=True, exist_ok=True)
     write_lines(folder / "held_out.jsonl", held_out)
-    write_lines(folder / "counted.jsonl", list(islice(lines, recipe.counted)))
+    write_lines(folder / "counted.jsonl", list(islice(judged, recipe.counted)))
     write_lines(folder / "train.jsonl", train)  # last: it says that all are there
     print(f"text: {len(train)} lines of about {seconds / 3600:.2f} h, {len(held_out)} are held out", flush=True)
 

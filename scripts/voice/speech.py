@@ -93,6 +93,7 @@ def render(lines: Path, folder: Path, studio: Studio, shard_lines: int, processe
     tasks = list(_missing(lines, folder, shard_lines))
     job = partial(_render_shard, studio=studio)
     if processes > 1 and len(tasks) > 1:
+        _teacher(studio)  # here first: what a teacher unpacks once, several processes must not unpack at once
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             seconds = sum(pool.imap_unordered(job, tasks))
     else:
