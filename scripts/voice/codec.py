@@ -99,21 +99,34 @@ def with_places(codes: Codes, places: npt.NDArray[np.int64] | int = 0) -> npt.ND
 
 
 class Crops:
-    """Random crops of speech and its codes, from anywhere in a shard: utterances lie there end to end."""
+    """Random crops of speech and its codes, of all speakers alike.
+
+    A crop may begin anywhere in an utterance and end in the next one: they lie end to end in a shard.
+    """
 
     def __init__(self, speech: Sequence[Shard], codes: Sequence[Codes], recipe: CodecRecipe) -> None:
         self._shards = speech
         self._codes = codes
         self._recipe = recipe
-        frames = np.array([len(rows) for rows in codes], float)
-        self._weights = frames / frames.sum()
+        places: dict[str, list[tuple[int, int, int]]] = {}
+        for index, shard in enumerate(speech):
+            for utterance in shard.utterances:
+                first, length = utterance.start // recipe.hop, utterance.num_samples // recipe.hop
+                places.setdefault(utterance.line.speaker, []).append((index, first, length))
+        # Of each speaker the shard, first frame and number of frames of each utterance `[utterances, 3]`.
+        self._places = [np.array(of_speaker) for of_speaker in places.values()]
+        self._ends = [of_speaker[:, 2].cumsum() for of_speaker in self._places]
 
     def draw(self, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Samples `[B, T * hop]` and codes `[B, K, T]`."""
         length, hop = self._recipe.crop_frames, self._recipe.hop
         samples, codes = [], []
-        for index in chance.choice(len(self._shards), self._recipe.batch, p=self._weights):
-            first = int(chance.integers(len(self._codes[index]) - length + 1))
+        for speaker in chance.integers(len(self._places), size=self._recipe.batch):
+            ends = self._ends[speaker]
+            frame = chance.integers(ends[-1])  # of all that this speaker says
+            utterance = np.searchsorted(ends, frame, side="right")
+            index, start, count = self._places[speaker][utterance]
+            first = min(start + count - (ends[utterance] - frame), len(self._codes[index]) - length)
             cut = self._shards[index].samples[first * hop : (first + length) * hop]
             samples.append(cut.astype(np.float32) / 32768)
             codes.append(with_places(self._codes[index][first : first + length]).T)

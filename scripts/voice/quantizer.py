@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import log_mel
-from scripts.voice.speech import Shard
+from scripts.voice.speech import Shard, Utterance
 from scripts.voice.teachers import Sound
 
 _BANDS = 80
@@ -141,11 +142,16 @@ def _class_means(points: Tensor, names: Sequence[str], most: int) -> tuple[list[
 
 
 def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator[tuple[Tensor, list[str]]]:
-    """Spectra and classes of utterances in a random order, until there are enough frames."""
-    utterances = [(shard, utterance) for shard in speech for utterance in shard.utterances]
+    """Spectra and classes of utterances in a random order, of all speakers in turn, until there are enough frames."""
+    by_speaker: dict[str, list[tuple[Shard, Utterance]]] = {}
+    for shard in speech:
+        for utterance in shard.utterances:
+            by_speaker.setdefault(utterance.line.speaker, []).append((shard, utterance))
+    chance = np.random.default_rng(seed)
+    for utterances in by_speaker.values():
+        chance.shuffle(utterances)
     count = 0
-    for index in np.random.default_rng(seed).permutation(len(utterances)):
-        shard, utterance = utterances[index]
+    for shard, utterance in filter(None, chain.from_iterable(zip_longest(*by_speaker.values()))):
         yield spectra(torch.from_numpy(shard.audio(utterance)), recipe), classes_of(utterance.sounds)
         count += utterance.num_samples // recipe.hop
         if count >= recipe.quantizer_frames:

@@ -126,8 +126,11 @@ CPU = Recipe(
 
 GPU = Recipe(
     SpeechRecipe(hours=17.0, held_out=200),
-    CodecRecipe(adversarial_from=200, discriminator_width=256, decoder_steps=20_000),
+    CodecRecipe(
+        codebooks=7, codebook_size=512, quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200,
+        discriminator_width=256,
+    ),
     DecoderRecipe(dropout=0.05, batch_positions=32_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
-)
+)  # fmt: skip
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}

@@ -1,8 +1,8 @@
 """Codes of several clips to their samples at once, on a GPU: in windows of few lengths, in batches of one size each.
 
-Unproven: written without a GPU at hand. The CPU decodes clip by clip (`codec`); only tests come here with one. A batch
-that is not full is filled up with rows that nobody reads: rows do not depend on each other, and one shape has the same
-kernels each time, so that a clip does not depend on its company.
+The CPU decodes clip by clip (`codec`); only tests come here with one. A batch that is not full is filled up with rows
+that nobody reads: rows do not depend on each other, and one shape has the same kernels each time, so that a clip does
+not depend on its company.
 """
 
 from __future__ import annotations
