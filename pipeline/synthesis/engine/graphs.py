@@ -1,7 +1,6 @@
 """The step as CUDA graphs: recorded once for each pair of cache length and number of entries, then replayed.
 
-The CPU never comes here. What is recorded is the step function itself,
-compiled or not. What makes that right:
+The CPU never comes here. What is recorded is the step function itself, compiled or not. What makes that right:
 
 * A step reads and writes tensors that stay in their place, and nothing that it allocates outlives it. So all graphs may
   share one pool of memory, in which each overwrites what the others left, and may be replayed in any order.
