@@ -130,7 +130,7 @@ GPU = Recipe(
         codebooks=7, codebook_size=512, quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200,
         discriminator_width=256,
     ),
-    DecoderRecipe(dropout=0.05, batch_positions=32_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
+    DecoderRecipe(dropout=0.1, batch_positions=32_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
 )  # fmt: skip
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}
