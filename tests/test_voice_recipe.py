@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
-from dataclasses import replace
+from collections import Counter
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +22,20 @@ from pipeline.synthesis import build_synthesizer
 from pipeline.types import Utterance as Request
 from scripts.voice import checkpoints
 from scripts.voice.__main__ import STAGES, main
-from scripts.voice.codec import make_codec, read_codes, set_codebooks
+from scripts.voice.codec import Codes, Crops, make_codec, read_codes, set_codebooks
 from scripts.voice.codec_decoder import Speaking
 from scripts.voice.decoder import IGNORED, Decoder, Example, collate, delayed, make_model
-from scripts.voice.decoder_training import examples_of
+from scripts.voice.decoder_training import evened, examples_of
 from scripts.voice.judges import word_errors
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.loop import Training, prepared
 from scripts.voice.neural_teachers import _locate
 from scripts.voice.own_sentences import own_sentences
-from scripts.voice.quantizer import Quantizer, classes_of, spectra
+from scripts.voice.quantizer import Quantizer, classes_of, in_turn, spectra
 from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import TINY
-from scripts.voice.speech import Utterance, shards
+from scripts.voice.sentences import choose_lines
+from scripts.voice.speech import Shard, Utterance, shards
 from scripts.voice.teachers import Sound, Span, Tones
 from scripts.voice.tokenizer import make_lexicon, make_tokenizer
 
@@ -96,6 +100,14 @@ def test_held_out_sentences_are_not_trained_on(folder: Path) -> None:
     held_out, train = (read_lines(folder / "text" / f"{part}.jsonl") for part in ("held_out", "train"))
     assert len(held_out) == TINY.speech.held_out
     assert not {line.text for line in held_out} & {line.text for line in train}
+
+
+def test_all_speakers_are_judged_alike(tmp_path: Path) -> None:
+    """Bug: figures of the one speaker who has nearly all of the lines."""
+    choose_lines(tmp_path, tmp_path, replace(TINY.speech, held_out=6), {"Often": 0.99, "Once": 0.01}, seed=0)
+    held_out, counted = (read_lines(tmp_path / f"{part}.jsonl") for part in ("held_out", "counted"))
+    assert [line.speaker for line in held_out] == ["Often", "Once"] * 3
+    assert [line.speaker for line in counted] == ["Often", "Once"] * 2
 
 
 def test_dac_reads_the_codes_as_the_quantizer_wrote_them(folder: Path) -> None:
@@ -196,6 +208,7 @@ def test_reader_reads_as_the_tokenizer_does(text: str) -> None:
     """Bug: training on other tokens than those that the checkpoint's own tokenizer gives."""
     tokenizer = make_tokenizer(_LEXICON, _SOUNDS)
     read = Reader(tokenizer).read(text)
+    assert Reader(tokenizer, [text, "don't"]).read(text) == read
     assert list(read.ids) == tokenizer(text).input_ids
     assert len(read.ids) == len(read.places)
     assert list(read.places) == sorted(read.places)
@@ -321,6 +334,68 @@ def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) ->
     before, after = (load_file(path / "model" / "model.safetensors") for path in (folder, tmp_path / "new"))
     for name, tensor in before.items():
         torch.testing.assert_close(tensor, after[name], rtol=0, atol=0)
+
+
+def test_a_codec_goes_on_with_other_codebooks(folder: Path, tmp_path: Path) -> None:
+    """Bug: codebooks in a space that the codec's decoder was not trained on, or a decoder that expects the old ones."""
+    arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path), "--start", str(folder / "model")]
+    assert main([*arguments, "--refit", "--stages", "text", "speech", "codes", "export"]) == 0
+    before, after = (checkpoints.load(path / "quantizer") for path in (folder, tmp_path / "new"))
+    for name in ("mean", "directions"):
+        torch.testing.assert_close(before[name], after[name], rtol=0, atol=0)
+    assert not torch.equal(before["codebooks"], after["codebooks"])  # its sentences are others
+    old, new = (load_file(path / "model" / "model.safetensors") for path in (folder, tmp_path / "new"))
+    kept = [name for name in old if name.startswith("audio_encoder.decoder.")]
+    assert kept
+    for name in kept:
+        torch.testing.assert_close(old[name], new[name], rtol=0, atol=0)
+    assert not torch.equal(old["decoder.lm_heads.0.weight"], new["decoder.lm_heads.0.weight"])
+
+
+@pytest.fixture
+def two_speakers(tmp_path: Path) -> tuple[Shard, Codes]:
+    """A shard in which one speaks nine times and another once; each frame's samples and codes are its number."""
+    frames, rows = 0, []
+    for speaker in ["Often"] * 9 + ["Once"]:
+        rows.append({"line": asdict(Line("x", speaker, "", 1.0)), "start": frames * _HOP, "num_samples": 30 * _HOP})
+        frames += 30
+    path = tmp_path / "train-0000.npy"
+    np.save(path, np.repeat(np.arange(frames), _HOP).astype(np.int16))
+    path.with_suffix(".jsonl").write_text(
+        "".join(json.dumps({**row, "spans": [], "sounds": []}) + "\n" for row in rows)
+    )
+    return Shard(path), np.column_stack([np.arange(frames)] * 2).astype(np.uint16)
+
+
+def test_crops_hear_all_speakers_alike(two_speakers: tuple[Shard, Codes]) -> None:
+    """Bug: a codec that knows one voice, because the others are a tenth of the speech; or crops beside their codes."""
+    shard, codes = two_speakers
+    crops = Crops([shard], [codes], replace(TINY.codec, batch=400))
+    samples, drawn = crops.draw(np.random.default_rng(0))
+    assert samples.shape == (400, 16 * _HOP)
+    assert drawn.shape == (400, 3, 16)
+    assert torch.equal((samples[:, ::_HOP] * 32768).round().long(), drawn[:, 1])
+    first = drawn[:, 1, 0]
+    assert 0.4 < float((first >= 270).float().mean()) < 0.6
+    assert len(set(first.tolist())) > 100
+
+
+def test_the_quantizer_hears_all_speakers_alike(two_speakers: tuple[Shard, Codes]) -> None:
+    """Bug: codebooks that have no codes for a voice that is a tenth of the speech."""
+    speakers = [one.line.speaker for _, one in islice(in_turn([two_speakers[0]], seed=0), 4)]
+    assert sorted(speakers[:2]) == ["Often", "Once"]
+    assert speakers[2:] == ["Often", "Often"]
+
+
+def test_rarer_speakers_are_heard_more_often(examples: list[Example]) -> None:
+    """Bug: a speaker of a few minutes whose name changes nothing."""
+
+    def by(speaker: str, number: int) -> list[Example]:
+        line = replace(examples[0].utterance.line, speaker=speaker)
+        return [replace(examples[0], utterance=replace(examples[0].utterance, line=line))] * number
+
+    speakers = Counter(one.utterance.line.speaker for one in evened(by("a", 80) + by("b", 10) + by("c", 70)))
+    assert speakers == {"a": 80, "b": 20, "c": 70}
 
 
 @pytest.mark.parametrize("workers", [0, 2])

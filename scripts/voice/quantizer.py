@@ -142,7 +142,17 @@ def _class_means(points: Tensor, names: Sequence[str], most: int) -> tuple[list[
 
 
 def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator[tuple[Tensor, list[str]]]:
-    """Spectra and classes of utterances in a random order, of all speakers in turn, until there are enough frames."""
+    """Spectra and classes of utterances, until there are enough frames."""
+    count = 0
+    for shard, utterance in in_turn(speech, seed):
+        yield spectra(torch.from_numpy(shard.audio(utterance)), recipe), classes_of(utterance.sounds)
+        count += utterance.num_samples // recipe.hop
+        if count >= recipe.quantizer_frames:
+            return
+
+
+def in_turn(speech: Sequence[Shard], seed: int) -> Iterator[tuple[Shard, Utterance]]:
+    """All utterances, one of each speaker after the other as long as they have some, of each in a random order."""
     by_speaker: dict[str, list[tuple[Shard, Utterance]]] = {}
     for shard in speech:
         for utterance in shard.utterances:
@@ -150,12 +160,7 @@ def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator
     chance = np.random.default_rng(seed)
     for utterances in by_speaker.values():
         chance.shuffle(utterances)
-    count = 0
-    for shard, utterance in filter(None, chain.from_iterable(zip_longest(*by_speaker.values()))):
-        yield spectra(torch.from_numpy(shard.audio(utterance)), recipe), classes_of(utterance.sounds)
-        count += utterance.num_samples // recipe.hop
-        if count >= recipe.quantizer_frames:
-            return
+    return filter(None, chain.from_iterable(zip_longest(*by_speaker.values())))
 
 
 def _clusters(points: Tensor, number: int, generator: torch.Generator, rounds: int = 20) -> Tensor:

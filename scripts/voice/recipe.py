@@ -78,7 +78,7 @@ class DecoderRecipe:
     guidance: float = 0.5  # weight of that loss
     spelled: float = 0.07  # share of known words that are given as letters: the decoder learns to read the others
     max_seconds: float = 20.0  # longest audio that it is asked for
-    temperature: float = 0.3  # of its sampling, in the checkpoint's own generation config and in the evaluation
+    temperature: float = 0.2  # of its sampling, in the checkpoint's own generation config and in the evaluation
     top_k: int = 50
 
 
