@@ -154,20 +154,33 @@ def _judge(
 
 def _summary(results: Sequence[Heard]) -> dict[str, Any]:
     within, across = _similarities(results)
+    speakers = {}
+    for speaker in dict.fromkeys(one.line.speaker for one in results):
+        of_speaker = [one for one in results if one.line.speaker == speaker]
+        speakers[speaker] = {"word_error_rate": _word_error_rate(of_speaker), "distillmos": _distillmos(of_speaker)}
     paces = {}
     for pace in sorted({one.line.pace for one in results}):
         of_pace = [one for one in results if one.line.pace == pace]
         paces[pace] = round(sum(len(one.line.text) for one in of_pace) / sum(one.seconds for one in of_pace), 2)
     return {
         "sentences": len(results),
-        "word_error_rate": round(word_error_rate([(one.line.text, one.heard) for one in results]), 4),
-        "distillmos": round(float(np.mean([one.naturalness for one in results])), 3),
+        "word_error_rate": _word_error_rate(results),
+        "distillmos": _distillmos(results),
+        "by_speaker": speakers,
         "similarity_within_speakers": within,
         "similarity_across_speakers": across,
         "silent": sum(one.silent for one in results),
         "runaway": sum(one.runaway for one in results),
         "characters_per_second_by_pace": paces,
     }
+
+
+def _word_error_rate(results: Sequence[Heard]) -> float:
+    return round(word_error_rate([(one.line.text, one.heard) for one in results]), 4)
+
+
+def _distillmos(results: Sequence[Heard]) -> float:
+    return round(float(np.mean([one.naturalness for one in results])), 3)
 
 
 def _similarities(results: Sequence[Heard]) -> tuple[float | None, float | None]:
