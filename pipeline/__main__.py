@@ -27,7 +27,7 @@ The same command again goes on where a stopped run was. Everything lies in outpu
   task        {task}
   model       {model}
               or a folder, or a hub id (owner/name)
-  voice       jon, lea ... (34 speakers); heart, sarah, michael, puck (model=bundled); varied; or a description in quotes
+  voice       jon, lea ... (34 speakers); heart, sarah, michael, puck (bundled); varied; or a description in quotes
   engine      {engine}
   executor    {executor}
   experiment  {experiment}
