@@ -10,11 +10,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
-_SPARE = 1.25
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,6 @@ class Scheduler(Generic[Job]):
     def num_waiting(self) -> int:
         """Jobs without a slot."""
         return len(self._waiting)
-
-    @property
-    def useful_slots(self) -> int:
-        """Slots for those that wait: with more, some would stand empty while the longest job goes on by itself.
-
-        A few more than predictions ask for, since these are off by a fifth or so. One for each while more are to come.
-        """
-        if not self._all_have_come:
-            return self.num_waiting
-        lengths = [waiting.predicted_length for _, _, waiting in self._waiting]
-        return min(self.num_waiting, ceil(_SPARE * sum(lengths) / max(lengths)))
 
     @property
     def is_idle(self) -> bool:
