@@ -20,8 +20,6 @@ from scripts.voice.tokenizer import SPELLED
 
 # No rule of the tokenizer reaches beyond one of these, so that each can be read by itself, and only once.
 _PART = re.compile(r"[\w'\u2019]+|.", re.DOTALL)
-
-
 _PARTS_AT_ONCE = 2_000
 
 
