@@ -352,6 +352,37 @@ def test_a_codec_goes_on_with_other_codebooks(folder: Path, tmp_path: Path) -> N
     assert not torch.equal(old["decoder.lm_heads.0.weight"], new["decoder.lm_heads.0.weight"])
 
 
+@pytest.mark.parametrize(
+    ("start", "preset", "more", "complaint"),
+    [
+        ("model", "cpu", [], "has codec.hidden=16"),
+        ("model", "cpu", ["--refit"], "has codec.hidden=16"),
+        ("speech", "tiny", [], "no checkpoint with a folder workshop"),
+    ],
+)
+def test_a_checkpoint_of_another_shape_is_refused_at_once(
+    start: str,
+    preset: str,
+    more: list[str],
+    complaint: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Bug: hours of speech rendered and coded for a checkpoint that does not fit."""
+    arguments = [str(tmp_path / "new"), "--preset", preset, "--teacher", "tones", "--start", str(folder / start), *more]
+    assert main(arguments) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_to_be_refitted_has_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: a flag that changes nothing."""
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "new"), *_ARGUMENTS, "--refit"])
+    assert "--start" in capsys.readouterr().err
+
+
 @pytest.fixture
 def two_speakers(tmp_path: Path) -> tuple[Shard, Codes]:
     """A shard in which one speaks nine times and another once; each frame's samples and codes are its number."""

@@ -24,27 +24,12 @@ import torch
 from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
+from scripts.voice.beginning import WORKSHOP, begin
 from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
 from scripts.voice.speech import Shard, Studio, render, shards
-
-# What may change in a folder that has been begun: how it is trained, not what.
-_FREE_KEYS = (
-    *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
-    *(
-        "batch",
-        "batch_positions",
-        "crop_frames",
-        "corrupted",
-        "guidance",
-        "spelled",
-        "max_seconds",
-        "temperature",
-        "top_k",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -257,7 +242,6 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
-WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to train it further
 STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
 
 
@@ -266,38 +250,6 @@ def _quantizer_in(folder: Path) -> quantizer.Quantizer:
     if state is None:
         raise ConfigError(f"{folder / 'quantizer'}: not there yet; run the stage codes first")
     return quantizer.Quantizer(**state)
-
-
-def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None, refit: bool = False) -> None:
-    """Notes in `folder` what it is made with, and puts there what belongs to the checkpoint that it goes on from.
-
-    Raises:
-        ConfigError: It was begun with something else.
-    """
-    fixed = {"teacher": teacher} | _flat(asdict(recipe))
-    path = folder / "recipe.json"
-    if path.exists():
-        before, after = json.loads(path.read_text()), json.loads(json.dumps(fixed))
-        fixed_keys = [key for key in after if key in before and key.rpartition(".")[2] not in _FREE_KEYS]
-        changed = [key for key in fixed_keys if before[key] != after[key]]
-        if changed:
-            raise ConfigError(
-                f"{folder}: begun with {changed[0]}={before[changed[0]]}, now {after[changed[0]]}; "
-                "give the same preset and teacher as before, or another folder"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    if start is not None and not (folder / "quantizer").exists():
-        shutil.copy(start / WORKSHOP / "lexicon.json", folder)
-        if not refit:
-            shutil.copytree(start / WORKSHOP / "quantizer", folder / "quantizer")
-    path.write_text(json.dumps(fixed, indent=1) + "\n")
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -330,6 +282,8 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_float32_matmul_precision("high")  # TF32
         torch.backends.cudnn.benchmark = True  # crops have one shape
     recipe = PRESETS[given.preset]
+    if given.refit and not given.start:
+        parser.error("--refit: of which checkpoint? Give --start as well")
     try:
         begin(given.folder, recipe, given.teacher, given.start, given.refit)
         workshop = Workshop(
