@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -90,6 +91,12 @@ def _speak_slowly(utterance: Utterance, seconds: float) -> Clip:
 def build_slow(*_: object, **__: object) -> StandInSynthesizer:
     """A quarter of a second for each clip."""
     return StandInSynthesizer(partial(_speak_slowly, seconds=0.25))
+
+
+def build_interrupted(*_: object, **__: object) -> StandInSynthesizer:
+    """Its process is sent what Ctrl-C sends."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return StandInSynthesizer()
 
 
 def build_broken(*_: object, **__: object) -> StandInSynthesizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -84,6 +85,18 @@ def test_values_that_wait_are_finished_together() -> None:
     results = overlapped(range(20), forward, finish, finishers=1, under_way=3, at_once=8, linger_seconds=0.001)
     assert sorted(results) == list(range(20)), "more than can be under way is waited for no longer than that"
     assert max(together) <= 8
+
+
+def test_no_finisher_waits_for_company_that_does_not_come() -> None:
+    """Guards a run against one that takes a value, loses the next to a quicker one, and keeps what it has for ever."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads meet; with a SimpleQueue twenty rounds were enough
+    try:
+        for _ in range(60):
+            results = overlapped(range(300), forward, unchanged, finishers=3, under_way=6, at_once=4, linger_seconds=1e-5)
+            assert sorted(results) == list(range(300))
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_producer_that_helps_sees_the_end() -> None:

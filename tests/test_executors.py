@@ -149,10 +149,10 @@ def test_what_a_person_has_to_mend_ends_the_run_at_once(
     assert f"error: {complaint}" in capsys.readouterr().err
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    """A run with slow workers in a process of its own, once they are at work."""
+def start(arguments: list[str], build: Build = doubles.build_slow) -> subprocess.Popen[str]:
+    """A run in a process of its own."""
     program = (
-        "import sys, doubles; from pipeline.runtime import run; run.build_synthesizer = doubles.build_slow\n"
+        f"import sys, doubles; from pipeline.runtime import run; run.build_synthesizer = doubles.{build.__name__}\n"
         "from pipeline.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
@@ -217,6 +217,16 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
     assert main([argument for argument in arguments if argument not in LOCAL]) == 0
     assert len(hashes(tmp_path / "run")) == 400
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+
+
+def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
+    """Guards the terminal of a run that is ended against tracebacks, which the first worker wrote now and then."""
+    process = start(command(tmp_path, numbered(9), *LOCAL), doubles.build_interrupted)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in error
+    assert "is started again" not in error
+    assert len(hashes(tmp_path / "run")) == 9
 
 
 def test_a_worker_sees_one_gpu_and_those_on_the_cpu_share_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -182,6 +183,7 @@ def _how_it_ended(code: int | None) -> str:
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """Ctrl-C reaches every process of a terminal; a worker that is started in here leaves it to this one."""
+    resource_tracker.ensure_running()  # or the first worker's start would start it, which lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
