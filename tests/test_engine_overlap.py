@@ -93,7 +93,9 @@ def test_no_finisher_waits_for_company_that_does_not_come() -> None:
     sys.setswitchinterval(1e-5)  # so that threads meet; with a SimpleQueue twenty rounds were enough
     try:
         for _ in range(60):
-            results = overlapped(range(300), forward, unchanged, finishers=3, under_way=6, at_once=4, linger_seconds=1e-5)
+            results = overlapped(
+                range(300), forward, unchanged, finishers=3, under_way=6, at_once=4, linger_seconds=1e-5
+            )
             assert sorted(results) == list(range(300))
     finally:
         sys.setswitchinterval(before)

@@ -151,8 +151,8 @@ class _Overlap(Generic[Item, Value, Result]):
         linger_seconds: float,
     ) -> None:
         self.inbox: Inbox[Item] = Inbox()
-        # No SimpleQueue: `get` of one (CPython 3.10 to 3.12) may wait for ever for the second value where another finisher
-        # is quicker and takes it as the time runs out.
+        # No SimpleQueue: up to CPython 3.12 its `get` may wait for ever, whatever its timeout, where another thread is
+        # quicker and takes the value as the time runs out.
         self.todo: queue.Queue[Value | object] = queue.Queue()
         self.done: queue.SimpleQueue[Result | _Failure] = queue.SimpleQueue()
         self._produce = produce
