@@ -93,3 +93,18 @@ def test_rows_share_the_entry_of_their_description(arrivals: list[tuple[int, boo
         assert entries.num_used > max(at for _, at in running)
         if leaves_after:
             entries.release(running.pop()[1])
+
+
+def test_slots_are_as_many_as_will_be_busy() -> None:
+    """Bug: a short story in one batch, most of whose rows have ended while its longest sentence is spoken."""
+    scheduler: Scheduler[int] = Scheduler(0)
+    for number, length in enumerate([12.0, *[2.0] * 18]):
+        scheduler.add(number, length)
+    assert scheduler.useful_slots == scheduler.num_waiting == 19  # more may come
+    scheduler.expect_no_more()
+    assert scheduler.useful_slots == 5  # 48 in all, four times the longest, and some to spare
+    few: Scheduler[int] = Scheduler(0)
+    few.expect_no_more()
+    assert few.useful_slots == 0
+    few.add(0, 3.0)
+    assert few.useful_slots == 1

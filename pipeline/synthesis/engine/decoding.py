@@ -119,7 +119,7 @@ class Decoding:
         scheduler: Scheduler[Job] = Scheduler(0)
         self._receive(scheduler, inbox)
         # On a CPU an empty row costs as much as a full one; on a GPU, slots are kept with their graphs.
-        slots = self.most_slots if self._on_gpu else min(self.most_slots, scheduler.num_waiting)
+        slots = self.most_slots if self._on_gpu else min(self.most_slots, scheduler.useful_slots)
         while not scheduler.is_idle:
             slots = self._padded(min(slots, self._slots_that_fit()))
             scheduler.restart(slots)
