@@ -12,7 +12,6 @@ from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import write_rejects
 from pipeline.dataset.sums import write_sums
 from pipeline.errors import NothingAcceptedError
-from pipeline.runtime.books import make_run_book
 from pipeline.runtime.executors.pieces import forget_pieces
 from pipeline.runtime.page import write_page
 from pipeline.runtime.plans import PlanHead, forget_previous_runs
@@ -38,6 +37,8 @@ def finish(
     report = make_report(run_dir, model, head.num_utterances, session)
     write_report(run_dir, report)
     if config.task.name == "audiobook" and report.num_clips:
+        from pipeline.runtime.books import make_run_book  # takes a second to import, because of scipy
+
         report = replace(report, book=make_run_book(run_dir, config, head, narrator))
         write_report(run_dir, report)
     write_page(run_dir, report, facts, statistics.durations)

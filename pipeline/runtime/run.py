@@ -17,7 +17,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.book import check_cover
 from pipeline.config import Config
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards
@@ -132,6 +131,8 @@ def _check_input(config: Config) -> None:
     if config.task.name == "audiobook" and len(list(islice(read_documents(config.input, config.source), 2))) > 1:
         raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
     if config.book.cover:
+        from pipeline.book import check_cover  # takes a second to import, because of scipy: only for those who need it
+
         check_cover(Path(config.book.cover))
 
 
