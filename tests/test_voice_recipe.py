@@ -7,8 +7,10 @@ import math
 import random
 from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,15 +27,17 @@ from scripts.voice.__main__ import STAGES, main
 from scripts.voice.codec import Codes, Crops, make_codec, read_codes, set_codebooks
 from scripts.voice.codec_decoder import Speaking
 from scripts.voice.decoder import IGNORED, Decoder, Example, collate, delayed, make_model
-from scripts.voice.decoder_training import evened, examples_of
+from scripts.voice.decoder_training import evened, examples_of, lent
 from scripts.voice.judges import word_errors
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.loop import Training, prepared
+from scripts.voice.muon import Muon, orthogonalized
 from scripts.voice.neural_teachers import _locate
 from scripts.voice.own_sentences import own_sentences
 from scripts.voice.quantizer import Quantizer, classes_of, in_turn, spectra
 from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import TINY
+from scripts.voice.rehearsal import Rehearsal
 from scripts.voice.sentences import choose_lines
 from scripts.voice.speech import Shard, Utterance, shards
 from scripts.voice.teachers import Sound, Span, Tones
@@ -185,10 +189,10 @@ def test_a_row_learns_the_same_alone_and_in_a_batch(examples: list[Example]) -> 
     rows = sorted(examples, key=lambda example: example.cost)
     pair = [rows[0], rows[-1]]
     together = collate(pair, Reader(tokenizer), recipe, TINY.codec, (1,))
-    states = decoder._states(together)
+    states = decoder.states(together)
     alone = collate(pair[:1], Reader(tokenizer), recipe, TINY.codec, (1,))
     alone = replace(alone, descriptions=together.descriptions, description_of_row=together.description_of_row[:1])
-    own = decoder._states(alone)
+    own = decoder.states(alone)
     steps = int(alone.frames.sum())
     long = together.frames.shape[1]
     own = own[:, -alone.frames.shape[1] :]
@@ -383,6 +387,76 @@ def test_what_is_to_be_refitted_has_to_be_named(tmp_path: Path, capsys: pytest.C
     assert "--start" in capsys.readouterr().err
 
 
+def test_rehearsed_codes_are_drawn_in_time_with_the_speech(examples: list[Example]) -> None:
+    """Bug: codes of another frame or codebook, with which the codec would learn to make another sound."""
+    lexicon = make_tokenizer(_LEXICON, _SOUNDS)
+    codebooks, size = TINY.codec.codebooks, TINY.codec.codebook_size
+    model = SimpleNamespace(decoder=SimpleNamespace(lm_heads=[partial(_share, codebook=k) for k in range(codebooks)]))
+    decoder = SimpleNamespace(model=model, states=lambda batch: _sure_of(batch.labels, size))
+    rehearsal = Rehearsal(decoder, Reader(lexicon), TINY, torch.device("cpu"))  # type: ignore[arg-type]
+    chosen = examples[:7]
+    for example, drawn in zip(chosen, rehearsal.drawn(chosen), strict=True):
+        assert np.array_equal(drawn[:, 0], example.codes[:, 0])
+        assert np.array_equal(drawn[:, 1], (example.codes[:, 1] + 1) % size)
+
+
+def _sure_of(labels: torch.Tensor, size: int) -> torch.Tensor:
+    """States `[B, S, K, size]` of a decoder that is sure of the code after each label."""
+    return 100.0 * nn.functional.one_hot((labels.clamp(0, size - 1).transpose(1, 2) + 1) % size, size)
+
+
+def _share(states: torch.Tensor, codebook: int) -> torch.Tensor:
+    return states[:, :, codebook]
+
+
+def test_a_rehearsal_is_true_speech_with_other_codes(folder: Path) -> None:
+    """Bug: speech beside its codes, or a stage that leaves out a speaker or what it has done already."""
+    (shard,) = shards(folder / "rehearsal" / "speech", "train")
+    (drawn,) = read_codes(folder / "rehearsal" / "codes", [shard])
+    seconds = TINY.rehearsed_hours * 3600
+    assert seconds <= len(shard.samples) / TINY.codec.sampling_rate < seconds + 20
+    train = shards(folder / "speech", "train")
+    true = {one.utterance.line.text: one for one in examples_of(train, read_codes(folder / "codes", train), _HOP)}
+    spoken = {one.line.text: source.audio(one) for source in train for one in source.utterances}
+    for example in examples_of([shard], [drawn], _HOP):
+        text = example.utterance.line.text
+        assert np.array_equal(shard.audio(example.utterance), spoken[text])
+        assert np.array_equal(example.codes[:, 0], true[text].codes[:, 0])
+        assert example.utterance.sounds == true[text].utterance.sounds
+
+
+def test_what_is_exported_has_been_polished(folder: Path, tmp_path: Path) -> None:
+    """Bug: a last stage whose work is thrown away, or that starts from nothing."""
+    polished, trained = checkpoints.load(folder / "polish"), checkpoints.load(folder / "codec")
+    assert polished["step"] == TINY.codec.polish_steps
+    (name,) = (name for name in trained["model"] if name.endswith("decoder.conv2.weight"))
+    averages = dict(zip(trained["model"], trained["average"], strict=True))
+    moved = (polished["model"][name] - averages[name]).abs().max()
+    assert 0 < float(moved) < 10 * TINY.codec.polish_rate
+    exported = load_file(folder / "model" / "model.safetensors")[name.replace("codec.", "audio_encoder.")]
+    assert not torch.equal(exported, averages[name].half())
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4)])
+def test_muon_steps_as_that_of_torch(shape: tuple[int, int]) -> None:
+    """Bug: an optimizer of our own, for the sake of its precision, that is another one."""
+    generator = torch.Generator().manual_seed(0)
+    start, *gradients = (torch.randn(shape, generator=generator) for _ in range(4))
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    settings = {"lr": 0.01, "weight_decay": 0.1}
+    optimizers = [
+        Muon([ours], **settings, dtype=torch.bfloat16),
+        torch.optim.Muon([theirs], **settings, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for gradient in gradients:
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
+    values = torch.linalg.svdvals(orthogonalized(gradients[0], torch.float32))
+    assert 0.5 < float(values.min()) <= float(values.max()) < 1.5
+
+
 @pytest.fixture
 def two_speakers(tmp_path: Path) -> tuple[Shard, Codes]:
     """A shard in which one speaks nine times and another once; each frame's samples and codes are its number."""
@@ -427,6 +501,25 @@ def test_rarer_speakers_are_heard_more_often(examples: list[Example]) -> None:
 
     speakers = Counter(one.utterance.line.speaker for one in evened(by("a", 80) + by("b", 10) + by("c", 70)))
     assert speakers == {"a": 80, "b": 20, "c": 70}
+
+
+def test_a_lent_line_teaches_no_more_than_place_and_sound(examples: list[Example]) -> None:
+    """Bug: a speaker who learns another's voice with the lines that were meant to teach when to say what."""
+    mine = replace(examples[0].utterance.line, speaker="Mine")
+    yours = replace(examples[1].utterance.line, speaker="Yours")
+    own = [replace(examples[0], utterance=replace(examples[0].utterance, line=mine))] * 4
+    own.append(replace(examples[1], utterance=replace(examples[1].utterance, line=yours)))
+    given = lent(own, 0.5)
+    assert [one.utterance.line for one in given] == [replace(mine, speaker="Yours")] * 2
+    batch = collate([own[0], given[0]], Reader(make_tokenizer({}, [])), TINY.decoder, TINY.codec, (0,))
+    assert torch.equal(batch.labels[0, :2], batch.labels[1, :2])
+    assert (batch.labels[0, 2:] != IGNORED).any()
+    assert (batch.labels[1, 2:] == IGNORED).all()
+    tokenizer = make_tokenizer({}, [])
+    decoder = Decoder(make_model(TINY.decoder, TINY.codec, make_codec(TINY.codec), len(tokenizer)), TINY.decoder)
+    alone = collate(given, Reader(tokenizer), TINY.decoder, TINY.codec, (0,))
+    assert torch.isfinite(decoder.losses(alone)["loss"])
+    assert lent(own[:4], 0.5) == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -3,7 +3,8 @@
     python -m scripts.voice FOLDER --preset cpu --texts novels/
     python -m scripts.voice FOLDER --stages decoder --seconds 540   # a slice of one stage; then again
 
-The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time.
+The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time; `rehearsal` needs
+the decoder, `polish` all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,35 @@ class Workshop:
         examples = self._examples("train")
         decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device, self._workers)
 
+    def rehearsal(self) -> None:
+        """Has the decoder draw the codes of true speech."""
+        from scripts.voice.decoder import Decoder
+        from scripts.voice.reading import Reader
+        from scripts.voice.rehearsal import Rehearsal
+
+        training = self._decoder_training()
+        training.take_average()
+        decoder = Decoder(training.model, self.recipe.decoder)
+        speech = self._shards("train")
+        codes = read_codes(self.folder / "codes", speech)
+        rehearsal = Rehearsal(decoder, Reader(self._tokenizer), self.recipe, self.device)
+        rehearsal.write(speech, codes, self.folder / "rehearsal")
+
+    def polish(self) -> None:
+        """Trains the codec's decoder on these."""
+        from scripts.voice.codec_decoder import train_codec_decoder
+
+        training, recipe = self._polish_training(), self.recipe.codec
+        recipe = replace(recipe, batch=recipe.polish_batch, adversarial_from=0)
+        speech = shards(self.folder / "rehearsal" / "speech", "train")
+        crops = Crops(speech, read_codes(self.folder / "rehearsal" / "codes", speech), recipe)
+        train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device, self._workers)
+
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
         from scripts.voice.export import export
 
-        codec, decoder = self._codec_training(), self._decoder_training()
+        codec, decoder = self._polish_training(), self._decoder_training()
         for training in (codec, decoder):
             training.take_average()
         model = self.folder / "model"
@@ -195,6 +220,21 @@ class Workshop:
         training.resume()
         return training
 
+    def _polish_training(self) -> Any:
+        """The codec's training goes on, on other codes. What is not polished yet is as the codec's training left it."""
+        training = self._codec_training()
+        training.take_average()
+        recipe = self.recipe.codec
+        polish = replace(
+            training,
+            name="polish",
+            folder=self.folder / "polish",
+            steps=recipe.polish_steps,
+            learning_rate=recipe.polish_rate,
+        )
+        polish.resume()
+        return polish
+
     def _decoder_training(self) -> Any:
         from scripts.voice.decoder import make_model
         from scripts.voice.loop import Training
@@ -226,9 +266,13 @@ class Workshop:
         return ParlerTTSForConditionalGeneration.from_pretrained(self.start).float()
 
     def _progress(self) -> str:
-        done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}
-        codec, decoder = self.recipe.codec.decoder_steps, self.recipe.decoder.steps
-        return f"codec at step {done['codec']} of {codec}, decoder at step {done['decoder']} of {decoder}"
+        steps = {
+            "codec": self.recipe.codec.decoder_steps,
+            "decoder": self.recipe.decoder.steps,
+            "polish": self.recipe.codec.polish_steps,
+        }
+        done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in steps}
+        return ", ".join(f"{name} at step {done[name]} of {steps[name]}" for name in steps)
 
     def _write_card(self, report: dict[str, Any]) -> None:
         from scripts.voice.export import write_card
@@ -242,7 +286,7 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
-STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
+STAGES = ("text", "speech", "codes", "codec", "decoder", "rehearsal", "polish", "export", "evaluate")
 
 
 def _quantizer_in(folder: Path) -> quantizer.Quantizer:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scripts.voice.codec import Crops
-from scripts.voice.loop import Training, prepared
+from scripts.voice.loop import Training, prepared, quick_products
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import magnitudes, reconstruction_loss
 
@@ -110,13 +110,13 @@ def train_codec_decoder(
 
     def losses(step: int) -> dict[str, Tensor]:
         samples, codes = (x.to(device) for x in next(drawn))
-        with torch.autocast(device.type, torch.bfloat16):
+        with quick_products(device):
             made = speaking.made(codes)
         made = made.float()
         spectrum = reconstruction_loss(made, samples, recipe.sampling_rate)
         if step < recipe.adversarial_from:
             return {"loss": spectrum}
-        with torch.autocast(device.type, torch.bfloat16):
+        with quick_products(device):
             return judged(made, samples, spectrum)
 
     def judged(made: Tensor, samples: Tensor, spectrum: Tensor) -> dict[str, Tensor]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,10 @@ from torch import Tensor
 from scripts.voice.codec import Codes
 from scripts.voice.decoder import Batch, Decoder, Example, collate
 from scripts.voice.descriptions import any_description
-from scripts.voice.loop import Training, prepared
+from scripts.voice.loop import Training, prepared, quick_products
 from scripts.voice.reading import Reader
 from scripts.voice.recipe import Recipe
-from scripts.voice.speech import Shard
+from scripts.voice.speech import Shard, Utterance
 
 
 def examples_of(speech: Sequence[Shard], codes: Sequence[Codes], hop: int) -> list[Example]:
@@ -37,22 +39,40 @@ def evened(examples: Sequence[Example]) -> list[Example]:
     return [example for example in examples for _ in range(times[example.utterance.line.speaker])]
 
 
+def lent(examples: Sequence[Example], share: float) -> list[Example]:
+    """This share of the lines of the speaker who has most, as if the others said them, in turn.
+
+    What is spoken when differs little between speakers; one of a few minutes would know by heart when to say what.
+    """
+    count = Counter(example.utterance.line.speaker for example in examples)
+    (most, _), *others = count.most_common()
+    lines = [example for example in examples if example.utterance.line.speaker == most]
+    given = zip(lines[: round(share * len(lines))], cycle(speaker for speaker, _ in others), strict=False)
+    return [
+        replace(example, utterance=_said_by(speaker, example.utterance), is_lent=True) for example, speaker in given
+    ]
+
+
+def _said_by(speaker: str, utterance: Utterance) -> Utterance:
+    return replace(utterance, line=replace(utterance.line, speaker=speaker))
+
+
 class Order:
     """Which examples make the batch of a step: of like length, each example once an epoch, batches shuffled anew."""
 
     def __init__(self, examples: Sequence[Example], batch_positions: int, seed: int) -> None:
         self._seed = seed
-        self._batches: list[list[Example]] = [[]]
+        self.batches: list[list[Example]] = [[]]
         for example in sorted(examples, key=lambda example: example.cost):  # the last is the longest
-            if self._batches[-1] and (len(self._batches[-1]) + 1) * example.cost > batch_positions:
-                self._batches.append([])
-            self._batches[-1].append(example)
+            if self.batches[-1] and (len(self.batches[-1]) + 1) * example.cost > batch_positions:
+                self.batches.append([])
+            self.batches[-1].append(example)
 
     def batch(self, step: int) -> list[Example]:
         """The examples of one step, counted from 0."""
-        epoch, place = divmod(step, len(self._batches))
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._batches))
-        return self._batches[order[place]]
+        epoch, place = divmod(step, len(self.batches))
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self.batches))
+        return self.batches[order[place]]
 
 
 def train(
@@ -63,14 +83,12 @@ def train(
     device: torch.device,
     workers: int = 0,
 ) -> None:
-    """Trains `training.model` to the last step, with matrices multiplied in bfloat16.
-
-    `workers` processes make batches ahead.
-    """
+    """Trains `training.model` to the last step; `workers` processes make batches ahead."""
     decoder = Decoder(training.model, recipe.decoder)
+    examples = [*evened(examples), *lent(examples, recipe.decoder.lent)]
     lines, chance = [example.utterance.line for example in examples], random.Random(recipe.seed)
     reader = Reader(tokenizer, [text for line in lines for text in (line.text, any_description(line, chance))])
-    order = Order(evened(examples), recipe.decoder.batch_positions, recipe.seed)
+    order = Order(examples, recipe.decoder.batch_positions, recipe.seed)
 
     def make(step: int) -> Batch:
         return collate(order.batch(step), reader, recipe.decoder, recipe.codec, (recipe.seed, step))
@@ -79,7 +97,7 @@ def train(
 
     def losses(_step: int) -> dict[str, Tensor]:
         batch = next(batches).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with quick_products(device):
             return decoder.losses(batch)
 
     training.model.train()

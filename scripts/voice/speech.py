@@ -122,26 +122,33 @@ def _teacher(studio: Studio) -> Teacher:
 
 
 def _render_shard(task: tuple[Path, Sequence[Line]], studio: Studio) -> float:
-    """Writes one shard and returns its seconds. The samples come last: they mark it as complete."""
+    """Writes one shard and returns its seconds."""
     path, lines = task
+    speeches = [_teacher(studio).speak(line, studio.seed + number) for number, line in enumerate(lines)]
+    utterances = [
+        Utterance(line, 0, len(speech.samples), speech.spans, speech.sounds)
+        for line, speech in zip(lines, speeches, strict=True)
+    ]
+    write_shard(path, utterances, [_as_int16(speech) for speech in speeches])
+    return sum(utterance.num_samples for utterance in utterances) / studio.sampling_rate
+
+
+def write_shard(path: Path, utterances: Sequence[Utterance], pieces: Sequence[Samples]) -> None:
+    """Writes a shard of these utterances with their samples. The samples come last: they mark it as complete."""
     rows: list[dict[str, Any]] = []
-    pieces: list[Samples] = []
     start = 0
-    for number, line in enumerate(lines):
-        speech = _teacher(studio).speak(line, studio.seed + number)
-        pieces.append(_as_int16(speech))
-        spans = [list(asdict(span).values()) for span in speech.spans]
-        sounds = [list(asdict(sound).values()) for sound in speech.sounds]
-        facts = {"line": asdict(line), "start": start, "num_samples": len(pieces[-1])}
+    for utterance, piece in zip(utterances, pieces, strict=True):
+        spans = [list(asdict(span).values()) for span in utterance.spans]
+        sounds = [list(asdict(sound).values()) for sound in utterance.sounds]
+        facts = {"line": asdict(utterance.line), "start": start, "num_samples": len(piece)}
         rows.append({**facts, "spans": spans, "sounds": sounds})
-        start += len(pieces[-1])
+        start += len(piece)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.with_suffix(".jsonl").write_text(text, encoding="utf-8")
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
         np.save(file, np.concatenate(pieces))
     unfinished.replace(path)
-    return start / studio.sampling_rate
 
 
 def _as_int16(speech: Speech) -> Samples:
