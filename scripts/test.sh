@@ -8,4 +8,5 @@ cd "$root"
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -m mypy
-exec "$python" -m pytest --cov --cov-report=term:skip-covered "$@"
+# A test computes on one thread; a file's tests share what they have made, so one process runs them all.
+exec "$python" -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered "$@"

@@ -26,7 +26,7 @@ from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
 from scripts.voice.beginning import WORKSHOP, begin
-from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
+from scripts.voice.codec import Codes, Crops, make_codec, read_codes, set_codebooks, write_codes
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
@@ -94,10 +94,10 @@ class Workshop:
         decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device, self._workers)
 
     def rehearsal(self) -> None:
-        """Has the decoder draw the codes of true speech."""
+        """Has the decoder draw the codes of true speech, and fits the codebooks to what it draws."""
         from scripts.voice.decoder import Decoder
         from scripts.voice.reading import Reader
-        from scripts.voice.rehearsal import Rehearsal
+        from scripts.voice.rehearsal import Rehearsal, refitted
 
         training = self._decoder_training()
         training.take_average()
@@ -106,16 +106,18 @@ class Workshop:
         codes = read_codes(self.folder / "codes", speech)
         rehearsal = Rehearsal(decoder, Reader(self._tokenizer), self.recipe, self.device)
         rehearsal.write(speech, codes, self.folder / "rehearsal")
+        fitted = refitted(self._quantizer(), *self._rehearsed(), self.recipe)
+        checkpoints.save(self.folder / "rehearsal" / "quantizer", fitted.state())
 
     def polish(self) -> None:
-        """Trains the codec's decoder on these."""
+        """Trains the codec's decoder on these codes."""
         from scripts.voice.codec_decoder import train_codec_decoder
 
         training, recipe = self._polish_training(), self.recipe.codec
         recipe = replace(recipe, batch=recipe.polish_batch, adversarial_from=0)
-        speech = shards(self.folder / "rehearsal" / "speech", "train")
-        crops = Crops(speech, read_codes(self.folder / "rehearsal" / "codes", speech), recipe)
-        train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device, self._workers)
+        train_codec_decoder(
+            training, Crops(*self._rehearsed(), recipe), recipe, self.recipe.seed, self.device, self._workers
+        )
 
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
@@ -188,6 +190,10 @@ class Workshop:
     def _quantizer(self) -> quantizer.Quantizer:
         return _quantizer_in(self.folder)
 
+    def _rehearsed(self) -> tuple[list[Shard], list[Codes]]:
+        speech = shards(self.folder / "rehearsal" / "speech", "train")
+        return speech, read_codes(self.folder / "rehearsal" / "codes", speech)
+
     def _examples(self, part: str) -> Any:
         from scripts.voice.decoder_training import examples_of
 
@@ -221,9 +227,14 @@ class Workshop:
         return training
 
     def _polish_training(self) -> Any:
-        """The codec's training goes on, on other codes. What is not polished yet is as the codec's training left it."""
+        """The codec's training goes on, with codes as they are drawn."""
         training = self._codec_training()
         training.take_average()
+        codec = training.model.codec
+        if (self.folder / "rehearsal" / "quantizer").exists():
+            set_codebooks(codec, _quantizer_in(self.folder / "rehearsal"))
+        elif self.start and not self.refit:
+            codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
         recipe = self.recipe.codec
         polish = replace(
             training,

@@ -38,7 +38,6 @@ class Example:
 
     utterance: Utterance
     codes: Codes  # [T, K - 1]
-    is_lent: bool = False  # another speaker's: no more than its place and sound are to be learnt
 
     @property
     def cost(self) -> int:
@@ -169,10 +168,7 @@ def collate(
     rows = []
     for example, prompt, tokens in zip(examples, prompts, heard, strict=True):
         places = places_of(tokens, longest_prompt - len(prompt.ids)) % codec.codebook_size
-        inputs, labels = delayed(torch.from_numpy(with_places(example.codes, places)), eos + 1, eos)
-        if example.is_lent:
-            labels[2:] = IGNORED
-        rows.append((inputs, labels))
+        rows.append(delayed(torch.from_numpy(with_places(example.codes, places)), eos + 1, eos))
     steps = _rounded(max(inputs.shape[1] for inputs, _ in rows))
     shape = (len(rows), codec.codebooks, steps)
     batch_inputs, batch_labels = torch.full(shape, eos), torch.full(shape, IGNORED)
@@ -202,14 +198,6 @@ def _rounded(length: int) -> int:
     return -(-length // 16) * 16
 
 
-def _entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy of logits `[B, S, V]`; 0 where all labels are ignored, as those of lent lines may be."""
-    summed = functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return summed / (labels != IGNORED).sum().clamp(min=1)
-
-
 class Decoder:
     """Computes the losses of batches. Made once: it listens to the guided heads of `model`."""
 
@@ -235,7 +223,12 @@ class Decoder:
         states = self.states(batch)
         steps = batch.labels.shape[2]
         heads = self.model.decoder.lm_heads
-        entropies = [_entropy(head(states[:, -steps:]), batch.labels[:, k]) for k, head in enumerate(heads)]
+        entropies = [
+            functional.cross_entropy(
+                head(states[:, -steps:]).flatten(0, 1).float(), batch.labels[:, k].flatten(), ignore_index=IGNORED
+            )
+            for k, head in enumerate(heads)
+        ]
         each = torch.stack(entropies)
         weights = 1 / torch.arange(-1.0, len(each) - 1, device=each.device).clamp(min=0.5)
         guided = torch.stack([self._guided(batch, layer) for layer in self.recipe.guided_layers]).mean()

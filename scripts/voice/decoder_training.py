@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from scripts.voice.descriptions import any_description
 from scripts.voice.loop import Training, prepared, quick_products
 from scripts.voice.reading import Reader
 from scripts.voice.recipe import Recipe
-from scripts.voice.speech import Shard, Utterance
+from scripts.voice.speech import Shard
 
 
 def examples_of(speech: Sequence[Shard], codes: Sequence[Codes], hop: int) -> list[Example]:
@@ -37,24 +35,6 @@ def evened(examples: Sequence[Example]) -> list[Example]:
     most = max(count.values())
     times = {speaker: round((most / number) ** (1 / 3)) for speaker, number in count.items()}
     return [example for example in examples for _ in range(times[example.utterance.line.speaker])]
-
-
-def lent(examples: Sequence[Example], share: float) -> list[Example]:
-    """This share of the lines of the speaker who has most, as if the others said them, in turn.
-
-    What is spoken when differs little between speakers; one of a few minutes would know by heart when to say what.
-    """
-    count = Counter(example.utterance.line.speaker for example in examples)
-    (most, _), *others = count.most_common()
-    lines = [example for example in examples if example.utterance.line.speaker == most]
-    given = zip(lines[: round(share * len(lines))], cycle(speaker for speaker, _ in others), strict=False)
-    return [
-        replace(example, utterance=_said_by(speaker, example.utterance), is_lent=True) for example, speaker in given
-    ]
-
-
-def _said_by(speaker: str, utterance: Utterance) -> Utterance:
-    return replace(utterance, line=replace(utterance.line, speaker=speaker))
 
 
 class Order:
@@ -85,10 +65,9 @@ def train(
 ) -> None:
     """Trains `training.model` to the last step; `workers` processes make batches ahead."""
     decoder = Decoder(training.model, recipe.decoder)
-    examples = [*evened(examples), *lent(examples, recipe.decoder.lent)]
     lines, chance = [example.utterance.line for example in examples], random.Random(recipe.seed)
     reader = Reader(tokenizer, [text for line in lines for text in (line.text, any_description(line, chance))])
-    order = Order(examples, recipe.decoder.batch_positions, recipe.seed)
+    order = Order(evened(examples), recipe.decoder.batch_positions, recipe.seed)
 
     def make(step: int) -> Batch:
         return collate(order.batch(step), reader, recipe.decoder, recipe.codec, (recipe.seed, step))

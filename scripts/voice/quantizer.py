@@ -53,7 +53,7 @@ class Quantizer:
 
     def encode(self, samples: Tensor, sounds: Sequence[Sound], recipe: CodecRecipe) -> Tensor:
         """Codes `[T, K - 1]` of samples `[T * hop]`, in which these sounds are heard."""
-        rest = (spectra(samples, recipe) - self.mean) @ self.directions.T
+        rest = self.frames(samples, recipe)
         known = [self._code_of_class.get(name, -1) for name in classes_of(sounds)]
         first = torch.tensor(known, device=rest.device)
         if (first < 0).any():  # a class too rare to have a code
@@ -64,6 +64,10 @@ class Quantizer:
             codes.append(_nearest(rest, codebook))
             rest = rest - codebook[codes[-1]]
         return torch.stack(codes, dim=1)
+
+    def frames(self, samples: Tensor, recipe: CodecRecipe) -> Tensor:
+        """What codes are to stand for, `[T, hidden]`, of samples `[T * hop]`."""
+        return (spectra(samples, recipe) - self.mean) @ self.directions.T
 
     def latents(self, codes: Tensor) -> Tensor:
         """The frames `[T, hidden]` that codes `[T, K - 1]` stand for; spectra are `latents @ directions + mean`."""
@@ -107,19 +111,19 @@ def fit(
         mean, directions = basis.mean.to(device), basis.directions.to(device)
     rest = (frames - mean) @ directions.T
     generator = torch.Generator().manual_seed(seed)
-    lost = [_mean_error(frames - mean - rest @ directions)]
+    lost = [mean_error(frames - mean - rest @ directions)]
     classes, first, codebook = _class_means(rest, [name for piece in names for name in piece], recipe.codebook_size)
     codebooks, bits = [codebook], [_entropy(torch.bincount(first, minlength=recipe.codebook_size))]
     rest = rest - codebook[first]
-    lost.append(_mean_error(rest))
+    lost.append(mean_error(rest))
     for _ in range(recipe.codebooks - 2):
         codebook = _clusters(rest, recipe.codebook_size, generator)
         nearest = _nearest(rest, codebook)
         rest = rest - codebook[nearest]
         codebooks.append(codebook)
-        lost.append(_mean_error(rest))
+        lost.append(mean_error(rest))
         bits.append(_entropy(torch.bincount(nearest, minlength=recipe.codebook_size)))
-    variance = _mean_error(frames - mean)
+    variance = mean_error(frames - mean)
     elapsed = time.monotonic() - began
     print(
         f"quantizer: {len(frames)} frames, {len(classes)} classes of sounds, in {elapsed:.0f} s; "
@@ -182,7 +186,7 @@ def _nearest(points: Tensor, centres: Tensor) -> Tensor:
     return torch.cat(blocks)
 
 
-def _mean_error(rest: Tensor) -> float:
+def mean_error(rest: Tensor) -> float:
     """Mean over frames of the squared error of a mel value."""
     return float((rest**2).sum(dim=1).mean()) / (_BANDS * _MELS_IN_FRAME)
 

@@ -81,7 +81,6 @@ class DecoderRecipe:
     guided_layers: tuple[int, ...] = (0, 2)  # whose first head is shown where in the prompt the speech is
     guidance: float = 0.5  # weight of that loss
     spelled: float = 0.07  # share of known words that are given as letters: the decoder learns to read the others
-    lent: float = 0.5  # share of the most frequent speaker's lines of which the others learn place and sound
     max_seconds: float = 20.0  # longest audio that it is asked for
     temperature: float = 0.4  # of its sampling, in the checkpoint's own generation config and in the evaluation
     top_k: int = 50

@@ -1,9 +1,11 @@
-"""True speech with the codes that the decoder draws while it hears it: what the codec is trained on at last.
+"""True speech with the codes that the decoder draws while it hears it, and what these codes are to stand for.
 
-A codec that has only seen the quantizer's codes meets the decoder's small errors for the first time when the voice
-speaks, and makes noise of them. Here the decoder draws the residual codes of speech that it is shown, level by level,
-each after the lower ones that it has drawn. Place and sound stay true, and so does what it has heard before: the codes
-stay in time with the speech.
+The decoder draws the residual codes of speech that it is shown, level by level, each after the lower ones that it has
+drawn. Place and sound stay true, and so does what it has heard before: the codes stay in time with the speech.
+
+A code that is drawn is rarely the nearest one, and the higher its level, the more it is a guess: with the quantizer's
+own codebooks, those above the third only take a drawn frame further from the true one. `refitted` makes each code mean
+what is true, on average, where the decoder draws it; then each level brings it nearer, and a level of guesses fades.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from scripts.voice.codec import Codes, codes_path
 from scripts.voice.decoder import Decoder, Example, collate
 from scripts.voice.decoder_training import Order
 from scripts.voice.loop import quick_products
-from scripts.voice.quantizer import in_turn
+from scripts.voice.quantizer import Quantizer, in_turn, mean_error
 from scripts.voice.reading import Reader
 from scripts.voice.recipe import Recipe
 from scripts.voice.speech import Shard, Utterance, write_shard
 
 _BATCH_POSITIONS = 8_000
+_REFITTED = 0.6  # how far codes go from what they stood for to their means, which are nearest but sound dull
+_RARE = 10.0  # a code that is drawn no more often than this is trusted half
 
 
 @dataclass(frozen=True)
@@ -105,3 +109,25 @@ class Rehearsal:
         chosen = ids.gather(2, picks.view(*ids.shape[:2], 1))[..., 0]
         # A codebook's code of a frame is drawn as many steps later as the codebook counts.
         return [chosen[row, codebook : codebook + len(one.codes)] for row, one in enumerate(examples)]
+
+
+def refitted(quantizer: Quantizer, speech: Sequence[Shard], codes: Sequence[Codes], recipe: Recipe) -> Quantizer:
+    """The quantizer with codebooks that fit drawn codes, and prints what they leave of the true frames."""
+    hop = recipe.codec.hop
+    frames, drawn = [], []
+    for shard, rows in zip(speech, codes, strict=True):
+        for one in shard.utterances:
+            frames.append(quantizer.frames(torch.from_numpy(shard.audio(one)), recipe.codec))
+            drawn.append(rows[one.start // hop : (one.start + one.num_samples) // hop].astype(np.int64))
+    rest, columns = torch.cat(frames), torch.from_numpy(np.concatenate(drawn)).T
+    before = rest - quantizer.codebooks[0][columns[0]]
+    codebooks, rest, left = [quantizer.codebooks[0]], before, []
+    for column, codebook in zip(columns[1:], quantizer.codebooks[1:], strict=True):
+        count = torch.bincount(column, minlength=len(codebook))[:, None]
+        means = torch.zeros_like(codebook).index_add_(0, column, rest) / (count + _RARE)
+        rest, before = rest - means[column], before - codebook[column]
+        left.append((mean_error(before), mean_error(rest)))
+        codebooks.append(torch.lerp(codebook, means, _REFITTED))
+    levels = ", ".join(f"{old:.3f} -> {new:.3f}" for old, new in left)
+    print(f"rehearsal: {len(rest)} frames; left by drawn codes before and after, by codebook: {levels}", flush=True)
+    return replace(quantizer, codebooks=torch.stack(codebooks))
