@@ -449,18 +449,6 @@ def test_codes_stand_for_what_is_true_where_they_are_drawn(folder: Path) -> None
     torch.testing.assert_close(exported[name], kept[1].half(), rtol=0, atol=0)
 
 
-def test_what_is_exported_has_been_polished(folder: Path, tmp_path: Path) -> None:
-    """Bug: a last stage whose work is thrown away, or that starts from nothing."""
-    polished, trained = checkpoints.load(folder / "polish"), checkpoints.load(folder / "codec")
-    assert polished["step"] == TINY.codec.polish_steps
-    (name,) = (name for name in trained["model"] if name.endswith("decoder.conv2.weight"))
-    averages = dict(zip(trained["model"], trained["average"], strict=True))
-    moved = (polished["model"][name] - averages[name]).abs().max()
-    assert 0 < float(moved) < 10 * TINY.codec.polish_rate
-    exported = load_file(folder / "model" / "model.safetensors")[name.replace("codec.", "audio_encoder.")]
-    assert not torch.equal(exported, averages[name].half())
-
-
 @pytest.mark.parametrize("shape", [(4, 9), (9, 4)])
 def test_muon_steps_as_that_of_torch(shape: tuple[int, int]) -> None:
     """Bug: an optimizer of our own, for the sake of its precision, that is another one."""

@@ -3,8 +3,7 @@
     python -m scripts.voice FOLDER --preset cpu --texts novels/
     python -m scripts.voice FOLDER --stages decoder --seconds 540   # a slice of one stage; then again
 
-The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time; `rehearsal` needs
-the decoder, `polish` all of them.
+The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,23 +108,17 @@ class Workshop:
         fitted = refitted(self._quantizer(), *self._rehearsed(), self.recipe)
         checkpoints.save(self.folder / "rehearsal" / "quantizer", fitted.state())
 
-    def polish(self) -> None:
-        """Trains the codec's decoder on these codes."""
-        from scripts.voice.codec_decoder import train_codec_decoder
-
-        training, recipe = self._polish_training(), self.recipe.codec
-        recipe = replace(recipe, batch=recipe.polish_batch, adversarial_from=0)
-        train_codec_decoder(
-            training, Crops(*self._rehearsed(), recipe), recipe, self.recipe.seed, self.device, self._workers
-        )
-
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
         from scripts.voice.export import export
 
-        codec, decoder = self._polish_training(), self._decoder_training()
+        codec, decoder = self._codec_training(), self._decoder_training()
         for training in (codec, decoder):
             training.take_average()
+        if (self.folder / "rehearsal" / "quantizer").exists():
+            set_codebooks(codec.model.codec, _quantizer_in(self.folder / "rehearsal"))
+        elif self.start and not self.refit:
+            codec.model.codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
         model = self.folder / "model"
         size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, model)
         shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
@@ -226,26 +219,6 @@ class Workshop:
         training.resume()
         return training
 
-    def _polish_training(self) -> Any:
-        """The codec's training goes on, with codes as they are drawn."""
-        training = self._codec_training()
-        training.take_average()
-        codec = training.model.codec
-        if (self.folder / "rehearsal" / "quantizer").exists():
-            set_codebooks(codec, _quantizer_in(self.folder / "rehearsal"))
-        elif self.start and not self.refit:
-            codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
-        recipe = self.recipe.codec
-        polish = replace(
-            training,
-            name="polish",
-            folder=self.folder / "polish",
-            steps=recipe.polish_steps,
-            learning_rate=recipe.polish_rate,
-        )
-        polish.resume()
-        return polish
-
     def _decoder_training(self) -> Any:
         from scripts.voice.decoder import make_model
         from scripts.voice.loop import Training
@@ -277,13 +250,9 @@ class Workshop:
         return ParlerTTSForConditionalGeneration.from_pretrained(self.start).float()
 
     def _progress(self) -> str:
-        steps = {
-            "codec": self.recipe.codec.decoder_steps,
-            "decoder": self.recipe.decoder.steps,
-            "polish": self.recipe.codec.polish_steps,
-        }
-        done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in steps}
-        return ", ".join(f"{name} at step {done[name]} of {steps[name]}" for name in steps)
+        done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}
+        codec, decoder = self.recipe.codec.decoder_steps, self.recipe.decoder.steps
+        return f"codec at step {done['codec']} of {codec}, decoder at step {done['decoder']} of {decoder}"
 
     def _write_card(self, report: dict[str, Any]) -> None:
         from scripts.voice.export import write_card
@@ -297,7 +266,7 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
-STAGES = ("text", "speech", "codes", "codec", "decoder", "rehearsal", "polish", "export", "evaluate")
+STAGES = ("text", "speech", "codes", "codec", "decoder", "rehearsal", "export", "evaluate")
 
 
 def _quantizer_in(folder: Path) -> quantizer.Quantizer:

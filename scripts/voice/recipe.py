@@ -46,9 +46,6 @@ class CodecRecipe:
     adversarial_from: int = 4_000  # step at which the discriminators join; at or over decoder_steps: never
     discriminator_width: int = 128
     learning_rate: float = 1e-3
-    polish_steps: int = 1_200  # on codes that the decoder has drawn, when both are trained
-    polish_batch: int = 8
-    polish_rate: float = 3e-4  # learning rate
 
     @property
     def hop(self) -> int:
@@ -82,7 +79,7 @@ class DecoderRecipe:
     guidance: float = 0.5  # weight of that loss
     spelled: float = 0.07  # share of known words that are given as letters: the decoder learns to read the others
     max_seconds: float = 20.0  # longest audio that it is asked for
-    temperature: float = 0.4  # of its sampling, in the checkpoint's own generation config and in the evaluation
+    temperature: float = 0.3  # of its sampling, in the checkpoint's own generation config and in the evaluation
     top_k: int = 50
 
 
@@ -93,7 +90,7 @@ class Recipe:
     speech: SpeechRecipe = field(default_factory=SpeechRecipe)
     codec: CodecRecipe = field(default_factory=CodecRecipe)
     decoder: DecoderRecipe = field(default_factory=DecoderRecipe)
-    rehearsed_hours: float = 1.6  # of speech of which the decoder draws the codes
+    rehearsed_hours: float = 1.0  # of speech of which the decoder draws the codes
     seed: int = 0
     save_seconds: float = 120.0  # time between two checkpoints of a training
 
@@ -111,8 +108,6 @@ TINY = Recipe(
         decoder_steps=4,
         adversarial_from=2,
         discriminator_width=16,
-        polish_steps=2,
-        polish_batch=2,
     ),
     DecoderRecipe(
         hidden=32, layers=2, heads=2, ffn=64, text_hidden=32, text_layers=1, batch_positions=300, steps=6,
