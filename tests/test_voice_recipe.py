@@ -411,8 +411,8 @@ def _share(states: torch.Tensor, codebook: int) -> torch.Tensor:
 
 def test_a_rehearsal_is_true_speech_with_other_codes(folder: Path) -> None:
     """Bug: speech beside its codes, or a stage that leaves out a speaker or what it has done already."""
-    (shard,) = shards(folder / "rehearsal" / "speech", "train")
-    (drawn,) = read_codes(folder / "rehearsal" / "codes", [shard])
+    (shard,) = shards(folder / "rehearsal" / str(TINY.decoder.steps) / "speech", "train")
+    (drawn,) = read_codes(folder / "rehearsal" / str(TINY.decoder.steps) / "codes", [shard])
     seconds = TINY.rehearsed_hours * 3600
     assert seconds <= len(shard.samples) / TINY.codec.sampling_rate < seconds + 20
     train = shards(folder / "speech", "train")
@@ -444,7 +444,7 @@ def test_codes_stand_for_what_is_true_where_they_are_drawn(folder: Path) -> None
     moved = (exact.codebooks[1] - quantizer.codebooks[1]).norm(dim=1) / quantizer.codebooks[1].norm(dim=1)
     assert moved[used].max() < 0.15  # they were right already
     exported = load_file(folder / "model" / "model.safetensors")
-    kept = checkpoints.load(folder / "rehearsal" / "quantizer")["codebooks"]
+    kept = checkpoints.load(folder / "rehearsal" / str(TINY.decoder.steps) / "quantizer")["codebooks"]
     name = "audio_encoder.quantizer.quantizers.2.codebook.weight"
     torch.testing.assert_close(exported[name], kept[1].half(), rtol=0, atol=0)
 

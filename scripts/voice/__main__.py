@@ -25,7 +25,7 @@ from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
 from scripts.voice.beginning import WORKSHOP, begin
-from scripts.voice.codec import Codes, Crops, make_codec, read_codes, set_codebooks, write_codes
+from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
@@ -104,9 +104,11 @@ class Workshop:
         speech = self._shards("train")
         codes = read_codes(self.folder / "codes", speech)
         rehearsal = Rehearsal(decoder, Reader(self._tokenizer), self.recipe, self.device)
-        rehearsal.write(speech, codes, self.folder / "rehearsal")
-        fitted = refitted(self._quantizer(), *self._rehearsed(), self.recipe)
-        checkpoints.save(self.folder / "rehearsal" / "quantizer", fitted.state())
+        folder = self._rehearsed_by(training)
+        rehearsal.write(speech, codes, folder)
+        speech = shards(folder / "speech", "train")
+        fitted = refitted(self._quantizer(), speech, read_codes(folder / "codes", speech), self.recipe)
+        checkpoints.save(folder / "quantizer", fitted.state())
 
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
@@ -115,8 +117,8 @@ class Workshop:
         codec, decoder = self._codec_training(), self._decoder_training()
         for training in (codec, decoder):
             training.take_average()
-        if (self.folder / "rehearsal" / "quantizer").exists():
-            set_codebooks(codec.model.codec, _quantizer_in(self.folder / "rehearsal"))
+        if (self._rehearsed_by(decoder) / "quantizer").exists():
+            set_codebooks(codec.model.codec, _quantizer_in(self._rehearsed_by(decoder)))
         elif self.start and not self.refit:
             codec.model.codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
         model = self.folder / "model"
@@ -183,9 +185,9 @@ class Workshop:
     def _quantizer(self) -> quantizer.Quantizer:
         return _quantizer_in(self.folder)
 
-    def _rehearsed(self) -> tuple[list[Shard], list[Codes]]:
-        speech = shards(self.folder / "rehearsal" / "speech", "train")
-        return speech, read_codes(self.folder / "rehearsal" / "codes", speech)
+    def _rehearsed_by(self, decoder: Any) -> Path:
+        """What a decoder drew, as far as it was trained: one that is trained further draws other codes."""
+        return self.folder / "rehearsal" / str(decoder.step)
 
     def _examples(self, part: str) -> Any:
         from scripts.voice.decoder_training import examples_of
