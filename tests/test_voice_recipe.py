@@ -388,7 +388,7 @@ def test_what_is_to_be_refitted_has_to_be_named(tmp_path: Path, capsys: pytest.C
 
 
 def test_rehearsed_codes_are_drawn_in_time_with_the_speech(examples: list[Example]) -> None:
-    """Bug: codes of another frame or codebook, with which the codec would learn to make another sound."""
+    """Bug: codes of another frame or codebook, to which the codebooks would be fitted."""
     lexicon = make_tokenizer(_LEXICON, _SOUNDS)
     codebooks, size = TINY.codec.codebooks, TINY.codec.codebook_size
     model = SimpleNamespace(decoder=SimpleNamespace(lm_heads=[partial(_share, codebook=k) for k in range(codebooks)]))

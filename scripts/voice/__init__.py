@@ -1,4 +1,4 @@
-"""Makes the voice that ships with the project: a small Parler checkpoint, trained on speech of a free teacher.
+"""Makes the voices that ship with the project: a small Parler checkpoint, trained on speech of free teachers.
 
     python -m scripts.voice FOLDER --preset cpu --texts novels/
 
@@ -9,9 +9,10 @@ One command with stages; each prints what it measured, keeps its result in FOLDE
     codes     speech -> a quantizer, and the codes of all speech  quantizer, codec, spectra
     codec     trains what turns codes into samples                codec_decoder
     decoder   trains what turns text into codes                   tokenizer, descriptions, decoder, decoder_training
+    rehearsal codes that the decoder draws -> codebooks           rehearsal
     export    both -> a folder that plain parler_tts loads        export, model_card.md
     evaluate  error rate, naturalness, likeness of that folder    judges, evaluate
 
-All numbers are in `recipe`, the loop of both trainings in `loop`, their state on disk in `checkpoints`. What it needs
-beside the project is in `requirements.txt`.
+All numbers are in `recipe`, what a folder begins with in `beginning`, the loop of both trainings in `loop` and `muon`,
+their state on disk in `checkpoints`. What it needs beside the project is in `requirements.txt`.
 """

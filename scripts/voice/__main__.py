@@ -119,7 +119,7 @@ class Workshop:
             training.take_average()
         if (self._rehearsed_by(decoder) / "quantizer").exists():
             set_codebooks(codec.model.codec, _quantizer_in(self._rehearsed_by(decoder)))
-        elif self.start and not self.refit:
+        elif self.start and not self.refit:  # fitted to what its decoder drew
             codec.model.codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
         model = self.folder / "model"
         size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, model)

@@ -4,8 +4,8 @@ The decoder draws the residual codes of speech that it is shown, level by level,
 drawn. Place and sound stay true, and so does what it has heard before: the codes stay in time with the speech.
 
 A code that is drawn is rarely the nearest one, and the higher its level, the more it is a guess: with the quantizer's
-own codebooks, those above the third only take a drawn frame further from the true one. `refitted` makes each code mean
-what is true, on average, where the decoder draws it; then each level brings it nearer, and a level of guesses fades.
+own codebooks, those above the third only take a drawn frame further from the true one. `refitted` moves each code
+towards what is true, on average, where the decoder draws it; so a level of guesses fades.
 """
 
 from __future__ import annotations
@@ -120,14 +120,17 @@ def refitted(quantizer: Quantizer, speech: Sequence[Shard], codes: Sequence[Code
             frames.append(quantizer.frames(torch.from_numpy(shard.audio(one)), recipe.codec))
             drawn.append(rows[one.start // hop : (one.start + one.num_samples) // hop].astype(np.int64))
     rest, columns = torch.cat(frames), torch.from_numpy(np.concatenate(drawn)).T
-    before = rest - quantizer.codebooks[0][columns[0]]
-    codebooks, rest, left = [quantizer.codebooks[0]], before, []
+    rest = rest - quantizer.codebooks[0][columns[0]]
+    old, new, codebooks, left = rest, rest, [quantizer.codebooks[0]], []
     for column, codebook in zip(columns[1:], quantizer.codebooks[1:], strict=True):
         count = torch.bincount(column, minlength=len(codebook))[:, None]
         means = torch.zeros_like(codebook).index_add_(0, column, rest) / (count + _RARE)
-        rest, before = rest - means[column], before - codebook[column]
-        left.append((mean_error(before), mean_error(rest)))
+        rest = rest - means[column]
         codebooks.append(torch.lerp(codebook, means, _REFITTED))
-    levels = ", ".join(f"{old:.3f} -> {new:.3f}" for old, new in left)
-    print(f"rehearsal: {len(rest)} frames; left by drawn codes before and after, by codebook: {levels}", flush=True)
+        old, new = old - codebook[column], new - codebooks[-1][column]
+        left.append(f"{mean_error(old):.3f} -> {mean_error(new):.3f}")
+    print(
+        f"rehearsal: {len(rest)} frames; left by drawn codes before and after, by codebook: {', '.join(left)}",
+        flush=True,
+    )
     return replace(quantizer, codebooks=torch.stack(codebooks))
