@@ -227,7 +227,8 @@ class Workshop:
 
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
-        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
+        attention = "eager" if self.device.type == "cpu" else "sdpa"
+        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer), attention)
         if self.start and not self.refit:
             model.load_state_dict(self._exported().state_dict())
         training = Training(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scripts.voice.codec import Crops
-from scripts.voice.loop import Training, prepared, quick_products
+from scripts.voice.loop import Recorded, Training, prepared, quick_products
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import magnitudes, reconstruction_loss
 
@@ -108,29 +108,30 @@ def train_codec_decoder(
 
     drawn = prepared(draw, range(training.step, training.steps), workers)
 
-    def losses(step: int) -> dict[str, Tensor]:
-        samples, codes = (x.to(device) for x in next(drawn))
+    def spoken(samples: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         with quick_products(device):
             made = speaking.made(codes)
         made = made.float()
-        spectrum = reconstruction_loss(made, samples, recipe.sampling_rate)
-        if step < recipe.adversarial_from:
-            return {"loss": spectrum}
-        with quick_products(device):
-            return judged(made, samples, spectrum)
+        return made, reconstruction_loss(made, samples, recipe.sampling_rate)
 
-    def judged(made: Tensor, samples: Tensor, spectrum: Tensor) -> dict[str, Tensor]:
-        both = torch.cat([samples, made.detach()])
-        seen = [[layer.chunk(2) for layer in judge(both)] for judge in judges]
-        judging = torch.stack([_judging(*layers[-1]) for layers in seen]).mean()
-        judges.requires_grad_(False)
-        convincing = [_convincing(layers, judge(made)) for layers, judge in zip(seen, judges, strict=True)]
-        judges.requires_grad_(True)
+    def compared(samples: Tensor, codes: Tensor) -> dict[str, Tensor]:
+        return {"loss": spoken(samples, codes)[1]}
+
+    def judged(samples: Tensor, codes: Tensor) -> dict[str, Tensor]:
+        made, spectrum = spoken(samples, codes)
+        with quick_products(device):
+            both = torch.cat([samples, made.detach()])
+            seen = [[layer.chunk(2) for layer in judge(both)] for judge in judges]
+            judging = torch.stack([_judging(*layers[-1]) for layers in seen]).mean()
+            judges.requires_grad_(False)
+            convincing = [_convincing(layers, judge(made)) for layers, judge in zip(seen, judges, strict=True)]
+            judges.requires_grad_(True)
         verdicts = torch.stack(convincing).mean()
         loss = _SPECTRUM_WEIGHT * spectrum + verdicts + judging
         return {"loss": loss, "spectrum": spectrum, "judging": judging, "verdicts": verdicts}
 
-    training.run(losses)
+    alone, beside = (Recorded(speaking, losses) if device.type == "cuda" else losses for losses in (compared, judged))
+    training.run(lambda step: (alone if step < recipe.adversarial_from else beside)(*next(drawn)))
 
 
 def _judging(real: Tensor, made: Tensor) -> Tensor:

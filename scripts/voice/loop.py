@@ -111,7 +111,8 @@ class Training:
         """Trains to the last step, or until its time is over.
 
         Args:
-            losses: Given the step, returns the loss under "loss" and whatever else is to be printed.
+            losses: Given the step, returns the loss under "loss" and whatever else is to be printed. A `Recorded` one
+                has left its gradients already.
         """
         began = saved = printed = time.monotonic()
         first_step = self.step
@@ -120,8 +121,9 @@ class Training:
         while not self.finished and time.monotonic() - began < self.stop_seconds:
             rate = self.learning_rate * self._share_of_rate(time.monotonic() - began)
             values = losses(self.step)
-            self.model.zero_grad(set_to_none=True)
-            values["loss"].backward()  # type: ignore[no-untyped-call]
+            if values["loss"].requires_grad:
+                self.model.zero_grad(set_to_none=True)
+                values["loss"].backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._trained, 1.0)
             for rows, matrix in zip(self._rows, self.matrices, strict=True):
                 rows.grad = None if matrix.grad is None else matrix.grad.flatten(1)
@@ -163,6 +165,48 @@ class Training:
         return max(0.0, min(1.0, rise, fall, cooling))
 
 
+class Recorded:
+    """Losses and their gradients as one CUDA graph, in the place of thousands of small kernels launched one by one.
+
+    Inputs have one shape, and nothing that is computed may depend on a value that Python sees.
+    """
+
+    def __init__(self, model: nn.Module, losses: Callable[..., Mapping[str, Tensor]]) -> None:
+        self._model = model
+        self._losses = losses
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
+        self._values: dict[str, Tensor] = {}
+
+    def __call__(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """The losses of `inputs`, which may be on the CPU; the gradients of the model's parameters are theirs."""
+        if self._graph is None:
+            self._inputs = [value.to("cuda") for value in inputs]
+            self._graph = self._recorded()
+        for place, value in zip(self._inputs, inputs, strict=True):
+            place.copy_(value, non_blocking=True)
+        self._graph.replay()
+        return self._values
+
+    def _recorded(self) -> torch.cuda.CUDAGraph:
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):  # what is prepared at the first calls must not be recorded
+                self._gradients()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._values = {key: value.detach() for key, value in self._gradients().items()}
+        return graph
+
+    def _gradients(self) -> Mapping[str, Tensor]:
+        self._model.zero_grad(set_to_none=True)  # so that gradients are written, not added to what is there
+        values = self._losses(*self._inputs)
+        values["loss"].backward()  # type: ignore[no-untyped-call]
+        return values
+
+
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether `device` has units for that: without them it is seven times as slow as float32."""
     return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -188,4 +232,8 @@ def prepared(make: Callable[[int], T], steps: range, workers: int) -> Iterator[T
     os.environ["TOKENIZERS_PARALLELISM"] = (
         "false"  # or each worker warns that it is a copy of a process that has used it
     )
-    return iter(DataLoader(_Steps(make), batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=4))
+    return iter(
+        DataLoader(
+            _Steps(make), batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=4, pin_memory=True
+        )
+    )

@@ -11,14 +11,14 @@ _FLOOR = 1e-4
 
 
 @lru_cache(maxsize=32)
-def mel_filters(sampling_rate: int, fft_size: int, bands: int) -> Tensor:
+def mel_filters(sampling_rate: int, fft_size: int, bands: int, device: torch.device) -> Tensor:
     """Triangles on the mel scale from 0 to half the sampling rate, each with a peak of 1: `[bands, fft_size/2 + 1]`."""
     top = 2595 * torch.log10(torch.tensor(1 + sampling_rate / 2 / 700))
     corners = 700 * (10 ** (torch.linspace(0, float(top), bands + 2) / 2595) - 1)
     frequencies = torch.linspace(0, sampling_rate / 2, fft_size // 2 + 1)
     rising = (frequencies - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
     falling = (corners[2:, None] - frequencies) / (corners[2:] - corners[1:-1])[:, None]
-    return torch.minimum(rising, falling).clamp(min=0)
+    return torch.minimum(rising, falling).clamp(min=0).to(device)
 
 
 def magnitudes(samples: Tensor, fft_size: int, hop: int) -> Tensor:
@@ -31,7 +31,7 @@ def magnitudes(samples: Tensor, fft_size: int, hop: int) -> Tensor:
 
 def log_mel(samples: Tensor, sampling_rate: int, fft_size: int, hop: int, bands: int) -> Tensor:
     """Natural logarithm of the mel magnitudes, floored: `[B, bands, N/hop + 1]`."""
-    filters = mel_filters(sampling_rate, fft_size, bands).to(samples.device)
+    filters = mel_filters(sampling_rate, fft_size, bands, samples.device)
     return (filters @ magnitudes(samples, fft_size, hop)).clamp(min=_FLOOR).log()
 
 
@@ -43,7 +43,7 @@ def reconstruction_loss(made: Tensor, real: Tensor, sampling_rate: int) -> Tenso
     loss = made.new_zeros(())
     for fft_size, bands in ((128, 10), (256, 20), (512, 40), (1024, 80), (2048, 128)):
         made_magnitudes, real_magnitudes = (magnitudes(x, fft_size, fft_size // 4) for x in (made, real))
-        filters = mel_filters(sampling_rate, fft_size, bands).to(made.device)
+        filters = mel_filters(sampling_rate, fft_size, bands, made.device)
         made_mel, real_mel = ((filters @ x).clamp(min=_FLOOR).log() for x in (made_magnitudes, real_magnitudes))
         loss = loss + (made_mel - real_mel).abs().mean()
         difference = (made_magnitudes - real_magnitudes).flatten(1).norm(dim=1)
