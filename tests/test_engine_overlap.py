@@ -219,3 +219,38 @@ def test_a_consumer_may_leave() -> None:
     results.close()
     assert threading.active_count() == before
     assert len(emitted) < 10_000
+
+
+@pytest.mark.parametrize("finishers", [1, 2])
+@pytest.mark.parametrize("under_way", [1, 3, 64])
+def test_a_source_may_run_dry_and_go_on(finishers: int, under_way: int) -> None:
+    """Guards retakes: a producer with nothing to do waits for what a result asks for, and for nothing else."""
+    asked = list(range(9))
+
+    def source() -> Iterator[int | None]:
+        while asked or under:
+            yield asked.pop() if asked else None
+
+    under, results = 9, []
+    for result in overlapped(source(), forward, unchanged, finishers=finishers, under_way=under_way):
+        results.append(result)
+        if result in (2, 5, 105):
+            asked.append(result + 100)  # once more
+        else:
+            under -= 1
+    assert sorted(results) == [*range(9), 102, 105, 205]
+
+
+def test_a_producer_is_told_when_its_source_runs_dry() -> None:
+    """Guards the choice of slots, which waits for the last one to come."""
+    told: list[tuple[list[int], bool, bool]] = []
+
+    def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
+        while not inbox.ended:
+            values = inbox.take(wait=True)
+            told.append((values, inbox.lulled, inbox.ended))
+            for value in values:
+                outbox.emit(value)
+
+    assert list(overlapped(iter([1, 2, None]), produce, unchanged, finishers=1, under_way=9)) == [1, 2]
+    assert told[0] == ([1, 2], True, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,3 +109,18 @@ def test_slots_are_as_many_as_will_be_busy() -> None:
     assert few.useful_slots == 0
     few.add(0, 3.0)
     assert few.useful_slots == 1
+
+
+@pytest.mark.parametrize("all_have_come", [False, True])
+def test_urgent_jobs_come_first(all_have_come: bool) -> None:
+    """Guards the time to the first sound of a book, whose title is short and would come last."""
+    scheduler = Scheduler[str](2)
+    scheduler.add("long", 9.0)
+    scheduler.add("title", 1.0, urgent=True)
+    scheduler.add("longer", 10.0)
+    scheduler.add("opening", 2.0, urgent=True)
+    if all_have_come:
+        scheduler.expect_no_more()
+    assert {job for _, job in scheduler.admit()} == {"title", "opening"}
+    scheduler.restart(4)
+    assert [job for _, job in scheduler.admit()][2:] == (["longer", "long"] if all_have_come else ["long", "longer"])

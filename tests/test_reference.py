@@ -103,6 +103,23 @@ def test_padding_and_neighbours_do_not_touch_a_clip(
         np.testing.assert_allclose(alone.samples, together[utterance.id].samples, atol=1e-5)
 
 
+def test_a_batch_is_made_where_nothing_more_comes_for_now(checkpoint_of: Checkpoints) -> None:
+    """Guards retakes, which a full batch would wait for in vain."""
+    synthesizer = reference(checkpoint_of(TINY))
+    first, second, third = utterances(Bucket(80, 64, 10, 4), PROMPTS[:3])
+    clips: list[str] = []
+
+    def source() -> Iterator[Utterance | None]:
+        yield from (first, second)
+        while len(clips) < 2:
+            yield None
+        yield third
+
+    for clip in synthesizer.generate(source()):
+        clips.append(clip.utterance.id)
+    assert clips == [first.id, second.id, third.id]
+
+
 def test_the_seed_decides_and_the_order_does_not(checkpoint_of: Checkpoints) -> None:
     """Guards retries and resumed runs: a clip must come out the same whenever and beside whomever it is made."""
     synthesizer = reference(checkpoint_of(TINY))

@@ -94,7 +94,7 @@ def render_shards(
             rendering.receive(clip)
             yield from rendering.complete_shards()
         yield from rendering.complete_shards()
-    assert not rendering.attempts, f"the synthesizer gave no clip for {sorted(rendering.attempts)}"
+        assert not rendering.attempts, f"the synthesizer gave no clip for {sorted(rendering.attempts)}"
 
 
 @dataclass
@@ -141,20 +141,27 @@ class _Rendering:
     complete: deque[_OpenShard] = field(default_factory=deque)
     last_clip: float = field(default_factory=time.monotonic)
 
-    def utterances(self) -> Iterator[Utterance]:
-        """What to generate next: retakes with the shard that is drawn after them, so that shapes stay together."""
+    def utterances(self) -> Iterator[Utterance | None]:
+        """What to generate next: retakes with the shard that is drawn after them, so that shapes stay together.
+
+        None after the last shard, as long as something is under way that may have to be taken again.
+        """
         while len(self.complete) < _MOST_UNASKED:
             attempts, self.retakes = self.retakes, []
             shard = next(self.shards, None)
             if shard is not None:
                 attempts += self._open(shard)
+            elif not attempts and self.attempts:
+                yield None
+                continue
             elif not attempts:
-                self.has_more = False  # unless something fails that is still under way
+                self.has_more = False
                 return
             for attempt in attempts:
                 self.attempts[attempt.utterance.id] = attempt
-            seeded = (replace(one.utterance, seed=take_seed(one.utterance.seed, one.take)) for one in attempts)
-            for batch in make_batches(seeded):
+            seeded = [replace(one.utterance, seed=take_seed(one.utterance.seed, one.take)) for one in attempts]
+            yield from (utterance for utterance in seeded if utterance.urgent)
+            for batch in make_batches(utterance for utterance in seeded if not utterance.urgent):
                 yield from batch.utterances
 
     def receive(self, clip: Clip) -> None:
@@ -173,7 +180,6 @@ class _Rendering:
             shard.rejects[utterance.id] = Reject(utterance, "; ".join(flaws), len(seeds), seeds)
         else:
             self.retakes.append(replace(attempt, take=attempt.take + 1))
-            self.has_more = True
         self.on_clip(clip, accepted)
         now = time.monotonic()
         shard.work_seconds, self.last_clip = shard.work_seconds + now - self.last_clip, now

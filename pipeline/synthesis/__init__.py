@@ -33,11 +33,12 @@ class Synthesizer(Protocol):
     def warm_up(self, buckets: Iterable[Bucket]) -> None:
         """Prepares (compiles, captures) for these shapes."""
 
-    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+    def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
         """Yields one clip for each utterance, as they are done: not always in the order given.
 
         Utterances are drawn as they are needed, in the caller's thread and only inside `next`: never many more than the
-        clips that were yielded. So they may come from a generator that has no end, or that looks at clips so far.
+        clips that were yielded. So they may come from a generator that has no end, or that looks at clips so far. One
+        that can say no more until it has seen another clip gives None, and is asked again after that.
         """
         ...
 

@@ -57,8 +57,8 @@ class ReferenceSynthesizer:
                 rows = [Utterance("Warm up.", "A voice.")] * bucket.batch_size
                 self._run(rows, bucket, max_steps=_WARM_UP_STEPS)
 
-    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
-        """Yields a clip for each utterance, batch by batch.
+    def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
+        """Yields a clip for each utterance, batch by batch; None ends a batch.
 
         Neighbours of the same bucket share a batch, so utterances should come grouped by bucket. Those without one are
         padded to the longest of their batch of `engine.batch_size`.
@@ -66,10 +66,12 @@ class ReferenceSynthesizer:
         Raises:
             ValueError: A prompt or description is longer than its bucket.
         """
-        for bucket, group in groupby(utterances, key=lambda utterance: utterance.bucket):
-            shape = bucket or Bucket(0, 0, self.info.max_frames, self._engine.batch_size)
-            while rows := list(islice(group, shape.batch_size)):
-                yield from self._generate_batch(rows, shape)
+        for _, group in groupby(utterances, key=lambda utterance: utterance and (utterance.bucket,)):
+            rows = (utterance for utterance in group if utterance is not None)
+            while batch := list(islice(rows, 1)):
+                shape = batch[0].bucket or Bucket(0, 0, self.info.max_frames, self._engine.batch_size)
+                batch += islice(rows, shape.batch_size - 1)
+                yield from self._generate_batch(batch, shape)
 
     def close(self) -> None:
         """Frees the model's memory."""

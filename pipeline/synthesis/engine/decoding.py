@@ -214,8 +214,8 @@ class Decoding:
         """Takes in what has come; waits for it where there is nothing else to do."""
         for job in inbox.take(wait=scheduler.is_idle):
             self._make_room(job.request)
-            scheduler.add(job, job.predicted_length)
-        if inbox.ended:
+            scheduler.add(job, job.predicted_length, urgent=job.utterance.urgent)
+        if inbox.ended or inbox.lulled:
             scheduler.expect_no_more()
 
     def _prepare(self, slots: int) -> Runner:

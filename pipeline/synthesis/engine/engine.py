@@ -77,7 +77,7 @@ class EngineSynthesizer:
             time.perf_counter() - recorded,
         )
 
-    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+    def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
         """Yields a clip for each utterance, as they are done: about in the order given, at the end the longest first.
 
         Utterances are drawn in the caller's thread, inside `next`, and only a few times as many as there are slots
@@ -90,7 +90,10 @@ class EngineSynthesizer:
         """
         with self._alone():
             yield from overlapped(
-                (Job(utterance, self._request(utterance)) for utterance in utterances),
+                (
+                    utterance if utterance is None else Job(utterance, self._request(utterance))
+                    for utterance in utterances
+                ),
                 self._decoding.run,
                 self._finish,
                 finishers=self._decoding.codec_threads,

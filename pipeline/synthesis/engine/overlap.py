@@ -32,6 +32,7 @@ class _Failure:
 
 
 _END = object()
+_LULL = object()
 
 
 class Inbox(Generic[Item]):
@@ -39,6 +40,7 @@ class Inbox(Generic[Item]):
 
     def __init__(self) -> None:
         self.ended = False  # nothing will come any more
+        self.lulled = False  # whether the source has run dry: what may still come is what results ask for
         self._queue: queue.SimpleQueue[Item | object] = queue.SimpleQueue()
         self._stop = threading.Event()
 
@@ -52,6 +54,8 @@ class Inbox(Generic[Item]):
                 break
             if item is _END:
                 self.ended = True
+            elif item is _LULL:
+                self.lulled = True
             else:
                 taken.append(item)  # type: ignore[arg-type]  # all but the mark are Items
         self.check()
@@ -65,6 +69,10 @@ class Inbox(Generic[Item]):
     def put(self, item: Item) -> None:
         """Hands over one item."""
         self._queue.put(item)
+
+    def lull(self) -> None:
+        """Says that no more comes for now."""
+        self._queue.put(_LULL)
 
     def end(self) -> None:
         """Says that the last has been put."""
@@ -95,7 +103,7 @@ class Outbox(Protocol[Value_in]):
 
 
 def overlapped(
-    source: Iterable[Item],
+    source: Iterable[Item | None],
     produce: Callable[[Inbox[Item], Outbox[Value]], None],
     finish: Callable[[Sequence[Value]], Iterable[Result]],
     *,
@@ -107,7 +115,7 @@ def overlapped(
     """Yields a result for each item of `source`, as they are done: not always in order.
 
     Args:
-        source: Drawn from by the caller's thread, and only inside `next`.
+        source: Drawn from by the caller's thread, and only inside `next`. None: no more before another result.
         produce: Called once, in a thread of its own, with its inbox and with the outbox for its values: one for each
             item. That thread joins the finishers when it has nothing more to produce, and before if it likes.
         finish: Makes values into their results. Called in several threads at once.
@@ -185,7 +193,7 @@ class _Overlap(Generic[Item, Value, Result]):
             else:
                 self._finish_values([value])  # type: ignore[list-item]  # all but the mark are Values
 
-    def fill(self, items: Iterator[Item], most: int) -> int:
+    def fill(self, items: Iterator[Item | None], most: int) -> int:
         """Draws up to so many items into the inbox; how many there were."""
         for drawn in range(most):
             if self._is_drawn_out:
@@ -194,6 +202,9 @@ class _Overlap(Generic[Item, Value, Result]):
             if item is _END:
                 self._is_drawn_out = True
                 self.inbox.end()
+                return drawn
+            if item is None:
+                self.inbox.lull()
                 return drawn
             self.inbox.put(item)  # type: ignore[arg-type]  # all but the mark are Items
         return most

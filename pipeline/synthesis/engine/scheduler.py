@@ -2,7 +2,7 @@
 
 While more jobs are to come, the first to come are the first served, so that none waits for ever and shards are finished
 in about the order they were begun. Once all have come, the longest predicted go first, so that the last to finish are
-short and few slots stand idle at the end.
+short and few slots stand idle at the end. Urgent jobs go before all others.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _SPARE = 1.25
 class _Waiting(Generic[Job]):
     number: int  # in order of arrival
     predicted_length: float  # in any unit: only compared
+    urgent: bool
     job: Job
 
 
@@ -29,7 +30,7 @@ class Scheduler(Generic[Job]):
 
     def __init__(self, slots: int) -> None:
         self._free = list(range(slots))
-        self._waiting: list[tuple[float, int, _Waiting[Job]]] = []  # a heap, by `_place`
+        self._waiting: list[tuple[bool, float, int, _Waiting[Job]]] = []  # a heap, by `_place`
         self._running: dict[int, _Waiting[Job]] = {}
         self._num_added = 0
         self._all_have_come = False
@@ -50,7 +51,7 @@ class Scheduler(Generic[Job]):
 
         A few more than predictions ask for, since these are off by a fifth or so. One for each while more are to come.
         """
-        lengths = [waiting.predicted_length for _, _, waiting in self._waiting]
+        lengths = [waiting.predicted_length for *_, waiting in self._waiting]
         longest = max(lengths, default=0.0)
         if not self._all_have_come or not longest:
             return self.num_waiting
@@ -61,24 +62,24 @@ class Scheduler(Generic[Job]):
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
-    def add(self, job: Job, predicted_length: float) -> None:
+    def add(self, job: Job, predicted_length: float, *, urgent: bool = False) -> None:
         """Takes in one more job."""
-        waiting = _Waiting(self._num_added, predicted_length, job)
+        waiting = _Waiting(self._num_added, predicted_length, urgent, job)
         self._num_added += 1
         heapq.heappush(self._waiting, self._place(waiting))
 
     def expect_no_more(self) -> None:
-        """All jobs have come: the longest go first from now on."""
+        """All jobs have come, but for some that those ask for: the longest go first from now on."""
         if self._all_have_come:
             return
         self._all_have_come = True
-        self._put(waiting for _, _, waiting in self._waiting)
+        self._put(waiting for *_, waiting in self._waiting)
 
     def admit(self) -> list[tuple[int, Job]]:
         """Fills the free slots, lowest first, from those that wait: slots and their jobs."""
         admitted = []
         while self._free and self._waiting:
-            slot, (_, _, waiting) = heapq.heappop(self._free), heapq.heappop(self._waiting)
+            slot, (*_, waiting) = heapq.heappop(self._free), heapq.heappop(self._waiting)
             self._running[slot] = waiting
             admitted.append((slot, waiting.job))
         return admitted
@@ -90,7 +91,7 @@ class Scheduler(Generic[Job]):
 
     def restart(self, slots: int) -> None:
         """Puts all that runs back among those that wait, and goes on with another number of slots."""
-        self._put([*(waiting for _, _, waiting in self._waiting), *self._running.values()])
+        self._put([*(waiting for *_, waiting in self._waiting), *self._running.values()])
         self._running.clear()
         self._free = list(range(slots))
 
@@ -98,6 +99,7 @@ class Scheduler(Generic[Job]):
         self._waiting = [self._place(waiting) for waiting in all_waiting]
         heapq.heapify(self._waiting)
 
-    def _place(self, waiting: _Waiting[Job]) -> tuple[float, int, _Waiting[Job]]:
+    def _place(self, waiting: _Waiting[Job]) -> tuple[bool, float, int, _Waiting[Job]]:
         """Its place in the heap; no two have the same number."""
-        return (-waiting.predicted_length if self._all_have_come else 0.0, waiting.number, waiting)
+        length = -waiting.predicted_length if self._all_have_come else 0.0
+        return (not waiting.urgent, length, waiting.number, waiting)
