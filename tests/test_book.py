@@ -15,8 +15,10 @@ import pytest
 import soundfile
 from book_sounds import RATE, clip, noise, silence, tone
 
-from pipeline.book import BookClip, BookFiles, BookMetadata, make_book, making
-from pipeline.book.joining import HEAD_SECONDS, MARGIN_SECONDS, TAIL_SECONDS
+from pipeline.book import making
+from pipeline.book.joining import HEAD_SECONDS, MARGIN_SECONDS, TAIL_SECONDS, BookClip
+from pipeline.book.layout import BookMetadata
+from pipeline.book.making import BookFiles, make_book
 from pipeline.config import BookConfig
 from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.types import Boundary

@@ -82,6 +82,8 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert main(["task=verify", f"run={run_dir}"]) == 0
     printed = capsys.readouterr()
     assert "real time" in printed.err
+    assert "beginning.wav: the book begins here" in printed.err
+    assert not (run_dir / "beginning.wav").exists(), "the book is there"
     assert "Flash attention" not in printed.err
 
 

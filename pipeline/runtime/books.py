@@ -8,10 +8,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.book import BookClip, BookMetadata, make_book
+from pipeline.book.joining import BookClip
+from pipeline.book.layout import BookMetadata
+from pipeline.book.making import make_book
 from pipeline.config import Config
 from pipeline.dataset.files import write_folder
 from pipeline.dataset.shards import iter_clips
+from pipeline.runtime.beginning import remove_beginning
 from pipeline.runtime.plans import PlanHead
 from pipeline.types import Boundary
 
@@ -49,6 +52,7 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         titles = [chapter.title for chapter in head.chapters]
         with write_folder(run_dir / "book", last="book.json") as folder:
             book = make_book(clips, titles, metadata, config.book, folder, progress)
+    remove_beginning(run_dir)
     return {
         "m4b": str(run_dir / "book" / book.m4b.name),
         "seconds": book.seconds,

@@ -131,7 +131,7 @@ def _check_input(config: Config) -> None:
     if config.task.name == "audiobook" and len(list(islice(read_documents(config.input, config.source), 2))) > 1:
         raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
     if config.book.cover:
-        from pipeline.book import check_cover  # takes a second to import, because of scipy: only for those who need it
+        from pipeline.book.writing import check_cover  # imports PyAV
 
         check_cover(Path(config.book.cover))
 

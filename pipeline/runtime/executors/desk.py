@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.dataset.shards import finished_shard
-from pipeline.runtime.executors.messages import Died, Done, Failed, Made, Message, Ready, Task
+from pipeline.runtime.executors.messages import Audible, Died, Done, Failed, Made, Message, Ready, Task
 from pipeline.runtime.executors.pieces import pieces_dir, put_together
 from pipeline.runtime.executors.supervisor import Supervisor
 from pipeline.runtime.executors.worker import Order
@@ -48,6 +48,8 @@ class Desk:
             self._progress.on_clip(number, message.shard, message.seconds, message.accepted)
         elif isinstance(message, Done):
             self._done(number, message)
+        elif isinstance(message, Audible):
+            self._progress.say(f"{message.path}: the book begins here, and goes on while you listen")
         elif isinstance(message, Failed):
             self._progress.say(f"worker {self._names[number]}: {message.trace or message.text}")
         elif isinstance(message, Died):

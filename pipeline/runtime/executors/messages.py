@@ -51,6 +51,13 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Audible:
+    """There is something to listen to."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Done:
     """A task is done and its file written."""
 
@@ -76,4 +83,4 @@ class Died:
     reason: str
 
 
-Message = Started | Ready | Claim | Made | Done | Failed | Died
+Message = Started | Ready | Claim | Made | Audible | Done | Failed | Died

@@ -14,7 +14,9 @@ from typing import Protocol
 from pipeline.audio.encoding import stored_rate
 from pipeline.config import Config
 from pipeline.dataset.shards import hash_plan, write_shard
-from pipeline.runtime.executors.messages import Claim, Done, Made, Message, Ready, Task
+from pipeline.places import is_local
+from pipeline.runtime.beginning import MOST_UTTERANCES, URGENT_UTTERANCES, Beginning
+from pipeline.runtime.executors.messages import Audible, Claim, Done, Made, Message, Ready, Task
 from pipeline.runtime.executors.pieces import all_pieces, earlier_rejects, pieces_dir
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.plans import PlanHead, previous_runs, read_shard_plan
@@ -74,6 +76,7 @@ class _Worker:
         self._in_hand: dict[int, tuple[Task, str]] = {}  # by shard: the task, and the hash of the plan it is done by
         self._shard_of: dict[str, int] = {}  # by the id of each utterance in hand
         self._earlier = EarlierClips([*previous_runs(order.run_dir), *all_pieces(order.run_dir)])
+        self._beginning: Beginning | None = None  # once the shard with it is in hand
 
     def do(self, first: Task) -> None:
         """Does a task, and all that can be claimed before it is done."""
@@ -100,16 +103,28 @@ class _Worker:
             if task.positions is not None:
                 shard = replace(shard, utterances=tuple(shard.utterances[position] for position in task.positions))
             self._shard_of.update((utterance.id, task.shard) for utterance in shard.utterances)
+            if task == Task(0) and self._order.config.task.name == "audiobook" and is_local(self._order.run_dir):
+                shard = self._begin(shard)
             yield shard
             task = self._port.claim(Claim(idle=False))
+
+    def _begin(self, shard: Shard) -> Shard:
+        """Makes the beginning of the book one that can be heard soon."""
+        first, others = shard.utterances[:URGENT_UTTERANCES], shard.utterances[URGENT_UTTERANCES:]
+        self._beginning = Beginning(self._order.run_dir, shard.utterances[:MOST_UTTERANCES], self._order.config.book)
+        return replace(shard, utterances=(*(replace(utterance, urgent=True) for utterance in first), *others))
 
     def _on_clip(self, clip: Clip, accepted: bool) -> None:
         self._journal.take(clip.seconds, accepted, self._computed_seconds)
         self._port.report(Made(self._shard_of[clip.utterance.id], clip.seconds, accepted))
+        if self._beginning is not None and accepted and self._beginning.add(clip):
+            self._port.report(Audible(str(self._beginning.path)))
 
     def _write(self, shard: Shard, rendered: RenderedShard) -> None:
         order, info = self._order, self._synthesizer.info
         task, plan_hash = self._in_hand.pop(shard.index)
+        if self._beginning is not None and shard.index == 0:
+            self._beginning.close()
         for utterance in shard.utterances:
             del self._shard_of[utterance.id]
         manifest = write_shard(

@@ -1,0 +1,97 @@
+"""The first minutes of a book, to be heard while the rest is rendered.
+
+Owns `beginning.wav` in a run directory. It grows by clips in reading order, joined as in the book but at the level
+they were spoken at, and is deleted when the book is there. It is for ears: nothing is made of it, and a run goes on
+without it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from pipeline.book.joining import BookClip, join
+from pipeline.config import BookConfig
+from pipeline.places import is_local
+from pipeline.types import Boundary, Clip, Utterance
+
+NAME = "beginning.wav"
+MOST_UTTERANCES = 64  # some five minutes; more would have to wait in memory where an early one is taken again
+URGENT_UTTERANCES = 3  # that are generated before all others: the title, mostly, and what comes after it
+
+_log = logging.getLogger(__name__)
+
+
+class Beginning:
+    """`beginning.wav`, open for writing. Clips come in any order and are written in that of the book."""
+
+    def __init__(self, run_dir: Path, utterances: Sequence[Utterance], config: BookConfig) -> None:
+        """Writes nothing yet.
+
+        Args:
+            run_dir: A folder on a disk of this machine.
+            utterances: The first ones of the book, in reading order.
+            config: For the pauses.
+        """
+        self.path = run_dir / NAME
+        self._awaited = deque(utterance.id for utterance in utterances if not utterance.problem)
+        self._clips: dict[str, Clip] = {}  # by the utterance's id: of those that wait for an earlier one
+        self._next: list[BookClip] = []
+        self._parts = join(iter(self._next.pop, None), config)  # which draws one clip for each part
+        self._file: soundfile.SoundFile | None = None
+
+    def add(self, clip: Clip) -> bool:
+        """Takes in an accepted clip and writes what follows on the last one written; whether that is the first."""
+        if clip.utterance.id not in self._awaited:
+            return False
+        was_silent = self._file is None
+        self._clips[clip.utterance.id] = clip
+        while self._awaited and self._awaited[0] in self._clips:
+            self._write(self._awaited.popleft())
+        return was_silent and self._file is not None
+
+    def close(self) -> None:
+        """Writes what is there, now that others will not come, and no more."""
+        while self._awaited:
+            self._write(self._awaited.popleft())
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, id: str) -> None:
+        if (clip := self._clips.pop(id, None)) is None:
+            return
+        try:
+            self._append(clip)
+        except (OSError, soundfile.LibsndfileError) as error:
+            _log.warning("warning: %s: cannot be written (%s); the run goes on", self.path, error)
+            self._awaited.clear()
+
+    def _append(self, clip: Clip) -> None:
+        rate, segment = clip.sampling_rate, clip.utterance.segment
+        if self._file is None:
+            self._file = soundfile.SoundFile(self.path, "w", rate, channels=1, subtype="PCM_16", format="WAV")
+        self._next.append(
+            BookClip(
+                id=clip.utterance.id,
+                text=clip.utterance.prompt,
+                chapter=segment.chapter if segment else 0,
+                boundary=segment.boundary if segment else Boundary.NONE,
+                samples=clip.samples,
+                sampling_rate=rate,
+            )
+        )
+        part = next(self._parts)
+        self._file.write(np.zeros(part.pause, np.float32))
+        self._file.write(part.samples)
+        self._file.flush()
+
+
+def remove_beginning(run_dir: Path) -> None:
+    """Deletes it, now that the whole book can be heard."""
+    if is_local(run_dir):
+        (run_dir / NAME).unlink(missing_ok=True)
