@@ -234,6 +234,11 @@ def prepared(make: Callable[[int], T], steps: range, workers: int) -> Iterator[T
     )
     return iter(
         DataLoader(
-            _Steps(make), batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=4, pin_memory=True
+            _Steps(make),
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            prefetch_factor=4,
+            pin_memory=torch.cuda.is_available(),
         )
     )

@@ -40,6 +40,7 @@ class CodecRecipe:
     codebooks: int = 6  # the first says which token of the prompt is spoken, the second which sound, the rest how
     codebook_size: int = 1024
     quantizer_frames: int = 300_000  # that the quantizer is fitted to
+    fewest_codebooks: int = 4  # of which a crop is made: between these and all, so that rough frames sound natural too
     crop_frames: int = 40
     batch: int = 32
     decoder_steps: int = 12_000
