@@ -227,8 +227,7 @@ class Workshop:
 
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
-        attention = "eager" if self.device.type == "cpu" else "sdpa"
-        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer), attention)
+        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
         if self.start and not self.refit:
             model.load_state_dict(self._exported().state_dict())
         training = Training(

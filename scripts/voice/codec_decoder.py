@@ -20,12 +20,8 @@ from scripts.voice.loop import Recorded, Training, prepared, quick_products
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import magnitudes, reconstruction_loss
 
-# How hard each pulls at the samples that are made, while discriminators judge too: the spectra, the judgements, and the
-# distance between what discriminators see in real and in made speech.
-_SPECTRUM_PULL = 1.0
-_VERDICT_PULL = 1.0
-_FEATURE_PULL = 2.0
-_LOUDER = 10.0  # speech as it comes has a level of some -25 dBFS, and layers that start as PyTorch's do make it fainter
+_FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real and in made speech
+_SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
 
 
 class Judge(nn.Module):
@@ -75,7 +71,7 @@ class PeriodJudge(Judge):
     def forward(self, samples: Tensor) -> list[Tensor]:
         """See `judged`, of samples `[B, N]`."""
         whole = samples[:, : samples.shape[1] // self.period * self.period]
-        return self.judged(_LOUDER * whole.reshape(len(samples), 1, -1, self.period))
+        return self.judged(whole.reshape(len(samples), 1, -1, self.period))
 
 
 class Speaking(nn.Module):
@@ -90,11 +86,9 @@ class Speaking(nn.Module):
             + [PeriodJudge(period, width) for period in (2, 3, 5, 7, 11)]
         )
 
-    def made(self, codes: Tensor, kept: Tensor) -> Tensor:
-        """Samples `[B, T * hop]` of codes `[B, K, T]`, of which as many codebooks are heard as `kept` says `[B]`."""
-        vectors = self.codec.quantizer.from_codes(codes)[1].unflatten(1, (codes.shape[1], -1))  # [B, K, hidden, T]
-        heard = torch.arange(codes.shape[1], device=kept.device) < kept[:, None]
-        samples: Tensor = self.codec.decoder((vectors * heard[..., None, None]).sum(dim=1))[:, 0]
+    def made(self, codes: Tensor) -> Tensor:
+        """Samples `[B, T * hop]` of codes `[B, K, T]`."""
+        samples: Tensor = self.codec.decoder(self.codec.quantizer.from_codes(codes)[0])[:, 0]
         return samples
 
 
@@ -104,54 +98,37 @@ def train_codec_decoder(
     """Trains `training.model`, a `Speaking`, to the last step; `workers` processes draw crops ahead.
 
     One optimizer serves both sides in the same step: the discriminators' loss reaches only them, since they judge a
-    detached copy, and the codec is given its gradient at the samples that it made. There each kind of loss and each
-    discriminator pulls with a strength of its own choice, however large its values are: spectra, left to themselves,
-    had nine tenths of the gradient, and the judges of periods less than a hundredth.
-
-    Most crops lack their upper codebooks: what a Parler decoder draws there tells little, and fitted codebooks fade.
-
-    Sources: the balancer of arXiv 2210.13438; the dropout of codebooks of arXiv 2306.06546.
+    detached copy, and the codec's loss reaches only the codec, through frozen discriminators.
     """
     speaking: Any = training.model
     judges = speaking.discriminators
 
-    def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        chance = np.random.default_rng((seed, step))
-        fewest = min(recipe.fewest_codebooks, recipe.codebooks)
-        return *crops.draw(chance), torch.from_numpy(chance.integers(fewest, recipe.codebooks + 1, size=recipe.batch))
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        return crops.draw(np.random.default_rng((seed, step)))
 
     drawn = prepared(draw, range(training.step, training.steps), workers)
 
-    def compared(samples: Tensor, codes: Tensor, kept: Tensor) -> dict[str, Tensor]:
+    def spoken(samples: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         with quick_products(device):
-            made = speaking.made(codes, kept)
-        return {"loss": reconstruction_loss(made.float(), samples, recipe.sampling_rate)}
+            made = speaking.made(codes)
+        made = made.float()
+        return made, reconstruction_loss(made, samples, recipe.sampling_rate)
 
-    def judged(samples: Tensor, codes: Tensor, kept: Tensor) -> dict[str, Tensor]:
+    def compared(samples: Tensor, codes: Tensor) -> dict[str, Tensor]:
+        return {"loss": spoken(samples, codes)[1]}
+
+    def judged(samples: Tensor, codes: Tensor) -> dict[str, Tensor]:
+        made, spectrum = spoken(samples, codes)
         with quick_products(device):
-            made = speaking.made(codes, kept)
-        heard = made.detach().float().requires_grad_()
-        spectrum = reconstruction_loss(heard, samples, recipe.sampling_rate)
-        with quick_products(device):
-            seen = [[layer.chunk(2) for layer in judge(torch.cat([samples, heard.detach()]))] for judge in judges]
+            both = torch.cat([samples, made.detach()])
+            seen = [[layer.chunk(2) for layer in judge(both)] for judge in judges]
             judging = torch.stack([_judging(*layers[-1]) for layers in seen]).mean()
             judges.requires_grad_(False)
-            looks = [judge(heard) for judge in judges]
+            convincing = [_convincing(layers, judge(made)) for layers, judge in zip(seen, judges, strict=True)]
             judges.requires_grad_(True)
-        verdicts = [-look[-1].float().mean() for look in looks]
-        features = [_distance(layers, look) for layers, look in zip(seen, looks, strict=True)]
-        pull = (
-            _SPECTRUM_PULL * _direction([spectrum], heard)
-            + _VERDICT_PULL * _direction(verdicts, heard)
-            + _FEATURE_PULL * _direction(features, heard)
-        )
-        return {
-            "loss": (made * pull).sum() + judging,
-            "spectrum": spectrum,
-            "judging": judging,
-            "verdicts": torch.stack(verdicts).mean(),
-            "features": torch.stack(features).mean(),
-        }
+        verdicts = torch.stack(convincing).mean()
+        loss = _SPECTRUM_WEIGHT * spectrum + verdicts + judging
+        return {"loss": loss, "spectrum": spectrum, "judging": judging, "verdicts": verdicts}
 
     alone, beside = (Recorded(speaking, losses) if device.type == "cuda" else losses for losses in (compared, judged))
     training.run(lambda step: (alone if step < recipe.adversarial_from else beside)(*next(drawn)))
@@ -162,15 +139,8 @@ def _judging(real: Tensor, made: Tensor) -> Tensor:
     return functional.relu(1 - real.float()).mean() + functional.relu(1 + made.float()).mean()
 
 
-def _distance(seen: Sequence[Sequence[Tensor]], made: Sequence[Tensor]) -> Tensor:
-    """Between what a discriminator sees, layer by layer, of real and of made speech."""
+def _convincing(seen: Sequence[Sequence[Tensor]], made: Sequence[Tensor]) -> Tensor:
+    """Loss of the codec: to be judged real, and to be seen, layer by layer, as the real one is."""
     pairs = zip(seen[:-1], made[:-1], strict=True)
-    return torch.stack([functional.l1_loss(m.float(), real.detach().float()) for (real, _), m in pairs]).mean()
-
-
-def _direction(losses: Sequence[Tensor], samples: Tensor) -> Tensor:
-    """The gradient of losses at `samples`, as if each pulled with the same strength; of length 1."""
-    pulls = [torch.autograd.grad(loss, samples, retain_graph=True)[0] for loss in losses]
-    total = torch.stack([pull / pull.norm().clamp(min=1e-12) for pull in pulls]).sum(dim=0)
-    direction: Tensor = total / total.norm().clamp(min=1e-12)
-    return direction
+    features = torch.stack([functional.l1_loss(m.float(), real.detach().float()) for (real, _), m in pairs]).mean()
+    return -made[-1].float().mean() + _FEATURE_WEIGHT * features

@@ -63,13 +63,8 @@ class Batch:
         return Batch(**moved)
 
 
-def make_model(
-    decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, vocabulary: int, attention: str = "eager"
-) -> Any:
-    """An untrained model around `codec_model`, of which it keeps nothing but the config.
-
-    `attention` is one of transformers' implementations. The gradient of SDPA is slower than that of eager on a CPU.
-    """
+def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, vocabulary: int) -> Any:
+    """An untrained model around `codec_model`, of which it keeps nothing but the config."""
     text_encoder = T5Config(
         vocab_size=vocabulary,
         d_model=decoder.text_hidden,
@@ -103,7 +98,7 @@ def make_model(
         decoder_start_token_id=bos,
         pad_token_id=eos,
     )
-    model = upstream.Parler._from_config(whole, attn_implementation=attention)
+    model = upstream.Parler._from_config(whole, attn_implementation="eager")  # SDPA's gradient is slower on a CPU
     _start_embeddings(model, codec.codebook_size)
     model.generation_config = GenerationConfig(
         do_sample=True,
