@@ -1,8 +1,8 @@
 """Every size and number of the recipe, in one place, with presets for the machines it was written for.
 
 `tiny` proves in seconds that all stages run; `cpu` is what a few hours on two cores can train; `gpu` is what made the
-voices that ship, in a quarter of an hour of one large GPU. A folder is made with one recipe from beginning to end: its name is
-kept there.
+voices that ship, in a quarter of an hour of one large GPU. A folder is made with one recipe from beginning to end: its
+name is kept there.
 """
 
 from __future__ import annotations
