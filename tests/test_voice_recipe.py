@@ -22,7 +22,7 @@ from torch import nn
 
 from pipeline.synthesis import build_synthesizer
 from pipeline.types import Utterance as Request
-from scripts.voice import checkpoints
+from scripts.voice import checkpoints, codec_decoder
 from scripts.voice.__main__ import STAGES, main
 from scripts.voice.codec import Codes, Crops, make_codec, read_codes, set_codebooks
 from scripts.voice.codec_decoder import Speaking
@@ -590,3 +590,22 @@ def test_own_sentences_are_spoken_forms(seed: int) -> None:
 def test_word_errors(said: str, heard: str, errors: int) -> None:
     """Bug: a word error rate that counts spelling, or leaves out words that were added or lost."""
     assert word_errors(said, heard) == (errors, len(said.replace("-", " ").split()))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_recorded_step_trains_as_the_step_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the codec's training on a GPU against a graph that computes something else."""
+    weights = []
+    for name in ("recorded", "plain"):
+        folder = tmp_path / name
+        stages = ["text", "speech", "codes", "codec"]
+        assert (
+            main([str(folder), "--preset", "tiny", "--teacher", "tones", "--device", "cuda", "--stages", *stages]) == 0
+        )
+        state = checkpoints.load(folder / "codec")
+        assert state is not None
+        weights.append(state["model"])
+        monkeypatch.setattr(codec_decoder, "Recorded", lambda _, losses: lambda *x: losses(*(y.cuda() for y in x)))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4, msg=name)

@@ -49,6 +49,9 @@ class EarlierClips:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
         """The rows of those keys that there are; each old shard is read once."""
         wanted = {key for key in keys if key in self._places}

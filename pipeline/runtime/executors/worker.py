@@ -103,10 +103,18 @@ class _Worker:
             if task.positions is not None:
                 shard = replace(shard, utterances=tuple(shard.utterances[position] for position in task.positions))
             self._shard_of.update((utterance.id, task.shard) for utterance in shard.utterances)
-            if task == Task(0) and self._order.config.task.name == "audiobook" and is_local(self._order.run_dir):
-                shard = self._begin(shard)
-            yield shard
+            yield self._begin(shard) if self._begins_book(task) else shard
             task = self._port.claim(Claim(idle=False))
+
+    def _begins_book(self, task: Task) -> bool:
+        """Whether it is the first of a new book: of one that was made before, old clips are read only at the end."""
+        order = self._order
+        return (
+            task == Task(0)
+            and order.config.task.name == "audiobook"
+            and is_local(order.run_dir)
+            and not len(self._earlier)
+        )
 
     def _begin(self, shard: Shard) -> Shard:
         """Makes the beginning of the book one that can be heard soon."""
