@@ -39,6 +39,7 @@ from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import TINY
 from scripts.voice.rehearsal import Rehearsal, refitted
 from scripts.voice.sentences import choose_lines
+from scripts.voice.spectra import log_mel, mel_filters, reconstruction_loss
 from scripts.voice.speech import Shard, Utterance, shards
 from scripts.voice.teachers import Sound, Span, Tones
 from scripts.voice.tokenizer import make_lexicon, make_tokenizer
@@ -590,6 +591,16 @@ def test_own_sentences_are_spoken_forms(seed: int) -> None:
 def test_word_errors(said: str, heard: str, errors: int) -> None:
     """Bug: a word error rate that counts spelling, or leaves out words that were added or lost."""
     assert word_errors(said, heard) == (errors, len(said.replace("-", " ").split()))
+
+
+def test_spectra_can_be_trained_on_after_speech_was_coded() -> None:
+    """Bug: filters that were made while nothing was trained, for which a folder with --start fails at its codec."""
+    mel_filters.cache_clear()
+    with torch.inference_mode():
+        log_mel(torch.zeros(1, 4_000), 16_000, 1024, 200, 80)
+    made = torch.randn(1, 4_000, requires_grad=True)
+    reconstruction_loss(made, torch.randn(1, 4_000), 16_000).backward()
+    assert made.grad is not None
 
 
 @pytest.mark.gpu

@@ -11,6 +11,7 @@ _FLOOR = 1e-4
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)  # who asks first may train nothing, who asks next may
 def mel_filters(sampling_rate: int, fft_size: int, bands: int, device: torch.device) -> Tensor:
     """Triangles on the mel scale from 0 to half the sampling rate, each with a peak of 1: `[bands, fft_size/2 + 1]`."""
     top = 2595 * torch.log10(torch.tensor(1 + sampling_rate / 2 / 700))
