@@ -112,7 +112,7 @@ class Utterance:
     segment: Segment | None = None
     bucket: Bucket | None = None  # the shape it is generated in, a function of this utterance alone; None: unpadded
     problem: str | None = None  # why it is rejected without being generated (its segment's, or it fits no bucket)
-    urgent: bool = False  # somebody waits to hear it: it goes before others. Chosen as it is rendered, not planned
+    urgent: bool = False  # somebody waits to hear it: it is generated before others
 
 
 @dataclass(frozen=True, order=True)

@@ -22,6 +22,7 @@ from pipeline.__main__ import main
 from pipeline.dataset import files
 from pipeline.dataset.shards import finished_shards, iter_clips
 from pipeline.runtime import run as run_module
+from pipeline.runtime.plans import read_shard_plan
 from pipeline.synthesis.untrained import UntrainedShape
 from pipeline.types import Clip, Utterance
 
@@ -84,6 +85,8 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert "real time" in printed.err
     assert "beginning.wav: the book begins here" in printed.err
     assert not (run_dir / "beginning.wav").exists(), "the book is there"
+    planned = read_shard_plan(run_dir, 0).utterances
+    assert [utterance.urgent for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
     assert "Flash attention" not in printed.err
 
 

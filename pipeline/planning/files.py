@@ -26,6 +26,7 @@ def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
         "seed": utterance.seed,
         "predicted_seconds": utterance.predicted_seconds,
         "problem": utterance.problem,
+        "urgent": utterance.urgent,
         "bucket": None if bucket is None else dict(vars(bucket)),
         "segment": None if segment is None else {**vars(segment), "boundary": segment.boundary.value},
     }

@@ -22,7 +22,6 @@ from pipeline.types import Boundary, Clip, Utterance
 
 NAME = "beginning.wav"
 MOST_UTTERANCES = 64  # some five minutes; more would have to wait in memory where an early one is taken again
-URGENT_UTTERANCES = 3  # that are generated before all others: the title, mostly, and what comes after it
 
 _log = logging.getLogger(__name__)
 

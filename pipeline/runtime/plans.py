@@ -36,6 +36,7 @@ from pipeline.types import Bucket, Document, Shard
 from pipeline.voices import Casting
 
 _PREVIOUS = ".previous"
+_URGENT = 3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
 
 
 class TokenCounter(Protocol):
@@ -133,6 +134,9 @@ class Planner:
                 codec.max_seconds,
                 codec.most_positions,
             )
+            if config.task.name == "audiobook" and shard.index == 0:
+                first, others = placed.utterances[:_URGENT], placed.utterances[_URGENT:]
+                placed = replace(placed, utterances=(*(replace(one, urgent=True) for one in first), *others))
             self.summary.add_shard(placed, prompt_tokens)
             yield placed
         if not self.summary.utterances:

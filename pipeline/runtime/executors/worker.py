@@ -15,7 +15,7 @@ from pipeline.audio.encoding import stored_rate
 from pipeline.config import Config
 from pipeline.dataset.shards import hash_plan, write_shard
 from pipeline.places import is_local
-from pipeline.runtime.beginning import MOST_UTTERANCES, URGENT_UTTERANCES, Beginning
+from pipeline.runtime.beginning import MOST_UTTERANCES, Beginning
 from pipeline.runtime.executors.messages import Audible, Claim, Done, Made, Message, Ready, Task
 from pipeline.runtime.executors.pieces import all_pieces, earlier_rejects, pieces_dir
 from pipeline.runtime.journal import Journal
@@ -103,7 +103,10 @@ class _Worker:
             if task.positions is not None:
                 shard = replace(shard, utterances=tuple(shard.utterances[position] for position in task.positions))
             self._shard_of.update((utterance.id, task.shard) for utterance in shard.utterances)
-            yield self._begin(shard) if self._begins_book(task) else shard
+            if self._begins_book(task):
+                opening = shard.utterances[:MOST_UTTERANCES]
+                self._beginning = Beginning(self._order.run_dir, opening, self._order.config.book)
+            yield shard
             task = self._port.claim(Claim(idle=False))
 
     def _begins_book(self, task: Task) -> bool:
@@ -115,12 +118,6 @@ class _Worker:
             and is_local(order.run_dir)
             and not len(self._earlier)
         )
-
-    def _begin(self, shard: Shard) -> Shard:
-        """Makes the beginning of the book one that can be heard soon."""
-        first, others = shard.utterances[:URGENT_UTTERANCES], shard.utterances[URGENT_UTTERANCES:]
-        self._beginning = Beginning(self._order.run_dir, shard.utterances[:MOST_UTTERANCES], self._order.config.book)
-        return replace(shard, utterances=(*(replace(utterance, urgent=True) for utterance in first), *others))
 
     def _on_clip(self, clip: Clip, accepted: bool) -> None:
         self._journal.take(clip.seconds, accepted, self._computed_seconds)
