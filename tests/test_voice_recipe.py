@@ -33,6 +33,7 @@ from scripts.voice.lines import Line, read_lines
 from scripts.voice.loop import Training, prepared
 from scripts.voice.muon import Muon, orthogonalized
 from scripts.voice.neural_teachers import _locate
+from scripts.voice.noise import CROSSOVER, make_noise_decoder, noise_loss, take_part, with_noise
 from scripts.voice.own_sentences import own_sentences
 from scripts.voice.quantizer import Quantizer, classes_of, in_turn, spectra
 from scripts.voice.reading import Reader, places_of, spoken_tokens
@@ -275,6 +276,67 @@ def test_decoder_learns_and_its_guided_head_finds_the_text(examples: list[Exampl
     for codes in ("codes 0", "codes 1", "codes 2"):
         assert history[-1][codes] < 0.8 * history[0][codes]
     assert history[-1]["guided"] < 0.6 * history[0]["guided"]
+
+
+@pytest.fixture
+def noise() -> nn.Module:
+    return make_noise_decoder(TINY.codec, torch.ones(TINY.codec.hidden), seed=0)
+
+
+def _frames(count: int) -> torch.Tensor:
+    return torch.randn(1, TINY.codec.hidden, count, generator=torch.Generator().manual_seed(3))
+
+
+@torch.no_grad()
+def test_one_decoder_makes_the_sum_of_two(noise: nn.Module) -> None:
+    """Bug: noise that the other decoder's channels hear, or that is lost when a checkpoint is taken apart again."""
+    torch.manual_seed(4)
+    codec, frames = make_codec(TINY.codec), _frames(20)
+    whole = with_noise(TINY.codec, codec, codec.decoder, noise)
+    noise.block[3].conv_t1.weight[10:12] = 0.0  # as the bands below the crossover are in the whole
+    samples = [decoder(frames) for decoder in (codec.decoder, noise, whole.decoder)]
+    first, second, both = (one.atanh() for one in samples)
+    torch.testing.assert_close(first + second, both, atol=1e-5, rtol=1e-4)
+    assert first.std() > 1e-3
+    assert second.std() > 1e-3
+    again = make_codec(TINY.codec).decoder, make_noise_decoder(TINY.codec, torch.ones(TINY.codec.hidden), seed=1)
+    for decoder, last, before in zip(again, (False, True), samples, strict=False):
+        take_part(decoder, whole.decoder, last=last)
+        if last:
+            decoder.block[3].conv_t1.weight[10:12] = 0.0
+        torch.testing.assert_close(decoder(frames), before)
+
+
+@torch.no_grad()
+def test_noise_is_high_and_does_not_repeat_itself(noise: nn.Module) -> None:
+    """Bug: hiss that buzzes, since it is the same in each frame; or that is heard where the voice is."""
+    codec = make_codec(TINY.codec)
+    for parameter in codec.decoder.parameters():
+        parameter.zero_()
+    samples = with_noise(TINY.codec, codec, codec.decoder, noise).decoder(_frames(400))[0, 0]
+    power = torch.fft.rfft(samples).abs() ** 2
+    low = int((CROSSOVER - 500) / TINY.codec.sampling_rate * len(samples))
+    assert power[:low].sum() < 0.03 * power.sum()
+    again = torch.fft.irfft(torch.fft.rfft(samples, 2 * len(samples)).abs() ** 2)[: len(samples)]
+    assert again[20:].abs().max() < 0.1 * again[0]  # at no lag longer than a window of the MDCT
+
+
+def test_training_of_noise_changes_envelopes_alone(noise: nn.Module) -> None:
+    """Bug: noise that is trained away, because a buzz of the same power is nearer to any other noise than noise is."""
+    samples = noise(_frames(40))[:, 0]
+    sum(noise_loss(samples, torch.randn_like(samples) / 10, TINY.codec.sampling_rate)).backward()
+    block = noise.block[2]
+    assert not noise.conv1.weight.grad[:32].any()
+    assert noise.conv1.weight.grad[32:].any()
+    for unit in (block.res_unit2, block.res_unit3):
+        gradient = unit.conv1.weight.grad
+        torch.testing.assert_close(gradient[0], gradient[1])
+        assert gradient[0].any()
+        assert not gradient[2:4].any()
+        assert not unit.conv2.weight.grad.any()
+    assert block.res_unit1.conv2.weight.grad[4:12].any()
+    assert not block.res_unit1.conv2.weight.grad[:4].any()
+    assert not any(parameter.requires_grad for parameter in noise.block[3].parameters())
 
 
 def test_discriminators_and_codec_do_not_train_each_other(folder: Path) -> None:

@@ -9,6 +9,7 @@ The stages `codec` and `decoder` need only the codes, so that they can be traine
 from __future__ import annotations
 
 import argparse
+import copy
 import functools
 import json
 import os
@@ -84,6 +85,20 @@ class Workshop:
         crops = Crops(speech, read_codes(self.folder / "codes", speech), recipe)
         train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device, self._workers)
 
+    def noise(self) -> None:
+        """Trains a decoder of noise, and the codec's own one to leave that to it."""
+        from scripts.voice.noise import train_noise, train_without_top
+
+        if not self.recipe.codec.noise_steps:
+            return
+        whole = self._codec_training()
+        whole.take_average()
+        codec, speech = whole.model.codec, self._shards("train")
+        crops = Crops(speech, read_codes(self.folder / "codes", speech), self.recipe.codec)
+        noise, low = self._noise_trainings(codec.decoder)
+        train_noise(noise, codec, crops, self.recipe.codec.sampling_rate, self.recipe.seed, self.device)
+        train_without_top(low, codec, crops, self.recipe.codec.sampling_rate, self.recipe.seed, self.device)
+
     def decoder(self) -> None:
         """Trains the Parler decoder."""
         from scripts.voice import decoder_training
@@ -122,7 +137,8 @@ class Workshop:
         elif self.start and not self.refit:  # fitted to what its decoder drew
             codec.model.codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
         model = self.folder / "model"
-        size = export(decoder.model.cpu(), codec.model.cpu().codec, self._tokenizer, model)
+        whole = self._whole(codec.model.codec)
+        size = export(decoder.model.cpu(), whole.cpu(), self._tokenizer, model)
         shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
         shutil.copy(self.folder / "lexicon.json", model / WORKSHOP)
         print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
@@ -198,13 +214,14 @@ class Workshop:
     def _codec_training(self) -> Any:
         from scripts.voice.codec_decoder import Speaking
         from scripts.voice.loop import Training
+        from scripts.voice.noise import take_part
 
         recipe = self.recipe.codec
         torch.manual_seed(self.recipe.seed)
         codec = make_codec(recipe)
         set_codebooks(codec, self._quantizer())
         if self.start:
-            codec.decoder.load_state_dict(self._exported().audio_encoder.decoder.state_dict())
+            take_part(codec.decoder, self._exported().audio_encoder.decoder, last=False)
         training = Training(
             name="codec",
             folder=self.folder / "codec",
@@ -221,13 +238,58 @@ class Workshop:
         training.resume()
         return training
 
+    def _noise_trainings(self, decoder: Any) -> tuple[Any, Any]:
+        """Of the decoder of noise, and of a copy of the codec's `decoder` that learns to make none."""
+        from scripts.voice.loop import Training
+        from scripts.voice.noise import make_noise_decoder, only_late_layers, take_part
+
+        recipe = self.recipe.codec
+        noise = make_noise_decoder(recipe, self._quantizer().spread, self.recipe.seed)
+        low = copy.deepcopy(decoder)
+        if self.start:
+            take_part(noise, self._exported().audio_encoder.decoder, last=True)
+        trainings = []
+        for name, model, rate in (("noise", noise, 2e-3), ("low", only_late_layers(low), 3e-4)):
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            training = Training(
+                name=name,
+                folder=self.folder / name,
+                model=model.to(self.device),
+                steps=recipe.noise_steps,
+                learning_rate=rate,
+                warm_up_steps=20,
+                save_seconds=self.recipe.save_seconds,
+                weight_decay=0.0,
+                matrices=[kernel for kernel in trained if kernel.ndim == 3 and kernel.shape[0] > 1],
+                betas=(0.8, 0.99),
+                stop_seconds=self.stop_seconds,
+                cool=self.cool,
+            )
+            training.resume()
+            trainings.append(training)
+        return trainings[0], trainings[1]
+
+    def _whole(self, codec: Any) -> Any:
+        """The codec as it is exported: with the decoder of noise beside its own, if there is one."""
+        from scripts.voice.noise import with_noise
+
+        if not self.recipe.codec.noise_steps:
+            return codec
+        noise, low = self._noise_trainings(codec.decoder)
+        for training in (noise, low):
+            training.take_average()
+        if not (noise.step or self.start):  # not trained yet: the codec keeps its own top, and nothing hisses
+            noise.model.block[-1].conv_t1.weight.zero_()
+        return with_noise(self.recipe.codec, codec, low.model, noise.model)
+
     def _decoder_training(self) -> Any:
         from scripts.voice.decoder import make_model
         from scripts.voice.loop import Training
+        from scripts.voice.noise import whole_codec
 
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
-        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
+        model = make_model(recipe, self.recipe.codec, whole_codec(self.recipe.codec), len(self._tokenizer))
         if self.start and not self.refit:
             model.load_state_dict(self._exported().state_dict())
         training = Training(
@@ -268,7 +330,7 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
-STAGES = ("text", "speech", "codes", "codec", "decoder", "rehearsal", "export", "evaluate")
+STAGES = ("text", "speech", "codes", "codec", "noise", "decoder", "rehearsal", "export", "evaluate")
 
 
 def _quantizer_in(folder: Path) -> quantizer.Quantizer:

@@ -47,6 +47,11 @@ class Quantizer:
         """The same on another device."""
         return Quantizer(self.mean.to(device), self.directions.to(device), self.codebooks.to(device), self.classes)
 
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation of latents `[hidden]`, of codes drawn evenly."""
+        return self.codebooks.var(dim=1).sum(dim=0).sqrt()
+
     @cached_property
     def _code_of_class(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.classes)}
