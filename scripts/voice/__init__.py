@@ -14,6 +14,6 @@ One command with stages; each prints what it measured, keeps its result in FOLDE
     export    both -> a folder that plain parler_tts loads        export, model_card.md
     evaluate  error rate, naturalness, likeness of that folder    judges, evaluate
 
-All numbers are in `recipe`, what a folder begins with in `beginning`, the loop of both trainings in `loop` and `muon`,
+All numbers are in `recipe`, what a folder begins with in `beginning`, the loop of all trainings in `loop` and `muon`,
 their state on disk in `checkpoints`. What it needs beside the project is in `requirements.txt`.
 """

@@ -3,7 +3,8 @@
     python -m scripts.voice FOLDER --preset cpu --texts novels/
     python -m scripts.voice FOLDER --stages decoder --seconds 540   # a slice of one stage; then again
 
-The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time.
+The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time; `noise` goes by what
+`codec` has made.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ class Workshop:
                 learning_rate=rate,
                 warm_up_steps=20,
                 save_seconds=self.recipe.save_seconds,
-                weight_decay=0.0,
+                weight_decay=0.0,  # or what is set would fade
                 matrices=[kernel for kernel in trained if kernel.ndim == 3 and kernel.shape[0] > 1],
                 betas=(0.8, 0.99),
                 stop_seconds=self.stop_seconds,

@@ -33,6 +33,7 @@ from torch.nn import functional
 from scripts.voice.codec import Crops, make_codec
 from scripts.voice.loop import Training
 from scripts.voice.recipe import CodecRecipe
+from scripts.voice.spectra import magnitudes
 
 NOISE_HIDDEN = 128  # width of the noise decoder at the rate of frames, halved by each block
 CROSSOVER = 5_000.0  # Hz, above which all is noise
@@ -156,7 +157,10 @@ def _paired(values: Tensor, dim: int) -> Tensor:
 
 
 def _keep(parameter: nn.Parameter, part: Any, value: Tensor | None = None) -> None:
-    """Sets this part of a parameter, to 0 if nothing is said, and lets no training change it."""
+    """Sets this part of a parameter, to 0 if nothing is said, and keeps it: it never has a gradient.
+
+    A training must have no weight decay, which would change it all the same.
+    """
     parameter[part] = 0.0 if value is None else value
     changing = torch.ones_like(parameter)
     changing[part] = 0.0
@@ -192,7 +196,7 @@ def noise_loss(made: Tensor, real: Tensor, sampling_rate: int) -> tuple[Tensor, 
         high, low = (int(hertz / sampling_rate * size) for hertz in (_TRAINED_FROM, _TRAINED_FROM - 150))
         patch = (size * _PATCH_HERTZ // sampling_rate, max(1, _PATCH_SAMPLES // size))
         count = (size // 2 + 1 - high) // patch[0] * patch[0]
-        powers = [_power(samples, size) for samples in (made, real)]
+        powers = [magnitudes(samples, size, size // 4) ** 2 for samples in (made, real)]
         means = [
             torch.stack(
                 [functional.avg_pool2d(p, patch).add(_FLOOR).log(), functional.avg_pool2d(p.add(_FLOOR).log(), patch)]
@@ -203,14 +207,6 @@ def noise_loss(made: Tensor, real: Tensor, sampling_rate: int) -> tuple[Tensor, 
         below = [power[:, :low].add(1e-12).sqrt().mean() for power in powers]
         leak = leak + below[0] / below[1].clamp(min=1e-3)
     return difference / len(_FFT_SIZES), leak
-
-
-def _power(samples: Tensor, size: int) -> Tensor:
-    window = torch.hann_window(size, device=samples.device)
-    spectrum = (
-        torch.stft(samples, size, size // 4, window=window, return_complex=True, pad_mode="constant") / window.sum()
-    )
-    return 4 * (spectrum.real**2 + spectrum.imag**2)
 
 
 def only_late_layers(decoder: Any) -> Any:
