@@ -1,6 +1,7 @@
 """Audio files: what goes in comes out, the same each time, never wrapped round."""
 
 import io
+import signal
 
 import numpy as np
 import numpy.typing as npt
@@ -73,3 +74,26 @@ def test_an_unknown_format_is_named_with_its_likes() -> None:
     """Bug: a bare KeyError for a typing mistake."""
     with pytest.raises(ConfigError, match=r"dataset\.format=ogg.*opus"):
         audio_format("ogg")
+
+
+@pytest.mark.parametrize("method", ["readinto", "write", "seek", "tell"])
+def test_ctrl_c_is_not_forgotten_in_a_callback(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a run that goes on after Ctrl-C, and a clip with other samples than it had."""
+    samples = np.linspace(-0.5, 0.5, 4_000, dtype=np.float32)
+    encoded = encode(samples, 16_000)
+    plain = getattr(io.BytesIO, method)
+    calls = 0
+
+    def interrupted(memory: io.BytesIO, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            signal.raise_signal(signal.SIGINT)
+        return plain(memory, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "BytesIO", type("Memory", (io.BytesIO,), {method: interrupted}))
+        with pytest.raises(KeyboardInterrupt):
+            decode(encode(samples, 16_000))
+    assert calls
+    assert encode(samples, 16_000) == encoded

@@ -8,9 +8,13 @@ is almost twice as large for noise alone.
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +23,9 @@ import soxr
 
 from pipeline.config import AUDIO_FORMATS
 from pipeline.errors import ConfigError, nearest_first
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,23 @@ def stored_rate(sampling_rate: int, name: str) -> int:
     return min((rate for rate in rates if rate > sampling_rate), default=rates[-1])
 
 
+def _out_of_reach_of_signals(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Runs a function on a thread of its own, and waits for it.
+
+    libsndfile reaches memory by callbacks into Python. What is raised there, as Ctrl-C and SIGTERM raise wherever the
+    main thread is, is printed and forgotten: the run would go on, and the file that was being written might be a wrong
+    one. Signals are raised in no other thread.
+    """
+
+    @functools.wraps(function)
+    def on_a_thread(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(function, *args, **kwargs).result()
+
+    return on_a_thread
+
+
+@_out_of_reach_of_signals
 def encode(samples: npt.NDArray[np.float32], sampling_rate: int, name: str = "flac") -> bytes:
     """Encodes mono audio; the same samples give the same bytes.
 
@@ -73,6 +97,7 @@ def encode(samples: npt.NDArray[np.float32], sampling_rate: int, name: str = "fl
     return _with_fixed_serial(encoded) if form.container == "OGG" else encoded
 
 
+@_out_of_reach_of_signals
 def decode(encoded: bytes) -> tuple[npt.NDArray[np.float32], int]:
     """Returns samples [N] and the sampling rate in Hz; raises `soundfile.LibsndfileError` for damaged bytes."""
     samples, sampling_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
