@@ -188,7 +188,7 @@ def test_it_is_chosen_with_its_voice_and_its_sampling(folder: Path) -> None:
 
 def test_it_is_small_and_has_its_card(folder: Path) -> None:
     """Bug: a package of float32 weights, or one without its licence."""
-    assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) < 33e6
+    assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) < 36e6
     assert "license: apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
 
 

@@ -10,8 +10,8 @@ One command with stages; each prints what it measured, keeps its result in FOLDE
     codec     trains what turns codes into samples                codec_decoder
     noise     trains what hisses, and the codec to leave it out    noise
     decoder   trains what turns text into codes                   tokenizer, descriptions, decoder, decoder_training
-    rehearsal codes that the decoder draws -> codebooks           rehearsal
-    export    both -> a folder that plain parler_tts loads        export, model_card.md
+    rehearsal codes that the decoder draws -> what they mean      rehearsal
+    export    all -> a folder that plain parler_tts loads         whole, export, model_card.md
     evaluate  error rate, naturalness, likeness of that folder    judges, evaluate
 
 All numbers are in `recipe`, what a folder begins with in `beginning`, the loop of all trainings in `loop` and `muon`,

@@ -26,7 +26,7 @@ import torch
 from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
-from scripts.voice.beginning import WORKSHOP, begin
+from scripts.voice.beginning import FIRST_LAYERS, WORKSHOP, begin
 from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
@@ -109,10 +109,10 @@ class Workshop:
         decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device, self._workers)
 
     def rehearsal(self) -> None:
-        """Has the decoder draw the codes of true speech, and fits the codebooks to what it draws."""
+        """Has the decoder draw the codes of true speech, and fits to these what the codec is to hear in them."""
         from scripts.voice.decoder import Decoder
         from scripts.voice.reading import Reader
-        from scripts.voice.rehearsal import Rehearsal, refitted
+        from scripts.voice.rehearsal import Rehearsal, fit_smoother, refitted
 
         training = self._decoder_training()
         training.take_average()
@@ -123,25 +123,33 @@ class Workshop:
         folder = self._rehearsed_by(training)
         rehearsal.write(speech, codes, folder)
         speech = shards(folder / "speech", "train")
-        fitted = refitted(self._quantizer(), speech, read_codes(folder / "codes", speech), self.recipe)
+        drawn = read_codes(folder / "codes", speech)
+        fitted = refitted(self._quantizer(), speech, drawn, self.recipe)
+        smoother = fit_smoother(fitted, speech, drawn, self.recipe)
+        checkpoints.save(folder / "smoother", {"smoother": smoother})
         checkpoints.save(folder / "quantizer", fitted.state())
 
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
         from scripts.voice.export import export
+        from scripts.voice.whole import assembled, first_layers
 
         codec, decoder = self._codec_training(), self._decoder_training()
         for training in (codec, decoder):
             training.take_average()
-        if (self._rehearsed_by(decoder) / "quantizer").exists():
-            set_codebooks(codec.model.codec, _quantizer_in(self._rehearsed_by(decoder)))
-        elif self.start and not self.refit:  # fitted to what its decoder drew
-            codec.model.codec.quantizer.load_state_dict(self._exported().audio_encoder.quantizer.state_dict())
+        own, noise = self._codec_decoders(codec.model.codec.decoder)
+        rehearsed = self._rehearsed_by(decoder)
+        if (rehearsed / "quantizer").exists():
+            codebooks, smoother = _quantizer_in(rehearsed), checkpoints.load(rehearsed / "smoother")["smoother"]
+        else:
+            codebooks, smoother = self._quantizer(), None
+        whole = assembled(self.recipe.codec, codebooks, own, noise, smoother)
         model = self.folder / "model"
-        whole = self._whole(codec.model.codec)
         size = export(decoder.model.cpu(), whole.cpu(), self._tokenizer, model)
         shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
         shutil.copy(self.folder / "lexicon.json", model / WORKSHOP)
+        first = {name: tensor.half() for name, tensor in first_layers(own, noise).items()}  # as all other weights
+        checkpoints.save(model / WORKSHOP / FIRST_LAYERS, first)
         print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
         self._write_card({})
 
@@ -215,14 +223,13 @@ class Workshop:
     def _codec_training(self) -> Any:
         from scripts.voice.codec_decoder import Speaking
         from scripts.voice.loop import Training
-        from scripts.voice.noise import take_part
 
         recipe = self.recipe.codec
         torch.manual_seed(self.recipe.seed)
         codec = make_codec(recipe)
         set_codebooks(codec, self._quantizer())
         if self.start:
-            take_part(codec.decoder, self._exported().audio_encoder.decoder, last=False)
+            self._take_part(codec.decoder, last=False)
         training = Training(
             name="codec",
             folder=self.folder / "codec",
@@ -242,13 +249,13 @@ class Workshop:
     def _noise_trainings(self, decoder: Any) -> tuple[Any, Any]:
         """Of the decoder of noise, and of a copy of the codec's `decoder` that learns to make none."""
         from scripts.voice.loop import Training
-        from scripts.voice.noise import make_noise_decoder, only_late_layers, take_part
+        from scripts.voice.noise import make_noise_decoder, only_late_layers
 
         recipe = self.recipe.codec
         noise = make_noise_decoder(recipe, self._quantizer().spread, self.recipe.seed)
         low = copy.deepcopy(decoder)
         if self.start:
-            take_part(noise, self._exported().audio_encoder.decoder, last=True)
+            self._take_part(noise, last=True)
         trainings = []
         for name, model, rate in (("noise", noise, 2e-3), ("low", only_late_layers(low), 3e-4)):
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -270,23 +277,21 @@ class Workshop:
             trainings.append(training)
         return trainings[0], trainings[1]
 
-    def _whole(self, codec: Any) -> Any:
-        """The codec as it is exported: with the decoder of noise beside its own, if there is one."""
-        from scripts.voice.noise import with_noise
-
+    def _codec_decoders(self, decoder: Any) -> tuple[Any, Any | None]:
+        """The codec's own decoder as it is exported, and that of noise, if there is one."""
         if not self.recipe.codec.noise_steps:
-            return codec
-        noise, low = self._noise_trainings(codec.decoder)
+            return decoder, None
+        noise, low = self._noise_trainings(decoder)
         for training in (noise, low):
             training.take_average()
         if not (noise.step or self.start):  # not trained yet: the codec keeps its own top, and nothing hisses
             noise.model.block[-1].conv_t1.weight.zero_()
-        return with_noise(self.recipe.codec, codec, low.model, noise.model)
+        return low.model, noise.model
 
     def _decoder_training(self) -> Any:
         from scripts.voice.decoder import make_model
         from scripts.voice.loop import Training
-        from scripts.voice.noise import whole_codec
+        from scripts.voice.whole import whole_codec
 
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
@@ -313,6 +318,14 @@ class Workshop:
         from pipeline.synthesis.upstream import ParlerTTSForConditionalGeneration
 
         return ParlerTTSForConditionalGeneration.from_pretrained(self.start).float()
+
+    def _take_part(self, decoder: Any, last: bool) -> None:
+        """Gives one of the codec's decoders its weights from the checkpoint that a new folder goes on from."""
+        from scripts.voice.whole import take_part
+
+        assert self.start is not None
+        first = checkpoints.load(self.start / WORKSHOP / FIRST_LAYERS)
+        take_part(decoder, self._exported().audio_encoder.decoder, first, last)
 
     def _progress(self) -> str:
         done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from scripts.voice.noise import NOISE_HIDDEN
 from scripts.voice.recipe import Recipe
 
+FIRST_LAYERS = "first_layers"  # in the workshop, see `whole`
 WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to train it further
 
 # What may change in a folder that has been begun: how it is trained, not what.
@@ -54,7 +55,7 @@ def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None,
 
 def _check_shape(start: Path, recipe: Recipe, refit: bool) -> None:
     """Refuses a checkpoint whose weights do not fit the recipe; of one to refit, those of its codec's decoder."""
-    if not (start / WORKSHOP).is_dir():
+    if not (start / WORKSHOP / FIRST_LAYERS).is_dir():
         raise ConfigError(f"{start}: no checkpoint with a folder {WORKSHOP}; give one that the stage export wrote")
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))
     codec, decoder = config["audio_encoder"], config["decoder"]

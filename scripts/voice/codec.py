@@ -24,8 +24,11 @@ from scripts.voice.speech import Shard, shards
 Codes = npt.NDArray[np.uint16]
 
 
-def make_codec(recipe: CodecRecipe) -> Any:
-    """An untrained DacModel. Its convolutions start as PyTorch's do: with transformers' own start it does not learn."""
+def make_codec(recipe: CodecRecipe, apart: bool = False) -> Any:
+    """An untrained DacModel. Its convolutions start as PyTorch's do: with transformers' own start it does not learn.
+
+    Its latents are of `recipe.hidden` channels. If codebooks are to be `apart`, each of them has as many of its own.
+    """
     codec = DacModel(
         DacConfig(
             encoder_hidden_size=recipe.hidden // 2 ** len(recipe.ratios),
@@ -34,6 +37,7 @@ def make_codec(recipe: CodecRecipe) -> Any:
             n_codebooks=recipe.codebooks,
             codebook_size=recipe.codebook_size,
             codebook_dim=recipe.hidden,
+            hidden_size=recipe.hidden * (recipe.codebooks - 1 if apart else 1),
             sampling_rate=recipe.sampling_rate,
         )
     )
@@ -50,10 +54,16 @@ def set_codebooks(codec: Any, quantizer: Quantizer) -> None:
     Its first codebook is silent: whatever the decoder notes there adds nothing to a frame.
     """
     silent = torch.zeros_like(quantizer.codebooks[:1])
-    for level, codebook in zip(codec.quantizer.quantizers, torch.cat([silent, quantizer.codebooks]), strict=True):
-        for projection in (level.in_proj, level.out_proj):
-            nn.init.dirac_(projection.weight)  # the identity
-            nn.init.zeros_(projection.bias)
+    hidden = quantizer.codebooks.shape[2]
+    apart = codec.config.hidden_size > hidden
+    for number, codebook in enumerate(torch.cat([silent, quantizer.codebooks])):
+        level = codec.quantizer.quantizers[number]
+        for parameter in (*level.in_proj.parameters(), *level.out_proj.parameters()):
+            parameter.zero_()
+        first = hidden * max(0, number - 1) if apart else 0
+        identity = torch.eye(hidden, device=level.out_proj.weight.device)[:, :, None]
+        level.in_proj.weight[:, first : first + hidden] = identity
+        level.out_proj.weight[first : first + hidden] = identity
         level.codebook.weight.copy_(codebook)
     codec.quantizer.requires_grad_(False)
     codec.encoder.requires_grad_(False)

@@ -2,7 +2,7 @@
 
 Where codes stay alike its convolutions repeat themselves frame by frame, and what should hiss buzzes. So a second,
 small DacDecoder makes all above `CROSSOVER`, and the first one learns to leave that out. In the checkpoint both are one
-DacDecoder, side by side (`with_noise`).
+DacDecoder, side by side (`whole`).
 
 A Snake is x + sin²(ax)/a. Two things are made of it here, by weights that are set and stay:
 
@@ -40,10 +40,10 @@ CROSSOVER = 5_000.0  # Hz, above which all is noise
 _TRAINED_FROM = 3_000.0  # Hz: bands below those that are heard are trained too, lest others make up for them
 
 # Channels of each block's input in which x and -x become noise. The last one's are noise, envelopes, products.
-_NOISE = (32, 16, 16, 4)
+NOISE_CHANNELS = (32, 16, 16, 4)
 _BANDS = 6  # of 800 Hz, up to 8 kHz: as many products, half of them in each of two residual units
-_MUTE_BANDS = 2  # the lowest of them, in the checkpoint
-_FIRST_PRODUCT = NOISE_HIDDEN // 8 - _BANDS
+MUTE_BANDS = 2  # the lowest of them, in the checkpoint
+FIRST_PRODUCT = NOISE_HIDDEN // 8 - _BANDS
 _SWING = 2.5  # radians, standard deviation of what becomes noise in a Snake: more is no more random
 _PRODUCT_SWING = 4.5
 _SINE = 0.7  # standard deviation of the sum of two Snakes, of such an x and of -x
@@ -67,10 +67,10 @@ def make_noise_decoder(recipe: CodecRecipe, scale: Tensor, seed: int) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         near = torch.tensor([0.1, 0.2, 0.4, 1.0, 0.4, 0.2, 0.1])  # the frames around matter less
-        kernels = torch.randn(_NOISE[0] // 2, len(scale), 7, generator=generator) * near / scale[:, None]
-        _keep(decoder.conv1.weight, np.s_[: _NOISE[0]], _paired(_SWING * kernels / len(scale) ** 0.5, dim=0))
-        _keep(decoder.conv1.bias, np.s_[: _NOISE[0]])
-        for block, inner, outer in zip(decoder.block, _NOISE, _NOISE[1:], strict=False):
+        kernels = torch.randn(NOISE_CHANNELS[0] // 2, len(scale), 7, generator=generator) * near / scale[:, None]
+        _keep(decoder.conv1.weight, np.s_[: NOISE_CHANNELS[0]], _paired(_SWING * kernels / len(scale) ** 0.5, dim=0))
+        _keep(decoder.conv1.bias, np.s_[: NOISE_CHANNELS[0]])
+        for block, inner, outer in zip(decoder.block, NOISE_CHANNELS, NOISE_CHANNELS[1:], strict=False):
             _set_noise(block, inner, outer, generator)
         _set_products(decoder.block[2], generator)
         _set_inverse_mdct(decoder)
@@ -99,27 +99,27 @@ def _set_noise(block: Any, inner: int, outer: int, generator: torch.Generator) -
 def _set_products(block: Any, generator: torch.Generator) -> None:
     """Products come out by the last channels, half of them from each of the last two units."""
     for layer in (block.conv_t1, block.res_unit1.conv2):
-        _keep(layer.bias, np.s_[_FIRST_PRODUCT:])
-    _keep(block.conv_t1.weight, np.s_[:, _FIRST_PRODUCT:])
-    _keep(block.res_unit1.conv2.weight, np.s_[_FIRST_PRODUCT:])
-    noise, half = _NOISE[3], _BANDS // 2
+        _keep(layer.bias, np.s_[FIRST_PRODUCT:])
+    _keep(block.conv_t1.weight, np.s_[:, FIRST_PRODUCT:])
+    _keep(block.res_unit1.conv2.weight, np.s_[FIRST_PRODUCT:])
+    noise, half = NOISE_CHANNELS[3], _BANDS // 2
     for number, unit in enumerate((block.res_unit2, block.res_unit3)):
         kernels = torch.randn(half, noise // 2, 7, generator=generator)
         kernels -= kernels.mean(dim=(1, 2), keepdim=True)
         kernels *= _PRODUCT_SWING / _SINE / kernels.square().sum(dim=(1, 2), keepdim=True).sqrt()
-        envelopes = 0.2 * torch.randn(half, _FIRST_PRODUCT - noise, generator=generator)
+        envelopes = 0.2 * torch.randn(half, FIRST_PRODUCT - noise, generator=generator)
         weight = unit.conv1.weight
         changing = torch.zeros_like(weight)
         weight.zero_()
         for product in range(half):  # hidden channels are e + n, e - n, n, -n
             row = 4 * product
             weight[row : row + 4, :noise] = _paired(torch.stack([kernels[product]] * 2), 0).repeat_interleave(2, dim=1)
-            weight[row : row + 2, noise:_FIRST_PRODUCT, 3] = envelopes[product] / envelopes.shape[1] ** 0.5
-            changing[row : row + 2, noise:_FIRST_PRODUCT] = 1.0
+            weight[row : row + 2, noise:FIRST_PRODUCT, 3] = envelopes[product] / envelopes.shape[1] ** 0.5
+            changing[row : row + 2, noise:FIRST_PRODUCT] = 1.0
         joined = torch.zeros_like(unit.conv2.weight)
         for product in range(half):
             signs = torch.tensor([1.0, -1.0, -1.0, 1.0])
-            joined[_FIRST_PRODUCT + number * half + product, 4 * product : 4 * product + 4, 0] = signs
+            joined[FIRST_PRODUCT + number * half + product, 4 * product : 4 * product + 4, 0] = signs
         _change_gradient(weight, partial(_tied, changing))
         _keep(unit.conv1.bias, np.s_[:])
         _keep(unit.conv2.weight, np.s_[:], joined)
@@ -145,7 +145,7 @@ def _set_inverse_mdct(decoder: Any) -> None:
     time, band = torch.arange(2 * hop) + 0.5, torch.arange(hop - _BANDS, hop)[:, None] + 0.5
     window = torch.sin(math.pi / (2 * hop) * time)
     bases = window * torch.cos(math.pi / hop * (time + hop / 2) * band) * (2 / hop) ** 0.5
-    last.conv_t1.weight[_FIRST_PRODUCT:, 0] = _GAIN * bases
+    last.conv_t1.weight[FIRST_PRODUCT:, 0] = _GAIN * bases
     decoder.conv2.weight[0, 0, 3] = 1.0
     for parameter in [*last.parameters(), *decoder.snake1.parameters(), *decoder.conv2.parameters()]:
         parameter.requires_grad_(False)
@@ -251,40 +251,3 @@ def _drawn(codec: Any, crops: Crops, steps: range, seed: int, device: torch.devi
         with torch.no_grad():
             frames = codec.quantizer.from_codes(codes.to(device))[0]
         yield frames, samples.to(device)
-
-
-def whole_codec(recipe: CodecRecipe) -> Any:
-    """An untrained codec as it is exported: its decoder wide enough for the noise too, if the recipe has any."""
-    return make_codec(
-        replace(recipe, decoder_hidden=recipe.decoder_hidden + (NOISE_HIDDEN if recipe.noise_steps else 0))
-    )
-
-
-@torch.no_grad()
-def with_noise(recipe: CodecRecipe, codec: Any, low: Any, noise: Any) -> Any:
-    """`codec` with a decoder that makes the sum of what `low` and `noise` make, neither of which hears of the other."""
-    whole = whole_codec(recipe)
-    for part in ("quantizer", "encoder"):
-        getattr(whole, part).load_state_dict(getattr(codec, part).state_dict())
-    for name, parameter in whole.decoder.named_parameters():
-        parameter.zero_()
-        for part, last in ((noise.get_parameter(name), True), (low.get_parameter(name), False)):
-            parameter[_place(part, parameter, last)] = part.to(parameter.device)  # of the last bias, low's
-    first = recipe.decoder_hidden // 8 + _FIRST_PRODUCT
-    whole.decoder.block[3].conv_t1.weight[first : first + _MUTE_BANDS] = 0.0
-    return whole
-
-
-@torch.no_grad()
-def take_part(decoder: Any, whole: Any, last: bool) -> None:
-    """Gives a decoder its weights out of one that `with_noise` made: of the first channels, or of the last ones."""
-    for name, parameter in decoder.named_parameters():
-        theirs = whole.get_parameter(name)
-        if not last or parameter.requires_grad:  # what is set is not taken: of noise all after its third block
-            parameter.copy_(theirs[_place(parameter, theirs, last)])
-
-
-def _place(part: Tensor, whole: Tensor, last: bool) -> tuple[slice, ...]:
-    """Where a part's channels are among those of the whole; frames, taps and samples are of the same number in both."""
-    pairs = zip(part.shape, whole.shape, strict=True)
-    return tuple(slice(of_all - own, of_all) if last else slice(own) for own, of_all in pairs)

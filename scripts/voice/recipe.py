@@ -139,6 +139,7 @@ GPU = Recipe(
         noise_steps=2_000, discriminator_width=256,
     ),
     DecoderRecipe(dropout=0.1, batch_positions=16_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
+    rehearsed_hours=2.0,
 )  # fmt: skip
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}

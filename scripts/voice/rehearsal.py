@@ -5,7 +5,8 @@ drawn. Place and sound stay true, and so does what it has heard before: the code
 
 A code that is drawn is rarely the nearest one, and the higher its level, the more it is a guess: with the quantizer's
 own codebooks, those above the third only take a drawn frame further from the true one. `refitted` moves each code
-towards what is true, on average, where the decoder draws it; so a level of guesses fades.
+towards what is true, on average, where the decoder draws it; so a level of guesses fades. Guesses of neighbouring
+frames err in different ways: `fit_smoother` finds what all of them together say of each.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from scripts.voice.codec import Codes, codes_path
 from scripts.voice.decoder import Decoder, Example, collate
@@ -30,6 +32,8 @@ from scripts.voice.speech import Shard, Utterance, write_shard
 
 _BATCH_POSITIONS = 8_000
 _REFITTED = 0.6  # how far codes go from what they stood for to their means, which are nearest but sound dull
+_TAPS = 7  # frames that the first layer of a DacDecoder hears
+_RIDGE = 3.0  # added to the sum of squares of each latent, of some hundred thousand frames
 _RARE = 10.0  # a code that is drawn no more often than this is trusted half
 
 
@@ -113,13 +117,8 @@ class Rehearsal:
 
 def refitted(quantizer: Quantizer, speech: Sequence[Shard], codes: Sequence[Codes], recipe: Recipe) -> Quantizer:
     """The quantizer with codebooks that fit drawn codes, and prints what they leave of the true frames."""
-    hop = recipe.codec.hop
-    frames, drawn = [], []
-    for shard, rows in zip(speech, codes, strict=True):
-        for one in shard.utterances:
-            frames.append(quantizer.frames(torch.from_numpy(shard.audio(one)), recipe.codec))
-            drawn.append(rows[one.start // hop : (one.start + one.num_samples) // hop].astype(np.int64))
-    rest, columns = torch.cat(frames), torch.from_numpy(np.concatenate(drawn)).T
+    frames, drawn = zip(*_frames_and_codes(quantizer, speech, codes, recipe), strict=True)
+    rest, columns = torch.cat(frames), torch.cat(drawn).T
     rest = rest - quantizer.codebooks[0][columns[0]]
     old, new, codebooks, left = rest, rest, [quantizer.codebooks[0]], []
     for column, codebook in zip(columns[1:], quantizer.codebooks[1:], strict=True):
@@ -134,3 +133,59 @@ def refitted(quantizer: Quantizer, speech: Sequence[Shard], codes: Sequence[Code
         flush=True,
     )
     return replace(quantizer, codebooks=torch.stack(codebooks))
+
+
+def fit_smoother(quantizer: Quantizer, speech: Sequence[Shard], codes: Sequence[Codes], recipe: Recipe) -> Tensor:
+    """Fits what true frames are, given the drawn codes there and around them, and prints how near that comes.
+
+    It is linear in what codes stand for, each codebook by itself, so that the first layer of the codec's decoder, which
+    hears as many frames, can take it in (`whole.assembled`): a Wiener filter, by least squares.
+
+    Args:
+        quantizer: With the codebooks that the codec is to have, K - 1.
+        speech: Shards of speech.
+        codes: What was drawn for each.
+        recipe: Of the voice.
+
+    Returns:
+        `[taps * (K - 1) * hidden + 1, taps * hidden]`: from latents of all taps, tap by tap and codebook by codebook,
+        and a one, to the true frames of all taps.
+    """
+    size = _TAPS * quantizer.codebooks.shape[2]
+    gram = torch.zeros(len(quantizer.codebooks) * size + 1, len(quantizer.codebooks) * size + 1, dtype=torch.float64)
+    products = torch.zeros(len(gram), size, dtype=torch.float64)
+    pairs = list(_frames_and_codes(quantizer, speech, codes, recipe))
+    for frames, drawn in pairs:
+        heard = _heard(quantizer, drawn)
+        gram += (heard.T @ heard).double()
+        products += (heard.T @ _windows(frames)).double()
+    gram.diagonal().add_(_RIDGE)
+    smoother: Tensor = torch.linalg.solve(gram, products).float()
+    middle = slice(_TAPS // 2 * frames.shape[1], (_TAPS // 2 + 1) * frames.shape[1])
+    alone = torch.cat([frames - quantizer.latents(drawn) for frames, drawn in pairs])
+    smooth = torch.cat([frames - _heard(quantizer, drawn) @ smoother[:, middle] for frames, drawn in pairs])
+    print(f"rehearsal: left by drawn codes {mean_error(alone):.3f}, smoothed {mean_error(smooth):.3f}", flush=True)
+    return smoother
+
+
+def _heard(quantizer: Quantizer, codes: Tensor) -> Tensor:
+    """What the first layer hears of codes `[T, K - 1]`, and a one: `[T, taps * (K - 1) * hidden + 1]`."""
+    latents = [book[column] for book, column in zip(quantizer.codebooks, codes.T, strict=True)]
+    return functional.pad(_windows(torch.cat(latents, dim=1)), (0, 1), value=1.0)
+
+
+def _windows(frames: Tensor) -> Tensor:
+    """Each frame with those around it, zeros beyond the ends: `[T, taps * hidden]` of `[T, hidden]`."""
+    padded = functional.pad(frames, (0, 0, _TAPS // 2, _TAPS // 2))
+    return padded.unfold(0, _TAPS, 1).transpose(1, 2).flatten(1)
+
+
+def _frames_and_codes(
+    quantizer: Quantizer, speech: Sequence[Shard], codes: Sequence[Codes], recipe: Recipe
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """True frames `[T, hidden]` and drawn codes `[T, K - 1]` of each utterance."""
+    hop = recipe.codec.hop
+    for shard, rows in zip(speech, codes, strict=True):
+        for one in shard.utterances:
+            drawn = rows[one.start // hop : (one.start + one.num_samples) // hop].astype(np.int64)
+            yield quantizer.frames(torch.from_numpy(shard.audio(one)), recipe.codec), torch.from_numpy(drawn)
