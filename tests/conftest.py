@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipeline.runtime import run as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Checkpoints = Callable[[UntrainedShape], Path]
 
