@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from pipeline.composition import compose_config
@@ -188,7 +189,9 @@ def test_it_is_chosen_with_its_voice_and_its_sampling(folder: Path) -> None:
 
 def test_it_is_small_and_has_its_card(folder: Path) -> None:
     """Bug: a package of float32 weights, or one without its licence."""
-    assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) < 36e6
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 40e6  # with its workshop
+    weights = [tensor for path in folder.glob("*.safetensors") for tensor in load_file(path).values()]
+    assert {tensor.dtype for tensor in weights} == {torch.float16}
     assert "license: apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
 
 
