@@ -8,7 +8,7 @@ One command with stages; each prints what it measured, keeps its result in FOLDE
     speech    lines -> samples, and when each word is spoken      teachers, neural_teachers, speech
     codes     speech -> a quantizer, and the codes of all speech  quantizer, codec, spectra
     codec     trains what turns codes into samples                codec_decoder
-    noise     trains what hisses, and the codec to leave it out    noise
+    noise     trains what hisses, and the codec not to            noise
     decoder   trains what turns text into codes                   tokenizer, descriptions, decoder, decoder_training
     rehearsal codes that the decoder draws -> what they mean      rehearsal
     export    all -> a folder that plain parler_tts loads         whole, export, model_card.md

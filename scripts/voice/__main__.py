@@ -126,8 +126,8 @@ class Workshop:
         drawn = read_codes(folder / "codes", speech)
         fitted = refitted(self._quantizer(), speech, drawn, self.recipe)
         smoother = fit_smoother(fitted, speech, drawn, self.recipe)
-        checkpoints.save(folder / "smoother", {"smoother": smoother})
         checkpoints.save(folder / "quantizer", fitted.state())
+        checkpoints.save(folder / "smoother", {"smoother": smoother})  # last: it says that all is there
 
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
@@ -139,10 +139,11 @@ class Workshop:
             training.take_average()
         own, noise = self._codec_decoders(codec.model.codec.decoder)
         rehearsed = self._rehearsed_by(decoder)
-        if (rehearsed / "quantizer").exists():
-            codebooks, smoother = _quantizer_in(rehearsed), checkpoints.load(rehearsed / "smoother")["smoother"]
+        if (found := checkpoints.load(rehearsed / "smoother")) is not None:
+            codebooks, smoother = _quantizer_in(rehearsed), found["smoother"]
         else:
             codebooks, smoother = self._quantizer(), None
+            print("export: not rehearsed with this decoder: run the stage rehearsal before, and it speaks better")
         whole = assembled(self.recipe.codec, codebooks, own, noise, smoother)
         model = self.folder / "model"
         size = export(decoder.model.cpu(), whole.cpu(), self._tokenizer, model)
