@@ -82,6 +82,7 @@ def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
 
 
 def _is_nothing_else(numeral: str) -> bool:
+    """Whether it can be nothing but a number wherever it stands: no word, no initials, and not what XXX stands for."""
     return numeral == "II" or (len(numeral) > 2 and set(numeral) <= set("IVX") and numeral != "XXX")
 
 
