@@ -10,7 +10,6 @@ One command with stages; each prints what it measured, keeps its result in FOLDE
     codec     trains what turns codes into samples                codec_decoder
     noise     trains what hisses, and the codec not to            noise
     decoder   trains what turns text into codes                   tokenizer, descriptions, decoder, decoder_training
-    rehearsal codes that the decoder draws -> what they mean      rehearsal
     export    all -> a folder that plain parler_tts loads         whole, export, model_card.md
     evaluate  error rate, naturalness, likeness of that folder    judges, evaluate
 

@@ -26,8 +26,8 @@ import torch
 from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
-from scripts.voice.beginning import FIRST_LAYERS, WORKSHOP, begin
-from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
+from scripts.voice.beginning import WORKSHOP, begin
+from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, vectors_of, write_codes
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
@@ -51,7 +51,6 @@ class Workshop:
     counted: int = 1_000
     words: Path | None = None  # more words for the lexicon
     start: Path | None = None  # an exported checkpoint to go on from
-    refit: bool = False  # take no more than its codec from there
 
     def text(self) -> None:
         """Chooses what is spoken, once."""
@@ -70,10 +69,9 @@ class Workshop:
         """Fits the quantizer and turns all speech into codes."""
         recipe = self.recipe.codec
         if not (self.folder / "quantizer").exists():
-            basis = _quantizer_in(self.start / WORKSHOP) if self.start and self.refit else None
-            fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed, self.device, basis)
+            fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed)
             checkpoints.save(self.folder / "quantizer", fitted.state())
-        write_codes(self._quantizer(), self.folder / "speech", self.folder / "codes", recipe, self.device)
+        write_codes(self._quantizer(), self.folder / "speech", self.folder / "codes", recipe)
         if not (self.folder / "lexicon.json").exists():
             self._write_lexicon()
 
@@ -96,7 +94,7 @@ class Workshop:
         whole.take_average()
         codec, speech = whole.model.codec, self._shards("train")
         crops = Crops(speech, read_codes(self.folder / "codes", speech), self.recipe.codec)
-        noise, low = self._noise_trainings(codec.decoder)
+        noise, low = self._noise_trainings(codec)
         train_noise(noise, codec, crops, self.recipe.codec.sampling_rate, self.recipe.seed, self.device)
         train_without_top(low, codec, crops, self.recipe.codec.sampling_rate, self.recipe.seed, self.device)
 
@@ -108,49 +106,20 @@ class Workshop:
         examples = self._examples("train")
         decoder_training.train(training, examples, self._tokenizer, self.recipe, self.device, self._workers)
 
-    def rehearsal(self) -> None:
-        """Has the decoder draw the codes of true speech, and fits to these what the codec is to hear in them."""
-        from scripts.voice.decoder import Decoder
-        from scripts.voice.reading import Reader
-        from scripts.voice.rehearsal import Rehearsal, fit_smoother, refitted
-
-        training = self._decoder_training()
-        training.take_average()
-        decoder = Decoder(training.model, self.recipe.decoder)
-        speech = self._shards("train")
-        codes = read_codes(self.folder / "codes", speech)
-        rehearsal = Rehearsal(decoder, Reader(self._tokenizer), self.recipe, self.device)
-        folder = self._rehearsed_by(training)
-        rehearsal.write(speech, codes, folder)
-        speech = shards(folder / "speech", "train")
-        drawn = read_codes(folder / "codes", speech)
-        fitted = refitted(self._quantizer(), speech, drawn, self.recipe)
-        smoother = fit_smoother(fitted, speech, drawn, self.recipe)
-        checkpoints.save(folder / "quantizer", fitted.state())
-        checkpoints.save(folder / "smoother", {"smoother": smoother})  # last: it says that all is there
-
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
         from scripts.voice.export import export
-        from scripts.voice.whole import assembled, first_layers
+        from scripts.voice.whole import assembled
 
-        codec, decoder = self._codec_training(), self._decoder_training()
-        for training in (codec, decoder):
-            training.take_average()
-        own, noise = self._codec_decoders(codec.model.codec.decoder)
-        rehearsed = self._rehearsed_by(decoder)
-        if (found := checkpoints.load(rehearsed / "smoother")) is not None:
-            codebooks, smoother = _quantizer_in(rehearsed), found["smoother"]
-        else:
-            codebooks, smoother = self._quantizer(), None
-            print("export: not rehearsed with this decoder: run the stage rehearsal before, and it speaks better")
-        whole = assembled(self.recipe.codec, codebooks, own, noise, smoother)
+        training, decoder = self._codec_training(), self._decoder_training()
+        training.take_average()
+        decoder.take_average()
+        codec = training.model.codec
+        whole = assembled(self.recipe.codec, vectors_of(codec), *self._codec_decoders(codec))
         model = self.folder / "model"
         size = export(decoder.model.cpu(), whole.cpu(), self._tokenizer, model)
         shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
         shutil.copy(self.folder / "lexicon.json", model / WORKSHOP)
-        first = {name: tensor.half() for name, tensor in first_layers(own, noise).items()}  # as all other weights
-        checkpoints.save(model / WORKSHOP / FIRST_LAYERS, first)
         print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
         self._write_card({})
 
@@ -209,11 +178,10 @@ class Workshop:
         return found
 
     def _quantizer(self) -> quantizer.Quantizer:
-        return _quantizer_in(self.folder)
-
-    def _rehearsed_by(self, decoder: Any) -> Path:
-        """What a decoder drew, as far as it was trained: one that is trained further draws other codes."""
-        return self.folder / "rehearsal" / str(decoder.step)
+        state = checkpoints.load(self.folder / "quantizer")
+        if state is None:
+            raise ConfigError(f"{self.folder / 'quantizer'}: not there yet; run the stage codes first")
+        return quantizer.Quantizer(**state)
 
     def _examples(self, part: str) -> Any:
         from scripts.voice.decoder_training import examples_of
@@ -228,8 +196,9 @@ class Workshop:
         recipe = self.recipe.codec
         torch.manual_seed(self.recipe.seed)
         codec = make_codec(recipe)
-        set_codebooks(codec, self._quantizer())
+        set_codebooks(codec, self._quantizer().vectors(recipe.hidden, self.recipe.seed))
         if self.start:
+            set_codebooks(codec, vectors_of(self._exported().audio_encoder))
             self._take_part(codec.decoder, last=False)
         training = Training(
             name="codec",
@@ -247,14 +216,15 @@ class Workshop:
         training.resume()
         return training
 
-    def _noise_trainings(self, decoder: Any) -> tuple[Any, Any]:
-        """Of the decoder of noise, and of a copy of the codec's `decoder` that learns to make none."""
+    def _noise_trainings(self, codec: Any) -> tuple[Any, Any]:
+        """Of the decoder of noise, and of a copy of the codec's own that learns to make none."""
         from scripts.voice.loop import Training
         from scripts.voice.noise import make_noise_decoder, only_late_layers
 
         recipe = self.recipe.codec
-        noise = make_noise_decoder(recipe, self._quantizer().spread, self.recipe.seed)
-        low = copy.deepcopy(decoder)
+        spread = vectors_of(codec).std(dim=1).flatten()
+        noise = make_noise_decoder(recipe, spread.cpu(), self.recipe.seed)
+        low = copy.deepcopy(codec.decoder)
         if self.start:
             self._take_part(noise, last=True)
         trainings = []
@@ -278,11 +248,11 @@ class Workshop:
             trainings.append(training)
         return trainings[0], trainings[1]
 
-    def _codec_decoders(self, decoder: Any) -> tuple[Any, Any | None]:
+    def _codec_decoders(self, codec: Any) -> tuple[Any, Any | None]:
         """The codec's own decoder as it is exported, and that of noise, if there is one."""
         if not self.recipe.codec.noise_steps:
-            return decoder, None
-        noise, low = self._noise_trainings(decoder)
+            return codec.decoder, None
+        noise, low = self._noise_trainings(codec)
         for training in (noise, low):
             training.take_average()
         if not (noise.step or self.start):  # not trained yet: the codec keeps its own top, and nothing hisses
@@ -297,7 +267,7 @@ class Workshop:
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
         model = make_model(recipe, self.recipe.codec, whole_codec(self.recipe.codec), len(self._tokenizer))
-        if self.start and not self.refit:
+        if self.start:
             model.load_state_dict(self._exported().state_dict())
         training = Training(
             name="decoder",
@@ -324,9 +294,7 @@ class Workshop:
         """Gives one of the codec's decoders its weights from the checkpoint that a new folder goes on from."""
         from scripts.voice.whole import take_part
 
-        assert self.start is not None
-        first = checkpoints.load(self.start / WORKSHOP / FIRST_LAYERS)
-        take_part(decoder, self._exported().audio_encoder.decoder, first, last)
+        take_part(decoder, self._exported().audio_encoder.decoder, last)
 
     def _progress(self) -> str:
         done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}
@@ -345,14 +313,7 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
-STAGES = ("text", "speech", "codes", "codec", "noise", "decoder", "rehearsal", "export", "evaluate")
-
-
-def _quantizer_in(folder: Path) -> quantizer.Quantizer:
-    state = checkpoints.load(folder / "quantizer")
-    if state is None:
-        raise ConfigError(f"{folder / 'quantizer'}: not there yet; run the stage codes first")
-    return quantizer.Quantizer(**state)
+STAGES = ("text", "speech", "codes", "codec", "noise", "decoder", "export", "evaluate")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -373,11 +334,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--counted", type=int, default=1_000, help="further ones, to count silent and runaway clips")
     parser.add_argument("--words", type=Path, help="a file of words, one a line, that the tokenizer shall know too")
     parser.add_argument("--start", type=Path, help="an exported checkpoint: a new folder goes on from it")
-    parser.add_argument(
-        "--refit",
-        action="store_true",
-        help="with --start: only its codec goes on; codebooks and decoder are made anew, for other speakers",
-    )
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -385,14 +341,11 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_float32_matmul_precision("high")  # TF32
         torch.backends.cudnn.benchmark = True  # crops have one shape
     recipe = PRESETS[given.preset]
-    if given.refit and not given.start:
-        parser.error("--refit: of which checkpoint? Give --start as well")
     try:
-        begin(given.folder, recipe, given.teacher, given.start, given.refit)
+        begin(given.folder, recipe, given.teacher, given.start)
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
             given.processes, given.seconds, given.cool, given.evaluated, given.counted, given.words, given.start,
-            given.refit,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:

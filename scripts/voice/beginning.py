@@ -15,18 +15,17 @@ from pipeline.errors import ConfigError
 from scripts.voice.noise import NOISE_HIDDEN
 from scripts.voice.recipe import Recipe
 
-FIRST_LAYERS = "first_layers"  # in the workshop, see `whole`
 WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to train it further
 
 # What may change in a folder that has been begun: how it is trained, not what.
 _FREE_KEYS = (
     *("steps", "decoder_steps", "noise_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
     *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "spelled", "max_seconds"),
-    *("temperature", "top_k", "rehearsed_hours"),
+    *("temperature", "top_k"),
 )
 
 
-def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None, refit: bool = False) -> None:
+def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None) -> None:
     """Notes in `folder` what it is made with, and puts there what belongs to the checkpoint that it goes on from.
 
     Raises:
@@ -44,18 +43,17 @@ def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None,
                 "give the same preset and teacher as before, or another folder"
             )
     if start is not None:
-        _check_shape(start, recipe, refit)
+        _check_shape(start, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     if start is not None and not (folder / "quantizer").exists():
         shutil.copy(start / WORKSHOP / "lexicon.json", folder)
-        if not refit:
-            shutil.copytree(start / WORKSHOP / "quantizer", folder / "quantizer")
+        shutil.copytree(start / WORKSHOP / "quantizer", folder / "quantizer")
     path.write_text(json.dumps(fixed, indent=1) + "\n")
 
 
-def _check_shape(start: Path, recipe: Recipe, refit: bool) -> None:
-    """Refuses a checkpoint whose weights do not fit the recipe; of one to refit, those of its codec's decoder."""
-    if not (start / WORKSHOP / FIRST_LAYERS).is_dir():
+def _check_shape(start: Path, recipe: Recipe) -> None:
+    """Refuses a checkpoint whose weights do not fit the recipe."""
+    if not (start / WORKSHOP).is_dir():
         raise ConfigError(f"{start}: no checkpoint with a folder {WORKSHOP}; give one that the stage export wrote")
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))
     codec, decoder = config["audio_encoder"], config["decoder"]
@@ -64,16 +62,13 @@ def _check_shape(start: Path, recipe: Recipe, refit: bool) -> None:
         "codec.ratios": codec["downsampling_ratios"],
         "codec.hidden": codec["codebook_dim"],
         "codec.decoder_hidden": codec["decoder_hidden_size"] - (NOISE_HIDDEN if recipe.codec.noise_steps else 0),
+        "codec.codebooks": codec["n_codebooks"],
+        "codec.codebook_size": codec["codebook_size"],
+        "decoder.hidden": decoder["hidden_size"],
+        "decoder.layers": decoder["num_hidden_layers"],
+        "decoder.ffn": decoder["ffn_dim"],
     }
-    if not refit:
-        shape |= {
-            "codec.codebooks": codec["n_codebooks"],
-            "codec.codebook_size": codec["codebook_size"],
-            "decoder.hidden": decoder["hidden_size"],
-            "decoder.layers": decoder["num_hidden_layers"],
-            "decoder.ffn": decoder["ffn_dim"],
-        }
-    wanted = json.loads(json.dumps(_flat(asdict(recipe))))
+    wanted = json.loads(json.dumps(_flat(asdict(recipe)))) | {"codec.codebooks": recipe.codec.codebooks}
     for key, value in shape.items():
         if wanted[key] != value:
             raise ConfigError(f"{start}: has {key}={value}, the preset {wanted[key]}; give the preset that made it")

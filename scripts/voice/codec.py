@@ -2,7 +2,7 @@
 
 Its two halves are made one after the other. The quantizer (`quantizer`) fixes the codes of all speech; then the Parler
 decoder can be trained on these while the codec's own decoder (`codec_decoder`), which turns codes into samples, is
-trained beside it.
+trained beside it, and with it the vectors that stand for codes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from scripts.voice.speech import Shard, shards
 Codes = npt.NDArray[np.uint16]
 
 
-def make_codec(recipe: CodecRecipe, apart: bool = False) -> Any:
+def make_codec(recipe: CodecRecipe) -> Any:
     """An untrained DacModel. Its convolutions start as PyTorch's do: with transformers' own start it does not learn.
 
-    Its latents are of `recipe.hidden` channels. If codebooks are to be `apart`, each of them has as many of its own.
+    Each codebook but the first has channels of its own in the latents: `[B, (K - 1) * hidden, T]`.
     """
     codec = DacModel(
         DacConfig(
@@ -37,7 +37,7 @@ def make_codec(recipe: CodecRecipe, apart: bool = False) -> Any:
             n_codebooks=recipe.codebooks,
             codebook_size=recipe.codebook_size,
             codebook_dim=recipe.hidden,
-            hidden_size=recipe.hidden * (recipe.codebooks - 1 if apart else 1),
+            hidden_size=recipe.hidden * (recipe.codebooks - 1),
             sampling_rate=recipe.sampling_rate,
         )
     )
@@ -48,42 +48,41 @@ def make_codec(recipe: CodecRecipe, apart: bool = False) -> Any:
 
 
 @torch.no_grad()
-def set_codebooks(codec: Any, quantizer: Quantizer) -> None:
-    """Makes the DacModel read codes as `Quantizer.latents` does. Nothing of it is trained any more.
+def set_codebooks(codec: Any, vectors: Tensor) -> None:
+    """Sets what codes stand for, `[K - 1, codes, hidden]`. It is trained with the decoder, and nothing else beside it.
 
-    Its first codebook is silent: whatever the decoder notes there adds nothing to a frame.
+    The first codebook is silent: whatever the decoder notes there adds nothing to a frame.
     """
-    silent = torch.zeros_like(quantizer.codebooks[:1])
-    hidden = quantizer.codebooks.shape[2]
-    apart = codec.config.hidden_size > hidden
-    for number, codebook in enumerate(torch.cat([silent, quantizer.codebooks])):
-        level = codec.quantizer.quantizers[number]
-        for parameter in (*level.in_proj.parameters(), *level.out_proj.parameters()):
+    codec.requires_grad_(False)
+    codec.decoder.requires_grad_(True)
+    for number, level in enumerate(codec.quantizer.quantizers):
+        for parameter in level.parameters():
             parameter.zero_()
-        first = hidden * max(0, number - 1) if apart else 0
-        identity = torch.eye(hidden, device=level.out_proj.weight.device)[:, :, None]
-        level.in_proj.weight[:, first : first + hidden] = identity
-        level.out_proj.weight[first : first + hidden] = identity
-        level.codebook.weight.copy_(codebook)
-    codec.quantizer.requires_grad_(False)
-    codec.encoder.requires_grad_(False)
+        if number:
+            own = slice((number - 1) * vectors.shape[2], number * vectors.shape[2])
+            level.in_proj.weight[:, own, 0].fill_diagonal_(1.0)
+            level.out_proj.weight[own, :, 0].fill_diagonal_(1.0)
+            level.codebook.weight.copy_(vectors[number - 1])
+            level.codebook.requires_grad_(True)
+
+
+def vectors_of(codec: Any) -> Tensor:
+    """What the codes of `codec` stand for, `[K - 1, codes, hidden]`."""
+    return torch.stack([level.codebook.weight.detach() for level in codec.quantizer.quantizers][1:])
 
 
 @torch.inference_mode()
-def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecRecipe, device: torch.device) -> None:
+def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecRecipe) -> None:
     """Encodes each utterance by itself: `NAME.npy` `[frames of the shard, K - 1]` for each shard without one."""
     folder.mkdir(parents=True, exist_ok=True)
-    quantizer = quantizer.to(device)
     frames = 0
     for shard in shards(speech, "train") + shards(speech, "held_out"):
         path = codes_path(folder, shard)
         if path.exists():
             continue
         codes = [
-            quantizer.encode(torch.from_numpy(shard.audio(utterance)).to(device), utterance.sounds, recipe)
-            .cpu()
-            .numpy()
-            for utterance in shard.utterances
+            quantizer.encode(torch.from_numpy(shard.audio(one)), one.sounds, one.line.speaker, recipe).numpy()
+            for one in shard.utterances
         ]
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:

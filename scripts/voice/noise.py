@@ -60,7 +60,7 @@ def make_noise_decoder(recipe: CodecRecipe, scale: Tensor, seed: int) -> Any:
 
     Args:
         recipe: Of four ratios, as the other decoder's.
-        scale: Standard deviation of frames, `[hidden]`.
+        scale: Standard deviation of latents, `[(K - 1) * hidden]`.
         seed: Of the noise.
     """
     decoder = make_codec(replace(recipe, decoder_hidden=NOISE_HIDDEN)).decoder

@@ -1,17 +1,18 @@
 """First half of the codec: speech to codes. Closed form, no gradient: it is done in a minute on a CPU.
 
-A frame is what a listener can tell: its log mel spectrum, two of them for each frame of the codec, turned onto its main
-directions. The codebooks are residual: each holds means of what the ones before leave. In the first one these are the
-means of the teacher's sounds, in the others of clusters. So the first code of a frame says which sound it belongs to,
-and a decoder that writes codes writes down what it says, frame by frame, and reads it again: it never loses its place.
-Phases are not kept; the codec's decoder makes them up. It knows nothing of that decoder.
+What is said, by whom, how high and how loud: with that the sound of a frame is all but certain, if the frames around it
+are known too, and a voice that has no chance to waver does not. So the codes of a frame are, after its place in the
+text, the sound that the teacher speaks there, one of the heights of the speaker, and a loudness; the last two for both
+halves of the frame. A decoder that writes sounds writes down what it says, frame by frame, and reads it again: it never
+loses its place. Spectra and phases are not kept; the codec's decoder makes them up. It knows nothing of that decoder.
 
-A DacModel reads codes as the sum of one vector from each codebook, which is what these codebooks are. It also has an
-encoder, which text-to-speech never uses and which therefore stays untrained.
+A DacModel reads codes as vectors, one from each codebook, which are trained with its decoder. It also has an encoder,
+which text-to-speech never uses and which therefore stays untrained.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,60 +24,57 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from scripts.voice.pitch import pitch
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.spectra import log_mel
 from scripts.voice.speech import Shard, Utterance
 from scripts.voice.teachers import Sound
 
 _BANDS = 80
-_MELS_IN_FRAME = 2
+_HALVES = 2  # of a frame
 _FFT = 1024
+_MIDDLE = 180.0  # Hz
+_VOICE = 4.0  # octaves that a voice and none are apart
+_LOUD, _LOUDNESS = -4.5, 3.0  # mean and spread of logarithms, about
+_TURNS = 3.0  # radians, about, that a codebook's vectors differ by over all that they stand for
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Fitted directions and codebooks."""
+    """Which codes there are, and what they stand for."""
 
-    mean: Tensor  # [bands * mels in a frame]
-    directions: Tensor  # [hidden, bands * mels in a frame], orthonormal rows
-    codebooks: Tensor  # [K - 1, codes, hidden]: those of the codec without the silent one
-    classes: list[str]  # of the first of them, by code
+    classes: list[str]  # of sounds, by code
+    speakers: list[str]
+    heights: Tensor  # [speakers, heights of each, 2 * halves]: see `_heights`; each one's first is to have no voice
+    loudness: Tensor  # [codes, halves]: see `_loudness`
 
-    def to(self, device: torch.device) -> Quantizer:
-        """The same on another device."""
-        return Quantizer(self.mean.to(device), self.directions.to(device), self.codebooks.to(device), self.classes)
+    def encode(self, samples: Tensor, sounds: Sequence[Sound], speaker: str, recipe: CodecRecipe) -> Tensor:
+        """Codes `[T, K - 1]` of samples `[T * hop]`, in which `speaker` speaks these sounds."""
+        known = torch.tensor([self._code_of(name) for name in classes_of(sounds)])
+        heights = self.heights[self.speakers.index(speaker)]
+        height = _nearest(_heights(samples, recipe), heights) + self.speakers.index(speaker) * len(heights)
+        return torch.stack([known, height, _nearest(_loudness(samples, recipe), self.loudness)], dim=1)
 
-    @property
-    def spread(self) -> Tensor:
-        """Standard deviation of latents `[hidden]`, of codes drawn evenly."""
-        return self.codebooks.var(dim=1).sum(dim=0).sqrt()
+    def vectors(self, hidden: int, seed: int) -> Tensor:
+        """What the codec's codebooks start from, `[K - 1, codes, hidden]`: what is alike has like vectors."""
+        generator = torch.Generator().manual_seed(seed)
+        size = len(self.loudness)
+        names = 0.7 * torch.randn(size, hidden, generator=generator)
+        speakers = _VOICE * torch.eye(len(self.speakers)).repeat_interleave(self.heights.shape[1], dim=0)
+        heights = torch.cat([self.heights.flatten(0, 1), speakers], dim=1)
+        heights = functional.pad(heights, (0, 0, 0, size - len(heights)))  # codes that no speaker has
+        return torch.stack([names, *(_waves(points, hidden, generator) for points in (heights, self.loudness))])
+
+    def _code_of(self, name: str) -> int:
+        """Of a class of sounds; of one without a code that of its likes, or the most frequent one."""
+        likes = [code for code, known in enumerate(self.classes) if known[:-1] == name[:-1]]
+        return self._codes.get(name, likes[0] if likes else 0)
 
     @cached_property
-    def _code_of_class(self) -> dict[str, int]:
+    def _codes(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.classes)}
-
-    def encode(self, samples: Tensor, sounds: Sequence[Sound], recipe: CodecRecipe) -> Tensor:
-        """Codes `[T, K - 1]` of samples `[T * hop]`, in which these sounds are heard."""
-        rest = self.frames(samples, recipe)
-        known = [self._code_of_class.get(name, -1) for name in classes_of(sounds)]
-        first = torch.tensor(known, device=rest.device)
-        if (first < 0).any():  # a class too rare to have a code
-            first = torch.where(first < 0, _nearest(rest, self.codebooks[0, : len(self.classes)]), first)
-        codes = [first]
-        rest = rest - self.codebooks[0, first]
-        for codebook in self.codebooks[1:]:
-            codes.append(_nearest(rest, codebook))
-            rest = rest - codebook[codes[-1]]
-        return torch.stack(codes, dim=1)
-
-    def frames(self, samples: Tensor, recipe: CodecRecipe) -> Tensor:
-        """What codes are to stand for, `[T, hidden]`, of samples `[T * hop]`."""
-        return (spectra(samples, recipe) - self.mean) @ self.directions.T
-
-    def latents(self, codes: Tensor) -> Tensor:
-        """The frames `[T, hidden]` that codes `[T, K - 1]` stand for; spectra are `latents @ directions + mean`."""
-        return torch.stack([book[row] for book, row in zip(self.codebooks, codes.T, strict=True)]).sum(dim=0)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -92,72 +90,75 @@ def classes_of(sounds: Sequence[Sound]) -> list[str]:
     return classes
 
 
-def spectra(samples: Tensor, recipe: CodecRecipe) -> Tensor:
-    """Log mels of samples `[T * hop]`: `[T, bands * mels in a frame]`."""
-    mel = log_mel(samples[None], recipe.sampling_rate, _FFT, recipe.hop // _MELS_IN_FRAME, _BANDS)[0, :, :-1]
-    return mel.T.reshape(-1, _BANDS * _MELS_IN_FRAME)
+def _heights(samples: Tensor, recipe: CodecRecipe) -> Tensor:
+    """Octaves of both halves of each frame, and whether they have a voice: `[T, 2 * halves]`.
 
-
-def fit(
-    speech: Sequence[Shard], recipe: CodecRecipe, seed: int, device: torch.device, basis: Quantizer | None = None
-) -> Quantizer:
-    """Fits the quantizer to frames of utterances drawn from `speech`, and prints what it can tell.
-
-    With a `basis` mean and directions are taken from there: its latents mean the same spectra, and a decoder that was
-    trained on them has nothing to unlearn.
+    A half without one is as high as the other; a frame without one is nothing but zeros.
     """
+    hertz = torch.from_numpy(pitch(samples.numpy(), recipe.sampling_rate, recipe.hop // _HALVES))
+    hertz = hertz.view(-1, _HALVES)
+    has_voice = hertz > 0
+    hertz = torch.where(has_voice, hertz, hertz.flip(1))
+    octaves = torch.where(hertz > 0, (hertz.clamp(min=1.0) / _MIDDLE).log2(), 0.0)
+    return torch.cat([octaves, _VOICE * has_voice], dim=1)
+
+
+def _loudness(samples: Tensor, recipe: CodecRecipe) -> Tensor:
+    """Mean log mels of both halves of each frame, `[T, halves]`, of a spread of about 1."""
+    mel = log_mel(samples[None], recipe.sampling_rate, _FFT, recipe.hop // _HALVES, _BANDS)[0, :, :-1]
+    return ((mel.mean(dim=0) - _LOUD) / _LOUDNESS).view(-1, _HALVES)
+
+
+def _waves(points: Tensor, hidden: int, generator: torch.Generator) -> Tensor:
+    """Vectors `[N, hidden]` of points `[N, dimensions]`: near ones have like vectors, far ones have not."""
+    directions = _TURNS * torch.randn(points.shape[1], hidden, generator=generator)
+    return (points @ directions + 2 * math.pi * torch.rand(hidden, generator=generator)).sin()
+
+
+def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Quantizer:
+    """Fits heights and loudness to frames of utterances drawn from `speech`, and prints how near codes come."""
     began = time.monotonic()
-    pieces, names = zip(*_sample(speech, recipe, seed), strict=True)
-    frames = torch.cat(pieces).to(device)
-    if basis is None:
-        mean = frames.mean(dim=0)
-        directions = torch.linalg.eigh((frames - mean).T @ (frames - mean)).eigenvectors.T.flip(0)[: recipe.hidden]
-    else:
-        mean, directions = basis.mean.to(device), basis.directions.to(device)
-    rest = (frames - mean) @ directions.T
-    generator = torch.Generator().manual_seed(seed)
-    lost = [mean_error(frames - mean - rest @ directions)]
-    classes, first, codebook = _class_means(rest, [name for piece in names for name in piece], recipe.codebook_size)
-    codebooks, bits = [codebook], [_entropy(torch.bincount(first, minlength=recipe.codebook_size))]
-    rest = rest - codebook[first]
-    lost.append(mean_error(rest))
-    for _ in range(recipe.codebooks - 2):
-        codebook = _clusters(rest, recipe.codebook_size, generator)
-        nearest = _nearest(rest, codebook)
-        rest = rest - codebook[nearest]
-        codebooks.append(codebook)
-        lost.append(mean_error(rest))
-        bits.append(_entropy(torch.bincount(nearest, minlength=recipe.codebook_size)))
-    variance = mean_error(frames - mean)
-    elapsed = time.monotonic() - began
-    print(
-        f"quantizer: {len(frames)} frames, {len(classes)} classes of sounds, in {elapsed:.0f} s; "
-        f"variance {variance:.3f}, "
-        f"lost to directions {lost[0]:.3f}, left by each codebook {_listed(lost[1:])}, bits of each {_listed(bits)}",
-        flush=True,
-    )
-    return Quantizer(mean, directions, torch.stack(codebooks), classes)
-
-
-def _class_means(points: Tensor, names: Sequence[str], most: int) -> tuple[list[str], Tensor, Tensor]:
-    """The most frequent classes, the code of each point `[N]`, and the codebook `[most, hidden]`."""
-    classes = [name for name, _ in Counter(names).most_common(most)]
-    code_of_class = {name: code for code, name in enumerate(classes)}
-    codes = torch.tensor([code_of_class.get(name, -1) for name in names], device=points.device)
-    known = codes >= 0
-    codebook = points.new_zeros(most, points.shape[1]).index_add_(0, codes[known], points[known])
-    codebook /= torch.bincount(codes[known], minlength=most).clamp(min=1)[:, None]
-    return classes, torch.where(known, codes, _nearest(points, codebook[: len(classes)])), codebook
-
-
-def _sample(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Iterator[tuple[Tensor, list[str]]]:
-    """Spectra and classes of utterances, until there are enough frames."""
+    utterances = [utterance for shard in speech for utterance in shard.utterances]
+    names = Counter(name for utterance in utterances for name in classes_of(utterance.sounds))
+    speakers = sorted({utterance.line.speaker for utterance in utterances})
+    heights: dict[str, list[Tensor]] = {speaker: [] for speaker in speakers}
+    loudness: list[Tensor] = []
     count = 0
     for shard, utterance in in_turn(speech, seed):
-        yield spectra(torch.from_numpy(shard.audio(utterance)), recipe), classes_of(utterance.sounds)
-        count += utterance.num_samples // recipe.hop
+        samples = torch.from_numpy(shard.audio(utterance))
+        heights[utterance.line.speaker].append(_heights(samples, recipe))
+        loudness.append(_loudness(samples, recipe))
+        count += len(loudness[-1])
         if count >= recipe.quantizer_frames:
-            return
+            break
+    generator = torch.Generator().manual_seed(seed)
+    share = recipe.codebook_size // len(speakers)
+    quantizer = Quantizer(
+        [name for name, _ in names.most_common(recipe.codebook_size)],
+        speakers,
+        torch.stack([_heights_of_one(torch.cat(heights[speaker]), share, generator) for speaker in speakers]),
+        _clusters(torch.cat(loudness), recipe.codebook_size, generator),
+    )
+    off = [
+        (points - table[_nearest(points, table)])[points[:, _HALVES:].bool().all(dim=1), :_HALVES].square().mean()
+        for points, table in zip(map(torch.cat, heights.values()), quantizer.heights, strict=True)
+    ]
+    rest = torch.cat(loudness) - quantizer.loudness[_nearest(torch.cat(loudness), quantizer.loudness)]
+    semitones = 12 * float(torch.stack(off).mean().sqrt())
+    decibels = _LOUDNESS * 20 / math.log(10) * float(rest.square().mean().sqrt())
+    print(
+        f"quantizer: {count} frames, {len(quantizer.classes)} classes of sounds, {len(speakers)} speakers, in "
+        f"{time.monotonic() - began:.0f} s; codes are off by {semitones:.2f} semitones and {decibels:.1f} dB",
+        flush=True,
+    )
+    return quantizer
+
+
+def _heights_of_one(points: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """A speaker's heights `[size, 2 * halves]`, the first of which is to have no voice."""
+    voiced = points[points[:, _HALVES:].any(dim=1)]
+    clusters = _clusters(voiced, size - 1, generator) if len(voiced) else points.new_zeros(size - 1, points.shape[1])
+    return torch.cat([points.new_zeros(1, points.shape[1]), clusters])
 
 
 def in_turn(speech: Sequence[Shard], seed: int) -> Iterator[tuple[Shard, Utterance]]:
@@ -173,13 +174,13 @@ def in_turn(speech: Sequence[Shard], seed: int) -> Iterator[tuple[Shard, Utteran
 
 
 def _clusters(points: Tensor, number: int, generator: torch.Generator, rounds: int = 20) -> Tensor:
-    """Means of clusters of `points` `[N, hidden]`; a cluster without points starts anew on one of them."""
-    centres = points[torch.randperm(len(points), generator=generator)[:number].to(points.device)].clone()
+    """Means of clusters of `points` `[N, dimensions]`; a cluster without points starts anew on one of them."""
+    centres = points[torch.randint(len(points), (number,), generator=generator)].clone()
     for _ in range(rounds):
         nearest = _nearest(points, centres)
         sizes = torch.bincount(nearest, minlength=number)[:, None]
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        others = points[torch.randint(len(points), (number,), generator=generator).to(points.device)]
+        others = points[torch.randint(len(points), (number,), generator=generator)]
         centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), others)
     return centres
 
@@ -189,17 +190,3 @@ def _nearest(points: Tensor, centres: Tensor) -> Tensor:
     squares = (centres**2).sum(dim=1)
     blocks = [(squares - 2 * block @ centres.T).argmin(dim=1) for block in torch.split(points, 16_384)]
     return torch.cat(blocks)
-
-
-def mean_error(rest: Tensor) -> float:
-    """Mean over frames of the squared error of a mel value."""
-    return float((rest**2).sum(dim=1).mean()) / (_BANDS * _MELS_IN_FRAME)
-
-
-def _entropy(counts: Tensor) -> float:
-    shares = counts / counts.sum()
-    return float(-(shares * shares.clamp(min=1e-12).log2()).sum())
-
-
-def _listed(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.3f}" for value in values)

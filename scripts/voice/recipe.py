@@ -38,10 +38,9 @@ class CodecRecipe:
 
     sampling_rate: int = 16_000
     ratios: tuple[int, ...] = (10, 10, 2, 2)  # hop 400: 40 frames/s, the teacher's own grid of phoneme durations
-    hidden: int = 64  # width of the latent frames
+    hidden: int = 64  # width of the vectors in a codebook
     decoder_hidden: int = 384
-    codebooks: int = 6  # the first says which token of the prompt is spoken, the second which sound, the rest how
-    codebook_size: int = 1024
+    codebook_size: int = 512
     quantizer_frames: int = 300_000  # that the quantizer is fitted to
     crop_frames: int = 40
     batch: int = 32
@@ -50,6 +49,11 @@ class CodecRecipe:
     adversarial_from: int = 4_000  # step at which the discriminators join; at or over decoder_steps: never
     discriminator_width: int = 128
     learning_rate: float = 1e-3
+
+    @property
+    def codebooks(self) -> int:
+        """K. They say which token of the prompt is spoken, which sound, who speaks and how high, and how loud."""
+        return 4
 
     @property
     def hop(self) -> int:
@@ -94,7 +98,6 @@ class Recipe:
     speech: SpeechRecipe = field(default_factory=SpeechRecipe)
     codec: CodecRecipe = field(default_factory=CodecRecipe)
     decoder: DecoderRecipe = field(default_factory=DecoderRecipe)
-    rehearsed_hours: float = 1.0  # of speech of which the decoder draws the codes
     seed: int = 0
     save_seconds: float = 120.0  # time between two checkpoints of a training
 
@@ -104,8 +107,7 @@ TINY = Recipe(
     CodecRecipe(
         hidden=16,
         decoder_hidden=32,
-        codebooks=3,
-        codebook_size=16,
+        codebook_size=64,
         quantizer_frames=1_000,
         crop_frames=16,
         batch=4,
@@ -118,14 +120,12 @@ TINY = Recipe(
         hidden=32, layers=2, heads=2, ffn=64, text_hidden=32, text_layers=1, batch_positions=300, steps=6,
         warm_up_steps=2, guided_layers=(0,), max_seconds=4.0,
     ),
-    rehearsed_hours=0.01,
 )  # fmt: skip
 
 CPU = Recipe(
     SpeechRecipe(hours=12.0, held_out=300),
     CodecRecipe(
-        decoder_hidden=384, codebooks=6, codebook_size=512, quantizer_frames=120_000, crop_frames=32, batch=8,
-        decoder_steps=20_000, adversarial_from=600,
+        quantizer_frames=120_000, crop_frames=32, batch=8, decoder_steps=20_000, adversarial_from=600,
     ),
     DecoderRecipe(
         hidden=256, layers=6, batch_positions=4_000, steps=20_000, warm_up_steps=50, learning_rate=1e-3
@@ -135,11 +135,10 @@ CPU = Recipe(
 GPU = Recipe(
     SpeechRecipe(hours=24.0, held_out=200),
     CodecRecipe(
-        codebooks=7, codebook_size=512, quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200,
-        noise_steps=2_000, discriminator_width=256,
+        quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200, noise_steps=2_000,
+        discriminator_width=256,
     ),
     DecoderRecipe(dropout=0.1, batch_positions=16_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
-    rehearsed_hours=2.0,
 )  # fmt: skip
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}

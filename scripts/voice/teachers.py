@@ -72,7 +72,7 @@ class Tones:
         frames = max(1, round(3 / line.speed))
         time = np.arange(frames * hop) / self.sampling_rate
         chance = np.random.default_rng(seed)
-        pitches = [150 + 40 * (ord(letter) % 32) if letter.isalpha() else 0 for letter in line.text]
+        pitches = [100 + 12 * (ord(letter) % 32) if letter.isalpha() else 0 for letter in line.text]
         tones = [0.3 * np.sin(2 * np.pi * pitch * time) for pitch in pitches]
         noise = 0.001 * chance.standard_normal(len(time) * len(tones))
         spans = tuple(Span(i, i + 1, i * frames, (i + 1) * frames) for i in range(len(tones)))
