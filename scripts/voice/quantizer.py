@@ -69,8 +69,9 @@ class Quantizer:
 
     def _code_of(self, name: str) -> int:
         """Of a class of sounds; of one without a code that of its likes, or the most frequent one."""
-        likes = [code for code, known in enumerate(self.classes) if known[:-1] == name[:-1]]
-        return self._codes.get(name, likes[0] if likes else 0)
+        if name in self._codes:
+            return self._codes[name]
+        return next((code for code, known in enumerate(self.classes) if known[:-1] == name[:-1]), 0)
 
     @cached_property
     def _codes(self) -> dict[str, int]:
