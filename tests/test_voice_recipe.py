@@ -465,6 +465,16 @@ def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) ->
         torch.testing.assert_close(tensor, after[name], rtol=0, atol=0)
 
 
+def test_the_end_weighs_more_in_the_checkpoint(folder: Path) -> None:
+    """Bug: a voice that talks on into the limit, since an end that was only likely was not drawn."""
+    state = checkpoints.load(folder / "decoder")
+    name, end = "decoder.lm_heads.0.weight", TINY.codec.codebook_size
+    trained = dict(zip(state["model"], state["average"], strict=True))[name]
+    exported = load_file(folder / "model" / "model.safetensors")[name].float()
+    torch.testing.assert_close(exported[end], TINY.decoder.ending * trained[end], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(exported[:end], trained[:end], atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("start", "preset", "complaint"),
     [

@@ -116,6 +116,7 @@ class Workshop:
         decoder.take_average()
         codec = training.model.codec
         whole = assembled(self.recipe.codec, vectors_of(codec), *self._codec_decoders(codec))
+        self._weigh_end(decoder.model, self.recipe.decoder.ending)
         model = self.folder / "model"
         size = export(decoder.model.cpu(), whole.cpu(), self._tokenizer, model)
         shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
@@ -269,6 +270,7 @@ class Workshop:
         model = make_model(recipe, self.recipe.codec, whole_codec(self.recipe.codec), len(self._tokenizer))
         if self.start:
             model.load_state_dict(self._exported().state_dict())
+            self._weigh_end(model, 1 / self.recipe.decoder.ending)
         training = Training(
             name="decoder",
             folder=self.folder / "decoder",
@@ -283,6 +285,15 @@ class Workshop:
         )
         training.resume()
         return training
+
+    def _weigh_end(self, model: Any, factor: float) -> None:
+        """Makes the end of an utterance more likely where it is likely, and less where it is not.
+
+        At a temperature of a quarter an end with a chance of a third is drawn once in 17 times, and a voice that has
+        missed it talks on.
+        """
+        with torch.no_grad():
+            model.decoder.lm_heads[0].weight[self.recipe.codec.codebook_size] *= factor
 
     def _exported(self) -> Any:
         """The checkpoint that a new folder goes on from; what a folder has of its own comes before it."""

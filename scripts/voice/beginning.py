@@ -21,7 +21,7 @@ WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to 
 _FREE_KEYS = (
     *("steps", "decoder_steps", "noise_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
     *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "spelled", "max_seconds"),
-    *("temperature", "top_k"),
+    *("temperature", "top_k", "ending"),
 )
 
 

@@ -88,6 +88,7 @@ class DecoderRecipe:
     spelled: float = 0.07  # share of known words that are given as letters: the decoder learns to read the others
     max_seconds: float = 20.0  # longest audio that it is asked for
     temperature: float = 0.25  # of its sampling, in the checkpoint's own generation config and in the evaluation
+    ending: float = 1.5  # factor of the weights of the end, in the checkpoint: at a low temperature it is missed else
     top_k: int = 50
 
 
