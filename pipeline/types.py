@@ -78,6 +78,7 @@ class Document:
     language: str = "en"
     speaker: str | None = None  # a row's own voice, when the table has such a column
     description: str | None = None  # a row's own description, likewise
+    copy: int | None = None  # which one of the row's clips, if it has a list of voices
 
 
 @dataclass(frozen=True)

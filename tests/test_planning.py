@@ -62,6 +62,14 @@ def plan(*documents: Document, casting: Casting = CASTING, run_seed: int = 0) ->
     return list(plan_utterances(documents, by_paragraph, casting, run_seed))
 
 
+def test_clips_of_a_row_with_several_voices_can_be_joined_to_the_row():
+    """Guards a table's own keys: each clip needs an id of its own, and all of them come from the one row."""
+    row = make_document("r1", "Hello.", "Goodbye.")
+    utterances = plan(*(dataclasses.replace(row, copy=copy) for copy in (0, 1)))
+    assert [each.id for each in utterances] == ["r1-0-00000", "r1-0-00001", "r1-1-00000", "r1-1-00001"]
+    assert {each.segment.source_id for each in utterances if each.segment} == {"r1"}
+
+
 def place(shard: Shard, planning: PlanningConfig = PLANNING, batch_size: int = 4) -> tuple[Shard, list[int]]:
     tokens = [len(utterance.prompt.split()) for utterance in shard.utterances]
     described = [40] * len(tokens)

@@ -89,14 +89,14 @@ def test_lists_of_descriptions_and_speakers(tmp_path):
     ]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     found = [
-        (d.id.removeprefix("row-000000"), d.description, d.speaker)
+        (d.id.removeprefix("row-000000"), d.copy, d.description, d.speaker)
         for d in read(path, description_column="how", speaker_column="who")
     ]
     assert found == [
-        ("0-0", "calm", "Jon"), ("0-1", "loud", "Jon"),
-        ("1-0", "calm", "Jon"), ("1-1", "calm", "Lea"),
-        ("2-0", "calm", "Jon"), ("2-1", "calm", "Lea"), ("2-2", "loud", "Jon"), ("2-3", "loud", "Lea"),
-        ("3", None, None),
+        ("0", 0, "calm", "Jon"), ("0", 1, "loud", "Jon"),
+        ("1", 0, "calm", "Jon"), ("1", 1, "calm", "Lea"),
+        ("2", 0, "calm", "Jon"), ("2", 1, "calm", "Lea"), ("2", 2, "loud", "Jon"), ("2", 3, "loud", "Lea"),
+        ("3", None, None, None),
     ]  # fmt: skip
 
 

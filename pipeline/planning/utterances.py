@@ -62,12 +62,13 @@ def deal(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
 
 
 def _utterance(document: Document, segment: Segment, alone: bool, casting: Casting, run_seed: int) -> Utterance:
-    voice = casting.cast(segment.source_id, segment.text, run_seed, document.speaker, document.description)
+    name = document.id if document.copy is None else f"{document.id}-{document.copy}"
+    voice = casting.cast(name, segment.text, run_seed, document.speaker, document.description)
     return Utterance(
         prompt=segment.spoken,
         description=voice.description,
         seed=utterance_seed(run_seed, segment.spoken, voice.description),
-        id=segment.source_id if alone else f"{segment.source_id}-{segment.index:05d}",
+        id=name if alone else f"{name}-{segment.index:05d}",
         speaker=voice.speaker,
         predicted_seconds=0.0 if segment.problem else predict_seconds(segment.spoken),
         segment=segment,

@@ -163,12 +163,13 @@ def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document
     pairs = product(descriptions or [None], speakers or [None])
     for copy, (description, speaker) in enumerate(pairs):
         yield Document(
-            id=f"{row_id}-{copy}" if is_list else row_id,
+            id=row_id,
             text=text,
             chapters=(Chapter("", paragraphs_of(text)),),
             language=source.language or DEFAULT_LANGUAGE,
             speaker=speaker,
             description=description,
+            copy=copy if is_list else None,
         )
 
 
