@@ -15,10 +15,10 @@ from pipeline.types import Bucket, Document, Shard, Utterance
 
 _MAX_TITLES = 300  # more than any book has; a table whose every row has a title must not fill the memory
 _TITLE_WIDTH = 48
-_WAV_BYTES_PER_SAMPLE = 2
-# Measured on synthetic narration, mono at 44.1 or 48 kHz, with the default settings of libsndfile. FLAC depends on the
-# noise floor: 28,000 without any, 39,000 at -75 dBFS, 44,000 at -65 dBFS; pure noise comes close to WAV.
-_COMPRESSED_BYTES_PER_SECOND = {"flac": 40_000, "opus": 8_000, "mp3": 8_600}
+# Measured on synthetic narration, mono, with the default settings of libsndfile. FLAC depends on the noise floor: at
+# 44.1 kHz 0.64 bytes a sample without any, 0.88 at -75 dBFS, 1.0 at -65 dBFS; pure noise comes close to WAV.
+_BYTES_PER_SAMPLE = {"flac": 0.9, "wav": 2.0}
+_BYTES_PER_SECOND = {"opus": 8_000.0, "mp3": 8_600.0}
 
 
 @dataclass
@@ -110,8 +110,8 @@ class PlanSummary:
     @property
     def disk_bytes(self) -> int:
         """Estimated size of the audio files."""
-        per_second = _COMPRESSED_BYTES_PER_SECOND.get(self.audio_format, _WAV_BYTES_PER_SAMPLE * self.sampling_rate)
-        return round(self.seconds * per_second)
+        per_second = _BYTES_PER_SECOND.get(self.audio_format)
+        return round(self.seconds * (per_second or _BYTES_PER_SAMPLE[self.audio_format] * self.sampling_rate))
 
     def __str__(self) -> str:
         """Lays the plan out as a table for a terminal."""
