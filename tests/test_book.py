@@ -98,6 +98,18 @@ def test_marks_and_segments_are_where_the_sound_is(tmp_path: Path) -> None:
     assert book.subtitles[0].read_text().count("Text") == book.subtitles[1].read_text().count("Text") == 6
 
 
+def test_subtitles_are_plain_words(tmp_path: Path) -> None:
+    """Bug: who reads along is shown the asterisks and addresses of Markdown."""
+
+    def clips() -> Iterator[BookClip]:
+        yield clip(tone(0.5), text="*Nobody* had asked [Mara](http://example.com).[^1]")
+
+    book = make(tmp_path, clips, ["One"])
+    for path in book.subtitles:
+        assert "Nobody had asked Mara." in path.read_text().splitlines()
+    assert index_of(book)["chapters"][0]["segments"][0]["text"].startswith("*Nobody*")
+
+
 def test_tags_say_what_players_look_for(tmp_path: Path) -> None:
     """Bug: a library shows "Unknown artist", or sorts the chapters by name."""
     book = make(tmp_path)

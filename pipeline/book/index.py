@@ -20,6 +20,7 @@ from pipeline.book.writing import Cue, Mark
 from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
 from pipeline.places import sha256_of
+from pipeline.text.wording import plain_words
 
 NOTE = (
     "Times are seconds in the m4b; less a chapter's file_start, they are seconds in its own file. Levels are measured "
@@ -93,10 +94,10 @@ def _rounded(value: float) -> float | None:
 
 
 def cues(layout: Layout) -> list[Cue]:
-    """A subtitle for each segment that is heard."""
+    """A subtitle for each segment that is heard, without the marks of Markdown."""
     rate = layout.sampling_rate
     return [
-        Cue(spoken.text, spoken.start / rate, spoken.end / rate)
+        Cue(plain_words(spoken.text), spoken.start / rate, spoken.end / rate)
         for chapter in layout.chapters
         for spoken in chapter.spoken
     ]
