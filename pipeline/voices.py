@@ -166,7 +166,7 @@ class Casting:
     def _row_warning(self, name: str) -> str | None:
         if name.lower() in self._known:
             return self._warning(name)
-        nearest = ", ".join(nearest_first(name, self._known.values(), limit=3))
+        nearest = ", ".join(nearest_first(name, self._model.speakers or self._known.values(), limit=3))
         return f"voice {name}: no checkpoint is known to know this name; nearest are {nearest}"
 
     def _choices(self, voice: VoiceConfig) -> tuple[list[str | None], list[float]]:
@@ -179,6 +179,8 @@ class Casting:
             self._checked(f"voice.speakers[{index}].speaker", choice.speaker)
             for index, choice in enumerate(voice.speakers)
         ]
+        if self._model.speakers and not set(names) & set(self._model.speakers):
+            return [*self._model.speakers], list(accumulate(1.0 for _ in self._model.speakers))
         return names, list(accumulate(choice.weight for choice in voice.speakers))
 
     def _canonical(self, name: str) -> str:
@@ -198,11 +200,23 @@ class Casting:
         if self._description:
             unused = [key for key in ("speakers", "styles") if getattr(voice, key)]
             warnings += [f"voice.{key} is not used, because voice.description is set" for key in unused]
-            if re.split(r"\W", self._description)[0].lower() not in self._known:
+            named = self._known.get(re.split(r"\W", self._description)[0].lower())
+            speakers = self._model.speakers
+            if speakers and named not in speakers:
+                warnings.append(
+                    f"voice.description does not open with a name that model={self._model.name} knows, and which voice "
+                    f'is heard is left to chance. It knows {", ".join(speakers)}: "{speakers[0]}\'s voice is ..."'
+                )
+            elif named is None:
                 warnings.append(
                     "voice.description does not open with the name of a speaker: every clip may have another voice. "
                     'A name keeps it steady, e.g. "Jon\'s voice is ..."'
                 )
+        elif voice.speakers and not set(self._speakers) & {self._canonical(each.speaker) for each in voice.speakers}:
+            warnings.append(
+                f"voice.speakers: model={self._model.name} knows none of these names; its own are drawn: "
+                f"{', '.join(self._model.speakers)}"
+            )
         elif None in self._speakers:
             warnings.append(
                 "voice.speaker is empty: every clip may have another voice. A name keeps it steady, e.g. voice=jon"

@@ -17,6 +17,7 @@ from pipeline.voices import Casting, Voice, catalogue, describe
 
 MINI = ModelConfig("mini", "parler/mini", similarity="mini_v1")
 LARGE = ModelConfig("large", "parler/large", similarity="large_v1")
+SHIPPED = ModelConfig("bundled", speakers=["Heart", "Puck"])
 CLAUSES = ("expressivity", "pace", "pitch", "room", "quality")
 FULL = StyleConfig("monotone", "slightly fast", "very low-pitch", "very close", "almost no background noise")
 
@@ -150,6 +151,31 @@ def test_voices_without_a_name_get_a_warning():
     assert Casting(VoiceConfig(description="Laura's voice is calm."), MINI).warnings == ()
     unused = Casting(VoiceConfig(description="Laura's voice is calm.", speakers=[SpeakerChoice("jon")]), MINI)
     assert unused.warnings == ("voice.speakers is not used, because voice.description is set",)
+
+
+def test_a_checkpoint_that_knows_none_of_the_names_has_its_own_drawn():
+    """Guards datasets whose speaker column names Jenna where the model that ships has never heard of her."""
+    casting = Casting(VoiceConfig(speakers=[SpeakerChoice("jon"), SpeakerChoice("lea")]), SHIPPED)
+    assert casting.names == ("Heart", "Puck")
+    (warning,) = casting.warnings
+    assert "model=bundled knows none of these names; its own are drawn: Heart, Puck" in warning
+    assert {casting.cast(str(n), "text", 0).speaker for n in range(20)} == {"Heart", "Puck"}
+    assert Casting(VoiceConfig(speakers=[SpeakerChoice("puck"), SpeakerChoice("jon")]), SHIPPED).names == (
+        "Puck",
+        "Jon",
+    )
+
+
+def test_names_that_are_advised_are_those_of_the_checkpoint():
+    """Jon is no help for a model that was not trained on him."""
+    (warning,) = Casting(VoiceConfig(description="A low, calm male voice."), SHIPPED).warnings
+    assert "It knows Heart, Puck" in warning
+    assert "Jon" not in warning
+    assert len(Casting(VoiceConfig(description="Jon's voice is low."), SHIPPED).warnings) == 1
+    assert Casting(VoiceConfig(description="Puck speaks slowly."), SHIPPED).warnings == ()
+    casting = Casting(VoiceConfig(speaker="heart"), SHIPPED)
+    casting.cast("1", "text", 0, "hart")
+    assert casting.row_warnings() == ("voice hart: no checkpoint is known to know this name; nearest are Heart, Puck",)
 
 
 def test_a_row_wins_over_the_config():
