@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,13 @@ from pipeline.voices import catalogue
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs"
 GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
+# What may stand beside a task that works on an existing run, whose own config holds.
+_OF_A_RUN = {
+    "status": ("task", "run"),
+    "verify": ("task", "run"),
+    "retry_rejects": ("task", "run", "executor", "executor.*", "engine.device", "engine.slots"),
+}
+
 
 def compose_config(arguments: Sequence[str]) -> Config:
     """Composes the config that the overrides ask for.
@@ -43,11 +51,25 @@ def compose_config(arguments: Sequence[str]) -> Config:
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             composed = compose("config", overrides)
-        return cast(Config, OmegaConf.to_object(composed))
+        chosen = cast(Config, OmegaConf.to_object(composed))
     except PipelineError:
         raise
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, arguments)) from error
+    _refuse_unused(chosen.task.name, arguments)
+    return chosen
+
+
+def _refuse_unused(task: str, arguments: Sequence[str]) -> None:
+    """A setting that a run's own config overrules must not look as if it held."""
+    for argument in arguments if task in _OF_A_RUN else ():
+        key = argument.partition("=")[0]
+        if not any(fnmatchcase(key, pattern) for pattern in (*_OF_A_RUN[task], "task.*")):
+            allowed = ", ".join(_OF_A_RUN[task][1:])
+            raise ConfigError(
+                f"{argument}: task={task} works with the run's own config, and takes only {allowed}; for another "
+                "setting make another run with it (name=...)"
+            )
 
 
 def config_from(values: Mapping[str, Any]) -> Config:
@@ -165,4 +187,5 @@ _FIXES = {
     "is not a valid bool": "give true or false",
     "is not a ListConfig": "give a list, e.g. [1,2]",
     "Cannot convert": "give a single value",
+    "is not a subclass of SpeakerChoice": "give a list like [{speaker:Jon},{speaker:Lea}]",
 }

@@ -7,6 +7,7 @@ instances of them. A field's comment is its documentation. Values that can be ju
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         _require_choice("source.format", self.format, SOURCE_FORMATS)
         _require(self.limit is None or self.limit > 0, "source.limit", self.limit, "give a positive number of rows")
+        is_code = self.language is None or re.fullmatch("[a-z]{2,3}", self.language)
+        _require(bool(is_code), "source.language", self.language, "give a code of two or three letters: en, de")
 
 
 @dataclass
@@ -133,7 +136,8 @@ class VoiceConfig:
     speaker: str | None = "jon"  # a name of the catalogue
     description: str | None = None  # a free description; used instead of speaker and style
     style: StyleConfig = field(default_factory=StyleConfig)
-    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn per utterance, for datasets
+    # Drawn per utterance, for datasets; of a checkpoint that knows none of them, all of its own are (model.speakers).
+    speakers: list[SpeakerChoice] = field(default_factory=list)
     styles: list[StyleConfig] = field(default_factory=list)  # likewise
 
 
@@ -305,6 +309,7 @@ class TaskConfig:
     def __post_init__(self) -> None:
         _require_choice("task.name", self.name, TASKS)
         _require(self.name != "preview" or bool(self.text), "text", self.text, 'say what to speak: text="Hello there."')
+        _require(self.name == "preview" or self.text is None, "text", self.text, "give task=preview to have it spoken")
 
 
 @dataclass

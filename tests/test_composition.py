@@ -63,6 +63,9 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
         ("task=status", "run=None: name the run directory"),
         ("book.txt", "book.txt: arguments are of the form key=value"),
         ("source.format=pdf", "source.format=pdf: choose one of"),
+        ("source.language=german", "source.language=german: give a code of two or three letters"),
+        ("text=Hello.", "text=Hello.: give task=preview"),
+        ("voice.speakers=[Jon,Lea]", "voice.speakers[0]: give a list like [{speaker:Jon},{speaker:Lea}]"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_value_and_fix(
@@ -78,6 +81,21 @@ def test_a_mistake_is_one_line_with_key_value_and_fix(
 def test_settings_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match="flash attention 2 cannot read a static cache"):
         compose_config(["engine.attention=flash_attention_2", "engine.cache=static"])
+
+
+@pytest.mark.parametrize("task", ["retry_rejects", "verify", "status"])
+def test_a_setting_that_would_not_be_heard_is_refused(task: str) -> None:
+    """Guards the first thing that is tried on rejects, a looser check: the run's own config holds."""
+    with pytest.raises(ConfigError, match=rf"^checks.takes=9: task={task} works with the run's own config"):
+        compose_config([f"task={task}", "run=outputs/a", "checks.takes=9"])
+    compose_config([f"task={task}", "run=outputs/a"])
+
+
+def test_rejects_are_tried_again_wherever_one_likes() -> None:
+    config = compose_config(
+        ["task=retry_rejects", "run=a", "executor=local", "executor.devices=[cpu]", "engine.slots=8"]
+    )
+    assert (config.executor.kind, config.executor.devices, config.engine.slots) == ("local", ["cpu"], 8)
 
 
 def test_models_and_voices_may_be_given_in_place(tmp_path: Path) -> None:

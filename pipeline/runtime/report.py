@@ -119,7 +119,7 @@ def render_report(report: Report) -> str:
         lost = f"; given up: {', '.join(session.given_up)}" if session.given_up else ""
         lines.append(f"workers     {count(session.num_restarts, 'restart')} of workers that died{lost}")
     if session and session.num_reused:
-        lines.append(f"taken again {session.num_reused:,} clips whose text had not changed")
+        lines.append(f"reused      {count(session.num_reused, 'clip')} whose text had not changed")
     directory = report.directory  # a path, or an address, of which a path would lose a slash
     lines.append(f"dataset     {directory}/data ({count(report.num_files, 'file')}), {directory}/README.md")
     if report.book:
