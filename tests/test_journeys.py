@@ -40,7 +40,9 @@ It cost him $5.50 in 1893.
 
 ## Chapter II: Wick
 
-The wick was trimmed. Then it was trimmed again, because it smoked.
+The wick was trimmed. Then it was trimmed again, because it smoked.[^1]
+
+[^1]: Except once.
 """
 
 
@@ -80,6 +82,8 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert "# " in (run_dir / "README.md").read_text()
     texts = [row.columns["text_normalized"] for row in iter_clips(run_dir, ["id", "text_normalized"])]
     assert any("five dollars and fifty cents" in text and "eighteen ninety-three" in text for text in texts)
+    (left_out,) = (run_dir / "plan" / "left_out.jsonl").read_text().splitlines()
+    assert (json.loads(left_out)["reason"], json.loads(left_out)["text"]) == ("footnote", "[^1]: Except once.")
     assert main(["task=verify", f"run={run_dir}"]) == 0
     printed = capsys.readouterr()
     assert "real time" in printed.err

@@ -17,6 +17,7 @@ from pipeline.planning import (
     bucket_problem,
     deal,
     find_bucket,
+    left_out_of,
     make_batches,
     place_shard,
     plan_utterances,
@@ -24,7 +25,7 @@ from pipeline.planning import (
     utterance_key,
     utterance_seed,
 )
-from pipeline.types import Bucket, Chapter, Document, Paragraph, Segment, Shard, Utterance
+from pipeline.types import Bucket, Chapter, Document, Paragraph, Segment, Shard, Skip, Utterance
 from pipeline.voices import Casting
 
 CASTING = Casting(VoiceConfig(speaker="jon"), ModelConfig())
@@ -323,6 +324,21 @@ def test_the_summary_adds_up():
     assert (count.utterances, count.batches) == (5, 2)
     assert summary.step_waste == 0
     assert summary.prompt_waste == pytest.approx(1 - 5 / 32)
+
+
+def test_what_is_left_out_is_listed_unless_it_has_no_words():
+    """Guards the README's word: a note that nobody speaks must be found somewhere, but not each asterisk."""
+    text = "Some words. * * * Except the cat."
+    document = Document(
+        "a", text, make_document("a", "Some words.").chapters, (Skip(12, 17, "mark"), Skip(18, 33, "note"))
+    )
+    (note,) = left_out_of(document)
+    assert (note.reason, note.text, document.text[note.start : note.end]) == (
+        "note",
+        "Except the cat.",
+        "Except the cat.",
+    )
+    assert "left out        1 note" in str(summarise([document]))
 
 
 def test_padding_is_what_rows_wait_for():

@@ -13,7 +13,7 @@ from pipeline.planning.files import (
     utterance_to_json,
 )
 from pipeline.planning.seconds import predict_seconds
-from pipeline.planning.summary import PlanSummary
+from pipeline.planning.summary import PlanSummary, left_out_of
 from pipeline.planning.utterances import deal, plan_utterances
 from pipeline.seeds import take_seed, utterance_seed
 
@@ -23,6 +23,7 @@ __all__ = [
     "bucket_problem",
     "deal",
     "find_bucket",
+    "left_out_of",
     "make_batches",
     "place_shard",
     "plan_utterances",

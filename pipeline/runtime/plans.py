@@ -1,8 +1,8 @@
 """Makes the plan of a run and keeps it on disk.
 
-Owns `plan/` (a head, and one file of utterances for each shard), and what happens when the text has changed since: what
-was made for the old plan is set aside in `.previous/`, from where unchanged clips are taken again. Loads no model; it
-is given a way to count tokens.
+Owns `plan/` (a head, one file of utterances for each shard, and what is left out of the text), and what happens when
+the text has changed since: what was made for the old plan is set aside in `.previous/`, from where unchanged clips are
+taken again. Loads no model; it is given a way to count tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.config import Config
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
@@ -22,6 +22,7 @@ from pipeline.places import is_local, move_folder, remove_folder, sha256_of
 from pipeline.planning import (
     PlanSummary,
     deal,
+    left_out_of,
     place_shard,
     plan_utterances,
     predict_seconds,
@@ -35,6 +36,7 @@ from pipeline.text.sources import read_documents
 from pipeline.types import Bucket, Document, Shard
 from pipeline.voices import Casting
 
+_LEFT_OUT_NAME = "left_out.jsonl"
 _PREVIOUS = ".previous"
 _URGENT = 3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
 
@@ -106,6 +108,7 @@ class Planner:
     def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
         self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second)
         self.first_document: Document | None = None
+        self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
         self._config = config
         self._casting = casting
         self._tokens = tokens
@@ -146,6 +149,7 @@ class Planner:
         for document in read_documents(self._config.input, self._config.source):
             self.first_document = self.first_document or document
             self.summary.add_document(document)
+            self.left_out += map(asdict, left_out_of(document))
             yield document
 
 
@@ -164,6 +168,8 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
+        lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in planner.left_out)
+        write_text(following / _LEFT_OUT_NAME, "".join(lines))
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
             num_bytes=num_bytes,
