@@ -301,10 +301,14 @@ def test_markdown(book):
         ("# Chapter 1\n\n## Dawn\n\ntext\n\n# Chapter 2\n\n## Dusk\n\ntext", ["Chapter 1", "Chapter 2"]),
         ("One\n===\n\ntext\n\nTwo\n===\n\ntext", ["One", "Two"]),
         ("# Only\n\ntext", ["Only"]),
+        (
+            f"# Preface\n\ntext\n\n# The Fox\n\n## One\n\n{PROSE}\n\n## Two\n\n{PROSE}\n\n# Afterword\n\ntext",
+            ["Preface", "The Fox, One", "The Fox, Two", "Afterword"],
+        ),
     ],
 )
 def test_the_level_of_chapters_is_found(book, text, expected):
-    """Authors begin chapters at any level; the outermost made one chapter of a whole book."""
+    """Authors begin chapters at any level; the outermost made one chapter of a whole book, or of all but a preface."""
     assert titles(book(text, name="book.md")) == expected
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import accumulate
 
 from pipeline.text.blocks import Block, Role, human_title
 from pipeline.text.headings import Kind, is_contents, recognise
@@ -37,27 +38,35 @@ def _is_book_title(blocks: list[Block], headings: list[int], number: int) -> boo
 
 
 def _chapter_level(text: str, blocks: list[Block], headings: list[int]) -> int:
-    """The level of headings that begin chapters: what their words say, else the outermost with text right below."""
+    """The level of headings that begin chapters: what their words say, else the outermost with text right below.
+
+    What is below counts by its length: a preface and an afterword are two headings, and yet not the book.
+    """
     levels = sorted({blocks[i].level for i in headings})
     if len(levels) > 1 and _is_book_title(blocks, headings, 0):
         levels = levels[1:]
     named: Counter[int] = Counter()
     parts: Counter[int] = Counter()
+    length: Counter[int] = Counter()
     with_text: Counter[int] = Counter()
-    for i in headings:
+    spoken = [0, *accumulate(0 if each.role is Role.SKIP else each.end - each.start for each in blocks)]
+    for number, i in enumerate(headings):
         found = recognise(human_title(text[blocks[i].start : blocks[i].end]))
         level = blocks[i].level
         named[level] += found is not None and found.kind is Kind.CHAPTER
         parts[level] += found is not None and found.kind is Kind.PART
         following = next((each for each in blocks[i + 1 :] if each.role is not Role.SKIP), None)
-        with_text[level] += following is not None and following.role is Role.TEXT
+        until = next((j for j in headings[number + 1 :] if blocks[j].level <= level), len(blocks))
+        length[level] += spoken[until] - spoken[i]
+        if following is not None and following.role is Role.TEXT:
+            with_text[level] += spoken[until] - spoken[i]
     count = Counter(blocks[i].level for i in headings)
     for level in levels:
         if named[level] * 2 >= count[level]:
             return level
     for level in levels:
         is_parts = parts[level] * 2 >= count[level] and level != levels[-1]
-        if not is_parts and with_text[level] * 2 >= count[level]:
+        if not is_parts and with_text[level] * 2 >= length[level]:
             return level
     return levels[0] if levels else 0
 
