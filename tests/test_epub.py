@@ -220,9 +220,10 @@ def test_what_is_no_language_is_none(tmp_path: Path) -> None:
 
 
 def test_authors_are_named_and_translators_are_not(tmp_path: Path) -> None:
-    """Bug: a book by its translator."""
+    """Bug: a book by its translator, or by nobody, as its author is also who dedicates it."""
     creators = (
         '<dc:creator id="a">Ann Lee</dc:creator><meta refines="#a" property="role">aut</meta>'
+        '<meta refines="#a" property="role">dto</meta>'
         '<dc:creator opf:role="trl">Tom Ray</dc:creator><dc:creator>Ben Orr</dc:creator>'
     )
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata=creators)

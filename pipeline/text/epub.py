@@ -165,16 +165,16 @@ class _Archive:
         return next((words for element in self._in_package(tag) if (words := words_of(element))), "")
 
     def _author(self) -> str:
-        """All who are named as creators and as nothing else than authors."""
-        roles = {
-            str(meta.get("refines")).lstrip("#"): words_of(meta)
-            for meta in self._in_package("meta")
-            if meta.get("property") == "role"
-        }
+        """All creators who are named as authors, whatever else they did, or as nothing."""
+        roles: dict[str, set[str]] = {}
+        for meta in self._in_package("meta"):
+            if meta.get("property") == "role":
+                roles.setdefault(str(meta.get("refines")).lstrip("#"), set()).add(words_of(meta))
         names = []
         for creator in self._in_package("creator"):
             role = next((value for name, value in creator.items() if str(name).endswith("role")), None)
-            if (role or roles.get(str(creator.get("id")), "aut")) == "aut" and (words := words_of(creator)):
+            known = {str(role)} if role else roles.get(str(creator.get("id")), {"aut"})
+            if "aut" in known and (words := words_of(creator)):
                 names.append(words)
         return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
