@@ -62,6 +62,8 @@ def reasons(document: Document) -> list[str]:
         (["CHAPTER I", "CHAPTER II", "CHAPTER III"], ["Chapter I", "Chapter II", "Chapter III"]),
         (["Chapter 1: The Fox", "Chapter 2: The Crow"], ["Chapter 1: The Fox", "Chapter 2: The Crow"]),
         (["Chapter 1 The Fox", "Chapter 2 The Crow"], ["Chapter 1 The Fox", "Chapter 2 The Crow"]),
+        (["Prologue – 1850", "Chapter 1 - The Fox"], ["Prologue – 1850", "Chapter 1 - The Fox"]),
+        (["Part One - York", "Chapter One : The Fox"], ["Part One - York", "Part One - York, Chapter One : The Fox"]),
         (["CHAPTER THE FIRST", "CHAPTER THE SECOND"], ["Chapter the First", "Chapter the Second"]),
         (["CHAPTER TWENTY-ONE", "CHAPTER TWENTY-TWO"], ["Chapter Twenty-one", "Chapter Twenty-two"]),
         (["LETTER 1", "PREFACE", "CHAPTER 1"], ["Letter 1", "Preface", "Chapter 1"]),

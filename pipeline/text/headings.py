@@ -119,7 +119,7 @@ def counting(numbers: Sequence[int]) -> list[bool]:
 
 def _is_title_after_number(rest: str) -> bool:
     """Whether what stands after "Chapter 1" can be a title: not the middle of a sentence."""
-    return not rest or rest[0] in ".:—–-" or _is_title(rest.lstrip(" ,;)]"))
+    return not rest or rest[0] in ".:—–-" or _is_title(rest.lstrip(" ,;)].:|—–-"))
 
 
 def _is_title(text: str | None) -> bool:
