@@ -151,6 +151,32 @@ def test_contents_with_titles_or_with_parts(book):
     assert titles(document) == [f"Book {b}: 1805, Chapter {c}" for b in ("One", "Two") for c in ("I", "II")]
 
 
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+@pytest.mark.parametrize("column", [2, 45])
+@pytest.mark.parametrize("preface", ["", f"PREFACE\n\n{PROSE}\n\n\n\n"])
+def test_contents_with_page_numbers(book, preface, column, between):
+    """Bug: its entries became the chapters, and the book the last of them, where its headings are other lines."""
+    names = {"I": "THE FOX", "II": "THE CROW\n    AND THE CHEESE", "III": "THE HEN"}
+    pages = ["CHAP.       PAGE", *(f"{n + '. ' + name:{column}}  1{n.count('I')}" for n, name in names.items())]
+    if preface:
+        pages.insert(1, f"{'PREFACE':{column}}  vii")
+    plates = "LIST OF ILLUSTRATIONS\n\nThe crow, by night     _Frontispiece_\n\nA fox     11"
+    body = "\n\n\n".join(f"{n}\n\n{name.split(chr(10))[0]}\n\n\n{PROSE}" for n, name in names.items())
+    document = book(
+        f"THE BOOK\n\nby A. Person\n\n\nCONTENTS\n\n{between.join(pages)}\n\n\n{plates}\n\n\n{preface}{body}"
+    )
+    assert titles(document) == ["Preface"] * bool(preface) + ["I: The Fox", "II: The Crow", "III: The Hen"]
+    assert set(reasons(document)) == {"table of contents"}
+    assert len(paragraphs(document)) == (9 if preface else 7)
+
+
+def test_a_heading_below_contents_is_no_entry_with_a_page(book):
+    """Its number stands behind two spaces, as that of a page does; what it begins would begin without it."""
+    document = book(f"CONTENTS\n\nThe Fox  5\n\nThe Crow  9\n\n\nCHAPTER  1\n\n{PROSE}\n\nCHAPTER  2\n\n{PROSE}")
+    assert titles(document) == ["Chapter 1", "Chapter 2"]
+    assert len(reasons(document)) == 3
+
+
 def test_markdown_without_headings_is_read_like_plain_text(book):
     assert titles(book(f"CHAPTER I\n\n{PROSE}\n\nCHAPTER II\n\n{PROSE}", name="book.md")) == ["Chapter I", "Chapter II"]
 

@@ -51,6 +51,7 @@ _NAMED = re.compile(
 _NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
 _CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
 _LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page
+_PAGE = re.compile(r"\S\s{2,}(?:\d{1,4}|[ivxlc]+|_?[Ff]rontispiece_?)$|[.·_]{2,}\s*\d{1,4}$")
 _NOT_A_TITLE = re.compile(r"[\"“”'‘,;]|.*(?<![IVXLC])[,;\"”’]$|the end\W*$|finis\W*$", re.IGNORECASE | re.DOTALL)
 
 
@@ -91,6 +92,13 @@ def key(line: str) -> str:
 def without_page(line: str) -> str:
     """An entry of a table of contents without the dots and the number of the page behind it."""
     return _LEADER.sub("", line.strip())
+
+
+def has_page(line: str) -> bool:
+    """Whether a line ends like an entry of a table of contents, in a column of page numbers."""
+    line = line.strip()
+    found = recognise(line)
+    return bool(_PAGE.search(line)) and not (found and found.is_bare)  # "CHAPTER  1" is a heading, wherever it is
 
 
 def is_subtitle(text: str) -> bool:

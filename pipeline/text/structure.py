@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pipeline.text.blocks import Block, Role
-from pipeline.text.headings import Candidate, Kind, counting, is_contents, is_subtitle, key, recognise, without_page
+from pipeline.text.headings import (
+    Candidate,
+    Kind,
+    counting,
+    has_page,
+    is_contents,
+    is_subtitle,
+    key,
+    recognise,
+    without_page,
+)
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _ILLUSTRATION = re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE)
@@ -146,14 +156,20 @@ def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
 
 
 def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
-    """Skips each list of contents: from its title to where its first entries come again, as headings of the book."""
+    """Skips each list of contents: from its title to where its first entries come again, as headings of the book.
+
+    A list with page numbers ends with the last of them at least: its entries may not come again before the first prose,
+    which can be a preface, or not as they are, where the book has "I", "THE FOX" for "I. THE FOX   15".
+    """
     blocks = list(blocks)
     for first, block in enumerate(blocks):
         lines = text[block.start : block.end].split("\n")
         if not is_contents(lines[0]) or block.role is Role.SCENE:
             continue
         prose = next((i for i in range(first + 1, len(blocks)) if _is_prose(text, blocks[i])), len(blocks))
-        for i in range(first, _end_of_contents(text, blocks, first, prose)):
+        pages = [i for i in range(first + 1, prose) if _is_with_pages(text, blocks[i])]
+        end = max([_end_of_contents(text, blocks, first, prose), *(i + 1 for i in pages[-1:])])
+        for i in range(first, end):
             blocks[i] = replace(blocks[i], role=Role.SKIP, reason="table of contents")
     return blocks
 
@@ -161,9 +177,15 @@ def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
 def _is_prose(text: str, block: Block) -> bool:
     words = text[block.start : block.end]
     lines = words.split("\n")
-    if block.role is not Role.TEXT or any(map(recognise, lines)):
+    if block.role is not Role.TEXT or any(map(recognise, lines)) or _is_with_pages(text, block):
         return False
     return len(words) > _UNWRAPPED or (len(lines) > 1 and words[-1] in ".!?:;,\"'”’—-")
+
+
+def _is_with_pages(text: str, block: Block) -> bool:
+    """Whether a block is an entry of a list with page numbers, which may go over several lines, or several entries."""
+    pages = [has_page(line) for line in text[block.start : block.end].split("\n")]
+    return pages[-1] or sum(pages) * 2 > len(pages)
 
 
 def _end_of_contents(text: str, blocks: list[Block], first: int, prose: int) -> int:
