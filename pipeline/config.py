@@ -37,7 +37,10 @@ def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass
 class SourceConfig:
-    """How the input is read. Column names matter for tables only (JSONL, CSV, Parquet, `datasets`)."""
+    """How the input is read. Column names matter for tables only (JSONL, CSV, Parquet, `datasets`).
+
+    Quotation marks between , or ; are those of CSV; between tabs or | too if all of them can be, else they are letters.
+    """
 
     format: str = "auto"  # one of SOURCE_FORMATS; auto: by the ending of the name
     encoding: str = "utf-8"

@@ -133,6 +133,52 @@ def test_csv_with_other_separators_and_long_fields(tmp_path):
     assert [(len(d.text), d.speaker) for d in documents] == [(9, "Jon"), (len(long), "Lea")]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("text\nPlain.\nHello, world. This is lost.\n", "line 3 has more cells than the header"),
+        ("key,text\n1,Well, he said, no.\n", "line 2 has more cells than the header"),
+        ('text,key\nPlain.,0\n"Unclosed row,1\nSecond,2\n', "the row of line 3 is not CSV"),
+        ('key,text\n1,"He said \\"no\\", twice"\n', "the row of line 2 is not CSV"),
+        ('key\ttext\n1\t"One\n\nparagraph."\n2\t"No," she said.\n', "fewer cells than the header"),
+    ],
+)
+def test_a_table_that_would_lose_words_is_refused(tmp_path, content, said):
+    """Bug: text was cut at its first comma, or rows became one, without a word."""
+    path = tmp_path / "a.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(SourceError, match=said) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_cells_beyond_the_header_may_be_empty(tmp_path):
+    """Spreadsheets write them; no word is lost in them. Nor do all rows have all cells."""
+    path = tmp_path / "a.csv"
+    path.write_text("key,text,note\n1,One.,,\n2,Two.\n", encoding="utf-8")
+    assert [document.text for document in read(path)] == ["One.", "Two."]
+
+
+@pytest.mark.parametrize("separator", ["\t", "|"])
+@pytest.mark.parametrize(
+    ("written", "texts"),
+    [
+        (['"Yes," he said.', '"Come in.', 'He left."'], ['"Yes," he said.', '"Come in.', 'He left."']),
+        (['"Come in.', 'He left."'], ['"Come in.', 'He left."']),
+        (['"A ""fox"" came.\n\nIt left."', "Plain."], ['A "fox" came.\n\nIt left.', "Plain."]),
+        (['"One@two."', '"Three."'], ["One@two.", "Three."]),
+    ],
+)
+def test_quotation_marks_in_tables_with_tabs(tmp_path, separator, written, texts):
+    """Bug: dialogue that was written without the quotation marks of CSV lost its own, and rows became one."""
+    lines = ["key@text", *(f"{n}@{text}" for n, text in enumerate(written))]
+    path = tmp_path / "a.tsv"
+    path.write_text("".join(f"{line}\n" for line in lines).replace("@", separator), encoding="utf-8")
+    documents = read(path, id_column="key")
+    assert [document.text for document in documents] == [text.replace("@", separator) for text in texts]
+    assert [document.id for document in documents] == [str(n) for n in range(len(texts))]
+
+
 def test_a_row_keeps_its_paragraphs(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": " One\ntwo. \n\n\n Three. \n"}])
     (document,) = read(path)

@@ -41,18 +41,59 @@ def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
 
 
 def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads a table with a header line; the separator is the one of , ; tab | that the header has most of."""
+    """Reads a table with a header line; the separator is the one of , ; tab | that the header has most of.
+
+    Raises:
+        SourceError: Words would be lost, as a row has more cells than the header, or marks that do not fit.
+    """
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses a field over 128 kB: a chapter is longer
     with open_text(path, _with_bom(source.encoding), newline="") as file:
         header = file.readline()
-        csv.field_size_limit(
-            min(sys.maxsize, 2**31 - 1)
-        )  # the default refuses a field over 128 kB: a chapter is longer
-        reader = csv.DictReader(chain([header], file), delimiter=max(",;\t|", key=header.count))
+        separator = max(",;\t|", key=header.count)
+        is_quoted = separator in ",;" or _is_quoted(path, source.encoding, separator)
+        reader = csv.DictReader(
+            chain([header], file),
+            delimiter=separator,
+            quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+            strict=True,
+        )
+        first_line = 1  # of a row
         try:
             check_columns(str(path), list(reader.fieldnames or ()), source)
-            yield from reader
+            first_line = reader.line_num + 1
+            for row in reader:
+                _check_cells(f"{path}: line {reader.line_num}", row, separator, is_quoted)
+                yield row
+                first_line = reader.line_num + 1
         except csv.Error as error:
-            raise SourceError(f"{path}: line {reader.line_num} is not CSV ({error}): mend it") from error
+            raise SourceError(f"{path}: the row of line {first_line} is not CSV ({error}): mend it") from error
+
+
+def _is_quoted(path: Path, encoding: str, separator: str) -> bool:
+    """Whether quotation marks stand around cells, as in CSV. Many write tables with tabs or | without, marks or not.
+
+    Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or is an error.
+    """
+    with open_text(path, _with_bom(encoding), newline="") as file:
+        try:
+            rows = csv.reader(file, delimiter=separator, strict=True)
+            return not any("\n" in cell and separator in cell for row in rows for cell in row)
+        except csv.Error:
+            return False
+
+
+def _check_cells(line: str, row: Mapping[Any, Any], separator: str, is_quoted: bool) -> None:
+    """Raises `SourceError` for a row with more cells than the header, or fewer where that is half a row of CSV."""
+    if any(row.get(None, ())):  # the key of what is too much
+        raise SourceError(
+            f"{line} has more cells than the header: put quotation marks around a text with {separator!r} in it, and "
+            "double those that it holds"
+        )
+    if not is_quoted and None in row.values():
+        raise SourceError(
+            f"{line} has fewer cells than the header, and not all quotation marks in the file are those of CSV: mend "
+            "them, or give the row all its cells"
+        )
 
 
 def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
