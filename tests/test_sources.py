@@ -197,6 +197,17 @@ def test_broken_rows_name_their_line(tmp_path):
     assert "column 'text' holds a dict" in complaint(path)
 
 
+@pytest.mark.parametrize("column", ["text", "key", "who"])
+def test_half_a_character_names_its_row(tmp_path, column):
+    """Bug: a traceback in the middle of a run that named neither row nor column, as no encoding has it."""
+    row = {"text": "Hi.", "key": "a \U0001f600", "who": None}
+    path = write_jsonl(tmp_path / "a.jsonl", [row, row | {column: "Hi \ud83d there"}])
+    documents = read_documents(str(path), SourceConfig(id_column="key", speaker_column="who"))
+    assert next(documents).id == "a \U0001f600"
+    with pytest.raises(SourceError, match=rf"row 1: column '{column}' holds half a character \('\\ud83d'\)"):
+        next(documents)
+
+
 def test_numbers_are_text_too(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": 5}, {"text": float("nan")}])
     assert [document.text for document in read(path)] == ["5", ""]

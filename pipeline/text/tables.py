@@ -23,6 +23,7 @@ Row = Mapping[str, Any]
 
 _ROWS_LOOKED_AT = 100  # a JSONL row may leave a column out; the first rows together say which columns there are
 _BATCH = 1024  # rows of a Parquet file in memory
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write it, and nothing can encode it
 
 
 def read_table(rows: Iterable[Row], source: SourceConfig) -> Iterator[Document]:
@@ -197,7 +198,7 @@ def _no_split(name: str, split: str, known: list[str]) -> SourceError:
 def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document]:
     text = _string(row.get(source.text_column), source.text_column, number)
     given_id = row.get(source.id_column) if source.id_column else None
-    row_id = str(given_id) if given_id not in (None, "") else f"row-{number:07d}"
+    row_id = f"row-{number:07d}" if given_id in (None, "") else _whole(str(given_id), str(source.id_column), number)
     descriptions = _choices(row, source.description_column, number)
     speakers = _choices(row, source.speaker_column, number)
     is_list = any(isinstance(each, list) for each in (descriptions, speakers))
@@ -226,8 +227,17 @@ def _string(value: object, column: str, number: int) -> str:
     if value is None or value != value:  # NaN, which is how tables write "nothing" among numbers
         return ""
     if isinstance(value, (str, int, float)):
-        return str(value)
+        return _whole(str(value), column, number)
     raise SourceError(f"row {number}: column {column!r} holds a {type(value).__name__}, not text; name another column")
+
+
+def _whole(text: str, column: str, number: int) -> str:
+    """The text, if it has no half characters."""
+    if found := _HALF_CHARACTER.search(text):
+        raise SourceError(
+            f"row {number}: column {column!r} holds half a character ({found[0]!a}): mend it, or take it out"
+        )
+    return text
 
 
 _Reader = Callable[[Path, SourceConfig], Iterator[Row]]
