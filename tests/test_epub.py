@@ -189,6 +189,34 @@ def test_notes_and_lists_are_left_out_with_their_reason(tmp_path: Path) -> None:
     ]
 
 
+def test_notes_and_numbers_of_project_gutenberg_are_left_out(tmp_path: Path) -> None:
+    """Bug: its notes and its numbers of pages were read aloud, and so were the imprints of Standard Ebooks."""
+    body = (
+        '<h2>The Den</h2><p><span class="pagenum"><a id="p1">[Pg 1]</a></span>It was<span class="pageno">2</span> dark.'
+        '<a href="#n1" class="fnanchor pginternal">[1]</a><span class="linenum">5</span></p>'
+        '<div class="footnote"><p><a href="#a1"><span class="label">[1]</span></a> Very.</p></div>'
+    )
+    pages = {
+        "imprint.xhtml": '<section epub:type="imprint"><h2>Imprint</h2><p>Made in York.</p></section>',
+        "a.xhtml": body,
+        "colophon.xhtml": '<section epub:type="colophon"><p>Set in Ibis.</p></section>',
+    }
+    nav = entry("imprint.xhtml", "Imprint") + entry("a.xhtml", "The Den") + entry("colophon.xhtml", "Colophon")
+    document = read(write_epub(tmp_path / "b.epub", pages, nav=nav))
+    assert [chapter.title for chapter in document.chapters] == ["The Den"]
+    assert spoken(document) == ["The Den", "It was dark."]
+    assert left_out(document) == [
+        ("Imprint", "imprint"),
+        ("Made in York.", "imprint"),
+        ("[Pg 1]", "page number"),
+        ("2", "page number"),
+        ("[1]", "note reference"),
+        ("5", "line number"),
+        ("[1] Very.", "note"),
+        ("Set in Ibis.", "colophon"),
+    ]
+
+
 def test_white_space_is_that_of_a_page(tmp_path: Path) -> None:
     """Bug: words joined where the source breaks its lines, or where an entity stands; verses in one line."""
     body = (

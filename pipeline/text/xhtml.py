@@ -43,15 +43,23 @@ _LEFT_OUT = {  # values of epub:type, and of role without "doc-"
     "loi": "list of illustrations",
     "lot": "list of tables",
     "copyright-page": "imprint",
+    "imprint": "imprint",
+    "colophon": "colophon",
     "index": "index",
     "bibliography": "bibliography",
 }
 _CLASSES = {  # what programs that write EPUB 2 call the same
+    "footnote": "note",
     "footnotes": "note",
+    "endnote": "note",
     "endnotes": "note",
+    "fnanchor": "note reference",
     "footnote-ref": "note reference",
     "footnote-back": "note reference",
     "noteref": "note reference",
+    "pagenum": "page number",
+    "pageno": "page number",
+    "linenum": "line number",
     "pg-boilerplate": "notice of Project Gutenberg",
 }
 _LINE_END = "\x0b"  # what no page has: white space that stays the end of a line
