@@ -37,9 +37,10 @@ def write_epub(
     more: Mapping[str, str] | None = None,
     guide: str = "",
     not_linear: str = "",
+    media_type: str = "application/xhtml+xml",
 ) -> Path:
     """`pages` are bodies by name, in reading order; `nav` is a list of EPUB 3, `ncx` a map of EPUB 2."""
-    items = "".join(f'<item id="{n}" href="{n}" media-type="application/xhtml+xml"/>' for n in pages)
+    items = "".join(f'<item id="{n}" href="{n}" media-type="{media_type}"/>' for n in pages)
     spine = "".join(
         f'<itemref idref="{n}"{" linear=" + chr(34) + "no" + chr(34) if n == not_linear else ""}/>' for n in pages
     )
@@ -239,6 +240,27 @@ def test_a_page_that_is_not_well_formed_is_read_all_the_same(tmp_path: Path) -> 
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": body, "b.xhtml": ""})
     assert spoken(read(path)) == ["One", "It was dark.", "The café was late & cold."]
     assert [len(parse(content)) for content in (b"", b"  ")] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/x-oeb1-document", "application/xml", "text/xml", "Application/XHTML+XML; charset=utf-8", "text/html", ""],
+)
+def test_a_page_is_read_whatever_its_type_is_called(tmp_path: Path, media_type: str) -> None:
+    """Bug: a page of another type was neither spoken nor among what is left out."""
+    path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, media_type=media_type)
+    assert spoken(read(path)) == ["Words."]
+
+
+def test_a_page_without_text_is_left_out_and_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Bug: a chapter that is a PDF was left out without a word."""
+    for media_type, words in (
+        ("image/svg+xml", "without pages of text"),
+        ("application/pdf", "OEBPS/a.xhtml in it is"),
+    ):
+        path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, media_type=media_type)
+        with pytest.raises(SourceError, match=words):
+            read(path)
 
 
 def test_what_is_no_language_is_none(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ from pipeline.text.xhtml import Piece, parse, read_pieces, tag_of, types_of, wor
 _CONTAINER = "META-INF/container.xml"
 # What zipfile raises for content that is cut, altered, has a password, or is compressed in a way that it does not know.
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-_PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
+# Types of files: those without words, which may stand between pages, and those of pages, as books have them.
+_WORDLESS = re.compile(r"(?:image|audio|video|font)/.*")
+_PAGE = re.compile(r"|text/.*|application/.*(?:xml|html|oeb).*")
 _GUIDE = {  # of EPUB 2: what a whole file is
     "toc": "table of contents",
     "copyright-page": "imprint",
@@ -147,8 +149,12 @@ class _Archive:
         pages: dict[str, bool] = {}
         for reference in self._in_package("itemref"):
             page, item = self.items.get(str(reference.get("idref")), ("", None))
-            if item is not None and item.get("media-type") in _PAGES:
-                pages.setdefault(page, reference.get("linear") != "no")
+            kind = "" if item is None else str(item.get("media-type", "")).lower()
+            if item is None or _WORDLESS.fullmatch(kind):
+                continue
+            if not _PAGE.fullmatch(kind):
+                raise SourceError(f"{self.name}: {page} in it is {kind}, no page of text; give a text (.txt)")
+            pages.setdefault(page, reference.get("linear") != "no")
         if not pages:
             raise SourceError(f"{self.name}: is an EPUB without pages of text; give a text (.txt)")
         return pages
