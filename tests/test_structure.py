@@ -254,6 +254,16 @@ def test_the_frame_of_project_gutenberg_is_skipped(book):
     assert len(paragraphs(document)) == 3
 
 
+def test_notes_and_page_numbers_in_brackets_are_skipped(book):
+    """Bug: notes were read aloud in the middle of a page, and the numbers of pages with "Pg" before them."""
+    note = "[Footnote 1: See _The Fox_ [1813],\nvol. 2.]"
+    document = book(
+        f"Chapter 1\n\n{PROSE}\n\n{note}\n\n[Pg 12]\n\n[Footnote 2: So.]\n[Footnote 3: No.]\n\n[She] left [it]."
+    )
+    assert [paragraph.text for paragraph in paragraphs(document)] == ["Chapter 1", PROSE, "[She] left [it]."]
+    assert reasons(document) == ["note", "page number", "note"]
+
+
 MARKDOWN = f"""---
 title: "The Fox"
 author: A. Person
@@ -380,6 +390,7 @@ def test_chapters_can_be_selected(book):
         ("2 * 3, 2*3, snake_case, d**n", "2 * 3, 2*3, snake_case, d**n"),
         ('see [the fox](http://a.org/b_c "t") and [that][ref][^2]', "see the fox and that"),
         ("an exam-\nple of the sister-\nin-law", "an example of the sister-in-law"),
+        ("the [Pg 12]fox[Page xii] came", "the fox came"),
         ("a \\*star\\* &amp; b<br>c <i>d</i>", "a *star* & bc d"),
         ("wrapped\n> quoted <!-- no --> line", "wrapped quoted line"),
         ("x < y and y > z, a <b and c> d", "x < y and y > z, a <b and c> d"),

@@ -25,7 +25,11 @@ from pipeline.text.headings import (
 )
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
-_ILLUSTRATION = re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE)
+_LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
+    (re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE), "illustration"),
+    (re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+", re.IGNORECASE), "note"),
+    (re.compile(r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", re.IGNORECASE), "page number"),
+)
 
 _WIDE = 3  # blank lines before a line in ALL CAPS that make it a chapter of its own, whatever the others are called
 _UNWRAPPED = 120  # characters: a text with many longer lines has one paragraph on each line
@@ -118,8 +122,9 @@ def _run_blocks(text: str, run: list[Line], is_unwrapped: bool) -> list[Block]:
 
 def _judged(text: str, block: Block) -> Block:
     words = text[block.start : block.end]
-    if _ILLUSTRATION.fullmatch(words):
-        return replace(block, role=Role.SKIP, reason="illustration")
+    for pattern, reason in _LEFT_OUT:
+        if pattern.fullmatch(words):
+            return replace(block, role=Role.SKIP, reason=reason)
     if block.role is Role.TEXT and not any(map(str.isalnum, words)):
         return replace(block, role=Role.SKIP, reason="only symbols")
     return block

@@ -21,6 +21,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"!\[[^\[\]]*\]\([^()]*\)", " "),  # an image
         (r"\[\^[^\[\]\s]+\]", ""),  # a footnote's mark
+        (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # the number of a page, as Project Gutenberg writes it
         (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its words, not its target
         (r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
         (r"^[ \t]*>[> \t]*", ""),  # quotation marks of Markdown, line by line
