@@ -263,6 +263,24 @@ def test_a_page_without_text_is_left_out_and_one_that_cannot_be_read_is_named(tm
             read(path)
 
 
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ("<html>", "cp1252"),
+        ('<?xml version="1.0" encoding="utf-8"?><html>', "cp1252"),
+        ('<html><meta http-equiv="Content-Type" content="text/html; charset=windows-1250"/>', "cp1250"),
+        ('<html><meta charset="windows-1250"/>', "utf-8"),
+        ('<?xml version="1.0" encoding="windows-1252"?><html>', "cp1252"),
+    ],
+)
+def test_a_page_has_its_letters_whatever_it_says_of_its_encoding(head: str, encoding: str) -> None:
+    """Bug: letters became U+FFFD, without a word, where a page does not say its encoding or says another."""
+    content = f"{head}<p>“Épopée” – café & co.</p></html>".encode(encoding)
+    assert [piece.words for piece in read_pieces(parse(content), set())] == ["“Épopée” – café & co."]
+    damaged = "<p>“Épopée” – café & co.</p>".encode() + b"<p>\xe9t</p>"
+    assert [piece.words for piece in read_pieces(parse(damaged), set())] == ["“Épopée” – café & co.", "\ufffdt"]
+
+
 def test_what_is_no_language_is_none(tmp_path: Path) -> None:
     """Bug: a locale or a name in the place of a language decides how the book is read."""
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata="<dc:language>C</dc:language>")

@@ -66,6 +66,7 @@ _LINE_END = "\x0b"  # what no page has: white space that stays the end of a line
 _SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—-]+")
 _NOTE_MARK = re.compile(r"[\[(]?(?:\d{1,4}|[*†‡§¶]{1,3}|[a-z])[\])]?")
 _ENCODING = re.compile(rb"\s*<\?xml[^>]*encoding=[\"']([\w.-]+)")
+_META_ENCODING = re.compile(rb"<meta[^>]*charset=[\"']?([\w.-]+)", re.I)
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*;)")
 _XML_ENTITIES = ("amp;", "lt;", "gt;", "quot;", "apos;")
 _HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
@@ -95,9 +96,7 @@ def parse(content: bytes) -> etree._Element:
     try:
         return etree.fromstring(known, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
     except etree.XMLSyntaxError:
-        declared = _ENCODING.match(known)
-        encoding = declared[1].decode() if declared else "utf-8"  # the parser of HTML would guess another one
-        parser = etree.HTMLParser(no_network=True, huge_tree=True, encoding=encoding)
+        parser = etree.HTMLParser(no_network=True, huge_tree=True, encoding=_encoding_of(known))
         root: etree._Element | None = etree.fromstring(known or b"<html/>", parser)
         return etree.Element("html") if root is None else root
 
@@ -131,6 +130,29 @@ def types_of(element: etree._Element) -> list[str]:
 def words_of(element: etree._Element) -> str:
     """All text in an element, on one line."""
     return " ".join("".join(str(text) for text in element.itertext()).split())
+
+
+def _encoding_of(content: bytes) -> str:
+    """The encoding of a page that is no XML: of what it declares and the usual ones the first that fits.
+
+    UTF-8 fits with some bytes damaged: in any other encoding all its letters beyond ASCII would be wrong ones.
+    """
+    as_utf8 = content.decode("utf-8", "replace")
+    is_utf8 = as_utf8.count("\ufffd") * 2 <= sum(not letter.isascii() for letter in as_utf8)
+    as_xml, as_html = _ENCODING.match(content), _META_ENCODING.search(content)
+    if as_xml and _is_in(content, as_xml[1].decode()):
+        return as_xml[1].decode()
+    if is_utf8:
+        return "utf-8"
+    return as_html[1].decode() if as_html and _is_in(content, as_html[1].decode()) else "cp1252"  # as browsers do
+
+
+def _is_in(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return False
+    return True
 
 
 def _with_characters(content: bytes) -> bytes:
