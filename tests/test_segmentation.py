@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig, TextConfig
+from pipeline.text import segmentation
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sentences import split_sentences
 from pipeline.text.sources import read_documents
@@ -243,3 +244,30 @@ def test_a_thousand_words_without_a_mark_are_quick():
 
     segment_document(document("lantern " * 1000), LIMITS, counted)
     assert calls < 5000
+
+
+class _Counted(list[tuple[int, int]]):
+    """Spans that count how many of them are looked at."""
+
+    looked_at = 0
+
+    def __iter__(self):
+        for span in super().__iter__():
+            self.looked_at += 1
+            yield span
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        self.looked_at += len(found) if isinstance(key, slice) else 1
+        return found
+
+
+def test_a_paragraph_without_end_is_quick(monkeypatch):
+    """Bug: each way to join some sentences looked at all: a text that is one paragraph took minutes."""
+    sentences = _Counted()
+    monkeypatch.setattr(
+        segmentation, "split_sentences", lambda *arguments: sentences.extend(split_sentences(*arguments)) or sentences
+    )
+    segment_document(document("The wind had gone round to the north and the sea was grey. " * 300), LIMITS, seconds)
+    assert len(sentences) == 300
+    assert sentences.looked_at < 100 * len(sentences)

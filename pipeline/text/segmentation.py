@@ -11,6 +11,7 @@ It knows nothing of audio or tokens: how long a spoken text lasts is what `predi
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,6 +51,7 @@ class _Ruler:
     ) -> None:
         self.text = paragraph.text
         self.sentences = split_sentences(paragraph.text, base_language(language))
+        self._starts = [start for start, _ in self.sentences]
         self.max_seconds = config.max_seconds
         self.min_seconds = config.min_seconds
         self._language = language
@@ -60,11 +62,8 @@ class _Ruler:
         self._seconds: dict[Span, float] = {}
 
     def spoken(self, span: Span) -> str:
-        inside = (
-            (max(start, span[0]), min(end, span[1]))
-            for start, end in self.sentences
-            if start < span[1] and end > span[0]
-        )
+        first, last = bisect_right(self._starts, span[0]) - 1, bisect_left(self._starts, span[1])
+        inside = ((max(start, span[0]), min(end, span[1])) for start, end in self.sentences[first:last])
         return " ".join(filter(None, map(self._phrase, inside)))
 
     def _phrase(self, span: Span) -> str:

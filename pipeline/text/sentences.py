@@ -53,7 +53,7 @@ def split_sentences(text: str, language: str) -> list[Span]:
     if not text:
         return []
     bare = _QUOTE.sub(" ", text)
-    markup = _markup(text)
+    markup = _markup(text, (0, len(text)))
     cuts = {_real_cut(text, found["end_index"]) for found in sentencex.get_sentence_boundaries(language, bare)}
     spans: list[Span] = []
     start = 0
@@ -70,7 +70,7 @@ def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
     """Cuts a span after each `mark` in it, but not behind "Mr."; each piece has a letter or a digit."""
     start, end = span
     cuts = [start]
-    markup = _markup(text)
+    markup = _markup(text, span)
     for match in mark.finditer(text, start, end):
         cut = match.end()
         if any(first < cut < last for first, last in markup):
@@ -97,9 +97,9 @@ def _real_cut(text: str, cut: int) -> int:
     return cut
 
 
-def _markup(text: str) -> list[Span]:
-    """Comments and links, which `wording` can only leave out when they are whole."""
-    return [found.span() for found in _MARKUP.finditer(text)]
+def _markup(text: str, span: Span) -> list[Span]:
+    """Comments and links in a span, which `wording` can only leave out when they are whole."""
+    return [found.span() for found in _MARKUP.finditer(text, *span)]
 
 
 def _is_an_end(before: str, after: str) -> bool:
