@@ -199,6 +199,28 @@ def test_a_title_page_is_spoken_before_the_first_chapter(book):
     assert document.chapters[0].paragraphs[0].is_heading
 
 
+@pytest.mark.parametrize(
+    ("opening", "author"),
+    [
+        ("The road was under water that winter, and the only way was\nby the river, where nobody went alone.", ""),
+        ("The road was under water that winter, and the only way was\nby Hull, where nobody went alone.", ""),
+        ("Chapter 1\n\nBy noon he had gone.", ""),
+        ("The Fox\nby Ann Lee, author of The Crow", "Ann Lee, author of The Crow"),
+        ("The Fox\n\nBY THE AUTHOR OF THE CROW", "The Author of the Crow"),
+        ("The Fox\n\nby a Lady", "a Lady"),
+        ("The Fox\n\nby Hugo von und zu Hof", "Hugo von und zu Hof"),
+    ],
+)
+@pytest.mark.parametrize("name", ["file.txt", "file.md"])
+def test_a_sentence_that_goes_on_with_by_names_no_author(book, opening, author, name):
+    """Bug: a wrapped line made an author of "the river, where nobody went alone", and a title of the line above."""
+    if name.endswith(".md"):
+        opening = f"# {opening}".replace("\n", "\n\n", 1)
+    document = book(f"{opening}\n\n{PROSE}", name=name)
+    assert document.author.casefold() == author.casefold()
+    assert author or document.title == "File"
+
+
 def test_a_long_opening_is_a_chapter_of_its_own(book):
     """A preface without a heading was glued to the first chapter."""
     document = book(f"{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{PROSE}\n\nChapter 1\n\n{PROSE}", name="the_way.txt")
