@@ -190,6 +190,14 @@ def test_sentences_that_begin_like_headings_stay_prose(book):
     assert titles(document) == ["Chapter 1"]
 
 
+def test_a_list_makes_no_chapters(book):
+    """Bug: two lines of a list were the chapters of a book, as its own are in ALL CAPS, which numerals outrank."""
+    items = "1. Buy milk.\n\n2. Buy bread."
+    document = book(f"THE FOX\n\n{PROSE}\n\n{items}\n\n{PROSE}\n\nTHE CROW\n\n{PROSE}\n\nTHE HEN\n\n{PROSE}")
+    assert titles(document) == ["The Fox", "The Crow", "The Hen"]
+    assert [paragraph.is_heading for paragraph in paragraphs(document)][:5] == [True, False, False, False, False]
+
+
 def test_a_title_page_is_spoken_before_the_first_chapter(book):
     """As a chapter of its own it made every number wrong by one; dropped, the book had no title."""
     document = book(f"PRIDE AND PREJUDICE\n\nby\n\nJane Austen (1813)\n\n\n\nChapter 1\n\n\n{PROSE}\n")

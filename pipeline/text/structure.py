@@ -74,6 +74,8 @@ def find_structure(text: str, blocks: list[Block], title_page_end: int = 0) -> l
     for i in _repeated_later(text, blocks, candidates):
         blocks[i] = replace(blocks[i], role=Role.SKIP, reason="table of contents")
         del candidates[i]
+    for i in _listed(candidates):
+        del candidates[i]
     roles = _roles(blocks, candidates)
     bare = {i for i in roles if candidates[i].is_bare}
     return _mark_wide_gaps(_with_subtitles(text, blocks, roles, bare))
@@ -228,6 +230,18 @@ def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candid
             continue
         found += row if len(row) >= 3 else []
         row = [i] if i >= 0 and last_place[keys[i]] > i else []
+    return found
+
+
+def _listed(candidates: dict[int, Candidate]) -> list[int]:
+    """Lines of a list, "1. Buy milk.", "2. Buy bread.": from 1 on, and unlike chapters with nothing between."""
+    found: list[int] = []
+    for i, first in candidates.items():
+        run = [i]
+        while (after := candidates.get(run[-1] + 1)) and after.kind is first.kind and after.number == len(run) + 1:
+            run.append(run[-1] + 1)
+        if first.kind is Kind.TITLED_NUMERAL and first.number == 1 and len(run) > 1:
+            found += run
     return found
 
 
