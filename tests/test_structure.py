@@ -286,12 +286,13 @@ def test_the_frame_of_project_gutenberg_is_skipped(book):
 
 def test_notes_and_page_numbers_in_brackets_are_skipped(book):
     """Bug: notes were read aloud in the middle of a page, and the numbers of pages with "Pg" before them."""
-    note = "[Footnote 1: See _The Fox_ [1813],\nvol. 2.]"
-    document = book(
-        f"Chapter 1\n\n{PROSE}\n\n{note}\n\n[Pg 12]\n\n[Footnote 2: So.]\n[Footnote 3: No.]\n\n[She] left [it]."
-    )
-    assert [paragraph.text for paragraph in paragraphs(document)] == ["Chapter 1", PROSE, "[She] left [it]."]
-    assert reasons(document) == ["note", "page number", "note"]
+    note = "[Footnote 1: See _The Fox_ [1813],\nvol. 2.\n\nOr not.]"
+    more = "[Pg 12]\n\n[Footnote 2: So.]\n[Footnote 3: No.]\n\n[She] left [it].\n\n[Footnote 4: Open.\n\nWords."
+    document = book(f"Chapter 1\n\n{PROSE}\n\n{note}\n\n{more}")
+    assert [paragraph.text for paragraph in paragraphs(document)] == [
+        "Chapter 1", PROSE, "[She] left [it].", "[Footnote 4: Open.", "Words.",
+    ]  # fmt: skip
+    assert reasons(document) == ["note", "note", "page number", "note"]
 
 
 MARKDOWN = f"""---

@@ -27,10 +27,11 @@ from pipeline.text.headings import (
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
     (re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE), "illustration"),
-    (re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+", re.IGNORECASE), "note"),
     (re.compile(r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", re.IGNORECASE), "page number"),
 )
+_NOTES = re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+")
 
+_LONGEST_NOTE = 10  # blocks
 _WIDE = 3  # blank lines before a line in ALL CAPS that make it a chapter of its own, whatever the others are called
 _UNWRAPPED = 120  # characters: a text with many longer lines has one paragraph on each line
 _PROSE_WIDTH = 45  # characters: lines that are shorter on average are verse or a list, whatever their indents
@@ -64,7 +65,7 @@ def plain_blocks(text: str, start: int, end: int) -> list[Block]:
 
 def find_structure(text: str, blocks: list[Block], title_page_end: int = 0) -> list[Block]:
     """Gives each block of a book its role: headings (none before `title_page_end`), lists of contents, scene breaks."""
-    blocks = _skip_contents(text, blocks)
+    blocks = _skip_contents(text, _skip_notes(text, blocks))
     candidates = {
         i: found
         for i, block in enumerate(blocks)
@@ -160,6 +161,18 @@ def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
             if not counts:
                 del kept[i]
     return kept
+
+
+def _skip_notes(text: str, blocks: list[Block]) -> list[Block]:
+    """Skips notes as Project Gutenberg writes them: in brackets, which may close some paragraphs later."""
+    blocks = list(blocks)
+    for first, block in enumerate(blocks):
+        if not text.startswith("[Footnote", block.start):
+            continue
+        for until in range(first + 1, min(first + _LONGEST_NOTE, len(blocks)) + 1):
+            if _NOTES.fullmatch(text, block.start, blocks[until - 1].end):
+                blocks[first:until] = [replace(each, role=Role.SKIP, reason="note") for each in blocks[first:until]]
+    return blocks
 
 
 def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
