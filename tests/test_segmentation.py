@@ -96,6 +96,10 @@ def test_an_edit_stays_in_its_paragraph(one, two, other):
         "“Really!” she cried. “How odd?” he asked.",
         "It was… well, late.",
         "They sailed to the U.S. Virgin Islands.",
+        "It cost £3 10s. 6d. in all, or 2s. 4½d. a head.",
+        "It took 2 hrs. 15 min. to lift 5 lbs. 6 oz. and 3 cwt. 2 qrs. of it.",
+        "See chs. 5 and 6, figs. 5 to 7, Pt. IV and bk. 5, est. 1850, tel. 555-1234.",
+        "On Mon. 5 May and on Thurs. 8th May he came.",
     ],
 )
 def test_abbreviations_do_not_end_a_sentence(sentence):
@@ -113,12 +117,28 @@ def test_abbreviations_do_not_end_a_sentence(sentence):
         ("Was it I? It was I. He knew.", ["Was it I? ", "It was I. ", "He knew."]),
         ("At 5 p.m. she left. Good!", ["At 5 p.m. she left. ", "Good!"]),
         ("Wait.  \n Now.", ["Wait.  \n ", "Now."]),
+        ("He was in his 20s. 5 men knew.", ["He was in his 20s. ", "5 men knew."]),
+        ("He came on Sat. 5 men left.", ["He came on Sat. ", "5 men left."]),
         ("See [a. B. c](http://x.org/a. b) now. Go.", ["See [a. B. c](http://x.org/a. b) now. ", "Go."]),
     ],
 )
 def test_sentences_end_where_they_end(text, sentences):
     """Quotation marks went to the wrong sentence; a long quotation was one sentence; so was all after "I."."""
     assert [text[start:end] for start, end in split_sentences(text, "en")] == sentences
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("He paid 2s. 6d. for it.", "He paid two shillings and six pence for it."),
+        ("£5 10s. 6d. to her.", "five pounds ten shillings and six pence to her."),
+        ("It took 2 hrs. 15 min. in all.", "It took two hours fifteen minutes in all."),
+        ("On Mon. 5th May, see figs. 5, 6.", "On Monday the fifth of May, see figures five, six."),
+    ],
+)
+def test_what_belongs_together_is_read_together(written, spoken):
+    """Bug: an amount was cut behind "2s.", and what was left was read as "twos." and "six d."."""
+    assert " ".join(segment.spoken for segment in segments_of(written)) == spoken
 
 
 def test_sentences_are_packed_evenly():

@@ -24,8 +24,15 @@ _TITLES = (
 )
 _WITHIN = r"e\.g|i\.e|viz|vs|cf|approx"
 _ENDS_WITH_ABBREVIATION = re.compile(rf"\b(?:{_TITLES}|{_WITHIN})\.\s*$")
-# ... and after one of these it does not when a number follows.
-_ENDS_WITH_NUMBER_WORD = re.compile(r"\b(?:[Nn]os?|[Vv]ols?|pp?|[Cc]h|[Cc]hap|[Ff]ig|[Ss]ec|[Aa]rt|ed|[Oo]p|ca)\.\s*$")
+# ... and after one of these it does not when a number follows ("app." is too often a word) ...
+_ENDS_WITH_NUMBER_WORD = re.compile(
+    r"\b(?:[Nn]os?|[Vv]ols?|pp?|[Cc]hs?|[Cc]hap|[Ff]igs?|[Bb]k|Pt|[Ss]ec|[Aa]rt|ed|[Ee]st|[Tt]el|[Ee]q|[Oo]p|ca)\.\s*$"
+)
+_ENDS_WITH_WEEKDAY = re.compile(r"\b(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.\s*$")
+_STARTS_WITH_DAY = re.compile(r"\s*\d\d?(?:st|nd|rd|th)? (?:of )?[JFMASOND][a-z]+")
+# ... and inside an amount: £3 10s. 6d., 2 hrs. 15 min., 5 lbs. 6 oz.
+_ENDS_WITH_UNIT = re.compile(r"\d ?(?:s|hrs?|lbs?|cwt|qrs?|gals?|qts?|yds?)\.\s*$")
+_STARTS_WITH_SMALLER_UNIT = re.compile(r"\s*\d[\d ½¼¾/]*(?:d|min(?:ute)?s?|sec(?:ond)?s?|oz|lbs?|qrs?|qts?|pts?|ft)\b")
 _ENDS_WITH_INITIAL = re.compile(r"(?:^|[^\w'’.])(?!I\.)[A-Z]\.\s*$|\b(?:[A-Z]\.\s?)+I\.\s*$")
 _STARTS_WITH_NAME = re.compile(r"\s*[A-Z]")
 _STARTS_WITH_NUMBER = re.compile(r"\s*(?:\d|[IVXLC]+\b)")
@@ -112,9 +119,11 @@ def _is_word(text: str) -> bool:
 
 
 def _belongs_together(before: str, after: str) -> bool:
-    """Whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, J. Moss."""
+    """Whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, 10s. 6d., J. Moss."""
     return bool(
         _ENDS_WITH_ABBREVIATION.search(before)
         or (_ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after))
+        or (_ENDS_WITH_WEEKDAY.search(before) and _STARTS_WITH_DAY.match(after))
+        or (_ENDS_WITH_UNIT.search(before) and _STARTS_WITH_SMALLER_UNIT.match(after))
         or (_ENDS_WITH_INITIAL.search(before) and _STARTS_WITH_NAME.match(after))
     )

@@ -45,7 +45,7 @@ _DOTTED = re.compile(r"\b(?<!\.)(?<!\w')([A-Za-z]{1,6})\.(?![^\W\d])")
 _NUMBER_NEXT = re.compile(r" ?(?:\d|#\d)| (?:[IVXLC]{2,}|[VXivx]{1,5}|I(?= ?[.,;:)]|$))\b(?!')")
 _NAME_NEXT = re.compile(r" [\"']?([A-Z][A-Za-z]*)")
 _DATE_NEXT = re.compile(
-    rf",? (?:\d{{1,2}}\b|(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}\b)| (?:night|morning|afternoon|evening)\b"
+    rf",? (?:\d{{1,2}}(?:st|nd|rd|th)?\b|(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}\b)| (?:night|morning|afternoon|evening)\b"
 )
 _TITLES = word_set("Mr Mrs Ms Messrs Mme Mlle Prof Capt Lt Sgt Cpl Cmdr Rev Wm Chas Thos Jas Robt Mt Ste cf Cf")
 
