@@ -61,6 +61,8 @@ YEARS_AND_DATES = [
         "12/25/1999 and 1999-12-25",
         "December twenty-fifth, nineteen ninety-nine and December twenty-fifth, nineteen ninety-nine",
     ),
+    ("the 22d of April; May 3d, 1863", "the twenty-second of April; May third, eighteen sixty-three"),
+    ("On the 3d. On the 23d. On May 3d we left.", "On the third. On the twenty-third. On May third we left."),
     ("the year 1813's end", "the year eighteen thirteen's end"),
 ]
 TIMES = [
@@ -103,6 +105,7 @@ NUMBERS = [
         "one half, three and a half, three and a half, three quarters and twenty-four seven",
     ),
     ("the 2nd, 3rd, 21st and 100th", "the second, third, twenty-first and one hundredth"),
+    ("the 3d Corps, 42d Street, a 3d film", "the third Corps, forty-second Street, a three d film"),
     ("pp. 10-12, pages 3–5", "pages ten to twelve, pages three to five"),
     ("555-1234, agent 007", "five five five, one two three four, agent zero zero seven"),
     ("COVID-19, R2D2, 4K, MP3", "COVID-nineteen, R two D two, four K, MP three"),

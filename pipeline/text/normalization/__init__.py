@@ -22,6 +22,7 @@ from pipeline.text.normalization.amounts import (
     read_units,
 )
 from pipeline.text.normalization.dates import (
+    modern_ordinals,
     read_dates,
     read_decades,
     read_numeric_dates,
@@ -76,6 +77,7 @@ WORDS: tuple[Rule, ...] = (
 )
 NUMBERS: tuple[Rule, ...] = (  # skipped where there is no digit
     spell_long_runs,
+    modern_ordinals,
     read_numeric_dates,
     read_dates,
     read_year_ranges,

@@ -20,6 +20,32 @@ _SHORT_MONTH = re.compile(rf"\b(?:{'|'.join(_SHORT_MONTHS)})(?= \d)|(?<=\d )(?:{
 _YEAR = r"(?:1\d|20)\d\d"
 _YEAR_END = r"(?![\w/]|[.,:]\d|-\d)"
 
+_OLD_ORDINAL = re.compile(r"(?<![\w.,:/$£€-])(\d{0,3}(?<!1))([23])d(?![^\W_]|')")
+_MONTH_BEFORE = re.compile(rf"\b{_MONTH},? $")
+_AFTER_DAY = re.compile(r"(?!\.? [a-z])| (?:of|and|to|day|instant|ultimo|he|she|it|we|they|was)\b")
+_NAMED = re.compile(r" (?:of )?[A-Z][a-z]")
+
+
+def modern_ordinals(text: str) -> str:
+    """Ranks as Americans wrote them, 2d and 3d, to those of today; the same signs are pence, and dimensions.
+
+    >>> modern_ordinals("the 22d of April, May 3d, the 3d Corps. On the 3d.")
+    'the 22nd of April, May 3rd, the 3rd Corps. On the 3rd.'
+    >>> modern_ordinals("the 3d. seat for 2d, a 3d film, the 3d model, 12d, 23d.")
+    'the 3d. seat for 2d, a 3d film, the 3d model, 12d, 23d.'
+    """
+    return _OLD_ORDINAL.sub(_modern, text)
+
+
+def _modern(match: re.Match[str]) -> str:
+    earlier = before(match, 14)
+    is_day = earlier.lower().endswith("the ") and _AFTER_DAY.match(match.string, match.end())
+    is_long = match[1] and match.string[match.end() : match.end() + 1] != "."  # too much for pence, too many dimensions
+    if is_day or is_long or _MONTH_BEFORE.search(earlier) or _NAMED.match(match.string, match.end()):
+        return match[1] + {"2": "2nd", "3": "3rd"}[match[2]]
+    return match[0]
+
+
 _ISO_DATE = re.compile(rf"(?<![\w/.-])({_YEAR})-(\d\d?)-(\d\d?)(?![\d/-]|\.\d)(?:T(?=\d))?")
 _SLASHED_DATE = re.compile(rf"(?<![\w/.-])(\d\d?)([/.-])(\d\d?)\2({_YEAR}|\d\d)(?![\w/-]|\.\d)")
 
