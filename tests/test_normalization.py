@@ -84,6 +84,13 @@ MONEY = [
         "It cost £3 10s. 6d. or £3 10s.",
         "It cost three pounds ten shillings and six pence or three pounds ten shillings.",
     ),
+    ("10s. for it, 5s. a week or 6d. She", "ten shillings for it, five shillings a week or six pence. She"),
+    (
+        "£28,007 2s. 1½d. and 8¾d., a 2d. stamp.",
+        "twenty-eight thousand and seven pounds two shillings and one and a half pence and eight and three quarters "
+        "pence, a two pence stamp.",
+    ),
+    ("In his 20s. A stack of 20s. It is 0s and 1s.", "In his twenties. A stack of twenties. It is zeros and ones."),
     ("US$5, -$5, $5-10, a £5 note", "five U S dollars, minus five dollars, five to ten dollars, a five pound note"),
     ("10,000 l. a year, $3.50/hour", "ten thousand pounds a year, three dollars and fifty cents per hour"),
 ]

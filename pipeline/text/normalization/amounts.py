@@ -11,6 +11,7 @@ from pipeline.text.normalization.words import (
     NUMBER,
     QUANTITY,
     after,
+    before,
     cardinal,
     counted,
     digits,
@@ -35,8 +36,15 @@ _SCALES = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b
 _SCALE = r"(?: ?(thousand|million|billion|trillion)\b|(?:(k|m|mn|bn|b|tn)\b(?!')))"
 _SYMBOL = r"((?:US|A|C)?\$|[£€¥₹])"
 
-_SHILLINGS = re.compile(r"£ ?(\d{1,9}) (\d\d?)s\.?(?: (\d\d?)d\b\.?)?(?!\w)")
-_SHILLINGS_ALONE = re.compile(r"(?<![\w.,])(\d\d?)s\.? (\d\d?)d\b\.?")
+_PENCE = r"(?:\d\d? )?[1-3]/[248]|\d\d?"
+_POUNDS_AND_COINS = re.compile(rf"£ ?({NUMBER}) (\d\d?)s\.?(?: ({_PENCE})d\b\.?)?(?!\w)")
+_SHILLINGS_AND_PENCE = re.compile(rf"(?<![\w.,])(\d\d?)s\.? ({_PENCE})d\b\.?")
+_COIN = re.compile(rf"(?<![\w.,'/$£€-])(?:([1-9]\d?)s|({_PENCE})d)\.(?!\w)")
+# At the end of a sentence and behind one of these it is no coin: in his 20s., 2s and 3s., a stack of 20s.
+_BEFORE_PLURAL = re.compile(
+    r"\b(?:the|his|her|their|my|our|your|those|these|some|few|two|three|four|early|mid|late|low|high|upper|in|of|"
+    r"\d+s (?:and|or|to)) $"
+)
 _MONEY_BEFORE = re.compile(
     rf"(?<!\w)(-)?{_SYMBOL} ?(-?)({QUANTITY}|\.\d{{1,3}})(?:-(?:[$£€¥₹])?({NUMBER})(?!,?\d))?{_SCALE}?"
     r"( ?-?(?:note|bill|coin)\b)?(?![^\W_])",
@@ -55,26 +63,37 @@ def read_money(text: str) -> str:
 
     >>> read_money("$5.50, £3 10s., €1.2 million, US$1, 50¢")
     'five dollars and fifty cents, three pounds ten shillings, one point two million euros, one U S dollar, fifty cents'
+    >>> read_money("2s. 6d. for it, 5s. a week; in his 20s.")
+    'two shillings and six pence for it, five shillings a week; in his 20s.'
     >>> read_money("$5-10, £0.99, -$5, 5 €")
     'five to ten dollars, ninety-nine pence, minus five dollars, five euros'
     """
-    text = _SHILLINGS.sub(_shillings, text)
+    text = _POUNDS_AND_COINS.sub(_pounds_and_coins, text)
     text = _OLD_POUNDS.sub(r"£\1", text)
-    text = _SHILLINGS_ALONE.sub(lambda match: _old_coins(match, match[1], match[2]), text)
+    text = _SHILLINGS_AND_PENCE.sub(lambda match: _old_coins(match, match[1], match[2]), text)
+    text = _COIN.sub(_coin, text)
     text = _MONEY_BEFORE.sub(_money, text)
     text = _MONEY_AFTER.sub(lambda match: _say_money(match[1], _MONEY[match[2]]), text)
     return _PER.sub(lambda match: f"{match[1]} per {_UNITS.get(match[2], match[2])}", _CENTS.sub(_cents, text))
 
 
-def _shillings(match: re.Match[str]) -> str:
+def _pounds_and_coins(match: re.Match[str]) -> str:
     return f"{counted(match[1], 'pound', 'pounds')} {_old_coins(match, match[2], match[3])}"
 
 
-def _old_coins(match: re.Match[str], shillings: str, pence: str | None) -> str:
-    coins = counted(shillings, "shilling", "shillings")
-    if pence:
-        coins += f" and {counted(pence, 'penny', 'pence')}"
-    return coins + ("." if match[0].endswith(".") and ends_sentence(after(match, 60), any_capital=True) else "")
+def _coin(match: re.Match[str]) -> str:
+    is_end = ends_sentence(after(match, 60), any_capital=True)
+    if match[1] and is_end and _BEFORE_PLURAL.search(before(match, 12)):
+        return match[0]
+    return _old_coins(match, match[1], match[2])
+
+
+def _old_coins(match: re.Match[str], shillings: str | None, pence: str | None) -> str:
+    """What a match of coins says, with the full stop of its sentence."""
+    coins = [counted(shillings, "shilling", "shillings")] if shillings else []
+    coins += [counted(pence, "penny", "pence")] if pence else []
+    keeps_stop = match[0].endswith(".") and ends_sentence(after(match, 60), any_capital=True)
+    return " and ".join(coins) + ("." if keeps_stop else "")
 
 
 def _money(match: re.Match[str]) -> str:
