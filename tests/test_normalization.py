@@ -131,6 +131,8 @@ ROMANS = [
         '"No, I was not." "No. I hope not. It was I. Then we left."',
         '"No, I was not." "No. I hope not. It was I. Then we left."',
     ),
+    ("No. I, for one. No. I... I won't.", "No. I, for one. No. I... I won't."),
+    ("Vol. I, p. 5; see No. I, line 5, or No. I.", "Volume one, page five; see Number one, line five, or Number one."),
     ("To Charles I was kind; in that chapter I sing", "To Charles I was kind; in that chapter I sing"),
     ("the XIX century", "the nineteenth century"),
 ]

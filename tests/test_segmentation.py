@@ -141,6 +141,13 @@ def test_what_belongs_together_is_read_together(written, spoken):
     assert " ".join(segment.spoken for segment in segments_of(written)) == spoken
 
 
+@pytest.mark.parametrize("text", ["“No. I... I don't know.”", "“No. I, for one, never did.”"])
+def test_no_is_an_answer(text):
+    """Bug: in dialogue "No. I, for one" was read as "Number one"."""
+    (segment,) = segments_of(text)
+    assert segment.spoken.startswith('"No. I')
+
+
 def test_sentences_are_packed_evenly():
     """Greedy packing leaves a crumb at the end of a paragraph, and crumbs are noise."""
     text = " ".join(["The wind had gone round to the north and the sea was grey."] * 5)

@@ -43,6 +43,7 @@ _DAYS = word_table(
 )
 _DOTTED = re.compile(r"\b(?<!\.)(?<!\w')([A-Za-z]{1,6})\.(?![^\W\d])")
 _NUMBER_NEXT = re.compile(r" ?(?:\d|#\d)| (?:[IVXLC]{2,}|[VXivx]{1,5}|I(?= ?[.,;:)]|$))\b(?!')")
+_I_SAY = re.compile(r" I(?: ?,|\.\.)")
 _NAME_NEXT = re.compile(r" [\"']?([A-Z][A-Za-z]*)")
 _DATE_NEXT = re.compile(
     rf",? (?:\d{{1,2}}(?:st|nd|rd|th)?\b|(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}\b)| (?:night|morning|afternoon|evening)\b"
@@ -82,7 +83,9 @@ def _by_context(short: str, earlier: str, rest: str) -> str | None:
         return _DAYS[short]
     is_unit = short in ("sec", "pt", "d") and earlier.rstrip()[-1:].isdigit()  # "5 sec. 3", "6d. 5"
     is_initial = len(short) == 1 and short.isupper()
-    if short.lower() in _BEFORE_NUMBER and _NUMBER_NEXT.match(rest) and not is_unit and not is_initial:
+    is_answer = short == "no" or (short == "No" and not earlier[-2:-1].isalnum())  # "No. I, for one, did not"
+    is_word = is_unit or is_initial or (is_answer and _I_SAY.match(rest))
+    if short.lower() in _BEFORE_NUMBER and _NUMBER_NEXT.match(rest) and not is_word:
         full = _BEFORE_NUMBER[short.lower()]
         return full.capitalize() if short[0].isupper() else full
     return None
