@@ -134,6 +134,11 @@ ROMANS = [
     ("No. I, for one. No. I... I won't.", "No. I, for one. No. I... I won't."),
     ("Vol. I, p. 5; see No. I, line 5, or No. I.", "Volume one, page five; see Number one, line five, or Number one."),
     ("To Charles I was kind; in that chapter I sing", "To Charles I was kind; in that chapter I sing"),
+    ("John V. Lindsay met Francis X. Bushman.", "John V Lindsay met Francis X Bushman."),
+    (
+        "Charles V was at the George V Hotel with Pope Pius X.",
+        "Charles the Fifth was at the George the Fifth Hotel with Pope Pius the Tenth.",
+    ),
     ("the XIX century", "the nineteenth century"),
 ]
 ABBREVIATIONS = [

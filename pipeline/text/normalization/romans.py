@@ -27,11 +27,16 @@ _RULERS = word_set(
     "Urban Victor Victoria Wilhelm William"
 )
 _RANKS = word_set("King Queen Emperor Empress Pope Tsar Czar Prince Sultan Pharaoh")
+_NAMED_AFTER_RULERS = word_set(
+    "Avenue Bridge Cathedral Chapel College Dock High Hospital Hotel House Memorial Park Place Road School Square "
+    "Station Street"
+)
 _NUMERAL = re.compile(r"[IVXLCDM]{1,15}(?![\w&/]|'(?!s\b)|-(?!\w{4})|\.(?=\w))")
 _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
 # What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
 _AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
+_SURNAME = re.compile(r" ([A-Z][a-z]\w*)")
 _SMALL = re.compile(r" ([ivxl]{1,8})\b(?!')")
 _SMALL_BEFORE = re.compile(r"\b(?:act|scene|chapter|canto|pages?|section|volume)$", re.IGNORECASE)
 _HEADING_WORD = re.compile(r"(CHAPTER|BOOK|PART|VOLUME|ACT|SCENE|SECTION)\b(?= [a-z\d])")
@@ -68,7 +73,7 @@ def _numeral(match: re.Match[str]) -> str:
         world_war = (earlier.lower(), word.lower()) == ("world", "war")
         is_first = word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end())
         return cardinal(value) if numeral != "I" or world_war or is_first else numeral
-    if _is_ruler(earlier, word, numeral):
+    if _is_ruler(earlier, word, numeral) and not _is_initial(match, earlier):
         return "the " + ordinal(value).capitalize()
     return cardinal(value) if _is_nothing_else(numeral) else numeral
 
@@ -79,6 +84,12 @@ def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
     if numeral in ("I", "C", "D", "L", "M"):  # "What Charles I saw": only a title before the name makes it sure
         return numeral == "I" and earlier in _RANKS
     return word in _RULERS or earlier in _RANKS or earlier in _RULERS
+
+
+def _is_initial(match: re.Match[str], earlier: str) -> bool:
+    """Whether one letter stands before a surname: John V Lindsay, whose full stop is gone by now."""
+    surname = _SURNAME.match(match.string, match.end())
+    return bool(len(match[0]) == 1 and earlier not in _RANKS and surname and surname[1] not in _NAMED_AFTER_RULERS)
 
 
 def _is_nothing_else(numeral: str) -> bool:
