@@ -153,6 +153,10 @@ ABBREVIATIONS = [
     ),
     ("Dr. Who of Oak Dr., Mt. Ida", "Doctor Who of Oak Drive, Mount Ida"),
     (
+        "The Dr. said so. My Dr. did. Then Dr. and Mrs. Ray",
+        "The Doctor said so. My Doctor did. Then Doctor and Missus Ray",
+    ),
+    (
         'He said no. "No." No. 5, no. 5, Nos. 5 and 6, No. IV',
         'He said no. "No." Number five, number five, Numbers five and six, Number four',
     ),

@@ -92,7 +92,7 @@ def _by_context(short: str, earlier: str, rest: str) -> str | None:
 
 
 _SAINT_OR_STREET = re.compile(r"(St|Dr|ST|DR)(?<![\w.]..)\b(\.?)(?!\w|'(?!s\b)|\.\w)")
-_PLACE_BEFORE = re.compile(r"(?:\b[A-Z][a-z']+|\d(?:st|nd|rd|th)) $")
+_PLACE_BEFORE = re.compile(rf"(?:\b(?!(?:{'|'.join(SENTENCE_OPENERS)}) )[A-Z][a-z']+|\d(?:st|nd|rd|th)) $")
 
 
 def read_saints_and_streets(text: str) -> str:
