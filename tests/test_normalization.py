@@ -92,6 +92,15 @@ MONEY = [
     ),
     ("In his 20s. A stack of 20s. It is 0s and 1s.", "In his twenties. A stack of twenties. It is zeros and ones."),
     ("US$5, -$5, $5-10, a £5 note", "five U S dollars, minus five dollars, five to ten dollars, a five pound note"),
+    ("a $50-million suit, a $50 million suit", "a fifty million dollar suit, a fifty million dollar suit"),
+    (
+        "a $20 tip, an $8.50 hat, a 5s. piece",
+        "a twenty dollar tip, an eight dollar and fifty cent hat, a five shilling piece",
+    ),
+    (
+        "worth a £100 or two, a $100,000-a-year job",
+        "worth a one hundred pounds or two, a one hundred thousand dollar-a-year job",
+    ),
     ("10,000 l. a year, $3.50/hour", "ten thousand pounds a year, three dollars and fifty cents per hour"),
 ]
 AMOUNTS = [
@@ -103,6 +112,8 @@ AMOUNTS = [
     ),
     ("He ran 5 km. Bob ran 3 ft. more.", "He ran five kilometers. Bob ran three feet more."),
     ("6'2\", a 5-km run, a 20-year-old", "six feet two inches, a five kilometer run, a twenty-year-old"),
+    ("a 6 ft. wall, a 9mm Glock, his 9mm", "a six foot wall, a nine millimeter Glock, his nine millimeters"),
+    ("A 6'4\" man ran a 5 km race.", "A six foot four inch man ran a five kilometer race."),
     ("4 in. of snow on 5 in the morning", "four inches of snow on five in the morning"),
 ]
 NUMBERS = [

@@ -10,6 +10,7 @@ import re
 from pipeline.text.normalization.words import (
     NUMBER,
     QUANTITY,
+    SENTENCE_OPENERS,
     after,
     before,
     cardinal,
@@ -20,6 +21,20 @@ from pipeline.text.normalization.words import (
     quantity,
     word_table,
 )
+
+_ARTICLE_BEFORE = re.compile(r"(?:\ban?|^\W*An?) $")
+_NOUN_NEXT = re.compile(rf"(?:-| (?!(?i:{'|'.join(SENTENCE_OPENERS)})\b))[A-Za-z]")
+
+
+def _has_article(match: re.Match[str]) -> bool:
+    """Whether an amount is one thing of its kind, which is said in the singular: a 6 ft wall, a 9mm."""
+    return _ARTICLE_BEFORE.search(before(match, 4)) is not None
+
+
+def _many(match: re.Match[str], one: str, many: str) -> str:
+    """How money is counted: a $20 tip, but old books have "a £100 or two" as well."""
+    return one if _has_article(match) and _NOUN_NEXT.match(match.string, match.end()) else many
+
 
 # symbol or prefix -> one, many, one hundredth, hundredths
 _MONEY = {
@@ -33,7 +48,7 @@ _MONEY = {
     "₹": ("rupee", "rupees", "paisa", "paise"),
 }
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion", "tn": "trillion"}
-_SCALE = r"(?: ?(thousand|million|billion|trillion)\b|(?:(k|m|mn|bn|b|tn)\b(?!')))"
+_SCALE = r"(?:[ -]?(thousand|million|billion|trillion)\b|(?:(k|m|mn|bn|b|tn)\b(?!')))"
 _SYMBOL = r"((?:US|A|C)?\$|[£€¥₹])"
 
 _PENCE = r"(?:\d\d? )?[1-3]/[248]|\d\d?"
@@ -78,7 +93,8 @@ def read_money(text: str) -> str:
 
 
 def _pounds_and_coins(match: re.Match[str]) -> str:
-    return f"{counted(match[1], 'pound', 'pounds')} {_old_coins(match, match[2], match[3])}"
+    pounds = counted(match[1], "pound", _many(match, "pound", "pounds"))
+    return f"{pounds} {_old_coins(match, match[2], match[3])}"
 
 
 def _coin(match: re.Match[str]) -> str:
@@ -90,7 +106,7 @@ def _coin(match: re.Match[str]) -> str:
 
 def _old_coins(match: re.Match[str], shillings: str | None, pence: str | None) -> str:
     """What a match of coins says, with the full stop of its sentence."""
-    coins = [counted(shillings, "shilling", "shillings")] if shillings else []
+    coins = [counted(shillings, "shilling", _many(match, "shilling", "shillings"))] if shillings else []
     coins += [counted(pence, "penny", "pence")] if pence else []
     keeps_stop = match[0].endswith(".") and ends_sentence(after(match, 60), any_capital=True)
     return " and ".join(coins) + ("." if keeps_stop else "")
@@ -98,17 +114,19 @@ def _old_coins(match: re.Match[str], shillings: str | None, pence: str | None) -
 
 def _money(match: re.Match[str]) -> str:
     minus, symbol, inner_minus, amount, last, scale_word, scale_letter, paper = match.groups()
-    currency = _MONEY[symbol.upper()]
+    one, many, hundredth, hundredths = _MONEY[symbol.upper()]
+    many = _many(match, one, many)
+    hundredths = _many(match, hundredth, hundredths) if hundredths != "pence" else hundredths
     scale = (scale_word or _SCALES.get((scale_letter or "").lower(), "")).lower()
     sign = "minus " if minus or inner_minus else ""
     if last:
-        spoken = f"{quantity(amount)} to {quantity(last)}{' ' + scale if scale else ''} {currency[1]}"
+        spoken = f"{quantity(amount)} to {quantity(last)}{' ' + scale if scale else ''} {many}"
     elif paper:
-        spoken = f"{quantity(amount)}{' ' + scale if scale else ''} {currency[0]}"
+        spoken = f"{quantity(amount)}{' ' + scale if scale else ''} {one}"
     elif scale:
-        spoken = f"{quantity(amount)} {scale} {currency[1]}"
+        spoken = f"{quantity(amount)} {scale} {many}"
     else:
-        spoken = _say_money(amount, currency)
+        spoken = _say_money(amount, (one, many, hundredth, hundredths))
     return f"{sign}{spoken}{' ' + paper.lstrip(' -') if paper else ''}"
 
 
@@ -128,7 +146,7 @@ def _say_money(amount: str, currency: tuple[str, str, str, str]) -> str:
 
 def _cents(match: re.Match[str]) -> str:
     if match[1]:
-        return counted(match[1], "cent", "cents")
+        return counted(match[1], "cent", _many(match, "cent", "cents"))
     return counted(match[2], "penny", "pence")
 
 
@@ -149,7 +167,7 @@ def _percent(match: re.Match[str]) -> str:
     amount, sign, scale = match.groups()
     if sign == "%":
         return f"{quantity(amount)} percent" + (f" {scale}" if scale else "")
-    is_adjective = after(match, 6) in (" angle", " turn", "-angle")
+    is_adjective = _has_article(match) or after(match, 6) in (" angle", " turn", "-angle")
     return counted(amount, "degree", "degree" if is_adjective else "degrees") + _SCALE_NAMES[scale]
 
 
@@ -177,10 +195,10 @@ _POWERS = {"2": "square ", "3": "cubic ", None: ""}
 
 
 def read_units(text: str) -> str:
-    """Measures, in the singular for one and before a hyphenated noun.
+    """Measures, in the singular for one, before a hyphenated noun and after an article.
 
-    >>> read_units("5 km, 1 kg, a 10-ft pole, 3 m^2")
-    'five kilometers, one kilogram, a ten foot pole, three square meters'
+    >>> read_units("5 km, 1 kg, a 10-ft pole, a 6 ft wall, 3 m^2")
+    'five kilometers, one kilogram, a ten foot pole, a six foot wall, three square meters'
     >>> read_units("60 mph, 1/2 mi, 12 oz. of tea. It has 5 lb.")
     'sixty miles per hour, one half of a mile, twelve ounces of tea. It has five pounds.'
     """
@@ -193,7 +211,8 @@ def _unit(match: re.Match[str]) -> str:
     if "/" in amount and " " not in amount and "-" not in amount:
         spoken = f"{quantity(amount)} of {'an' if one[0] in 'aeiou' else 'a'} {one}"
     else:
-        spoken = counted(amount, one, one if match["gap"] == "-" else _plural_unit(one))
+        is_adjective = match["gap"] == "-" or _has_article(match)
+        spoken = counted(amount, one, one if is_adjective else _plural_unit(one))
     keeps_stop = match["stop"] and ends_sentence(after(match, 60), any_capital=True)
     return spoken + ("." if keeps_stop else "")
 
@@ -218,10 +237,11 @@ def read_feet_and_inches(text: str) -> str:
     'a man of six feet two inches, a girl of five feet one inch and a wall twelve feet high'
     """
     text = _FT_AND_IN.sub(_feet_and_inches, _FEET_AND_INCHES.sub(_feet_and_inches, text))
-    return _FEET.sub(lambda match: counted(match[1], "foot", "feet"), text)
+    return _FEET.sub(lambda match: counted(match[1], "foot", "foot" if _has_article(match) else "feet"), text)
 
 
 def _feet_and_inches(match: re.Match[str]) -> str:
-    spoken = f"{counted(match[1], 'foot', 'feet')} {counted(match[2], 'inch', 'inches')}"
+    feet, inches = ("foot", "inch") if _has_article(match) else ("feet", "inches")
+    spoken = f"{counted(match[1], 'foot', feet)} {counted(match[2], 'inch', inches)}"
     keeps_stop = match[0].endswith(".") and ends_sentence(after(match, 60), any_capital=True)
     return spoken + ("." if keeps_stop else "")
