@@ -126,6 +126,8 @@ NUMBERS = [
     ("the 3d Corps, 42d Street, a 3d film", "the third Corps, forty-second Street, a three d film"),
     ("pp. 10-12, pages 3–5", "pages ten to twelve, pages three to five"),
     ("555-1234, agent 007", "five five five, one two three four, agent zero zero seven"),
+    ("He drew a .45, a .38 revolver, his .308.", "He drew a forty-five, a thirty-eight revolver, his three oh eight."),
+    ("a .5 share, a .25 mile", "a point five share, a point twenty-five mile"),
     ("COVID-19, R2D2, 4K, MP3", "COVID-nineteen, R two D two, four K, MP three"),
     ("٣ men, ３ women, ① cat", "three men, three women, one cat"),
 ]

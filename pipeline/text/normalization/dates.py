@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import after, before, cardinal, digits, ordinal, plural, word_set, year
+from pipeline.text.normalization.words import (
+    after,
+    before,
+    cardinal,
+    digits,
+    ordinal,
+    plural,
+    short_year,
+    word_set,
+    year,
+)
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -74,15 +84,9 @@ def _slashed(match: re.Match[str]) -> str:
 def _month_day_year(match: re.Match[str], month: str, day: str, year_digits: str) -> str:
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return match[0]
-    spoken_year = year(int(year_digits)) if len(year_digits) == 4 else _short_year(year_digits)
+    spoken_year = year(int(year_digits)) if len(year_digits) == 4 else short_year(year_digits)
     gap = " " if after(match, 1).isdigit() else ""
     return f"{_MONTHS[int(month) - 1]} {ordinal(int(day))}, {spoken_year}{gap}"
-
-
-def _short_year(two_digits: str) -> str:
-    if two_digits[0] != "0":
-        return cardinal(int(two_digits))
-    return "oh " + digits(two_digits[1]) if two_digits != "00" else "hundred"
 
 
 _DAY_FIRST = re.compile(
@@ -158,7 +162,7 @@ def _year_range(match: re.Match[str]) -> str:
         last = first[2] + last
     if len(last) == 2 and int(last) <= int(first[2:]):
         return match[0]
-    return f"{year(int(first))} to {year(int(last)) if len(last) == 4 else _short_year(last)}"
+    return f"{year(int(first))} to {year(int(last)) if len(last) == 4 else short_year(last)}"
 
 
 _BARE_YEAR = re.compile(rf"(?<![\w,/$£€#:-])(?<!\.)({_YEAR}){_YEAR_END}")

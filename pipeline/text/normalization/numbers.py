@@ -10,11 +10,13 @@ import re
 from pipeline.text.normalization.words import (
     NUMBER,
     before,
+    cardinal,
     digits,
     number,
     ordinal,
     plural,
     quantity,
+    short_year,
 )
 
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,:-])(?<!\d )[1-9]\d{0,2}(?: 000){1,4}(?![\d-]| \d)")
@@ -110,6 +112,12 @@ def read_ordinals(text: str) -> str:
 
 _HASH = re.compile(r"#(?= ?\d)")
 _VERSION = re.compile(r"(?<![\d.,])\d{1,9}(?:\.\d{1,9}){2,8}(?!\d)")
+# A part of something keeps its point: the .95 level, a .25-inch gap.
+_CALIBER = re.compile(
+    r"(?<![^\W_])((?:an?|the|his|her|my|your|their) )\.(?!0)(\d?)(\d\d)(?![\w%°]|[.-]\d)"
+    r"(?![ -](?:of|per|percent|miles?|inch|inches|seconds?|points?|chance|probability|correlation|level|confidence)\b)",
+    re.IGNORECASE,
+)
 _DECIMAL_ALONE = re.compile(r"(?<![\w.])\.(?=\d)")
 _NUMBER = re.compile(rf"{NUMBER}")
 _LETTER_AND_DIGITS = re.compile(r"(?<=[^\W\d_])\d{3,15}(?!\d)|(?<!\d)\d{3,15}(?=[^\W\d_])")
@@ -122,12 +130,20 @@ def read_numbers(text: str) -> str:
     'number five of twelve thousand; three point one four; point five'
     >>> read_numbers("v1.2.3; A113; R2D2")
     'v one point two point three; A one one three; R two D two'
+    >>> read_numbers("his .45, a .357 Magnum, the .303; the .95 level")
+    'his forty-five, a three fifty-seven Magnum, the three oh three; the point ninety-five level'
     """
     text = _HASH.sub("number ", text)
     text = _VERSION.sub(_version, text)
+    text = _CALIBER.sub(_caliber, text)
     text = _DECIMAL_ALONE.sub("point ", text)
     text = _LETTER_AND_DIGITS.sub(lambda match: _set_apart(match, digits(match[0])), text)
     return _NUMBER.sub(lambda match: _set_apart(match, number(match[0])), text)
+
+
+def _caliber(match: re.Match[str]) -> str:
+    article, hundreds, rest = match.groups()
+    return article + (f"{cardinal(int(hundreds))} " if hundreds else "") + short_year(rest)
 
 
 def _version(match: re.Match[str]) -> str:

@@ -74,6 +74,17 @@ def year(value: int) -> str:
     return str(num2words(value, to="year")).replace("oh-", "oh ").replace(",", "")
 
 
+def short_year(two_digits: str) -> str:
+    """Words for the last two digits of a year, behind those of its century.
+
+    >>> short_year("45"), short_year("05"), short_year("00")
+    ('forty-five', 'oh five', 'hundred')
+    """
+    if two_digits[0] != "0":
+        return cardinal(int(two_digits))
+    return "oh " + digits(two_digits[1]) if two_digits != "00" else "hundred"
+
+
 def digits(text: str) -> str:
     """Names the digits of `text` one by one, passing over everything else.
 
