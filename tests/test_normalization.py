@@ -125,6 +125,8 @@ NUMBERS = [
     ("the 2nd, 3rd, 21st and 100th", "the second, third, twenty-first and one hundredth"),
     ("the 3d Corps, 42d Street, a 3d film", "the third Corps, forty-second Street, a three d film"),
     ("pp. 10-12, pages 3–5", "pages ten to twelve, pages three to five"),
+    ("a 50-50 chance, 20-20 vision, open 24-7", "a fifty fifty chance, twenty twenty vision, open twenty-four seven"),
+    ("Call 911! He dialled 999; 911 men", "Call nine one one! He dialled nine nine nine; nine hundred and eleven men"),
     ("555-1234, agent 007", "five five five, one two three four, agent zero zero seven"),
     ("He drew a .45, a .38 revolver, his .308.", "He drew a forty-five, a thirty-eight revolver, his three oh eight."),
     ("a .5 share, a .25 mile", "a point five share, a point twenty-five mile"),

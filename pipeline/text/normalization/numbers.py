@@ -48,6 +48,10 @@ _TELEPHONE = re.compile(
     r"(?<![\w.,/-])(?:\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
     r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w/-])(?!\.\d)"
 )
+_EMERGENCY = re.compile(
+    r"(\b(?:call|dial|phone?)(?:s|l?ed|l?ing)? )(?:911|999)\b(?! times|[,.-]\d)|\b911(?= (?:call|operator|dispatcher))",
+    re.IGNORECASE,
+)
 _CODE = re.compile(r"(?<![\w.,/-])\d{1,7}(?:-\d{1,7}){2,5}(?![\w/-])")
 
 
@@ -57,6 +61,7 @@ def read_codes(text: str) -> str:
     >>> read_codes("555-1234 or +44 20 7946 0958")
     'five five five, one two three four or plus four four, two zero, seven nine four six, zero nine five eight'
     """
+    text = _EMERGENCY.sub(lambda match: (match[1] or "") + digits(match[0]), text)
     return _CODE.sub(_groups, _TELEPHONE.sub(_groups, text))
 
 
@@ -68,6 +73,8 @@ def _groups(match: re.Match[str]) -> str:
 _RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s)?)-(?={NUMBER}(?!-\d|/))")
 _MINUS = re.compile(r"(?<![\w.)'\"-])-(?=\.?\d)")
 _CROSS = re.compile(r"(?<=\d) ?x ?(?=\d)")
+_SET_PHRASES = {"9/11": "nine eleven", "24/7": "twenty-four seven", "20/20": "twenty twenty", "50/50": "fifty fifty"}
+_SET_PAIR = re.compile(r"(?<![\w.,/-])(?:24-7|20-20|50-50)(?![\w/%-]|[.,]\d)")
 
 
 def read_ranges(text: str) -> str:
@@ -75,12 +82,14 @@ def read_ranges(text: str) -> str:
 
     >>> read_ranges("pages 10-12, 5-10%, -3, a 4x4")
     'pages 10 to 12, 5 to 10%, minus 3, a 4 by 4'
+    >>> read_ranges("a 50-50 chance")
+    'a 50/50 chance'
     """
+    text = _SET_PAIR.sub(lambda match: match[0].replace("-", "/"), text)
     return _CROSS.sub(" by ", _MINUS.sub("minus ", _RANGE.sub(r"\1 to ", text)))
 
 
 _SLASHED = re.compile(r"(?<![\w.,/])(?:(\d{1,6})[ -])?(\d{1,9})/(\d{1,9})(?!/?\d)")
-_SET_PHRASES = {"9/11": "nine eleven", "24/7": "twenty-four seven", "20/20": "twenty twenty", "50/50": "fifty fifty"}
 
 
 def read_fractions(text: str) -> str:
