@@ -63,6 +63,7 @@ YEARS_AND_DATES = [
     ),
     ("the 22d of April; May 3d, 1863", "the twenty-second of April; May third, eighteen sixty-three"),
     ("On the 3d. On the 23d. On May 3d we left.", "On the third. On the twenty-third. On May third we left."),
+    ("the 22nd of April, the 3rd Corps", "the twenty-second of April, the third Corps"),
     ("the year 1813's end", "the year eighteen thirteen's end"),
 ]
 TIMES = [

@@ -97,6 +97,7 @@ _MONTH_FIRST = re.compile(
     rf"\b({_MONTH}),? (the )?([0-3]?\d)(?:st|nd|rd|th)?(?:(?:-| to )([0-3]?\d)(?:st|nd|rd|th)?)?"
     rf"(?![\w/%°:]|[.,:-]\d|,? (?:per ?cent|million|thousand|o'clock)\b)(?:(,? )({_YEAR}){_YEAR_END})?"
 )
+_HAS_ITS_DAY = re.compile(r"(?:first|second|third|th) of $")
 _MONTH_YEAR = re.compile(rf"\b({_MONTH}(?: of)?,?) ({_YEAR}){_YEAR_END}")
 
 
@@ -123,7 +124,7 @@ def _day_first(match: re.Match[str]) -> str:
 
 def _month_first(match: re.Match[str]) -> str:
     month, article, first, last, comma, year_digits = match.groups()
-    if not _is_day(first) or (last and not _is_day(last)):
+    if not _is_day(first) or (last and not _is_day(last)) or _HAS_ITS_DAY.search(before(match, 12)):
         return match[0]
     day = ordinal(int(first)) + (f" to {ordinal(int(last))}" if last else "")
     spoken_year = f"{comma}{year(int(year_digits))}" if year_digits else ""
