@@ -139,8 +139,7 @@ class VoiceConfig:
     speaker: str | None = "jon"  # a name of the catalogue
     description: str | None = None  # a free description; used instead of speaker and style
     style: StyleConfig = field(default_factory=StyleConfig)
-    # Drawn per utterance, for datasets; of a checkpoint that knows none of them, all of its own are (model.speakers).
-    speakers: list[SpeakerChoice] = field(default_factory=list)
+    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn per utterance; model.speakers if none is known
     styles: list[StyleConfig] = field(default_factory=list)  # likewise
 
 
@@ -154,12 +153,8 @@ class SamplingConfig:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(
-            self.temperature > 0,
-            "engine.sampling.temperature",
-            self.temperature,
-            "give a value above 0, or do_sample=false",
-        )
+        need = "give a value above 0, or do_sample=false"
+        _require(self.temperature > 0, "engine.sampling.temperature", self.temperature, need)
         _require(self.top_k >= 0, "engine.sampling.top_k", self.top_k, "give 0 (off) or a positive number of codes")
         _require(0 < self.top_p <= 1, "engine.sampling.top_p", self.top_p, "give a value above 0 and at most 1")
 

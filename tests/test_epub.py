@@ -281,6 +281,15 @@ def test_a_page_has_its_letters_whatever_it_says_of_its_encoding(head: str, enco
     assert [piece.words for piece in read_pieces(parse(damaged), set())] == ["“Épopée” – café & co.", "\ufffdt"]
 
 
+@pytest.mark.parametrize(
+    ("code", "language"), [("und", "en"), ("eng", "en"), ("ENG", "en"), ("ger", "de"), ("ang", "ang")]
+)
+def test_languages_have_more_than_one_code(tmp_path: Path, code: str, language: str) -> None:
+    """Bug: a whole English book keeps its digits and abbreviations, because its file calls the language "eng"."""
+    metadata = f"<dc:language>{code}</dc:language>"
+    assert read(write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata=metadata)).language == language
+
+
 def test_what_is_no_language_is_none(tmp_path: Path) -> None:
     """Bug: a locale or a name in the place of a language decides how the book is read."""
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata="<dc:language>C</dc:language>")

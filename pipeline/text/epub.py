@@ -21,6 +21,7 @@ from pipeline.errors import SourceError
 from pipeline.text.blocks import Block, Role
 from pipeline.text.headings import is_contents, key
 from pipeline.text.levels import with_roles
+from pipeline.text.spoken import base_language
 from pipeline.text.xhtml import Piece, parse, read_pieces, tag_of, types_of, words_of
 
 _CONTAINER = "META-INF/container.xml"
@@ -29,6 +30,11 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 # Types of files: those without words, which may stand between pages, and those of pages, as books have them.
 _WORDLESS = re.compile(r"(?:image|audio|video|font)/.*")
 _PAGE = re.compile(r"|text/.*|application/.*(?:xml|html|oeb).*")
+_NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # ISO 639-2: undetermined, several, uncoded, none
+_SHORT_LANGUAGES = {  # of its other codes those that books use in the place of the short ones
+    "eng": "en", "fre": "fr", "fra": "fr", "spa": "es", "por": "pt", "pol": "pl", "ger": "de", "deu": "de", "ita": "it",
+    "dut": "nl", "nld": "nl", "hin": "hi", "ben": "bn", "tam": "ta", "tel": "te", "mar": "mr", "urd": "ur",
+}  # fmt: skip
 _GUIDE = {  # of EPUB 2: what a whole file is
     "toc": "table of contents",
     "copyright-page": "imprint",
@@ -185,8 +191,11 @@ class _Archive:
         return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
     def _language(self) -> str:
-        language = re.split("[-_]", self._metadata("language"))[0].lower()
-        return language if re.fullmatch("[a-z]{2,3}", language) else ""
+        """The code of its language; "" if there is none, or the one that says that nobody knows."""
+        language = base_language(self._metadata("language"))
+        if language in _NO_LANGUAGE:
+            return ""
+        return _SHORT_LANGUAGES.get(language, language if re.fullmatch("[a-z]{2,3}", language) else "")
 
     def _guide(self) -> Iterator[tuple[str, str]]:
         for reference in self._in_package("reference"):
