@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.dataset.shards import finished_shard
+from pipeline.dataset.shards import Manifest, finished_shard, hash_plan
 from pipeline.runtime.executors.messages import Audible, Died, Done, Failed, Made, Message, Ready, Task
 from pipeline.runtime.executors.pieces import pieces_dir, put_together
 from pipeline.runtime.executors.supervisor import Supervisor
 from pipeline.runtime.executors.worker import Order
 from pipeline.runtime.journal import Journal
+from pipeline.runtime.plans import read_shard_plan
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.report import Session
 from pipeline.types import ModelInfo
@@ -94,7 +95,7 @@ class Desk:
         """Tasks that a worker had finished when it died, and could not say so any more."""
         for task in self.supervisor.in_hand(number):
             manifest = finished_shard(*_place(self._order, task))
-            if manifest is not None and manifest.fingerprint == self._order.head.fingerprint:
+            if manifest is not None and _is_of(self._order, task, manifest):
                 yield Done(task, len(manifest.clips) + len(manifest.rejects))
 
 
@@ -102,3 +103,15 @@ def _place(order: Order, task: Task) -> tuple[Path, int]:
     if task.piece is None:
         return order.run_dir, task.shard
     return pieces_dir(order.run_dir, task.shard), task.piece
+
+
+def _is_of(order: Order, task: Task, manifest: Manifest) -> bool:
+    """Whether a task has made this. A piece that an earlier run has left may begin as this one does, and be another."""
+    planned = read_shard_plan(order.run_dir, task.shard).utterances
+    positions = range(len(planned)) if task.positions is None else task.positions
+    settled = {clip.id for clip in manifest.clips} | {str(reject["id"]) for reject in manifest.rejects}
+    return (
+        manifest.fingerprint == order.head.fingerprint
+        and manifest.plan_hash == hash_plan(order.run_dir, task.shard)
+        and settled == {planned[position].id for position in positions}
+    )

@@ -1,0 +1,98 @@
+"""Where messages arrive: what is believed of a worker that died, and the shard that comes of its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doubles import INFO, RATE, build_stand_in, speak
+
+from pipeline.config import Config, ExecutorConfig
+from pipeline.dataset.features import make_row
+from pipeline.dataset.files import plan_shard_path, write_text
+from pipeline.dataset.shards import finished_shard, hash_plan, write_shard
+from pipeline.planning import shard_to_json_lines
+from pipeline.runtime.executors.desk import Desk
+from pipeline.runtime.executors.messages import Claim, Died, Ready, Started, Task
+from pipeline.runtime.executors.pieces import pieces_dir
+from pipeline.runtime.executors.supervisor import Supervisor
+from pipeline.runtime.executors.worker import Order
+from pipeline.runtime.plans import PlanHead
+from pipeline.runtime.progress import Progress
+from pipeline.synthesis.checkpoint import Checkpoint
+from pipeline.types import Shard, Utterance
+
+PLANNED = tuple(Utterance(f"Words {n}.", "A voice.", seed=n, id=f"u{n}", predicted_seconds=0.1) for n in range(4))
+HEAD = PlanHead("f", 1, 4, 1.0, "T", "A", "en", (), "h", (1.0,))
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run of one planned shard."""
+    write_text(plan_shard_path(tmp_path, 0), shard_to_json_lines(Shard(0, PLANNED)))
+    return tmp_path
+
+
+@pytest.fixture
+def desk(run_dir: Path) -> Iterator[Desk]:
+    """With one imaginary worker, whose shard is looked into."""
+    supervisor = Supervisor(
+        (), ["w"], ExecutorConfig(backoff_seconds=0.0), lambda _: 4, [Task(0, (0, 1, 2, 3), alone=True)]
+    )
+    order = Order(run_dir, Config(), HEAD, Checkpoint("m", "r", run_dir, None, {}, 1), (), build_stand_in)
+    with Progress(4, 0, 1, ["w"]) as progress:
+        yield Desk(order, supervisor, progress, ["w"], None)
+
+
+def make_piece(run_dir: Path, positions: tuple[int, ...], plan_hash: str | None = None) -> None:
+    rows = [make_row(speak(PLANNED[position]), f"key-{position}", "en", INFO) for position in positions]
+    write_shard(
+        pieces_dir(run_dir, 0),
+        positions[0],
+        1,
+        rows,
+        [],
+        sampling_rate=RATE,
+        fingerprint="f",
+        plan_hash=plan_hash or hash_plan(run_dir, 0),
+    )
+
+
+def give(desk: Desk) -> Task | None:
+    """What the worker is given, after it was started."""
+    desk.supervisor.due(0.0)
+    for message in (Started(), Ready(INFO), Claim(idle=True)):
+        desk.take(0, message)
+    ((_, task),) = desk.supervisor.answers()
+    return task
+
+
+def test_a_piece_that_an_earlier_run_has_left_is_not_taken_for_a_larger_one(run_dir: Path, desk: Desk) -> None:
+    """Bug: a run that was stopped while it looked for a killer could never be finished. Pieces are named by their
+    first utterance; with the piece (0, 1) there, (0, 1, 2, 3) counted as done when its worker died, and the shard
+    could not be put together, each time anew."""
+    make_piece(run_dir, (0, 1))
+    assert give(desk) == Task(0, (0, 1, 2, 3), alone=True)
+    desk.take(0, Died("ended by SIGKILL"))
+    assert give(desk) == Task(0, (0, 1), alone=True)
+
+
+def test_a_piece_of_another_text_is_not_taken_for_one_of_this(run_dir: Path, desk: Desk) -> None:
+    """Bug: so was one with the same ids, made before the text was edited."""
+    make_piece(run_dir, (0, 1, 2, 3), plan_hash="of the text before")
+    give(desk)
+    desk.take(0, Died("ended by SIGKILL"))
+    assert not desk.supervisor.finished
+
+
+def test_a_piece_that_its_worker_could_not_tell_of_is_not_made_twice(run_dir: Path, desk: Desk) -> None:
+    """Guards a worker that dies between its file and its word."""
+    task = give(desk)
+    assert task is not None
+    make_piece(run_dir, task.positions or ())
+    desk.take(0, Died("ended by SIGKILL"))
+    assert desk.supervisor.finished
+    manifest = finished_shard(run_dir, 0)
+    assert manifest is not None
+    assert [clip.id for clip in manifest.clips] == ["u0", "u1", "u2", "u3"]
