@@ -12,9 +12,10 @@ from pipeline.config import Config, ExecutorConfig
 from pipeline.dataset.features import make_row
 from pipeline.dataset.files import plan_shard_path, write_text
 from pipeline.dataset.shards import finished_shard, hash_plan, write_shard
+from pipeline.errors import RunDirectoryError
 from pipeline.planning import shard_to_json_lines
 from pipeline.runtime.executors.desk import Desk
-from pipeline.runtime.executors.messages import Claim, Died, Ready, Started, Task
+from pipeline.runtime.executors.messages import Claim, Died, Done, Ready, Started, Task
 from pipeline.runtime.executors.pieces import pieces_dir
 from pipeline.runtime.executors.supervisor import Supervisor
 from pipeline.runtime.executors.worker import Order
@@ -96,3 +97,17 @@ def test_a_piece_that_its_worker_could_not_tell_of_is_not_made_twice(run_dir: Pa
     manifest = finished_shard(run_dir, 0)
     assert manifest is not None
     assert [clip.id for clip in manifest.clips] == ["u0", "u1", "u2", "u3"]
+
+
+def test_a_damaged_piece_is_not_put_into_its_shard(run_dir: Path, desk: Desk) -> None:
+    """Bug: damaged audio was given a new hash, with which every check passed from then on."""
+    task = give(desk)
+    assert task is not None
+    make_piece(run_dir, task.positions or ())
+    (path,) = (pieces_dir(run_dir, 0) / "data").iterdir()
+    content = path.read_bytes()
+    middle = content.index(b"fLaC") + 500
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    with pytest.raises(RunDirectoryError, match="the audio of u0 has changed since it was written: delete the file"):
+        desk.take(0, Done(task, 4))
+    assert finished_shard(run_dir, 0) is None

@@ -138,6 +138,51 @@ def test_unchanged_clips_are_taken_from_an_earlier_plan(tmp_path: Path) -> None:
     assert rendered.rows[0].key == utterance_key(kept[3], "model")
 
 
+def damage(run_dir: Path, audio: bytes) -> None:
+    """Flips a bit in the middle of a clip, in place: the Parquet file can be read as before."""
+    (path,) = (run_dir / "data").iterdir()
+    content = path.read_bytes()
+    middle = content.index(audio) + len(audio) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+
+
+def test_a_damaged_clip_is_not_taken_again_but_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Bug: it was copied, and given a new hash with which every check passed from then on."""
+    first = render(shard(), StandInSynthesizer())
+    write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
+    damage(tmp_path, first.rows[2].audio)
+    synthesizer, earlier = StandInSynthesizer(), EarlierClips([tmp_path])
+    again = render(shard(), synthesizer, earlier=earlier)
+    assert audio_of(again) == audio_of(first)
+    assert (again.num_reused, [utterance.id for utterance in synthesizer.asked]) == (3, ["u2"])
+    assert "the audio of u2 has changed since it was written; it is made anew" in caplog.text
+    # It may be needed beside other work as well, and be the only one of its shard.
+    others = replace_ids(shard(), "v")
+    both = dict(render_all([shard(), others], StandInSynthesizer(), earlier=EarlierClips([tmp_path])))
+    assert [rendered.num_reused for rendered in both.values()] == [3, 3]
+    assert list(audio_of(both[others]).values()) == list(audio_of(first).values())
+
+
+def audio_of(rendered: RenderedShard) -> dict[str, bytes]:
+    return {row.id: row.audio for row in rendered.rows}
+
+
+def replace_ids(shard: Shard, letter: str) -> Shard:
+    utterances = (dataclasses.replace(one, id=letter + one.id) for one in shard.utterances)
+    return Shard(shard.index + 1, tuple(utterances))
+
+
+def test_what_cannot_be_read_any_more_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Bug: a piece of a shard that another worker has put together meanwhile ended the run, if a sentence occurs in
+    both shards."""
+    first = render(shard(), StandInSynthesizer())
+    write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
+    earlier = EarlierClips([tmp_path])
+    next((tmp_path / "data").iterdir()).unlink()
+    assert audio_of(render(shard(), StandInSynthesizer(), earlier=earlier)) == audio_of(first)
+    assert "what is wanted of it is made anew" in caplog.text
+
+
 def numbered_shards(count: int, drawn: list[int], size: int = 3) -> Iterator[Shard]:
     """Shards that leave a mark when they are drawn."""
     for index in range(count):

@@ -200,6 +200,15 @@ def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None 
         ) from error
 
 
+def read_checked(run_dir: Path, manifest: Manifest) -> Iterator[tuple[Row, bool]]:
+    """Yields the rows of one shard, each with whether its audio still is what was written; see `read_shard`.
+
+    For rows that go on into another shard: its manifest vouches for their bytes, whatever they are by then.
+    """
+    for row, clip in zip(read_shard(run_dir, manifest), manifest.clips, strict=True):
+        yield row, row.audio_sha256() == clip.audio_sha256
+
+
 def iter_clips(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """Yields the clips of all finished shards in reading order, a few in memory at a time; see `read_shard`."""
     for manifest in finished_shards(run_dir):

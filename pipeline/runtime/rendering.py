@@ -6,9 +6,10 @@ clips of an earlier plan where they are the same. Knows nothing of progress bars
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,8 @@ from typing import TypeVar
 from pipeline.audio.checks import find_flaws, is_writable, measure
 from pipeline.config import Config
 from pipeline.dataset.features import Row, make_row, renew_row
-from pipeline.dataset.shards import Manifest, finished_shards, read_shard
+from pipeline.dataset.shards import Manifest, finished_shards, read_checked
+from pipeline.errors import RunDirectoryError
 from pipeline.planning import make_batches, take_seed, utterance_key
 from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, Reject, Shard, Utterance
@@ -24,6 +26,8 @@ from pipeline.types import Clip, Reject, Shard, Utterance
 T = TypeVar("T")
 OnClip = Callable[[Clip, bool], None]  # the clip, and whether it was accepted
 _MOST_UNASKED = 4  # shards without work that may wait for the consumer before no more is drawn
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,30 @@ class EarlierClips:
         return len(self._places)
 
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
-        """The rows of those keys that there are; each old shard is read once."""
+        """The rows of those keys that there are; each old shard is read once. What is damaged is forgotten."""
         wanted = {key for key in keys if key in self._places}
         shards = {(folder, manifest.index): manifest for folder, manifest in map(self._places.__getitem__, wanted)}
-        return {
-            row.key: row
-            for (folder, _), manifest in shards.items()
-            for row in read_shard(folder, manifest)
-            if row.key in wanted
-        }
+        found: dict[str, Row] = {}
+        for (folder, _), manifest in shards.items():
+            found.update((row.key, row) for row in _intact_rows(folder, manifest, wanted))
+        for key in wanted - found.keys():
+            del self._places[key]
+        return found
+
+
+def _intact_rows(folder: Path, manifest: Manifest, wanted: Container[str]) -> Iterator[Row]:
+    """The rows of wanted keys, without those that are damaged, of which it tells."""
+    path = folder / "data" / manifest.file
+    try:
+        for row, is_intact in read_checked(folder, manifest):
+            if row.key in wanted and is_intact:
+                yield row
+            elif row.key in wanted:
+                _log.warning(
+                    "warning: %s: the audio of %s has changed since it was written; it is made anew", path, row.id
+                )
+    except RunDirectoryError as error:
+        _log.warning("warning: %s: cannot be read (%s); what is wanted of it is made anew", path, error.__cause__)
 
 
 def render_shards(
@@ -194,6 +213,10 @@ class _Rendering:
         while self.complete:
             done = self.complete.popleft()
             rows, found = done.rows, self.earlier.find(done.keys[utterance.id] for utterance in done.reused)
+            damaged = [utterance for utterance in done.reused if done.keys[utterance.id] not in found]
+            if damaged:
+                self._generate_after_all(done, damaged)
+                continue
             for utterance in done.reused:
                 rows[utterance.id] = renew_row(found[done.keys[utterance.id]], utterance, self.language)
             yield (
@@ -217,11 +240,19 @@ class _Rendering:
             elif keys[utterance.id] in self.earlier:
                 opened.reused.append(utterance)
             else:
-                first = self.takes_before.get(utterance.id, 0)
-                attempts.append(_Attempt(utterance, opened, first, first + self.config.checks.takes))
+                attempts.append(self._first_attempt(utterance, opened))
         if opened.is_complete:
             self.complete.append(opened)
         return attempts
+
+    def _generate_after_all(self, shard: _OpenShard, damaged: Sequence[Utterance]) -> None:
+        shard.reused = [utterance for utterance in shard.reused if utterance not in damaged]
+        self.retakes += [self._first_attempt(utterance, shard) for utterance in damaged]
+        self.has_more = True
+
+    def _first_attempt(self, utterance: Utterance, shard: _OpenShard) -> _Attempt:
+        first = self.takes_before.get(utterance.id, 0)
+        return _Attempt(utterance, shard, first, first + self.config.checks.takes)
 
 
 def _in_order(shard: Shard, by_id: Mapping[str, T]) -> tuple[T, ...]:

@@ -7,13 +7,14 @@ plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.dataset.features import Row
 from pipeline.dataset.files import manifest_path
-from pipeline.dataset.shards import Manifest, finished_shard, hash_plan, read_manifest, read_shard, write_shard
+from pipeline.dataset.shards import Manifest, finished_shard, hash_plan, read_checked, read_manifest, write_shard
+from pipeline.errors import RunDirectoryError
 from pipeline.places import remove_folder
 from pipeline.planning import take_seed
 from pipeline.runtime.executors.supervisor import Pieces
@@ -56,7 +57,7 @@ def put_together(run_dir: Path, head: PlanHead, parts: Pieces) -> Manifest:
     rows: dict[str, Row] = {}
     rejects: dict[str, Reject] = {}
     for place, manifest in sources:
-        rows.update({row.id: row for row in read_shard(place, manifest)})
+        rows.update({row.id: row for row in _intact_rows(place, manifest)})
         rejects.update({reject["id"]: _reject(by_id[reject["id"]], reject) for reject in manifest.rejects})
     for position, reason in parts.poison.items():
         utterance = planned[position]
@@ -84,6 +85,16 @@ def put_together(run_dir: Path, head: PlanHead, parts: Pieces) -> Manifest:
     for done in (folder, folder.with_name(f"whole-{index:05d}")):
         remove_folder(done)
     return manifest
+
+
+def _intact_rows(place: Path, manifest: Manifest) -> Iterator[Row]:
+    for row, is_intact in read_checked(place, manifest):
+        if not is_intact:
+            raise RunDirectoryError(
+                f"{place / 'data' / manifest.file}: the audio of {row.id} has changed since it was written: delete the "
+                "file and give the run's own command again to make it anew"
+            )
+        yield row
 
 
 def _reject(utterance: Utterance, record: Mapping[str, Any]) -> Reject:
