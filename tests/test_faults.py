@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Checkpoints
 from doubles import StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.dataset.shards import finished_shards
+from pipeline.synthesis.untrained import UntrainedShape
 
 NUM_TEXTS = 12
 
@@ -124,6 +127,27 @@ def test_a_shard_of_another_config_is_not_mixed_in(tmp_path: Path, stand_in: lis
     assert len(stand_in[2].asked) == 2
     assert hashes(tmp_path / "run") == before
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+
+
+def test_rejects_are_not_tried_again_with_other_weights(
+    tmp_path: Path,
+    checkpoint_of: Checkpoints,
+    stand_in: list[StandInSynthesizer],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Bug: a model that was trained further in its folder made clips for a run of the old one, and the card named the
+    old one for all."""
+    model = Path(shutil.copytree(checkpoint_of(UntrainedShape()), tmp_path / "model"))
+    nothing_is_loud_enough = [f"model={model}", "checks.silence_dbfs=0"]
+    assert main([*command(tmp_path, tmp_path), *nothing_is_loud_enough]) == 5
+    old = (model / "config.json").read_text()
+    (model / "config.json").write_text(old + "\n")
+    assert main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
+    assert "put the old weights back, or give the run's own command with name=..." in capsys.readouterr().err
+    assert len(stand_in) == 1
+    (model / "config.json").write_text(old)
+    assert main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 5
+    assert len(stand_in) == 2
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])

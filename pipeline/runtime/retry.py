@@ -24,7 +24,7 @@ from pipeline.runtime.plans import read_head, read_shard_plan
 from pipeline.runtime.progress import count, say
 from pipeline.runtime.report import reason_codes
 from pipeline.synthesis import Synthesizer
-from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import Casting
 
 
@@ -59,12 +59,24 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
         say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
-        order = Order(run_dir, config, head, find_checkpoint(config.model), head.buckets, build)
+        order = Order(run_dir, config, head, _same_checkpoint(run_dir, config), head.buckets, build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
         narrator = ", ".join(Casting(config.voice, config.model).names)
         finish(run_dir, frozen, head, model, session, narrator)
     return 0
+
+
+def _same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
+    """The checkpoint that the run was made with: the clips of another one are not of this dataset."""
+    checkpoint, revision = find_checkpoint(config.model), config.model.revision
+    if checkpoint.revision != revision:
+        raise RunDirectoryError(
+            f"run={run_dir}: was made with revision {revision} of model {checkpoint.model_id}, which is "
+            f"{checkpoint.revision} now; put the old weights back, or give the run's own command with name=... for a "
+            "new run"
+        )
+    return checkpoint
 
 
 def _to_try_again(run_dir: Path, manifests: list[Manifest]) -> tuple[list[Task], list[Task]]:
