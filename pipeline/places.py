@@ -174,14 +174,17 @@ def move_folder(folder: Path, target: Path, last: str) -> None:
     remove_folder(folder)
 
 
-def remove_folder(folder: Path) -> None:
-    """Removes a folder and what is in it, if it is there."""
+def remove_folder(folder: Path, last: str = "") -> None:
+    """Removes a folder and what is in it, if it is there; elsewhere than on a disk the file named `last` at the end."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
     with as_os_errors(folder):
-        if _store(folder).exists(_key(folder)):
-            _store(folder).rm(_key(folder), recursive=True)
+        store, key = _store(folder), _key(folder)
+        if last and (others := [_key(folder / name) for name in file_sizes(folder) if name != last]):
+            store.rm(others)
+        if store.exists(key):
+            store.rm(key, recursive=True)
 
 
 @contextlib.contextmanager

@@ -101,7 +101,8 @@ def hashes(run_dir: Path) -> dict[str, str]:
 def strays(run_dir: Path) -> Iterator[Path]:
     """What a finished run should not have."""
     yield from run_dir.rglob(".*.tmp")
-    yield from (path for name in (".pieces", ".previous", ".plan-next") if (path := run_dir / name).exists())
+    left = (".pieces", ".previous", ".forgotten", ".plan-next")
+    yield from (path for name in left if (path := run_dir / name).exists())
 
 
 def strike(process: subprocess.Popen[bytes], run_dir: Path, kill: Kill) -> bool:

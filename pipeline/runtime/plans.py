@@ -38,6 +38,7 @@ from pipeline.voices import Casting
 
 _LEFT_OUT_NAME = "left_out.jsonl"
 _PREVIOUS = ".previous"
+_FORGOTTEN = ".forgotten"  # while it is deleted
 _URGENT = 3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
 
 
@@ -234,8 +235,19 @@ def previous_runs(run_dir: Path) -> list[Path]:
 
 
 def forget_previous_runs(run_dir: Path) -> None:
-    """Deletes what was made for earlier plans. Called when everything of this plan is written."""
-    remove_folder(run_dir / _PREVIOUS)
+    """Deletes what was made for earlier plans. Called when everything of this plan is written.
+
+    A kill on the way must leave nothing that looks like an interrupted `_set_aside`: that would be gone on with, and
+    all shards be made again. So on a disk everything loses its name first; elsewhere each plan's head goes last.
+    """
+    folder, nameless = run_dir / _PREVIOUS, run_dir / _FORGOTTEN
+    remove_folder(nameless)
+    if is_local(folder) and folder.exists():
+        folder.rename(nameless)
+        remove_folder(nameless)
+        return
+    for previous in previous_runs(run_dir):
+        remove_folder(previous, last=plan_path(previous).relative_to(previous).as_posix())
 
 
 def _hash_of(hashes: Sequence[str]) -> str:
