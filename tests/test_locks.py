@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RunDirectoryError
-from pipeline.runtime.locks import writer
+from pipeline.runtime.locks import Holder, find_holders, writer
 
 HERE = f"process {os.getpid()} on {platform.node()}"
 
@@ -61,6 +61,34 @@ def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
         pass
     with writer(tmp_path):
         assert HERE in (tmp_path / ".writer").read_text()
+
+
+def leave_name_of_killed_job(run_dir: Path) -> Holder:
+    """What a job leaves that is killed; gives what is told of it."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    name = f"job 3 of 5, process {dead.pid} on {platform.node()}"
+    (run_dir / ".lock-3-of-5").touch()
+    (run_dir / ".writer-3-of-5").write_text(name)
+    return Holder(name, is_alive=False)
+
+
+def test_a_killed_job_is_not_told_of_as_at_work(tmp_path: Path) -> None:
+    """Bug: nobody asked after the process of a job, whose name is longer than that of a whole run."""
+    dead = leave_name_of_killed_job(tmp_path)
+    with writer(tmp_path, 0, 5):
+        assert find_holders(tmp_path) == (Holder(f"job 0 of 5, {HERE}", is_alive=True), dead)
+
+
+def test_the_name_of_a_killed_job_goes_with_the_next_writer(tmp_path: Path) -> None:
+    """Bug: status told of it for ever, of a finished run as well."""
+    leave_name_of_killed_job(tmp_path)
+    with writer(tmp_path, 1, 5), writer(tmp_path, 0, 5) as other, other.by_turns():
+        assert [holder.name[:5] for holder in find_holders(tmp_path)] == ["job 0", "job 1"]
+    leave_name_of_killed_job(tmp_path)
+    with writer(tmp_path):
+        assert [holder.name for holder in find_holders(tmp_path)] == [HERE]
+    assert find_holders(tmp_path) == ()
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:

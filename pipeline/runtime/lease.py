@@ -51,8 +51,11 @@ class Lease:
 
 
 def is_alive_here(owner: str) -> bool | None:
-    """Whether the process of this name, `process 77 on myhost`, lives; None: it is on another machine."""
-    found = re.fullmatch(r"process (\d+) on (.*)", owner)
+    """Whether the process of this name, `process 77 on myhost`, lives; None: it is on another machine.
+
+    What its job is may stand before it: `job 3 of 8, process 77 on myhost`.
+    """
+    found = re.fullmatch(r"(?:job \d+ of \d+, )?process (\d+) on (.*)", owner)
     if found is None or found[2] != platform.node():
         return None
     try:

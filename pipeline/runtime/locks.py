@@ -58,9 +58,8 @@ class Writer:
             is_alone = self._shared.try_acquire()
             if not is_alone and not self._shared.try_acquire(shared=True):
                 raise _is_taken(self._run_dir)
-            _tag_of(self._shared.path).unlink(
-                missing_ok=True
-            )  # of a whole run that was killed: no such run is here now
+            _tag_of(self._shared.path).unlink(missing_ok=True)  # of a killed run: no whole one is here now
+            _forget_killed_jobs(self._run_dir)
             try:
                 yield is_alone
             finally:
@@ -103,6 +102,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
         if not own.try_acquire():
             raise _is_taken(run_dir)
         if job is None:
+            _forget_killed_jobs(run_dir)
             held.callback(_remove_if_empty, run_dir)
         own.sign("" if job is None else f"job {job} of {num_jobs}, ")
         yield Writer(run_dir, None if job is None else lock)
@@ -157,6 +157,13 @@ def _is_held(path: Path) -> bool:
         return _tag_of(path).exists() and not lock.try_acquire()
     finally:
         lock.release()
+
+
+def _forget_killed_jobs(run_dir: Path) -> None:
+    """Removes the names of jobs that are gone, which would be told of as at work for ever."""
+    for tag in run_dir.glob(".writer-*"):
+        if not _is_held(_lock_of(tag)):
+            tag.unlink(missing_ok=True)
 
 
 def _tags(run_dir: Path) -> list[Path]:
