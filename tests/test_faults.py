@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -44,6 +45,13 @@ def hashes(run_dir: Path) -> dict[str, str]:
     return {clip.id: clip.audio_sha256 for manifest in finished_shards(run_dir) for clip in manifest.clips}
 
 
+def fill(path: Path) -> None:
+    """Takes all the space there is."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(1024)):
+            pass
+
+
 def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_space(
     tmp_path: Path, small_disk: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +66,10 @@ def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_sp
     survived = hashes(small_disk / "run")
     assert 0 < len(survived) < NUM_TEXTS
     assert not list(small_disk.rglob(".*.tmp"))
+    fill(small_disk / "more ballast")
+    assert main(arguments) == 3, "where there is not even space for the name of who is at work"
+    assert "free some space" in capsys.readouterr().err
+    (small_disk / "more ballast").unlink()
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     assert main(arguments) == 0
@@ -71,7 +83,9 @@ def test_a_read_only_folder_is_refused_before_a_model_loads(
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert main(command(tmp_path, small_disk)) == 3
-    assert "cannot be written (Read-only file system); give output_dir=..." in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "cannot be written (Read-only file system)" in error
+    assert "give output_dir=..." in error
     assert stand_in == []
 
 

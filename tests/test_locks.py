@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import platform
 import signal
@@ -89,6 +91,41 @@ def test_the_name_of_a_killed_job_goes_with_the_next_writer(tmp_path: Path) -> N
     with writer(tmp_path):
         assert [holder.name for holder in find_holders(tmp_path)] == [HERE]
     assert find_holders(tmp_path) == ()
+
+
+def test_a_disk_that_is_still_full_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: the name of the holder is written first of all, and a disk without space for it gave a traceback."""
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / ".lock").touch()
+    (tmp_path / "config.yaml").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(RunDirectoryError, match=r"cannot be written \(No space left on device\); free some space"):
+            enter(tmp_path)
+    enter(tmp_path)
+
+
+def enter(run_dir: Path, job: int | None = None) -> None:
+    with writer(run_dir, job, 2) as right, right.by_turns():
+        pass
+
+
+@pytest.mark.parametrize("job", [None, 0])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_one_line(
+    number: int, job: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: such a one, as some network drives are, gave a traceback."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RunDirectoryError, match=r"its file system cannot lock files \(.+\); give output_dir=..."):
+        enter(tmp_path, job)
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:

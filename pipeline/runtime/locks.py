@@ -54,7 +54,8 @@ class Writer:
         with ExitStack() as held:
             turn = _Lock(self._run_dir / ".lock-jobs")
             held.callback(turn.release)
-            turn.acquire(wait=True)
+            with _told_as_unwritable(self._run_dir):
+                turn.acquire(wait=True)
             is_alone = self._shared.try_acquire()
             if not is_alone and not self._shared.try_acquire(shared=True):
                 raise _is_taken(self._run_dir)
@@ -92,20 +93,29 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
     lock = _Lock(run_dir / ".lock")
     own = lock if job is None else _Lock(run_dir / f".lock-{job}-of-{num_jobs}")
     with ExitStack() as held:
-        try:
+        with _told_as_unwritable(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
             for one in (lock, own):
                 held.callback(one.release)
                 one.open()
-        except OSError as error:
-            raise RunDirectoryError(f"{run_dir}: cannot be written ({error.strerror}); give output_dir=...") from error
-        if not own.try_acquire():
-            raise _is_taken(run_dir)
-        if job is None:
-            _forget_killed_jobs(run_dir)
-            held.callback(_remove_if_empty, run_dir)
-        own.sign("" if job is None else f"job {job} of {num_jobs}, ")
+            if not own.try_acquire():
+                raise _is_taken(run_dir)
+            if job is None:
+                _forget_killed_jobs(run_dir)
+                held.callback(_remove_if_empty, run_dir)
+            own.sign("" if job is None else f"job {job} of {num_jobs}, ")
         yield Writer(run_dir, None if job is None else lock)
+
+
+@contextmanager
+def _told_as_unwritable(run_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{run_dir}: cannot be written ({error.strerror}); free some space or mend the permissions, or give "
+            "output_dir=... for another place"
+        ) from error
 
 
 class _Lock:
@@ -123,7 +133,14 @@ class _Lock:
     def acquire(self, *, wait: bool, shared: bool = False) -> None:
         self.open()
         assert self._descriptor is not None
-        fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.path}: its file system cannot lock files ({error.strerror}); give output_dir=... on another one"
+            ) from error
 
     def try_acquire(self, *, shared: bool = False) -> bool:
         """Takes the lock, or turns it into one of the other kind, if nobody minds."""
