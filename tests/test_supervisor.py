@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from pipeline.config import ExecutorConfig
 from pipeline.errors import ModelError, RunDirectoryError, WorkersLostError
-from pipeline.runtime.executors.messages import Claim, Died, Done, Failed, Made, Ready, Started, Task
+from pipeline.runtime.executors.desk import Desk
+from pipeline.runtime.executors.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, Task
+from pipeline.runtime.executors.pool import supervise
 from pipeline.runtime.executors.supervisor import Pieces, Supervisor
 from pipeline.types import ModelInfo
 
@@ -174,6 +179,57 @@ def test_a_worker_that_makes_nothing_is_ended_after_a_while() -> None:
     office.supervisor.overdue(office.now)
     office.die(0)
     assert office.claim(1) == Task(0, (0, 1, 2, 3), alone=True), "a shard that hangs twice is looked into as well"
+
+
+class Pool:
+    """Imaginary workers that say what is planned for them: at each look, how long it takes and what is heard."""
+
+    def __init__(self, looks: Iterable[tuple[float, list[tuple[int, Message]]]]) -> None:
+        self.looks = iter(looks)
+        self.now = 0.0
+        self.killed: list[int] = []
+
+    def start(self, number: int) -> None:
+        pass
+
+    def send(self, number: int, answer: Task | None) -> None:
+        pass
+
+    def poll(self, timeout: float) -> list[tuple[int, Message]]:
+        seconds, messages = next(self.looks)
+        self.now += seconds
+        return messages
+
+    def kill(self, number: int) -> None:
+        self.killed.append(number)
+
+    def close(self, at_once: bool) -> None:
+        pass
+
+
+def oversee(monkeypatch: pytest.MonkeyPatch, looks: list[tuple[float, list[tuple[int, Message]]]]) -> list[int]:
+    """A run of one shard by one worker, which is hung after 100 s of silence; gives who was killed."""
+    supervisor = Supervisor([0], ["w"], LIMITS, lambda _: SIZE)
+    begin: list[Message] = [Started(), READY, Claim(idle=True)]
+    end: list[Message] = [Done(Task(0), SIZE)]
+    pool = Pool([(0.0, [(0, message) for message in begin]), *looks, (0.2, [(0, message) for message in end])])
+    desk = SimpleNamespace(
+        supervisor=supervisor, take=lambda number, message: supervisor.take(number, message, pool.now)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: pool.now)
+        supervise(cast(Desk, desk), pool)
+    return pool.killed
+
+
+def test_a_supervisor_that_was_suspended_takes_its_own_absence_for_nobodys_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bug: a run that was suspended (SIGSTOP, `docker pause`, `scontrol suspend`) killed all its workers as it woke."""
+    assert oversee(monkeypatch, [(90.0, []), (5000.0, []), (0.2, [])]) == []
+    assert oversee(monkeypatch, [(1.0, [])] * 99) == []
+    assert oversee(monkeypatch, [(1.0, [])] * 102) == [0], "and it listens as before"
+    assert oversee(monkeypatch, [(5000.0, []), *[(1.0, [])] * 102]) == [0]
 
 
 def test_one_that_waits_for_a_machine_hangs_only_when_nobody_works() -> None:

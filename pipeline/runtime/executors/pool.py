@@ -9,6 +9,7 @@ from pipeline.runtime.executors.desk import Desk
 from pipeline.runtime.executors.messages import Message, Task
 
 _LOOK_SECONDS = 0.2  # how long a message is waited for before looking who hangs and who is due
+_LONG_ROUND_SECONDS = 5.0  # a round that takes longer was no look at anybody: this process was suspended, or busy
 
 
 class Pool(Protocol):
@@ -39,16 +40,21 @@ def supervise(desk: Desk, pool: Pool) -> None:
     """
     supervisor = desk.supervisor
     ended_well = False
+    looked = time.monotonic()
     try:
         while not supervisor.finished:
             for number in supervisor.due(time.monotonic()):
                 pool.start(number)
-            for number in supervisor.overdue(time.monotonic()):
-                pool.kill(number)
             for number, message in pool.poll(_LOOK_SECONDS):
                 desk.take(number, message)
             if supervisor.error is not None:
                 raise supervisor.error
+            now = time.monotonic()
+            if now - looked > _LONG_ROUND_SECONDS:
+                supervisor.excuse(now - looked, now)
+            for number in supervisor.overdue(now):
+                pool.kill(number)
+            looked = now
             for number, task in supervisor.answers():
                 pool.send(number, task)
         ended_well = True

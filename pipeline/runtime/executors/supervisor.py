@@ -136,6 +136,11 @@ class Supervisor:
                 numbers.append(number)
         return numbers
 
+    def excuse(self, seconds: float, now: float) -> None:
+        """For so long nobody has listened: that is no silence. The workers may have been suspended as well."""
+        for place in self._places:
+            place.last_sign = min(now, place.last_sign + seconds)
+
     def take(self, number: int, message: Message, now: float) -> None:
         """A worker, or its pool, has said something."""
         place = self._places[number]
