@@ -118,6 +118,9 @@ def _known_keys() -> frozenset[str]:
 
 def _expand(argument: str) -> list[str]:
     """Turns one argument into overrides that Hydra takes, or says what is wrong with it."""
+    if (shown := argument.encode("utf-8", "backslashreplace").decode()) != argument:
+        # The card, the frozen config and the list of files would have to name it.
+        raise ConfigError(f"{shown}: is not UTF-8; rename the file or folder")
     key, equals, value = argument.partition("=")
     if not equals:
         raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
