@@ -288,7 +288,8 @@ class ExecutorConfig:
         self.devices = [self.devices] if isinstance(self.devices, str) and self.devices != "auto" else self.devices
         listed = [] if self.devices == "auto" else self.devices
         is_list = isinstance(listed, list) and all(isinstance(device, str) and device for device in listed)
-        _require(is_list, "executor.devices", self.devices, "give auto or a list: [cuda:0,cuda:1], [cpu,cpu]")
+        is_somebody = is_list and self.devices != []
+        _require(is_somebody, "executor.devices", self.devices, "give auto or a list: [cuda:0,cuda:1], [cpu,cpu]")
         kinds = {device.partition(":")[0] for device in listed}
         _require(len(kinds) < 2, "executor.devices", self.devices, "clips of different kinds of device would differ")
         for key in ("workers", "gpus_per_worker", "backoff_seconds"):

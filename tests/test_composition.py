@@ -68,6 +68,7 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
         ("text=Hello.", "text=Hello.: give task=preview"),
         ("voice.speakers=[Jon,Lea]", "voice.speakers[0]: give a list like [{speaker:Jon},{speaker:Lea}]"),
         (os.fsdecode(b"input=caf\xe9.jsonl"), "input=caf\\udce9.jsonl: is not UTF-8; rename the file or folder"),
+        ("executor.devices=[]", "executor.devices=[]: give auto or a list"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_value_and_fix(
