@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from types import NoneType
+from typing import Any, cast, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -102,18 +103,19 @@ def _register() -> None:
 
 
 @lru_cache(maxsize=1)
-def _known_keys() -> frozenset[str]:
-    """Every key that can be set, dotted, down to values and lists."""
+def _known_keys() -> Mapping[str, Any]:
+    """Every key that can be set, dotted, down to values and lists, with its type."""
 
-    def walk(prefix: str, schema: Any) -> Iterator[str]:
+    def walk(prefix: str, schema: Any) -> Iterator[tuple[str, Any]]:
+        types = get_type_hints(type(schema))
         for field in dataclasses.fields(schema):
             value = getattr(schema, field.name)
             if dataclasses.is_dataclass(value):
                 yield from walk(f"{prefix}{field.name}.", value)
             else:
-                yield prefix + field.name
+                yield prefix + field.name, types[field.name]
 
-    return frozenset(walk("", Config()))
+    return dict(walk("", Config()))
 
 
 def _expand(argument: str) -> list[str]:
@@ -131,7 +133,7 @@ def _expand(argument: str) -> list[str]:
     if key not in _known_keys():
         near = nearest_first(key, [*GROUPS, *_known_keys()], limit=4)
         raise ConfigError(f"{key}: there is no such key; nearest are {', '.join(near)}")
-    return [f"{key}={_as_hydra_value(argument, value)}"]
+    return [f"{key}={_as_hydra_value(argument, value, is_text=_known_keys()[key] in (str, str | None))}"]
 
 
 def _choose(group: str, choice: str) -> list[str]:
@@ -153,13 +155,17 @@ def _choose(group: str, choice: str) -> list[str]:
     raise ConfigError(f"{group}={choice}: there is no such {group}; there are {near}{hints.get(group, '')}")
 
 
-def _as_hydra_value(argument: str, value: str) -> str:
-    """The value as it is where Hydra's grammar reads it whole, else quoted: file names hold all sorts of characters."""
+def _as_hydra_value(argument: str, value: str, is_text: bool) -> str:
+    """The value as it is where Hydra's grammar reads it whole, else quoted: file names hold all sorts of characters.
+
+    So do they hold digits: to Hydra `2024_05_01` is a number, and `1.10` is 1.1.
+    """
     try:
         parsed = OverridesParser.create().parse_override(argument)
     except HydraException:
         return _quote(value)
-    return _quote(value) if parsed.is_sweep_override() else value
+    is_misread = is_text and not isinstance(parsed.value(), (str, NoneType))
+    return _quote(value) if is_misread or parsed.is_sweep_override() else value
 
 
 def _quote(value: str) -> str:

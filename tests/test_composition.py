@@ -128,6 +128,15 @@ def test_any_file_name_arrives_as_typed(name: str) -> None:
     assert compose_config([f"input={name}"]).input == name
 
 
+@pytest.mark.parametrize("name", ["2024_05_01", "1.10", "1e5", "007", "true", "[draft]", "nan", "-0"])
+def test_a_name_that_could_be_a_number_arrives_as_typed(name: str) -> None:
+    """Bug: a run of that name was looked for, and made, under another."""
+    assert compose_config([f"name={name}"]).name == name
+    assert compose_config([f"output_dir={name}", f"dataset.name={name}"]).output_dir == name
+    assert compose_config(["name=null"]).name is None
+    assert compose_config(["seed=1_000"]).seed == 1000
+
+
 def test_experiments_win_over_groups() -> None:
     assert "speech_dataset" in EXPERIMENTS
     config = compose_config(["experiment=speech_dataset"])
