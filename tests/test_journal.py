@@ -41,6 +41,20 @@ def manifest(index: int) -> Manifest:
     return Manifest(index, 9, "", 0, "", "f", "p", 12.5, 3.25, (), ({"id": "a", "reason": "empty"},))
 
 
+class Asked(BaseException):
+    """What SIGTERM raises, as Ctrl-C its `KeyboardInterrupt`."""
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, Asked])
+def test_being_stopped_is_no_failure(stop: type[BaseException], tmp_path: Path, clock: Clock) -> None:
+    """Bug: SIGTERM was told of as a failure without words, by status and on the page."""
+    with pytest.raises(stop), journal(tmp_path, clock):
+        raise stop
+    history = read_journals(tmp_path)
+    assert history.failures == ()
+    assert [session.why_ended for session in history.workers[0].sessions] == ["stopped"]
+
+
 def work(open_journal: Journal, clock: Clock, seconds: float, each: float = 1.0) -> None:
     """A second of audio for each second that passes."""
     for _ in range(round(seconds / each)):

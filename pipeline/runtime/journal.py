@@ -92,7 +92,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+        if isinstance(error, Exception):  # others are wishes of somebody: Ctrl-C, SIGTERM
             self.failure(f"{type(error).__name__}: {error}")
         self._tell_progress()
         self._write("end", why="done" if error is None else "stopped")
