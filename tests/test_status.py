@@ -17,6 +17,7 @@ from pipeline.dataset.shards import Manifest, WrittenClip
 from pipeline.errors import RunDirectoryError
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.plans import PlanHead
+from pipeline.runtime.report import reason_codes
 from pipeline.runtime.status import read_status, render_status
 
 START = 1_000_000.0
@@ -68,6 +69,21 @@ def test_a_run_at_work_tells_speed_and_end(tmp_path: Path) -> None:
     assert "2 silent, 2 limit" in text
     assert "5.00x real time, by 2 workers" in text
     assert "cuda-1: out of memory" in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "codes"),
+    [
+        ("limit: still speaking at the limit of 430 frames (5.00 s)", ["limit"]),
+        ("silent: loudest 50 ms at -90.0 dBFS, limit -60; length: 0.10 s, predicted 1.00 s", ["silent", "length"]),
+        ("too-long: 600 tokens are more than the 512 positions of the model; give a smaller value", ["too-long"]),
+        ("worker_died: RuntimeError: no kernel image; compile with TORCH_USE_CUDA_DSA", ["worker_died"]),
+        ("only symbols", ["only symbols"]),
+    ],
+)
+def test_rejects_are_counted_by_the_codes_of_their_reasons(reason: str, codes: list[str]) -> None:
+    """Bug: advice behind a semicolon was counted as a reason of its own."""
+    assert reason_codes(reason) == codes
 
 
 def test_a_killed_worker_is_not_counted_as_speed(tmp_path: Path) -> None:

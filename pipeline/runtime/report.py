@@ -7,6 +7,7 @@ whole; speed is of this call of the command only.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from pipeline.types import ModelInfo
 
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"  # the same to look at and listen to
+
+_CODE = re.compile(r"([a-z-]+): ")
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,12 @@ def _last_session(run_dir: Path) -> Session | None:
 
 
 def reason_codes(reason: str) -> list[str]:
-    """The codes that a reject's reason opens its parts with: `limit` of `limit: still speaking at ...`."""
-    return [part.split(":")[0].strip() for part in reason.split("; ")]
+    """The codes that a reject's reason opens its parts with: `limit` of `limit: still speaking at ...`.
+
+    What follows a code may hold a `; ` of its own, after which there is advice, or another's error, and no code.
+    """
+    first, *others = reason.split("; ")
+    return [first.split(":")[0].strip(), *(found[1] for part in others if (found := _CODE.match(part)))]
 
 
 def write_report(run_dir: Path, report: Report) -> None:

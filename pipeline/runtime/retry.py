@@ -22,7 +22,6 @@ from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
 from pipeline.runtime.plans import read_head, read_shard_plan
 from pipeline.runtime.progress import count, say
-from pipeline.runtime.report import reason_codes
 from pipeline.synthesis import Synthesizer
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import Casting
@@ -88,7 +87,7 @@ def _to_try_again(run_dir: Path, manifests: list[Manifest]) -> tuple[list[Task],
             continue
         planned = read_shard_plan(run_dir, manifest.index).utterances
         of = {position: reasons[one.id] for position, one in enumerate(planned) if one.id in reasons}
-        killers = [position for position, reason in of.items() if reason_codes(reason) == [POISON]]
+        killers = [position for position, reason in of.items() if reason.startswith(POISON)]
         others = tuple(position for position in of if position not in killers)
         if others:
             pieces.append(Task(manifest.index, others, alone=True))
