@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from doubles import StandInSynthesizer, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
-from pipeline.__main__ import main
+from pipeline.__main__ import Terminated, main
 from pipeline.config import SourceConfig
 from pipeline.dataset.files import write_atomically, write_text
 from pipeline.dataset.shards import finished_shards
@@ -202,8 +204,21 @@ def test_a_lease_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert waited.renewed > first.renewed  # type: ignore[union-attr]
 
 
-def test_a_run_that_was_followed_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against a machine that sleeps while another takes over, and wakes."""
+def stop(*_: object) -> None:
+    """What `__main__` does at SIGTERM."""
+    raise Terminated
+
+
+@pytest.mark.parametrize("on_ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_run_that_was_followed_stops(
+    on_ctrl_c: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Guards against a machine that sleeps while another takes over, and wakes.
+
+    Bug: a run that a shell had put into the background, where it ignores Ctrl-C, went on.
+    """
+    for number, handler in ((signal.SIGINT, on_ctrl_c), (signal.SIGTERM, stop)):
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
     run_dir = place("s3://bucket/run")
     monkeypatch.setattr(lease, "_RENEWAL_SECONDS", 0.2)
     began = time.monotonic()

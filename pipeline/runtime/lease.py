@@ -104,7 +104,7 @@ def hold_lease(run_dir: Path) -> Iterator[None]:
     renewal.start()
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException:
         if lost.is_set():
             raise RunDirectoryError(f"{run_dir}: another run has taken over, since this one was silent") from None
         raise
@@ -129,14 +129,19 @@ def _give_back(run_dir: Path, token: str) -> None:
         _log.warning("warning: %s: the lease cannot be given back (%s)", run_dir, error)
 
 
+def _stop_main_thread() -> None:
+    """By a signal, since it ends a wait as well: Ctrl-C's, or SIGTERM where a shell's background job ignores that."""
+    is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if is_deaf else signal.SIGINT)
+
+
 def _renew(run_dir: Path, token: str, done: threading.Event, lost: threading.Event) -> None:
     while not done.wait(_RENEWAL_SECONDS):
         try:
             there = read_lease(run_dir)
             if there is not None and there.token != token:
                 lost.set()
-                # A signal, since it ends a wait as well.
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                _stop_main_thread()
                 return
             _write(run_dir, token)
         except OSError as error:  # the next time may do better, and others wait for several
