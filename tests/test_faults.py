@@ -18,6 +18,7 @@ from doubles import StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.dataset.shards import finished_shards
+from pipeline.runtime import finishing
 from pipeline.synthesis.untrained import UntrainedShape
 
 NUM_TEXTS = 12
@@ -87,6 +88,32 @@ def test_a_read_only_folder_is_refused_before_a_model_loads(
     assert "cannot be written (Read-only file system)" in error
     assert "give output_dir=..." in error
     assert stand_in == []
+
+
+def test_a_run_is_told_of_as_finished_when_it_is_whole_and_not_before(
+    tmp_path: Path,
+    stand_in: list[StandInSynthesizer],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Bug: the report of the text as it was before was enough, while card, report and list were not those of the new
+    one."""
+    arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
+    assert main(arguments) == 0
+    (tmp_path / "texts.jsonl").write_text('{"text": "This is another text."}\n')
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "write_card", interrupt)
+        assert main(arguments) == 130
+    capsys.readouterr()
+    assert main(["task=status", f"run={run_dir}"]) == 0
+    assert "all shards are made; the same command ends it" in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert main(["task=status", f"run={run_dir}"]) == 0
+    assert "state       finished" in capsys.readouterr().out
 
 
 def truncate(path: Path) -> None:

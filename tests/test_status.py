@@ -116,6 +116,8 @@ def test_finished_and_almost_finished(tmp_path: Path) -> None:
     run_dir = make_run(tmp_path / "run", done=4)
     assert "all shards are made; the same command ends it" in status_of(run_dir)
     write_text(run_dir / "report.json", "{}")
+    assert "all shards are made; the same command ends it" in status_of(run_dir), "the book may be still to come"
+    write_text(run_dir / "SHA256SUMS", "")
     assert "state       finished\n" in status_of(run_dir)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.dataset.files import write_atomically
+from pipeline.dataset.files import remove_file, write_atomically
 from pipeline.dataset.shards import finished_shards
 from pipeline.places import file_sizes, sha256_of
 
@@ -26,6 +26,11 @@ def write_sums(run_dir: Path) -> None:
         for name in sorted(listed_files(run_dir)):
             digest = known.get(name) or sha256_of(run_dir / name)
             file.write(f"{digest}  {name}\n")
+
+
+def remove_sums(run_dir: Path) -> None:
+    """Removes `SHA256SUMS` before anything changes: while it is there, the run is finished."""
+    remove_file(run_dir / SUMS_NAME)
 
 
 def listed_files(run_dir: Path) -> set[str]:

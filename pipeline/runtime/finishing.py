@@ -10,7 +10,7 @@ from pipeline.config import Config
 from pipeline.dataset.card import CardFacts, write_card
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import write_rejects
-from pipeline.dataset.sums import write_sums
+from pipeline.dataset.sums import remove_sums, write_sums
 from pipeline.errors import NothingAcceptedError
 from pipeline.runtime.executors.pieces import forget_pieces
 from pipeline.runtime.page import write_page
@@ -28,6 +28,7 @@ def finish(
     Raises:
         NothingAcceptedError: There is not a single clip.
     """
+    remove_sums(run_dir)
     forget_previous_runs(run_dir)
     forget_pieces(run_dir)
     remove_leftovers(run_dir)  # of workers that were killed while they wrote

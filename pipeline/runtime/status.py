@@ -15,13 +15,14 @@ from pathlib import Path
 
 from pipeline.dataset.files import staged_plan_folder
 from pipeline.dataset.shards import Manifest, is_finished, list_data, list_manifests, read_manifest
+from pipeline.dataset.sums import SUMS_NAME
 from pipeline.errors import RunDirectoryError
 from pipeline.runtime.directory import CONFIG_NAME
 from pipeline.runtime.journal import LONGEST_PAUSE, History, Session, WorkerHistory, read_journals
 from pipeline.runtime.locks import Holder, find_holders
 from pipeline.runtime.plans import PlanHead, read_head
 from pipeline.runtime.progress import clock, count
-from pipeline.runtime.report import REPORT_NAME, reason_codes
+from pipeline.runtime.report import reason_codes
 
 _SILENT_AFTER = 3 * LONGEST_PAUSE  # seconds without a line: a long clip on a slow device, or a worker that hangs
 _MOST_LINES = 5  # of damage, and of failures
@@ -42,7 +43,7 @@ class Status:
     audio_seconds: float
     history: History
     holders: tuple[Holder, ...]  # who is at work, or was when it died
-    is_reported: bool  # the last step of a run
+    is_complete: bool  # the last step of a run is done
     damage: tuple[str, ...]
 
     @property
@@ -106,7 +107,7 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
         audio_seconds=audio_seconds,
         history=read_journals(run_dir),
         holders=holders,
-        is_reported=(run_dir / REPORT_NAME).exists(),
+        is_complete=(run_dir / SUMS_NAME).exists(),
         damage=tuple(damage),
     )
 
@@ -178,7 +179,7 @@ def _state(status: Status) -> str:
         return f"{what}{died}; give the same command again"
     if status.done < head.num_shards:
         return f"stopped{died}; the same command goes on from here"
-    return "finished" if status.is_reported and not died else f"all shards are made{died}; the same command ends it"
+    return "finished" if status.is_complete and not died else f"all shards are made{died}; the same command ends it"
 
 
 def _worker_lines(status: Status) -> list[str]:
