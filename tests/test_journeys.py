@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from doubles import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
 from pipeline.dataset import files
-from pipeline.dataset.shards import finished_shards, iter_clips
+from pipeline.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
 from pipeline.runtime import run as run_module
 from pipeline.runtime.plans import read_shard_plan
 from pipeline.synthesis.untrained import UntrainedShape
@@ -126,6 +127,25 @@ def test_a_stopped_run_goes_on_and_is_as_if_never_stopped(
     assert main(command(book)) == 0
     assert hashes(run_dir) == hashes(book.parent / "whole" / "run")
     assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_a_run_that_goes_on_forgets_the_manifests_it_has_read(
+    book: Path, stand_in: list[StandInSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: it held those of all finished shards while it rendered, 390 MiB for a million clips."""
+    assert main(command(book)) == 0
+    run_dir = book.parent / "out" / "run"
+    marks = {read_manifest(path).plan_hash for path in list_manifests(run_dir)}
+    next((run_dir / "data").iterdir()).unlink()
+
+    def count(*_: object, **__: object) -> StandInSynthesizer:
+        gc.collect()
+        there = [one for one in gc.get_objects() if type(one) is Manifest and one.plan_hash in marks]
+        assert there == []
+        return StandInSynthesizer()
+
+    monkeypatch.setattr(run_module, "build_synthesizer", count)
+    assert main(command(book)) == 0
 
 
 def test_one_changed_line_costs_its_own_clips(book: Path, stand_in: list[StandInSynthesizer]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.dataset.files import remove_leftovers
-from pipeline.dataset.shards import Manifest, finished_shards
+from pipeline.dataset.shards import finished_shards
 from pipeline.errors import RunDirectoryError
 from pipeline.places import place
 from pipeline.runtime.directory import frozen_config
@@ -44,13 +44,13 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         config = check_executor(replace(frozen, engine=engine, executor=asked.executor))
         head = read_head(run_dir)
         remove_leftovers(run_dir)
-        manifests = list(finished_shards(run_dir))
-        if len(manifests) < head.num_shards:
+        num_finished = sum(1 for _ in finished_shards(run_dir))
+        if num_finished < head.num_shards:
             raise RunDirectoryError(
-                f"run={run_dir}: {len(manifests)} of {head.num_shards} shards are finished; give the run's own command "
+                f"run={run_dir}: {num_finished} of {head.num_shards} shards are finished; give the run's own command "
                 "again first"
             )
-        pieces, suspects = _to_try_again(run_dir, manifests)
+        pieces, suspects = _to_try_again(run_dir)
         tasks = [*pieces, *suspects]
         if not tasks:
             say(f"{run_dir}: nothing was rejected that another take could change")
@@ -78,10 +78,10 @@ def _same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
     return checkpoint
 
 
-def _to_try_again(run_dir: Path, manifests: list[Manifest]) -> tuple[list[Task], list[Task]]:
+def _to_try_again(run_dir: Path) -> tuple[list[Task], list[Task]]:
     """For each shard its rejects as one piece, and those that kill by themselves; not what cannot be spoken at all."""
     pieces, suspects = [], []
-    for manifest in manifests:
+    for manifest in finished_shards(run_dir):
         reasons = {reject["id"]: reject["reason"] for reject in manifest.rejects if reject["takes"]}
         if not reasons:
             continue

@@ -140,8 +140,8 @@ def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
     """Renders the shards that are not there yet; nothing when there are none."""
     head = order.head
     share = _share(order.config, head)
-    finished = {
-        manifest.index: manifest
+    finished = {  # numbers of utterances only: the manifests of a million clips would be in memory all the time
+        manifest.index: len(manifest.clips) + len(manifest.rejects)
         for manifest in finished_shards(order.run_dir)
         if manifest.index in share and manifest.fingerprint == head.fingerprint
     }
@@ -152,8 +152,7 @@ def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
         return None, None
     if order.config.executor.kind != "inline":  # the longest first, so that all workers come to their end together
         missing.sort(key=lambda index: -head.shard_seconds[index])
-    num_done = sum(len(manifest.clips) + len(manifest.rejects) for manifest in finished.values())
-    return execute(order, missing, num_done)
+    return execute(order, missing, num_done=sum(finished.values()))
 
 
 def _dry_run(config: Config, casting: Casting) -> int:
