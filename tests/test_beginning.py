@@ -16,9 +16,9 @@ from pipeline.types import Boundary, Clip, Finish, Segment, Utterance
 RATE = 16_000
 
 
-def clip(number: int, problem: str | None = None) -> Clip:
+def clip(number: int, problem: str | None = None, boundary: Boundary = Boundary.SENTENCE) -> Clip:
     """A tone of half a second."""
-    segment = Segment("book", 0, number, 0, 7, f"Text {number}.", f"Text {number}.", Boundary.SENTENCE)
+    segment = Segment("book", 0, number, 0, 7, f"Text {number}.", f"Text {number}.", boundary)
     utterance = Utterance(f"Text {number}.", "A voice.", id=f"u{number}", segment=segment, problem=problem)
     tone = np.sin(np.arange(RATE // 2) * (0.1 + 0.05 * number)).astype(np.float32) / 2
     return Clip(utterance, tone, RATE, 20, Finish.EOS)
@@ -63,6 +63,17 @@ def test_it_goes_over_what_will_not_come(tmp_path: Path) -> None:
     assert seconds(beginning.path) == pytest.approx(length(2), abs=0.02)
     remove_beginning(tmp_path)
     assert not beginning.path.exists()
+
+
+@pytest.mark.parametrize("problem", [None, "only symbols"])
+def test_the_pause_after_what_will_not_come_is_kept(tmp_path: Path, problem: str | None) -> None:
+    """Bug: a rejected end of a scene takes its pause with it, and the scenes run together."""
+    clips = [clip(0), clip(1, problem, Boundary.SCENE), clip(2)]
+    beginning = Beginning(tmp_path, [one.utterance for one in clips], BookConfig())
+    beginning.add(clips[0])
+    beginning.add(clips[2])
+    beginning.close()
+    assert seconds(beginning.path) == pytest.approx(0.5 + 2 * 0.5 + BookConfig().scene_pause, abs=0.02)
 
 
 def test_a_run_goes_on_without_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -184,6 +184,7 @@ def test_a_chapter_that_cannot_be_heard_has_no_mark_but_a_note(tmp_path: Path) -
     def clips() -> Iterator[BookClip]:
         yield clip(silence(1.0), 0, name="mute")
         yield clip(tone(0.5), 1, name="first")
+        yield clip(silence(0.0), 2, name="rejected")
         yield clip(tone(0.5), 3, name="last")
 
     book = make(tmp_path, clips, ["Silent", "", "Rejected", "Last"])

@@ -35,7 +35,7 @@ SILENCE_DBFS = -75.0
 
 @dataclass(frozen=True)
 class BookClip:
-    """An accepted clip and its place in the book."""
+    """A clip and its place in the book. A rejected one has no samples, but it has a boundary."""
 
     id: str
     text: str  # as written in the source
@@ -154,7 +154,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.sampling_rate = 0  # Hz; 0 until a part was added
-        self.silent: list[str] = []  # ids of the clips that cannot be heard
+        self.silent: list[str] = []  # ids of the clips that cannot be heard, though they were accepted
         self._position = 0
         self._chapters: list[tuple[int, int, list[Spoken]]] = []  # index, mark, spoken
 
@@ -163,7 +163,7 @@ class Timeline:
         clip = part.clip
         self.sampling_rate = clip.sampling_rate
         if not len(part.samples):
-            self.silent.append(clip.id)
+            self.silent += [clip.id] if len(clip.samples) else []
             return
         start = self._position + part.pause
         self._position = start + len(part.samples)

@@ -65,7 +65,7 @@ def make_book(
     """Writes the chapters, the m4b, the subtitles and `book.json` into `directory`.
 
     Args:
-        clips: Called twice; each time it gives the same accepted clips in reading order.
+        clips: Called twice; each time it gives the same clips in reading order, rejected ones without samples.
         chapter_titles: Of every chapter of the text, also of those without a clip.
         metadata: Has the last word on narrator and cover: `config` is asked for the sound only.
         config: Pauses, loudness, peak, bit rate.

@@ -38,7 +38,7 @@ class Beginning:
             config: For the pauses.
         """
         self.path = run_dir / NAME
-        self._awaited = deque(utterance.id for utterance in utterances if not utterance.problem)
+        self._awaited = deque(utterances)
         self._clips: dict[str, Clip] = {}  # by the utterance's id: of those that wait for an earlier one
         self._next: list[BookClip] = []
         self._parts = join(iter(self._next.pop, None), config)  # which draws one clip for each part
@@ -46,11 +46,11 @@ class Beginning:
 
     def add(self, clip: Clip) -> bool:
         """Takes in an accepted clip and writes what follows on the last one written; whether that is the first."""
-        if clip.utterance.id not in self._awaited:
+        if clip.utterance.id not in {utterance.id for utterance in self._awaited}:
             return False
         was_silent = self._file is None
         self._clips[clip.utterance.id] = clip
-        while self._awaited and self._awaited[0] in self._clips:
+        while self._awaited and (self._awaited[0].problem or self._awaited[0].id in self._clips):
             self._write(self._awaited.popleft())
         return was_silent and self._file is not None
 
@@ -61,33 +61,34 @@ class Beginning:
         if self._file is not None:
             self._file.close()
 
-    def _write(self, id: str) -> None:
-        if (clip := self._clips.pop(id, None)) is None:
-            return
+    def _write(self, utterance: Utterance) -> None:
+        clip = self._clips.pop(utterance.id, None)
         try:
-            self._append(clip)
+            if self._file is None and clip is not None:
+                rate = clip.sampling_rate
+                self._file = soundfile.SoundFile(self.path, "w", rate, channels=1, subtype="PCM_16", format="WAV")
+            if self._file is not None:
+                self._append(self._file, utterance, clip)
         except (OSError, soundfile.LibsndfileError) as error:
             _log.warning("warning: %s: cannot be written (%s); the run goes on", self.path, error)
             self._awaited.clear()
 
-    def _append(self, clip: Clip) -> None:
-        rate, segment = clip.sampling_rate, clip.utterance.segment
-        if self._file is None:
-            self._file = soundfile.SoundFile(self.path, "w", rate, channels=1, subtype="PCM_16", format="WAV")
+    def _append(self, file: soundfile.SoundFile, utterance: Utterance, clip: Clip | None) -> None:
+        segment = utterance.segment
         self._next.append(
             BookClip(
-                id=clip.utterance.id,
-                text=clip.utterance.prompt,
+                id=utterance.id,
+                text=utterance.prompt,
                 chapter=segment.chapter if segment else 0,
                 boundary=segment.boundary if segment else Boundary.NONE,
-                samples=clip.samples,
-                sampling_rate=rate,
+                samples=clip.samples if clip else np.zeros(0, np.float32),  # not heard, but followed by its pause
+                sampling_rate=file.samplerate,
             )
         )
         part = next(self._parts)
-        self._file.write(np.zeros(part.pause, np.float32))
-        self._file.write(part.samples)
-        self._file.flush()
+        file.write(np.zeros(part.pause, np.float32))
+        file.write(part.samples)
+        file.flush()
 
 
 def remove_beginning(run_dir: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from pipeline.book.joining import BookClip
@@ -13,29 +15,16 @@ from pipeline.book.layout import BookMetadata
 from pipeline.book.making import make_book
 from pipeline.config import Config
 from pipeline.dataset.files import write_folder
-from pipeline.dataset.shards import iter_clips
+from pipeline.dataset.shards import finished_shards, read_shard
 from pipeline.runtime.beginning import remove_beginning
-from pipeline.runtime.plans import PlanHead
+from pipeline.runtime.plans import PlanHead, read_shard_plan
 from pipeline.types import Boundary
 
-_COLUMNS = ("id", "audio", "text", "chapter", "boundary")
+_COLUMNS = ("id", "audio")
 
 
 def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) -> dict[str, Any]:
     """Makes `book/` from the finished shards and returns what the report tells of it."""
-
-    def clips() -> Iterator[BookClip]:
-        for row in iter_clips(run_dir, _COLUMNS):
-            samples, sampling_rate = row.decode()
-            yield BookClip(
-                id=row.id,
-                samples=samples,
-                sampling_rate=sampling_rate,
-                chapter=row.columns["chapter"],
-                boundary=Boundary(row.columns["boundary"]),
-                text=row.columns["text"],
-            )
-
     metadata = BookMetadata(
         title=config.source.title or head.title,
         author=config.source.author or head.author,
@@ -51,7 +40,7 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
 
         titles = [chapter.title for chapter in head.chapters]
         with write_folder(run_dir / "book", last="book.json") as folder:
-            book = make_book(clips, titles, metadata, config.book, folder, progress)
+            book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
     remove_beginning(run_dir)
     return {
         "m4b": str(run_dir / "book" / book.m4b.name),
@@ -60,3 +49,27 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         "chapters": len(book.chapters),
         "omitted": list(book.omitted),
     }
+
+
+def book_clips(run_dir: Path) -> Iterator[BookClip]:
+    """Everything that was planned, in reading order; a reject has no samples, but what follows it still does.
+
+    Those before the first clip are left out: no sampling rate is known of them, and no pause depends on them.
+    """
+    sampling_rate = 0
+    for manifest in finished_shards(run_dir):
+        rows = read_shard(run_dir, manifest, _COLUMNS)
+        rejected = {reject["id"] for reject in manifest.rejects}
+        for utterance in read_shard_plan(run_dir, manifest.index).utterances:
+            samples, segment = np.zeros(0, np.float32), utterance.segment
+            if utterance.id not in rejected:
+                samples, sampling_rate = next(rows).decode()
+            if sampling_rate:
+                yield BookClip(
+                    id=utterance.id,
+                    samples=samples,
+                    sampling_rate=sampling_rate,
+                    chapter=segment.chapter if segment else 0,
+                    boundary=segment.boundary if segment else Boundary.NONE,
+                    text=segment.text if segment else utterance.prompt,
+                )
