@@ -185,7 +185,7 @@ class ModelInfo:
     """What the stages around a synthesizer need to know about its model."""
 
     model_id: str  # hub id or folder, as the user gave it
-    revision: str  # commit of the hub, or a hash of the local weights
+    revision: str  # commit of the hub, or a hash of the local files
     sampling_rate: int  # Hz
     frames_per_second: float
     max_frames: int  # T, what the checkpoint was made for

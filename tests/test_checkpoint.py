@@ -95,6 +95,30 @@ def test_changed_weights_are_another_revision(checkpoint_of: Checkpoints, tmp_pa
     assert find_checkpoint(named(folder)).revision != before
 
 
+def test_a_checkpoint_made_again_is_the_same_revision() -> None:
+    """Guards the resuming of a run with the untrained checkpoint, which is made anew for each command."""
+    assert find_checkpoint(ModelConfig()).revision == find_checkpoint(ModelConfig()).revision
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "generation_config.json", "description_tokenizer/tokenizer.json", "vocabulary.model"]
+)
+def test_whatever_a_clip_depends_on_is_in_the_revision(name: str, checkpoint_of: Checkpoints, tmp_path: Path) -> None:
+    """Bug: a tokenizer that reads another word is changed, and the same command keeps what the old one said."""
+    folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "copy")
+    tokenizer = shutil.copytree(folder, folder / "description_tokenizer", ignore=shutil.ignore_patterns("[!t]*"))
+    assert (tokenizer / "tokenizer.json").is_file()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": config["vocab_size"] + 7}))
+    before = find_checkpoint(named(folder)).revision
+    with (folder / name).open("a") as file:
+        file.write("\n")
+    assert find_checkpoint(named(folder)).revision != before
+    before = find_checkpoint(named(folder)).revision
+    (folder / "README.md").write_text("It says something else now.")
+    assert find_checkpoint(named(folder)).revision == before
+
+
 def test_a_description_may_have_its_own_tokenizer(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
     """Guards mini-v1.1 and the multilingual checkpoints: their prompts have another vocabulary."""
     folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "two")

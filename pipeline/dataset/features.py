@@ -49,7 +49,7 @@ COLUMNS = (
     Column("finish", "string", "`eos`: the model ended by itself; `max_frames`: it was cut at the limit"),
     Column("flaws", "string", "what the checks found and the settings put up with; usually empty"),
     Column("model_id", "string", "checkpoint"),
-    Column("model_revision", "string", "its commit, or a hash of its weights"),
+    Column("model_revision", "string", "its commit, or a hash of its files"),
     Column("source_id", "string", "document or row that the text is from"),
     Column("chapter", "int32", "index of the chapter, from 0"),
     Column("segment_index", "int32", "position in the document, from 0"),

@@ -82,11 +82,12 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
         folder = _snapshot(model.path, model.revision, _FILES, download)
         revision = folder.name
     config = _read_config(folder)
+    description_tokenizer = _description_tokenizer(folder, config, download)
     return Checkpoint(
         model_id=model.path or model.name,
-        revision=revision or _content_hash(folder),
+        revision=revision or _content_hash(folder, description_tokenizer),
         folder=folder,
-        description_tokenizer=_description_tokenizer(folder, config, download),
+        description_tokenizer=description_tokenizer,
         config=config,
         max_frames=_max_frames(folder, config),
     )
@@ -135,10 +136,14 @@ def _max_frames(folder: Path, config: dict[str, Any]) -> int:
     return int(generation.get("max_length", _DEFAULT_MAX_LENGTH)) - int(config["decoder"]["num_codebooks"])
 
 
-def _content_hash(folder: Path) -> str:
-    """A hash of the config and the weights, so that a changed folder is another model."""
+def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
+    """A hash of all that a model is loaded from, its tokenizers too, so that a changed folder is another model."""
+    paths = [path for pattern in _FILES for path in sorted(folder.glob(pattern))]
+    if description_tokenizer is not None:
+        paths += [path for pattern in _TOKENIZER_FILES for path in sorted(description_tokenizer.glob(pattern))]
     digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.safetensors")), folder / "config.json"]:
+    for path in paths:
+        digest.update(path.name.encode())
         with path.open("rb") as file:
             while block := file.read(1 << 24):
                 digest.update(block)
