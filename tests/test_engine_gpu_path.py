@@ -13,6 +13,7 @@ import torch
 from conftest import Checkpoints
 from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
 
+from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.engine import decoding as decoding_module
 from pipeline.synthesis.engine import memory
 from pipeline.synthesis.engine.batches import BatchedCodec
@@ -70,6 +71,16 @@ def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints,
     synthesizer = as_on_a_gpu(engine(folder, slots=4))
     for _ in range(2):
         assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-5)
+
+
+def test_a_codec_of_odd_strides(checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath) -> None:
+    """Bug: its clips are shorter than their frames times its stride, and the warm-up ended in a ValueError."""
+    folder = checkpoint_of(dataclasses.replace(TINY, codec_ratios=(2, 4, 5, 8)))
+    utterances = random_utterances(seed=36, count=4)
+    expected = by_id(build_synthesizer(str(folder), backend="reference", device="cpu").generate(utterances))
+    synthesizer = as_on_a_gpu(engine(folder, slots=4))
+    synthesizer.warm_up([Bucket(256, 64, 60, 1)])
+    assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-4)
 
 
 def test_warm_up_meets_every_shape(

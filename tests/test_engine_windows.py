@@ -24,7 +24,8 @@ from pipeline.synthesis.engine.windows import Windows
 from dac.nn.layers import Snake1d as DescriptSnake1d  # isort: skip
 
 HUB = dataclasses.replace(TINY, hub_codec=True, sampling_rate=44_100)
-both_codecs = pytest.mark.parametrize("shape", [TINY, HUB], ids=["transformers", "descript"])
+ODD = dataclasses.replace(TINY, codec_ratios=(3, 4, 5))  # each odd stride makes a sample less than its product
+each_codec = pytest.mark.parametrize("shape", [TINY, HUB, ODD], ids=["transformers", "descript", "odd strides"])
 
 
 def load(folder: Path) -> Codec:
@@ -60,7 +61,7 @@ def test_few_shapes_and_little_in_vain() -> None:
         assert computed <= 1.5 * num_frames or num_frames < 300  # 3.5 seconds
 
 
-@both_codecs
+@each_codec
 def test_batches_of_windows_are_the_whole_clips(
     shape: object, checkpoint_of: Checkpoints, small_hub_codec: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,10 @@ class BatchedCodec:
             for piece, row in zip(pieces, arriving.wait().numpy(), strict=False):  # behind the pieces come the fillers
                 window = piece.window
                 kept = row[(window.keep_start - window.start) * width : (window.keep_end - window.start) * width]
-                made[piece.clip][window.keep_start * width : window.keep_end * width] = kept
+                start, end = window.keep_start * width, window.keep_start * width + len(kept)
+                made[piece.clip][start:end] = kept
+                if end < window.keep_end * width:  # odd strides: a clip's last frames are a few samples short
+                    made[piece.clip] = made[piece.clip][:end]
         return made
 
     def _wait_for(self, clip: Codes) -> None:
