@@ -201,9 +201,24 @@ def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.Mo
 
     for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory._MOST_ON_CPU)):
         monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
-        slots = slots_that_fit(tiny._decoding.weights, positions=1000)
+        slots = slots_that_fit(tiny._decoding.weights, positions=1000, description_tokens=100)
         assert 1 <= slots <= memory._MOST_ON_CPU
         assert expected in (None, slots)
+
+
+def test_descriptions_are_counted_among_what_must_fit(
+    checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: only the slots were counted, and beside few positions the entries are larger than these."""
+    from pipeline.synthesis.engine import memory
+
+    decoding = engine(checkpoint_of(dataclasses.replace(TINY, kv_heads=1)))._decoding
+    free = 16_000_000
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: free)
+    decoding.announce(32, 256, 60)
+    decoder = decoding._prepare(decoding._slots_that_fit()).decoder
+    assert decoder.rows.num_rows > 4
+    assert decoder.cache.num_bytes + decoder.cross.num_bytes <= memory._SHARE * free
 
 
 def test_a_description_is_encoded_once(checkpoint_of: Checkpoints) -> None:

@@ -16,10 +16,13 @@ from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utte
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.engine import decoding as decoding_module
 from pipeline.synthesis.engine import memory
+from pipeline.synthesis.engine import runner as runner_module
 from pipeline.synthesis.engine.batches import BatchedCodec
+from pipeline.synthesis.engine.cache import SelfCache, allocate_self
 from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.memory import is_exhaustion
 from pipeline.synthesis.engine.step import Decoder, Step
+from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import Bucket
 from scripts.gpu_check import main
 
@@ -136,6 +139,30 @@ def test_a_stream_uses_the_slots_that_are_there(checkpoint_of: Checkpoints, as_o
     (clip,) = synthesizer.generate([utterance])
     np.testing.assert_allclose(np.concatenate(list(synthesizer.stream(utterance))), clip.samples, rtol=0, atol=1e-5)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("slots", [0, 16])
+def test_a_warm_up_for_which_memory_is_too_small_halves_the_slots(
+    slots: int,
+    checkpoint_of: Checkpoints,
+    as_on_a_gpu: GpuPath,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Bug: memory that ran out in the warm-up ended a run that would have gone on with fewer slots without one."""
+
+    def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
+        if slots > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return allocate_self(weights, slots, capacity)
+
+    monkeypatch.setattr(runner_module, "allocate_self", allocate)
+    synthesizer = as_on_a_gpu(engine(checkpoint_of(TINY), slots=slots))
+    synthesizer.warm_up([Bucket(256, 64, 60, 1)])
+    assert "going on with 4 slots" in caplog.text
+    steps = len(made)
+    assert len(list(synthesizer.generate(random_utterances(seed=37, count=10)))) == 10
+    assert len(made) == steps, "the slots with their graphs are kept"
 
 
 def test_memory_that_runs_out_while_recording_is_recognised() -> None:

@@ -49,6 +49,11 @@ class CrossCache:
     bias: Tensor  # [E, 1, 1, D]: 0 where an entry has a token, -inf where it is padding
 
     @property
+    def num_bytes(self) -> int:
+        """Memory of the whole, but for the bias."""
+        return 2 * len(self.keys) * self.keys[0].nbytes
+
+    @property
     def num_entries(self) -> int:
         """E."""
         return self.bias.shape[0]
@@ -84,6 +89,11 @@ def allocate_cross(weights: Weights, entries: int, capacity: int) -> CrossCache:
 def bytes_per_position(weights: Weights) -> int:
     """Memory of one position of one slot, over all layers."""
     return 2 * len(weights.layers) * weights.kv_heads * weights.head_width * weights.dtype.itemsize
+
+
+def bytes_per_token(weights: Weights) -> int:
+    """Memory of one token of one entry, likewise."""
+    return 2 * len(weights.layers) * weights.cross_kv_heads * weights.head_width * weights.dtype.itemsize
 
 
 def _zeros(weights: Weights, shape: tuple[int, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

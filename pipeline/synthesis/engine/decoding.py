@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,19 +125,7 @@ class Decoding:
             slots = self._padded(min(slots, self._slots_that_fit()))
             scheduler.restart(slots)
             _log.info("%d slots of %d positions", slots, self._shape.positions)
-            is_exhausted = False
-            try:
-                self._decode(self._prepare(slots), scheduler, inbox, outbox)
-            except RuntimeError as error:
-                if slots == self._padded(1) or not memory.is_exhaustion(error):
-                    raise
-                is_exhausted = True
-            if is_exhausted:  # not above: the error's traceback holds on to the runner and its memory
-                slots //= 2
-                _log.warning("out of memory: going on with %d slots", self._padded(slots))
-                self._runner = None
-                self._slots_of[self._shape] = slots
-                memory.give_back(self.weights.device)
+            self._try(slots, lambda runner: self._decode(runner, scheduler, inbox, outbox))
         self.stats.peak_bytes = memory.peak_bytes(self.weights.device)
         _log.info("peak memory %.1f GiB", self.stats.peak_bytes / 2**30)
 
@@ -167,8 +156,25 @@ class Decoding:
     @torch.inference_mode()
     def warm_up(self) -> list[tuple[int, int]]:
         """On a GPU, records the step in every shape that the announced utterances can need, and says which."""
-        slots = self._padded(min(self.most_slots, self._slots_that_fit()))
-        return self._prepare(slots).warm_up() if self._on_gpu else []
+        shapes: list[tuple[int, int]] = []
+        while self._on_gpu and not shapes:
+            slots = self._padded(min(self.most_slots, self._slots_that_fit()))
+            self._try(slots, lambda runner: shapes.extend(runner.warm_up()))
+        return shapes
+
+    def _try(self, slots: int, work: Callable[[Runner], None]) -> None:
+        """Works with so many slots; where memory runs out, sees to it that the next try is with half as many."""
+        try:
+            work(self._prepare(slots))
+            return
+        except RuntimeError as error:
+            if slots == self._padded(1) or not memory.is_exhaustion(error):
+                raise
+        # Not above: the error's traceback holds on to the runner and its memory.
+        self._runner = None
+        self._slots_of[self._shape] = slots // 2
+        _log.warning("out of memory: going on with %d slots", self._padded(slots // 2))
+        memory.give_back(self.weights.device)
 
     def _decode(self, runner: Runner, scheduler: Scheduler[Job], inbox: Inbox[Job], outbox: Outbox[Take]) -> None:
         """Works until all is done, or until an utterance comes that is too large for the runner."""
@@ -269,13 +275,13 @@ class Decoding:
         return padded(slots, self._row_multiple)
 
     def _slots_that_fit(self) -> int:
-        if self._engine.slots:
-            return self._engine.slots
-        if self._shape not in self._slots_of:
-            held_bytes = self._runner.decoder.cache.num_bytes if self._runner else 0
-            fitting = memory.slots_that_fit(self.weights, self._shape.positions, held_bytes)
-            self._slots_of[self._shape] = fitting
-        return self._slots_of[self._shape]
+        shape, held = self._shape, self._runner.decoder if self._runner else None
+        if shape not in self._slots_of:
+            held_bytes = held.cache.num_bytes + held.cross.num_bytes if held else 0
+            self._slots_of[shape] = self._engine.slots or memory.slots_that_fit(
+                self.weights, shape.positions, shape.description_tokens, held_bytes
+            )
+        return self._slots_of[shape]
 
     def _codes(self, utterance: Utterance, finished: Finished) -> Tensor:
         if finished.broken:

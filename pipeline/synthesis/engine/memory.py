@@ -9,13 +9,13 @@ import sys
 
 import torch
 
-from pipeline.synthesis.engine.cache import bytes_per_position
+from pipeline.synthesis.engine.cache import bytes_per_position, bytes_per_token
 from pipeline.synthesis.engine.weights import Weights
 
 _MOST_ON_CPU = 32  # more rows make a step longer and its products hardly denser
 _MOST_ON_GPU = 128
 _EXHAUSTION = ("not enough memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
-_SHARE = 0.6  # of the free memory that the cache may take; the codec needs some as well
+_SHARE = 0.6  # of the free memory that the caches may take; the codec needs some as well
 
 
 def most_slots(device: torch.device) -> int:
@@ -23,16 +23,18 @@ def most_slots(device: torch.device) -> int:
     return _MOST_ON_CPU if device.type == "cpu" else _MOST_ON_GPU
 
 
-def slots_that_fit(weights: Weights, positions: int, held_bytes: int = 0) -> int:
-    """Slots of so many positions each for the device's free memory, at least 1.
+def slots_that_fit(weights: Weights, positions: int, description_tokens: int, held_bytes: int = 0) -> int:
+    """Slots, with an entry each, for the device's free memory, at least 1.
 
     Args:
         weights: Of the model.
         positions: Of a slot.
-        held_bytes: What a cache takes now that will make room.
+        description_tokens: Of an entry.
+        held_bytes: What caches take now that will make room.
     """
     free = _free_bytes(weights.device) + held_bytes
-    fitting = int(_SHARE * free / (positions * bytes_per_position(weights)))
+    bytes_per_slot = positions * bytes_per_position(weights) + description_tokens * bytes_per_token(weights)
+    fitting = int(_SHARE * free / bytes_per_slot)
     return max(1, min(fitting, most_slots(weights.device)))
 
 
