@@ -14,7 +14,7 @@ from pipeline.synthesis.engine.weights import Weights
 
 _MOST_ON_CPU = 32  # more rows make a step longer and its products hardly denser
 _MOST_ON_GPU = 128
-_EXHAUSTION = ("not enough memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+_EXHAUSTION = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 _SHARE = 0.6  # of the free memory that the caches may take; the codec needs some as well
 
 
