@@ -221,6 +221,25 @@ def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.Mo
         assert expected in (None, slots)
 
 
+def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: memory that held copies of files, as after a download, passed for taken, and few slots were chosen."""
+    from pipeline.synthesis.engine import memory
+
+    cpu, meminfo, own_group = torch.device("cpu"), tmp_path / "meminfo", tmp_path / "cgroup"
+    meminfo.write_text("MemTotal:  9000 kB\nMemFree:  100 kB\nMemAvailable:  8000 kB\nHugePages_Total:  0\n")
+    for name, path in (("_MEMINFO", meminfo), ("_OWN_GROUP", own_group), ("_GROUPS", tmp_path / "groups")):
+        monkeypatch.setattr(memory, name, path)
+    assert memory._free_bytes(cpu) == 8000 * 1024
+
+    own_group.write_text("4:memory:/old\n0::/job/task\n")
+    (tmp_path / "groups" / "job" / "task").mkdir(parents=True)
+    for name, limit in (("job", "5000000"), ("job/task", "max")):
+        (tmp_path / "groups" / name / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "groups" / name / "memory.current").write_text("4500000\n")
+        (tmp_path / "groups" / name / "memory.stat").write_text("anon 1500000\ninactive_file 3000000\n")
+    assert memory._free_bytes(cpu) == 3_500_000, "what the job's limit leaves, its copies of files not counted"
+
+
 def test_descriptions_are_counted_among_what_must_fit(
     checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:

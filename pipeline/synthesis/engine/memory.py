@@ -6,6 +6,8 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -15,6 +17,7 @@ from pipeline.synthesis.engine.weights import Weights
 _MOST_ON_CPU = 32  # more rows make a step longer and its products hardly denser
 _MOST_ON_GPU = 128
 _EXHAUSTION = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+_MEMINFO, _OWN_GROUP, _GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # of Linux
 _SHARE = 0.6  # of the free memory that the caches may take; the codec needs some as well
 
 
@@ -68,5 +71,26 @@ def _free_bytes(device: torch.device) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for later
         free: int = torch.cuda.mem_get_info(device)[0]
         return free + unused
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    if _MEMINFO.is_file():
+        return min([_numbers(_MEMINFO)["MemAvailable"] * 1024, *_left_by_groups()])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_by_groups() -> Iterator[int]:
+    """What each limit leaves that this process's control group (v2) or one around it has, as a container's does.
+
+    Copies of files count as free, as they do in MemAvailable: they make room when it is asked for.
+    """
+    lines = _OWN_GROUP.read_text().splitlines() if _OWN_GROUP.is_file() else []
+    for group in (_GROUPS / line.removeprefix("0::/") for line in lines if line.startswith("0::/")):
+        for folder in (group, *group.parents):
+            limit = folder / "memory.max"
+            if limit.is_file() and (most := limit.read_text().strip()) != "max":
+                taken = int((folder / "memory.current").read_text()) - _numbers(folder / "memory.stat")["inactive_file"]
+                yield int(most) - taken
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Of a file of the kernel, with a name and a number in each line."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {name.rstrip(":"): int(number) for name, number, *_ in lines}
