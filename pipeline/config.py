@@ -145,18 +145,18 @@ class VoiceConfig:
 
 @dataclass
 class SamplingConfig:
-    """How the next code is drawn. The defaults are what the checkpoints were published with."""
+    """How the next code is drawn. null: as the checkpoint's own generation config says, else as `types.Sampling`."""
 
-    do_sample: bool = True  # false: greedy, which tends to silence with real checkpoints
-    temperature: float = 1.0
-    top_k: int = 50  # 0: off
-    top_p: float = 1.0
+    do_sample: bool | None = None  # false: greedy, which tends to silence with real checkpoints
+    temperature: float | None = None
+    top_k: int | None = None  # 0: off
+    top_p: float | None = None
 
     def __post_init__(self) -> None:
-        need = "give a value above 0, or do_sample=false"
-        _require(self.temperature > 0, "engine.sampling.temperature", self.temperature, need)
-        _require(self.top_k >= 0, "engine.sampling.top_k", self.top_k, "give 0 (off) or a positive number of codes")
-        _require(0 < self.top_p <= 1, "engine.sampling.top_p", self.top_p, "give a value above 0 and at most 1")
+        t, k, p = self.temperature, self.top_k, self.top_p
+        _require(t is None or t > 0, "engine.sampling.temperature", t, "give a value above 0, or do_sample=false")
+        _require(k is None or k >= 0, "engine.sampling.top_k", k, "give 0 (off) or a positive number of codes")
+        _require(p is None or 0 < p <= 1, "engine.sampling.top_p", p, "give a value above 0 and at most 1")
 
 
 @dataclass

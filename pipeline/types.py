@@ -181,6 +181,16 @@ class Reject:
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How the next code is drawn. The defaults are what the checkpoints were published with."""
+
+    do_sample: bool = True
+    temperature: float = 1.0
+    top_k: int = 50  # 0: off
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What the stages around a synthesizer need to know about its model."""
 

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from pipeline.composition import compose_config
-from pipeline.config import EngineConfig, ModelConfig, SamplingConfig
+from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.planning import predict_seconds
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
-from pipeline.types import Clip, Finish, Utterance
+from pipeline.types import Clip, Finish, Sampling, Utterance
 from pipeline.voices import describe
 from scripts.voice import checkpoints
 
@@ -178,13 +178,10 @@ def test_it_is_chosen_with_its_voice_and_its_sampling(folder: Path) -> None:
     config = compose_config(["model=bundled"])
     generation = json.loads((folder / "generation_config.json").read_text())
     assert config.voice.speaker in config.model.speakers
-    kept = {
-        key: generation[key] for key in ("temperature", "top_k") if key in generation
-    }  # without upstream's defaults
-    assert config.engine.sampling == SamplingConfig(**kept)
+    sampling = find_checkpoint(config.model).sampling(config.engine.sampling)
+    assert sampling == Sampling(temperature=generation["temperature"])
     assert compose_config(["model=bundled", "voice=jon"]).voice.speaker == "Jon"
     assert compose_config(["model=mini"]).voice.speaker == "Jon"
-    assert compose_config(["model=mini"]).engine.sampling == EngineConfig().sampling
 
 
 def test_it_is_small_and_has_its_card(folder: Path) -> None:

@@ -15,14 +15,14 @@ from conftest import Checkpoints
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
-from pipeline.config import EngineConfig, ModelConfig
+from pipeline.config import EngineConfig, ModelConfig, SamplingConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import build_synthesizer, upstream
 from pipeline.synthesis.build import check_attention, choose_device, choose_dtype
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
-from pipeline.types import Bucket, Finish, Utterance
+from pipeline.types import Bucket, Finish, Sampling, Utterance
 
 TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)
 
@@ -117,6 +117,39 @@ def test_whatever_a_clip_depends_on_is_in_the_revision(name: str, checkpoint_of:
     before = find_checkpoint(named(folder)).revision
     (folder / "README.md").write_text("It says something else now.")
     assert find_checkpoint(named(folder)).revision == before
+
+
+def of_temperature(temperature: float | None, folder: Path, copy: Path) -> Path:
+    """A copy of the checkpoint whose own generation config says so."""
+    generation = json.loads((shutil.copytree(folder, copy) / "generation_config.json").read_text())
+    (copy / "generation_config.json").write_text(json.dumps({**generation, "temperature": temperature}))
+    return copy
+
+
+def test_sampling_that_is_not_given_is_the_checkpoints_own(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
+    """Bug: a checkpoint that says what temperature it speaks best at was sampled at 1.0."""
+    checkpoint = find_checkpoint(named(of_temperature(0.25, checkpoint_of(TINY), tmp_path / "cool")))
+    assert checkpoint.sampling(SamplingConfig()) == Sampling(True, 0.25, 50, 1.0)
+    assert checkpoint.sampling(SamplingConfig(temperature=0.5, top_k=0)) == Sampling(True, 0.5, 0, 1.0)
+    silent = find_checkpoint(named(of_temperature(None, checkpoint_of(TINY), tmp_path / "silent")))
+    assert silent.sampling(SamplingConfig()) == Sampling()
+    impossible = find_checkpoint(named(of_temperature(0.0, checkpoint_of(TINY), tmp_path / "impossible")))
+    with pytest.raises(ConfigError, match=r"temperature=0\.0: give a value above 0"):
+        impossible.sampling(SamplingConfig())
+
+
+@pytest.mark.parametrize("backend", ["engine", "reference"])
+def test_clips_are_sampled_as_the_checkpoint_says(backend: str, checkpoint_of: Checkpoints, tmp_path: Path) -> None:
+    """Bug: `build_synthesizer` heard the schema's defaults, whatever the folder said."""
+    folder, utterance = checkpoint_of(TINY), Utterance("Yes.", "A voice.", seed=3, bucket=Bucket(0, 0, 20, 1))
+
+    def samples(folder: Path, **settings: object) -> np.ndarray:
+        (clip,) = build_synthesizer(str(folder), backend=backend, device="cpu", **settings).generate([utterance])
+        return clip.samples
+
+    cool = samples(of_temperature(0.25, folder, tmp_path / "cool"))
+    assert np.array_equal(cool, samples(folder, sampling=SamplingConfig(temperature=0.25)))
+    assert not np.array_equal(cool, samples(folder))
 
 
 def test_a_description_may_have_its_own_tokenizer(checkpoint_of: Checkpoints, tmp_path: Path) -> None:

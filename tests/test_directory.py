@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from conftest import Checkpoints
+from doubles import StandInSynthesizer
 
+from pipeline.__main__ import main
 from pipeline.config import Config, EngineConfig
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.runtime.directory import check_config, fingerprint, freeze_config, run_directory
 from pipeline.runtime.locks import writer
+from pipeline.synthesis.untrained import UntrainedShape
 
 
 def config(**changes: object) -> Config:
@@ -47,6 +54,28 @@ def test_what_does_not_touch_clips_may_change(tmp_path: Path) -> None:
     assert "loudness_lufs: -20.0" in (tmp_path / "run" / "config.yaml").read_text()
     assert fingerprint(changed) == fingerprint(config())
     assert fingerprint(config(seed=1)) != fingerprint(config())
+
+
+def test_the_frozen_sampling_is_what_clips_were_drawn_with(
+    tmp_path: Path, checkpoint_of: Checkpoints, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bug: a folder's own temperature counted for nothing, and what was frozen would not have been what was used."""
+    folder = shutil.copytree(checkpoint_of(UntrainedShape(mean_seconds=0.4, codec_hidden=24)), tmp_path / "cool")
+    generation = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.25}))
+    (tmp_path / "book.txt").write_text("The lamp was lit.")
+    command = [f"input={tmp_path / 'book.txt'}", f"model={folder}", f"output_dir={tmp_path}", "name=run"]
+    command = [*command, "task=dataset", "engine.sampling.top_k=7"]
+    assert main(command) == 0
+    used = {"do_sample": True, "temperature": 0.25, "top_k": 7, "top_p": 1.0}
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["engine"]["sampling"] == used
+    assert "0.25" in (tmp_path / "run" / "README.md").read_text()
+    for again in ([], ["engine.sampling.temperature=0.25"]):
+        assert main([*command, *again]) == 0
+    assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+    assert len(stand_in) == 1, "nothing was made twice"
+    assert main([*command, "engine.sampling.temperature=1"]) == 3
+    assert "engine.sampling.temperature: 0.25 there, 1.0 now" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:

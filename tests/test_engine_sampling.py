@@ -6,21 +6,21 @@ import pytest
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from pipeline.config import SamplingConfig
 from pipeline.synthesis import noise
 from pipeline.synthesis.engine.sampling import Rules, draw, forbid
+from pipeline.types import Sampling
 
 VOCABULARY, EOS = 40, 32
 SETTINGS = [
-    SamplingConfig(),
-    SamplingConfig(top_k=0),
-    SamplingConfig(temperature=0.6, top_k=12),
-    SamplingConfig(temperature=1.3, top_k=0, top_p=0.7),
-    SamplingConfig(top_k=20, top_p=0.9),
+    Sampling(),
+    Sampling(top_k=0),
+    Sampling(temperature=0.6, top_k=12),
+    Sampling(temperature=1.3, top_k=0, top_p=0.7),
+    Sampling(top_k=20, top_p=0.9),
 ]
 
 
-def upstreams_probabilities(logits: torch.Tensor, sampling: SamplingConfig) -> torch.Tensor:
+def upstreams_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """As `generate(do_sample=True)` would draw: softmax after transformers' warpers."""
     scores = TemperatureLogitsWarper(sampling.temperature)(None, logits)
     if sampling.top_k:
@@ -31,7 +31,7 @@ def upstreams_probabilities(logits: torch.Tensor, sampling: SamplingConfig) -> t
 
 
 @pytest.mark.parametrize("sampling", SETTINGS, ids=str)
-def test_draws_have_upstreams_distribution(sampling: SamplingConfig) -> None:
+def test_draws_have_upstreams_distribution(sampling: Sampling) -> None:
     """Guards the Gumbel trick with keyed noise: a chi-squared test of 20 000 utterances' first codes."""
     logits = 1.5 * torch.randn(1, VOCABULARY, generator=torch.Generator().manual_seed(1))
     count = 20_000
@@ -49,7 +49,7 @@ def test_draws_have_upstreams_distribution(sampling: SamplingConfig) -> None:
 def test_steps_and_codebooks_draw_independently() -> None:
     """Guards the key: a step or a codebook that is missing in it repeats its neighbour's draws."""
     seeds, steps = torch.zeros(2000, dtype=torch.int64), torch.arange(2000)
-    codes, _ = draw(torch.zeros(2000, 2, VOCABULARY), SamplingConfig(top_k=0), seeds, steps)
+    codes, _ = draw(torch.zeros(2000, 2, VOCABULARY), Sampling(top_k=0), seeds, steps)
     same_codebook = (codes[1:, 0] == codes[:-1, 0]).float().mean()
     same_step = (codes[:, 0] == codes[:, 1]).float().mean()
     for share in (same_codebook, same_step):
@@ -85,9 +85,9 @@ def test_ends_come_in_order_and_not_too_early() -> None:
     assert allowed[:, :, :EOS].isfinite().all()
 
 
-@pytest.mark.parametrize("sampling", [SamplingConfig(), SamplingConfig(do_sample=False), SamplingConfig(top_p=0.5)])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(do_sample=False), Sampling(top_p=0.5)])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_what_is_not_finite_shows_in_the_score(sampling: SamplingConfig, bad: float) -> None:
+def test_what_is_not_finite_shows_in_the_score(sampling: Sampling, bad: float) -> None:
     """Guards the alarm: the winning score is all that is looked at."""
     logits = torch.zeros(1, 1, VOCABULARY)
     logits[0, 0, 3] = bad

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.config import Config
+from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards
 from pipeline.dataset.verify import verify_run
@@ -84,8 +84,14 @@ def run(config: Config) -> int:
     working = check_executor(config)
     checkpoint = find_checkpoint(config.model)
     source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
-    config = replace(config, input=source, model=replace(config.model, revision=checkpoint.revision))
-    working = replace(config, engine=working.engine, executor=working.executor)
+    sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
+    config = replace(
+        config,
+        input=source,
+        model=replace(config.model, revision=checkpoint.revision),
+        engine=replace(config.engine, sampling=sampling),
+    )
+    working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)
     run_dir = run_directory(config)
     with writer(run_dir, config.shard_index, config.num_shards) as right:
         with right.by_turns() as is_alone:

@@ -51,7 +51,8 @@ def build_synthesizer(model: str | ModelConfig | Checkpoint, **engine: Any) -> S
 
     Args:
         model: A folder or a hub id, a `ModelConfig`, or a checkpoint that was already found.
-        engine: Fields of `EngineConfig`: backend, device, dtype, attention, compile, cache, batch_size, sampling.
+        engine: Fields of `EngineConfig`: backend, device, dtype, attention, compile, cache, batch_size, sampling. What
+            is left out of the sampling is the checkpoint's own.
 
     Raises:
         ConfigError: A setting that cannot work, or not on this machine.

@@ -22,12 +22,13 @@ def build(model: str | ModelConfig | Checkpoint, engine: EngineConfig) -> Synthe
     """See `pipeline.synthesis.build_synthesizer`."""
     device, dtype = check(engine)
     checkpoint = _checkpoint(model)
+    sampling = checkpoint.sampling(engine.sampling)
     tokenizers = load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
     parler = _load(checkpoint, engine.attention, dtype, device)
     if engine.backend == "engine" and device.type != "cpu" and dtype != torch.float32:
         upstream.restore_codec(parler, Path(checkpoint.folder))  # it has a precision of its own there
     backend = EngineSynthesizer if engine.backend == "engine" else ReferenceSynthesizer
-    return backend(parler, tokenizers, describe(checkpoint, engine), engine)
+    return backend(parler, tokenizers, describe(checkpoint, engine), engine, sampling)
 
 
 def check(engine: EngineConfig) -> tuple[torch.device, torch.dtype]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import ModelConfig
+from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.errors import ModelError, nearest_first
+from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -34,7 +35,12 @@ class Checkpoint:
     folder: Path
     description_tokenizer: Path | None  # its own folder; None: the same tokenizer as the prompt's
     config: dict[str, Any]  # config.json
-    max_frames: int  # T, the longest that it generates by its own generation config
+    generation: dict[str, Any]  # generation_config.json
+
+    @property
+    def max_frames(self) -> int:
+        """T, the longest that it generates: by its own limit, without the start step and the K - 1 steps of delay."""
+        return int(self.generation.get("max_length", _DEFAULT_MAX_LENGTH)) - self.num_codebooks
 
     @property
     def num_codebooks(self) -> int:
@@ -59,6 +65,18 @@ class Checkpoint:
         for ratio in ratios:
             hop *= int(ratio)
         return self.sampling_rate / hop
+
+    def sampling(self, given: SamplingConfig) -> Sampling:
+        """What is given, and for the rest what the checkpoint says, else what the published ones were made with.
+
+        Raises:
+            ConfigError: The checkpoint says what cannot be.
+        """
+        chosen: dict[str, Any] = {}
+        for key, published in vars(Sampling()).items():
+            said = (getattr(given, key), self.generation.get(key), published)
+            chosen[key] = type(published)(next(value for value in said if value is not None))
+        return Sampling(**vars(SamplingConfig(**chosen)))
 
 
 def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
@@ -89,7 +107,7 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
         folder=folder,
         description_tokenizer=description_tokenizer,
         config=config,
-        max_frames=_max_frames(folder, config),
+        generation=_read_generation(folder),
     )
 
 
@@ -129,11 +147,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _max_frames(folder: Path, config: dict[str, Any]) -> int:
-    """The limit of `generation_config.json`, without the start step and the K - 1 steps of delay."""
+def _read_generation(folder: Path) -> dict[str, Any]:
     path = folder / "generation_config.json"
-    generation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return int(generation.get("max_length", _DEFAULT_MAX_LENGTH)) - int(config["decoder"]["num_codebooks"])
+    generation: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return generation
 
 
 def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:

@@ -26,10 +26,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from pipeline.config import EngineConfig, SamplingConfig
+from pipeline.config import EngineConfig
 from pipeline.synthesis import noise, upstream
 from pipeline.synthesis.tokenizers import Tokenizers
-from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
+from pipeline.types import Bucket, Clip, Finish, ModelInfo, Sampling, Utterance
 
 WARM_UP_GENERATIONS = {"none": 0, "default": 1, "reduce-overhead": 2}  # CUDA graphs are recorded by the second one
 _WARM_UP_STEPS = 3  # prefill, then the step that all others are like, twice
@@ -38,12 +38,15 @@ _WARM_UP_STEPS = 3  # prefill, then the step that all others are like, twice
 class ReferenceSynthesizer:
     """Synthesizer over upstream's `generate()`. Made by `build_synthesizer`."""
 
-    def __init__(self, model: upstream.Parler, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig) -> None:
+    def __init__(
+        self, model: upstream.Parler, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig, sampling: Sampling
+    ) -> None:
         self.info = info
         self.computed_frames = 0
         self._model = model
         self._tokenizers = tokenizers
         self._engine = engine
+        self._sampling = sampling
         self._generation_config = copy.deepcopy(model.generation_config)
         if engine.compile != "none":
             # The dynamic cache counts its tokens in an attribute; taken for a constant, each step would be compiled.
@@ -128,13 +131,13 @@ class ReferenceSynthesizer:
         return output, ending.ended
 
     def _logits_processors(self, rows: Sequence[Utterance], eos_token_id: int) -> LogitsProcessorList:
-        device, sampling = self.info.device, self._engine.sampling
+        device = self.info.device
         order_of_ends = upstream.ParlerTTSLogitsProcessor(eos_token_id, self.info.num_codebooks, len(rows), device)
         seeds = torch.tensor([row.seed for row in rows], device=device)
-        return LogitsProcessorList([order_of_ends, *_warpers(sampling, seeds, self.info.num_codebooks)])
+        return LogitsProcessorList([order_of_ends, *_warpers(self._sampling, seeds, self.info.num_codebooks)])
 
 
-def _warpers(sampling: SamplingConfig, seeds: Tensor, num_codebooks: int) -> list[LogitsProcessor]:
+def _warpers(sampling: Sampling, seeds: Tensor, num_codebooks: int) -> list[LogitsProcessor]:
     """What turns logits into scores whose largest is a draw from them; nothing for greedy."""
     if not sampling.do_sample:
         return []

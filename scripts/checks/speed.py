@@ -187,7 +187,7 @@ def step_time(
     runner = Runner(
         decoding.weights,
         decoding._rules,
-        decoding._engine.sampling,
+        decoding._sampling,
         decoding._encoder,
         slots,
         Shape(limit + shape.codebooks + 16, 64, limit),

@@ -30,7 +30,7 @@ from pipeline.synthesis.engine.scheduler import Scheduler
 from pipeline.synthesis.engine.step import step
 from pipeline.synthesis.engine.transfers import now
 from pipeline.synthesis.engine.weights import Weights
-from pipeline.types import ModelInfo, Utterance
+from pipeline.types import ModelInfo, Sampling, Utterance
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_ON_GPU = 8  # steps between two looks at which rows have finished
@@ -86,7 +86,13 @@ class Decoding:
     """The decoder of a model with its slots, which stay from call to call. One caller at a time."""
 
     def __init__(
-        self, weights: Weights, rules: Rules, encoder: DescriptionEncoder, info: ModelInfo, engine: EngineConfig
+        self,
+        weights: Weights,
+        rules: Rules,
+        encoder: DescriptionEncoder,
+        info: ModelInfo,
+        engine: EngineConfig,
+        sampling: Sampling,
     ) -> None:
         self.weights = weights
         self.stats = Stats()
@@ -94,6 +100,7 @@ class Decoding:
         self._encoder = encoder
         self._info = info
         self._engine = engine
+        self._sampling = sampling
         self._runner: Runner | None = None
         self._row_multiple = row_multiple(weights)
         self._shape = Shape()  # that all utterances so far fit into, and all that were announced
@@ -231,7 +238,7 @@ class Decoding:
             self._runner = Runner(
                 self.weights,
                 self._rules,
-                self._engine.sampling,
+                self._sampling,
                 self._encoder,
                 slots,
                 self._shape,

@@ -25,7 +25,7 @@ from pipeline.synthesis.engine.runner import Request
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.weights import weights_of
 from pipeline.synthesis.tokenizers import Tokenizers
-from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
+from pipeline.types import Bucket, Clip, Finish, ModelInfo, Sampling, Utterance
 
 _log = logging.getLogger(__name__)
 _FIRST_PIECE_FRAMES = 8  # of a stream: a tenth of a second
@@ -37,10 +37,13 @@ _LINGER_SECONDS_ON_GPU = 0.2  # for so many; at 500 times real time ten clips of
 class EngineSynthesizer:
     """Synthesizer with continuous batching. Made by `build_synthesizer`."""
 
-    def __init__(self, model: Any, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig) -> None:
+    def __init__(
+        self, model: Any, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig, sampling: Sampling
+    ) -> None:
         self.info = info
         self._tokenizers = tokenizers
-        self._decoding = Decoding(weights_of(model), _rules(model), DescriptionEncoder(model), info, engine)
+        encoder = DescriptionEncoder(model)
+        self._decoding = Decoding(weights_of(model), _rules(model), encoder, info, engine, sampling)
         self._codec = Codec(model.audio_encoder, codec_dtype(model.device, self._decoding.weights.dtype))
         self._busy = threading.Lock()
         self._codec_lock = threading.Lock()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.config import SamplingConfig
 from pipeline.synthesis.engine import conditioning
 from pipeline.synthesis.engine.cache import allocate_cross, allocate_self, padded
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder, Entries
@@ -21,6 +20,7 @@ from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.step import Decoder, Rows, Step, allocate_rows, step, undelay
 from pipeline.synthesis.engine.transfers import OnItsWay, to_device
 from pipeline.synthesis.engine.weights import Weights
+from pipeline.types import Sampling
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Runner:
         self,
         weights: Weights,
         rules: Rules,
-        sampling: SamplingConfig,
+        sampling: Sampling,
         encoder: DescriptionEncoder,
         slots: int,
         shape: Shape,

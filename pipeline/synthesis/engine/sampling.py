@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.config import SamplingConfig
 from pipeline.synthesis import noise
+from pipeline.types import Sampling
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def forbid(logits: Tensor, rules: Rules, steps: Tensor, open_codebook: Tensor) -
     return logits
 
 
-def draw(logits: Tensor, sampling: SamplingConfig, seeds: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+def draw(logits: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
     """Draws a code for each row and codebook.
 
     Args:

@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import SamplingConfig
 from pipeline.synthesis.engine import layers
 from pipeline.synthesis.engine.cache import CrossCache, SelfCache
 from pipeline.synthesis.engine.sampling import Rules, draw, forbid
 from pipeline.synthesis.engine.weights import Weights
+from pipeline.types import Sampling
 
 _NEVER = 2**31 - 1  # a step that no utterance reaches
 
@@ -108,7 +108,7 @@ class Decoder:
     cross: CrossCache
     rows: Rows
     rules: Rules
-    sampling: SamplingConfig
+    sampling: Sampling
 
 
 Step = Callable[[Decoder, int, int], None]  # as `step`
