@@ -170,15 +170,15 @@ def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
 def _description_tokenizer(folder: Path, config: dict[str, Any], download: bool) -> Path | None:
     """The description's own tokenizer, where prompt and description do not share one.
 
-    Sharing shows in the sizes: the prompt's embedding table and the text encoder's are then equally long.
+    Where it does not lie in the folder, sharing shows in the sizes: the prompt's embedding table and the text encoder's
+    are then equally long.
     """
-    text_encoder = config["text_encoder"]
+    local, text_encoder = folder / "description_tokenizer", config["text_encoder"]
+    if local.is_dir():
+        return local
     if config.get("vocab_size") == text_encoder.get("vocab_size"):
         return None
     name = text_encoder.get("_name_or_path", "")
-    local = folder / "description_tokenizer"
-    if local.is_dir():
-        return local
     if not name:
         raise ModelError(
             f"{folder}: prompt and description have different vocabularies, and config.json does not name "
