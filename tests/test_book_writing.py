@@ -140,6 +140,13 @@ def test_a_cover_is_attached_and_the_sound_stays_whole(tmp_path: Path, codec: st
         assert sum(frame.samples for frame in container.decode(audio=0)) >= RATE
 
 
+def test_a_cover_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: no shell expands the ~ of book.cover=~/cover.png, and of all paths that are given only this one kept it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = write_cover(tmp_path / "cover.png", "png")
+    assert check_cover(Path("~/cover.png")) == path.read_bytes()
+
+
 def test_a_cover_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     """Bug: after hours of rendering the muxer fails with a number."""
     text = tmp_path / "cover.png"

@@ -154,7 +154,7 @@ def check_cover(path: Path) -> bytes:
         ConfigError: It cannot be read, or is no JPEG or PNG.
     """
     try:
-        content = path.read_bytes()
+        content = path.expanduser().read_bytes()
     except OSError as error:
         raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); give a JPEG or PNG file") from error
     try:
