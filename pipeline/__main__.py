@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from pipeline.composition import compose_config, group_options
 from pipeline.errors import PipelineError
+from pipeline.runtime.progress import show
 
 HELP = """\
 Renders audiobooks and makes speech datasets with Parler-TTS.
@@ -44,14 +45,8 @@ class Terminated(BaseException):
 def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code: 0 done, 2 a mistake, 3 to 6 see `errors`, 130 and 143 stopped."""
     if {"-h", "--help", "help"} & set(arguments):
-        print(
-            HELP.format(
-                **{
-                    group: ", ".join(group_options(group))
-                    for group in ("task", "model", "engine", "executor", "experiment")
-                }
-            )
-        )
+        groups = ("task", "model", "engine", "executor", "experiment")
+        show(HELP.format(**{group: ", ".join(group_options(group)) for group in groups}))
         return 0
     try:
         config = compose_config(arguments)

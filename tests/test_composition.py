@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,14 @@ def test_help_is_short_and_shows_commands(capsys: pytest.CaptureFixture[str]) ->
     assert len(text.splitlines()) < 30
     assert "python -m pipeline input=book.txt" in text
     assert "mini-v1.1" in text
+
+
+@pytest.mark.parametrize("arguments", ["--help", "dry_run=true"])
+def test_who_reads_only_the_first_line_gets_no_traceback(arguments: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m pipeline {arguments} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert "Broken" not in done.stderr
 
 
 def test_mistakes_are_found_before_torch_is_imported() -> None:

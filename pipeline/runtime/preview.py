@@ -12,6 +12,7 @@ from pipeline.config import DEFAULT_LANGUAGE, Config
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.places import is_address
 from pipeline.planning import predict_seconds, utterance_seed
+from pipeline.runtime.progress import show
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.streaming import Streamer, preview
@@ -39,7 +40,7 @@ def run_preview(config: Config, casting: Casting) -> int:
     if not isinstance(synthesizer, Streamer):
         raise ConfigError(f"task=preview: engine.backend={config.engine.backend} cannot stream; give engine=default")
     heard = preview(synthesizer, utterance, path)
-    print(
+    show(
         f"{path}: first audio after {heard.first_audio_seconds:.2f} s, {heard.audio_seconds:.2f} s of audio in "
         f"{heard.total_seconds:.2f} s"
     )

@@ -5,6 +5,7 @@ Owns wording and counting of progress. Knows nothing of where clips come from, b
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import defaultdict
@@ -31,6 +32,14 @@ def count(number: int, noun: str) -> str:
 def say(line: str) -> None:
     """Tells a person something, beside what the command prints."""
     print(line, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Prints what was asked for: of `| head` and the like no more than they take."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # what is flushed when Python ends would raise it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:

@@ -38,7 +38,7 @@ from pipeline.runtime.plans import (
     stage_plan,
 )
 from pipeline.runtime.preview import run_preview
-from pipeline.runtime.progress import clock, count, say
+from pipeline.runtime.progress import clock, count, say, show
 from pipeline.runtime.report import Session
 from pipeline.runtime.retry import retry_rejects
 from pipeline.runtime.status import read_status, render_status
@@ -67,7 +67,7 @@ def run(config: Config) -> int:
     if config.task.name == "verify":
         return _verify(place(config.run or ""))
     if config.task.name == "status":
-        print(render_status(read_status(place(config.run or ""))))
+        show(render_status(read_status(place(config.run or ""))))
         return 0
     if config.task.name == "retry_rejects":
         return retry_rejects(config, build_synthesizer)
@@ -174,10 +174,10 @@ def _dry_run(config: Config, casting: Casting) -> int:
     for _ in planner.shards():
         pass
     _warn(casting.row_warnings())
-    print(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
+    show(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
     if config.task.name == "audiobook":
         chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
-        print(f"\nbook            about {chapters / 1e6:,.0f} MB of chapters and {m4b / 1e6:,.0f} MB of m4b beside it")
+        show(f"\nbook            about {chapters / 1e6:,.0f} MB of chapters and {m4b / 1e6:,.0f} MB of m4b beside it")
     return 0
 
 
@@ -186,7 +186,7 @@ def _verify(run_dir: Path) -> int:
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
     report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
-    print(report)
+    show(str(report))
     return 0 if not report.problems else VerificationError.exit_code
 
 
