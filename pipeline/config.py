@@ -59,8 +59,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         _require_choice("source.format", self.format, SOURCE_FORMATS)
         _require(self.limit is None or self.limit > 0, "source.limit", self.limit, "give a positive number of rows")
-        is_code = self.language is None or re.fullmatch("[a-z]{2,3}", self.language)
-        _require(bool(is_code), "source.language", self.language, "give a code of two or three letters: en, de")
+        is_code = self.language is None or re.fullmatch(r"[A-Za-z]{2,3}([-_]\w+)*", self.language)
+        _require(bool(is_code), "source.language", self.language, "give a code such as en, de or pt-BR")
 
 
 @dataclass

@@ -65,7 +65,7 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
         ("task=status", "run=None: name the run directory"),
         ("book.txt", "book.txt: arguments are of the form key=value"),
         ("source.format=pdf", "source.format=pdf: choose one of"),
-        ("source.language=german", "source.language=german: give a code of two or three letters"),
+        ("source.language=german", "source.language=german: give a code such as en"),
         ("text=Hello.", "text=Hello.: give task=preview"),
         ("voice.speakers=[Jon,Lea]", "voice.speakers[0]: give a list like [{speaker:Jon},{speaker:Lea}]"),
         (os.fsdecode(b"input=caf\xe9.jsonl"), "input=caf\\udce9.jsonl: is not UTF-8; rename the file or folder"),
@@ -80,6 +80,11 @@ def test_a_mistake_is_one_line_with_key_value_and_fix(
     error = capsys.readouterr().err
     assert error.startswith(f"error: {complaint}")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("language", ["en", "EN", "en-GB", "de_DE", "zh-Hant-TW", "fil"])
+def test_languages_may_name_their_region(language: str) -> None:
+    assert compose_config([f"source.language={language}"]).source.language == language
 
 
 def test_settings_that_exclude_each_other_are_refused() -> None:
