@@ -10,15 +10,19 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Checkpoints
-from doubles import StandInSynthesizer
+from doubles import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
 from pipeline.dataset.shards import finished_shards
 from pipeline.runtime import finishing
+from pipeline.runtime import retry as retry_module
+from pipeline.runtime import run as run_module
 from pipeline.synthesis.untrained import UntrainedShape
 
 NUM_TEXTS = 12
@@ -168,6 +172,51 @@ def test_a_shard_of_another_config_is_not_mixed_in(tmp_path: Path, stand_in: lis
     assert len(stand_in[2].asked) == 2
     assert hashes(tmp_path / "run") == before
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+
+
+def test_a_shard_of_an_older_text_is_made_again(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Guards a run that two have begun at once, with different texts: one of them has written what was not planned."""
+    arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
+    assert main(arguments) == 0
+    kept = {
+        name: (run_dir / name).read_bytes()
+        for name in ("data/train-00001-of-00006.parquet", "manifests/shard-00001.json")
+    }
+    table = tmp_path / "texts.jsonl"
+    table.write_text(table.read_text().replace("number 3", "number 33"))
+    assert main(arguments) == 0
+    before = hashes(run_dir)
+    for name, content in kept.items():
+        (run_dir / name).write_bytes(content)
+    assert main(["task=verify", f"run={run_dir}"]) == 4
+    assert main(arguments) == 0
+    assert hashes(run_dir) == before
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_a_retry_that_is_killed_at_its_end_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: nothing was left to be tried again, so that card, report and list of files stayed as they had been."""
+    silent = StandInSynthesizer(lambda utterance: replace(speak(utterance), samples=np.zeros(800, np.float32)))
+    synthesizers = [silent, StandInSynthesizer()]
+    monkeypatch.setattr(run_module, "build_synthesizer", lambda *_, **__: synthesizers.pop(0))
+    assert main(command(tmp_path, tmp_path)) == 5
+    retry, verify = (["task=" + name, f"run={tmp_path / 'run'}"] for name in ("retry_rejects", "verify"))
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build_synthesizer", interrupt)
+        assert main(retry) == 130
+    assert main(verify) == 0, "nothing had changed yet"
+    with monkeypatch.context() as patch:
+        patch.setattr(retry_module, "finish", interrupt)
+        assert main(retry) == 130
+    assert main(verify) == 4
+    assert main(retry) == 0
+    assert main(verify) == 0
 
 
 def test_rejects_are_not_tried_again_with_other_weights(

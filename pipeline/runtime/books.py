@@ -16,6 +16,7 @@ from pipeline.book.making import make_book
 from pipeline.config import Config
 from pipeline.dataset.files import write_folder
 from pipeline.dataset.shards import finished_shards, read_shard
+from pipeline.errors import RunDirectoryError
 from pipeline.runtime.beginning import remove_beginning
 from pipeline.runtime.plans import PlanHead, read_shard_plan
 from pipeline.types import Boundary
@@ -63,7 +64,13 @@ def book_clips(run_dir: Path) -> Iterator[BookClip]:
         for utterance in read_shard_plan(run_dir, manifest.index).utterances:
             samples, segment = np.zeros(0, np.float32), utterance.segment
             if utterance.id not in rejected:
-                samples, sampling_rate = next(rows).decode()
+                row = next(rows, None)
+                if row is None or row.id != utterance.id:
+                    raise RunDirectoryError(
+                        f"{run_dir / 'data' / manifest.file}: holds other clips than were planned; delete it and give "
+                        "the same command again"
+                    )
+                samples, sampling_rate = row.decode()
             if sampling_rate:
                 yield BookClip(
                     id=utterance.id,

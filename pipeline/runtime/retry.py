@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards
+from pipeline.dataset.sums import SUMS_NAME
 from pipeline.errors import RunDirectoryError
 from pipeline.places import place
 from pipeline.runtime.directory import frozen_config
@@ -22,7 +23,7 @@ from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
 from pipeline.runtime.plans import read_head, read_shard_plan
 from pipeline.runtime.progress import count, say
-from pipeline.synthesis import Synthesizer
+from pipeline.synthesis import Synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import Casting
 
@@ -52,8 +53,12 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
             )
         pieces, suspects = _to_try_again(run_dir)
         tasks = [*pieces, *suspects]
+        narrator = ", ".join(Casting(frozen.voice, frozen.model).names)
         if not tasks:
             say(f"{run_dir}: nothing was rejected that another take could change")
+            if not (run_dir / SUMS_NAME).exists():  # an earlier retry was killed at its end
+                described = describe_model(_same_checkpoint(run_dir, config), config.engine)
+                finish(run_dir, frozen, head, described, None, narrator)
             return 0
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
@@ -61,7 +66,6 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         order = Order(run_dir, config, head, _same_checkpoint(run_dir, config), head.buckets, build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
-        narrator = ", ".join(Casting(config.voice, config.model).names)
         finish(run_dir, frozen, head, model, session, narrator)
     return 0
 

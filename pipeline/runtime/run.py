@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers
-from pipeline.dataset.shards import finished_shards
+from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
 from pipeline.places import place
@@ -149,7 +149,9 @@ def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
     finished = {  # numbers of utterances only: the manifests of a million clips would be in memory all the time
         manifest.index: len(manifest.clips) + len(manifest.rejects)
         for manifest in finished_shards(order.run_dir)
-        if manifest.index in share and manifest.fingerprint == head.fingerprint
+        if manifest.index in share
+        and manifest.fingerprint == head.fingerprint
+        and manifest.plan_hash == hash_plan(order.run_dir, manifest.index)
     }
     missing = [index for index in share if index not in finished]
     if finished:

@@ -21,7 +21,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from pipeline.config import Config
-from pipeline.dataset.sums import remove_sums
 from pipeline.errors import ConfigError
 from pipeline.runtime.executors.desk import Desk
 from pipeline.runtime.executors.inline import work_inline
@@ -91,7 +90,6 @@ def execute(
     Returns:
         What was done, and the model that did it.
     """
-    remove_sums(order.run_dir)
     executor = order.config.executor
     names, pool = _staff(order, in_this_process=executor.kind == "inline" and not suspects)
     supervisor = Supervisor(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.dataset.shards import Manifest, finished_shard, hash_plan
+from pipeline.dataset.sums import remove_sums
 from pipeline.runtime.executors.messages import Audible, Died, Done, Failed, Made, Message, Ready, Task
 from pipeline.runtime.executors.pieces import pieces_dir, put_together
 from pipeline.runtime.executors.supervisor import Supervisor
@@ -43,6 +44,7 @@ class Desk:
         """Sees to a message from the worker at a place, or about it."""
         now = time.monotonic()
         if isinstance(message, Ready) and self.model is None:
+            remove_sums(self._order.run_dir)  # from now on something may be written
             self._start, self.model = now, message.model
             self._progress.begin()
         elif isinstance(message, Made):
