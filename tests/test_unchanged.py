@@ -83,6 +83,14 @@ def stray_shard(run_dir: Path) -> None:
     (run_dir / "plan" / "shard-00009.jsonl").write_text("")
 
 
+def missing_list_of_what_is_left_out(run_dir: Path) -> None:
+    (run_dir / "plan" / "left_out.jsonl").unlink()
+
+
+def altered_list_of_what_is_left_out(run_dir: Path) -> None:
+    (run_dir / "plan" / "left_out.jsonl").write_text("{}\n")
+
+
 def damaged_head(run_dir: Path) -> None:
     (run_dir / "plan" / "plan.json").write_text("{")
 
@@ -96,7 +104,16 @@ def head_of_an_older_version(run_dir: Path) -> None:
 
 
 TEXT_CHANGES = [same_size_and_time, longer_text]
-PLAN_CHANGES = [missing_shard, truncated_shard, altered_shard, stray_shard, damaged_head, head_of_an_older_version]
+PLAN_CHANGES = [
+    missing_shard,
+    truncated_shard,
+    altered_shard,
+    stray_shard,
+    missing_list_of_what_is_left_out,
+    altered_list_of_what_is_left_out,
+    damaged_head,
+    head_of_an_older_version,
+]
 
 
 @pytest.mark.parametrize("change", TEXT_CHANGES + PLAN_CHANGES)

@@ -36,7 +36,7 @@ from pipeline.text.sources import read_documents
 from pipeline.types import Bucket, Document, Shard
 from pipeline.voices import Casting
 
-_LEFT_OUT_NAME = "left_out.jsonl"
+LEFT_OUT_NAME = "left_out.jsonl"
 _PREVIOUS = ".previous"
 _FORGOTTEN = ".forgotten"  # while it is deleted
 _URGENT = 3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
@@ -101,6 +101,7 @@ class PlanHead:
     buckets: tuple[Bucket, ...] = ()  # the shapes that occur
     num_bytes: int = 0  # of all shard files
     input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
+    left_out_sha256: str = ""  # of the list of what is left out; empty: an older plan, which has none
 
 
 class Planner:
@@ -169,12 +170,13 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
-        lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in planner.left_out)
-        write_text(following / _LEFT_OUT_NAME, "".join(lines))
+        left_out = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in planner.left_out)
+        write_text(following / LEFT_OUT_NAME, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
             num_bytes=num_bytes,
             input_mark=input_mark,
+            left_out_sha256=hashlib.sha256(left_out.encode()).hexdigest(),
         )
         write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
     except BaseException:

@@ -15,9 +15,9 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.dataset.files import plan_shard_path
 from pipeline.errors import RunDirectoryError
-from pipeline.places import content_mark, file_sizes, is_local, place
+from pipeline.places import content_mark, file_sizes, is_local, place, sha256_of
 from pipeline.runtime.directory import fingerprint
-from pipeline.runtime.plans import PlanHead, hash_files, is_half_set_aside, read_head
+from pipeline.runtime.plans import LEFT_OUT_NAME, PlanHead, hash_files, is_half_set_aside, read_head
 from pipeline.seeds import content_digest
 from pipeline.text.sources import STORY
 
@@ -54,7 +54,14 @@ def unchanged_plan(run_dir: Path, mark: str) -> PlanHead | None:
     if sizes.keys() != set(names) or sum(sizes.values()) != head.num_bytes:
         return None
     # On a disk the files are hashed, which is quick beside planning; from afar names and sizes have to do.
-    return head if not is_local(folder) or hash_files(folder / name for name in names) == head.plan_hash else None
+    if not is_local(folder):
+        return head
+    is_whole = hash_files(folder / name for name in names) == head.plan_hash
+    return head if is_whole and _is_left_out_as_planned(folder / LEFT_OUT_NAME, head) else None
+
+
+def _is_left_out_as_planned(path: Path, head: PlanHead) -> bool:
+    return not head.left_out_sha256 or (path.exists() and sha256_of(path) == head.left_out_sha256)
 
 
 @lru_cache(maxsize=1)
