@@ -9,6 +9,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_pa
                 pass
         with first.by_turns() as is_alone:
             assert is_alone, "the other has left"
+
+
+def test_a_job_waits_for_who_only_looks_at_its_lock(tmp_path: Path) -> None:
+    """Guards an array that starts again as a whole: each job looks whether the others' last holders are gone."""
+    with writer(tmp_path, 0, 2):
+        pass
+    looker = os.open(tmp_path / ".lock-0-of-2", os.O_RDWR)
+    fcntl.flock(looker, fcntl.LOCK_EX)
+    threading.Timer(0.3, os.close, (looker,)).start()
+    with writer(tmp_path, 0, 2):
+        pass
 
 
 def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pathlib import Path
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.places import is_local
 from pipeline.runtime.lease import hold_lease, is_alive_here, read_lease
+
+_TRIES, _BETWEEN_TRIES_SECONDS = 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
             for one in (lock, own):
                 held.callback(one.release)
                 one.open()
-            if not own.try_acquire():
+            if not (own.try_acquire() if job is None else own.try_for_a_moment()):
                 raise _is_taken(run_dir)
             if job is None:
                 _forget_killed_jobs(run_dir)
@@ -150,6 +153,14 @@ class _Lock:
             return False
         return True
 
+    def try_for_a_moment(self) -> bool:
+        """Takes the lock of a job: others take it for an instant, to see whether its last holder is gone."""
+        for _ in range(_TRIES):
+            if self.try_acquire():
+                return True
+            time.sleep(_BETWEEN_TRIES_SECONDS)
+        return False
+
     def sign(self, prefix: str) -> None:
         self._tag = _tag_of(self.path)
         self._tag.write_text(f"{prefix}process {os.getpid()} on {platform.node()}", encoding="utf-8")
@@ -179,8 +190,12 @@ def _is_held(path: Path) -> bool:
 def _forget_killed_jobs(run_dir: Path) -> None:
     """Removes the names of jobs that are gone, which would be told of as at work for ever."""
     for tag in run_dir.glob(".writer-*"):
-        if not _is_held(_lock_of(tag)):
-            tag.unlink(missing_ok=True)
+        lock = _Lock(_lock_of(tag))
+        try:
+            if lock.try_acquire():
+                tag.unlink(missing_ok=True)
+        finally:
+            lock.release()
 
 
 def _tags(run_dir: Path) -> list[Path]:
