@@ -113,7 +113,8 @@ def test_whatever_a_clip_depends_on_is_in_the_revision(name: str, checkpoint_of:
         file.write("\n")
     assert find_checkpoint(named(folder)).revision != before
     before = find_checkpoint(named(folder)).revision
-    (folder / "README.md").write_text("It says something else now.")
+    for beside in ("README.md", "notes.txt", "trainer_state.json"):
+        (folder / beside).write_text("It says something else now.")
     assert find_checkpoint(named(folder)).revision == before
 
 
@@ -134,6 +135,8 @@ def test_sampling_that_is_not_given_is_the_checkpoints_own(checkpoint_of: Checkp
     impossible = find_checkpoint(named(of_temperature(0.0, checkpoint_of(TINY), tmp_path / "impossible")))
     with pytest.raises(ConfigError, match=r"temperature=0\.0: give a value above 0"):
         impossible.sampling(SamplingConfig())
+    greedy = dataclasses.replace(impossible, generation={"do_sample": False, "temperature": 0.0})
+    assert greedy.sampling(SamplingConfig()) == Sampling(do_sample=False)
 
 
 @pytest.mark.parametrize("backend", ["engine", "reference"])

@@ -231,6 +231,9 @@ def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(memory, name, path)
     assert memory._free_bytes(cpu) == 8000 * 1024
 
+    meminfo.write_text("MemTotal:  9000 kB\n")
+    assert memory._free_bytes(cpu) > 0, "an old kernel does not say what is available"
+    meminfo.write_text("MemAvailable:  8000 kB\n")
     own_group.write_text("4:memory:/old\n0::/job/task\n")
     (tmp_path / "groups" / "job" / "task").mkdir(parents=True)
     for name, limit in (("job", "5000000"), ("job/task", "max")):

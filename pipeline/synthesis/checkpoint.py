@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
 _DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
 _TOKENIZER_FILES = ["*.json", "*.model", "*.txt"]
+# What decides how a model speaks: its revision, if it is a folder. Logs and notes may lie beside it.
+_SAID_BY = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
+_SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json", *_SAID_BY)
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,9 @@ class Checkpoint:
             ConfigError: The checkpoint says what cannot be.
         """
         chosen: dict[str, Any] = {}
-        for key, published in vars(Sampling()).items():
-            said = (getattr(given, key), self.generation.get(key), published)
+        for key, published in vars(Sampling()).items():  # do_sample comes first
+            own = self.generation.get(key) if chosen.get("do_sample", True) else None  # greedy has a temperature of 0
+            said = (getattr(given, key), own, published)
             chosen[key] = type(published)(next(value for value in said if value is not None))
         return Sampling(**vars(SamplingConfig(**chosen)))
 
@@ -155,9 +160,9 @@ def _read_generation(folder: Path) -> dict[str, Any]:
 
 def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
     """A hash of all that a model is loaded from, its tokenizers too, so that a changed folder is another model."""
-    paths = [path for pattern in _FILES for path in sorted(folder.glob(pattern))]
+    paths = _matching(folder, _SPOKEN_BY)
     if description_tokenizer is not None:
-        paths += [path for pattern in _TOKENIZER_FILES for path in sorted(description_tokenizer.glob(pattern))]
+        paths += _matching(description_tokenizer, _SAID_BY)
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode())
@@ -165,6 +170,10 @@ def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
             while block := file.read(1 << 24):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
 
 
 def _description_tokenizer(folder: Path, config: dict[str, Any], download: bool) -> Path | None:

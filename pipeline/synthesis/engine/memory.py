@@ -71,8 +71,9 @@ def _free_bytes(device: torch.device) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for later
         free: int = torch.cuda.mem_get_info(device)[0]
         return free + unused
-    if _MEMINFO.is_file():
-        return min([_numbers(_MEMINFO)["MemAvailable"] * 1024, *_left_by_groups()])
+    available = _numbers(_MEMINFO).get("MemAvailable") if _MEMINFO.is_file() else None  # old kernels do not say it
+    if available is not None:
+        return min([available * 1024, *_left_by_groups()])
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
