@@ -85,13 +85,19 @@ MONEY = [
         "It cost £3 10s. 6d. or £3 10s.",
         "It cost three pounds ten shillings and six pence or three pounds ten shillings.",
     ),
-    ("10s. for it, 5s. a week or 6d. She", "ten shillings for it, five shillings a week or six pence. She"),
+    ("10s. for it, 5s. a week or 6d., he", "ten shillings for it, five shillings a week or six pence, he"),
+    ("It cost 6d. He paid me 5s. It owed 2d.", "It cost six pence. He paid me five shillings. It owed two pence."),
+    ("He sold his hat for 8d. or 3½d.", "He sold his hat for eight pence or three and a half pence."),
     (
         "£28,007 2s. 1½d. and 8¾d., a 2d. stamp.",
         "twenty-eight thousand and seven pounds two shillings and one and a half pence and eight and three quarters "
         "pence, a two pence stamp.",
     ),
     ("In his 20s. A stack of 20s. It is 0s and 1s.", "In his twenties. A stack of twenties. It is zeros and ones."),
+    ("The Roaring 20s. The over 50s. Unmarked 20s.", "The Roaring twenties. The over fifties. Unmarked twenties."),
+    ("Two black 8s. Size 9s. A thirty and 40s.", "Two black eights. Size nines. A thirty and forties."),
+    ("I lived in the 60s... She was in her 20s. 5 men", "I lived in the sixties... She was in her twenties. five men"),
+    ("It runs in 3d. Apartment 4d. Figure 2d. and", "It runs in three d. Apartment four d. Figure two d. and"),
     ("US$5, -$5, $5-10, a £5 note", "five U S dollars, minus five dollars, five to ten dollars, a five pound note"),
     ("a $50-million suit, a $50 million suit", "a fifty million dollar suit, a fifty million dollar suit"),
     (

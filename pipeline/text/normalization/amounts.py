@@ -54,12 +54,15 @@ _SYMBOL = r"((?:US|A|C)?\$|[£€¥₹])"
 _PENCE = r"(?:\d\d? )?[1-3]/[248]|\d\d?"
 _POUNDS_AND_COINS = re.compile(rf"£ ?({NUMBER}) (\d\d?)s\.?(?: ({_PENCE})d\b\.?)?(?!\w)")
 _SHILLINGS_AND_PENCE = re.compile(rf"(?<![\w.,])(\d\d?)s\.? ({_PENCE})d\b\.?")
-_COIN = re.compile(rf"(?<![\w.,'/$£€-])(?:([1-9]\d?)s|({_PENCE})d)\.(?!\w)")
-# At the end of a sentence and behind one of these it is no coin: in his 20s., 2s and 3s., a stack of 20s.
-_BEFORE_PLURAL = re.compile(
-    r"\b(?:the|his|her|their|my|our|your|those|these|some|few|two|three|four|early|mid|late|low|high|upper|in|of|"
-    r"\d+s (?:and|or|to)) $"
+_COIN = re.compile(rf"(?<![\w.,'/$£€-])(?:([1-9]\d?)s|({_PENCE})d)\.(?![\w.])")
+# 20s. and 3d. are nearly always a plural and a dimension today, so it takes more to make coins of them: a price that is
+# named, or a sentence that goes on behind the full stop, which then stands for letters left out.
+_PRICED = re.compile(
+    r"\b(?:(?:costs?|pa(?:id|ys?)|owe[sd]?|charge[sd]?)(?: (?:me|you|him|her|us|them|only))?|worth|"
+    r"(?:bought|sold)\b[\w ]{0,24} for) $"
 )
+_GOES_ON = re.compile(r"\)?[,;]|\)? [a-z]")
+_NO_PRICE = re.compile(r"\b(?:in|on the|figures?|tables?|seat|flat|room|apartment) $", re.IGNORECASE)
 _MONEY_BEFORE = re.compile(
     rf"(?<!\w)(-)?{_SYMBOL} ?(-?)({QUANTITY}|\.\d{{1,3}})(?:-(?:[$£€¥₹])?({NUMBER})(?!,?\d))?{_SCALE}?"
     r"( ?-?(?:note|bill|coin)\b)?(?![^\W_])",
@@ -98,10 +101,10 @@ def _pounds_and_coins(match: re.Match[str]) -> str:
 
 
 def _coin(match: re.Match[str]) -> str:
-    is_end = ends_sentence(after(match, 60), any_capital=True)
-    if match[1] and is_end and _BEFORE_PLURAL.search(before(match, 12)):
-        return match[0]
-    return _old_coins(match, match[1], match[2])
+    earlier = before(match, 40)
+    goes_on = _GOES_ON.match(match.string, match.end()) and not (match[2] and _NO_PRICE.search(earlier))
+    is_coin = goes_on or _PRICED.search(earlier) or "/" in (match[2] or "")
+    return _old_coins(match, match[1], match[2]) if is_coin else match[0]
 
 
 def _old_coins(match: re.Match[str], shillings: str | None, pence: str | None) -> str:
