@@ -30,9 +30,17 @@ _ENDS_WITH_NUMBER_WORD = re.compile(
 )
 _ENDS_WITH_WEEKDAY = re.compile(r"\b(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.\s*$")
 _STARTS_WITH_DAY = re.compile(r"\s*\d\d?(?:st|nd|rd|th)? (?:of )?[JFMASOND][a-z]+")
-# ... and inside an amount: £3 10s. 6d., 2 hrs. 15 min., 5 lbs. 6 oz.
-_ENDS_WITH_UNIT = re.compile(r"\d ?(?:s|hrs?|lbs?|cwt|qrs?|gals?|qts?|yds?)\.\s*$")
-_STARTS_WITH_SMALLER_UNIT = re.compile(r"\s*\d[\d ½¼¾/]*(?:d|min(?:ute)?s?|sec(?:ond)?s?|oz|lbs?|qrs?|qts?|pts?|ft)\b")
+# ... and inside an amount: £3 10s. 6d., 2 hrs. 15 min., 5 lbs. 6 oz., 3 cwt. 2 qrs. Only what is next smaller and as
+# short may follow: "in her 20s. 5 minutes later" and "the 60s. 3d films" are two sentences.
+_AMOUNTS = tuple(
+    (re.compile(rf"(?<![\d'’]){larger}\.\s*$"), re.compile(rf"\s*\d[\d ½¼¾/]*{smaller}"))
+    for larger, smaller in (
+        (r"\d\d?s", r"d(?:\.|[,;]|$)"),
+        (r"\d+ ?hrs?", r"(?:min|sec)s?\b(?!\.? (?:later|after|before|of)\b)"),
+        (r"\d+ ?lbs?", r"oz\b"),
+        (r"\d+ ?cwt", r"(?:qrs?|lbs?)\b"),
+    )
+)
 _ENDS_WITH_INITIAL = re.compile(r"(?:^|[^\w'’.])(?!I\.)[A-Z]\.\s*$|\b(?:[A-Z]\.\s?)+I\.\s*$")
 _STARTS_WITH_NAME = re.compile(r"\s*[A-Z]")
 _STARTS_WITH_NUMBER = re.compile(r"\s*(?:\d|[IVXLC]+\b)")
@@ -124,6 +132,6 @@ def _belongs_together(before: str, after: str) -> bool:
         _ENDS_WITH_ABBREVIATION.search(before)
         or (_ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after))
         or (_ENDS_WITH_WEEKDAY.search(before) and _STARTS_WITH_DAY.match(after))
-        or (_ENDS_WITH_UNIT.search(before) and _STARTS_WITH_SMALLER_UNIT.match(after))
+        or any(larger.search(before) and smaller.match(after) for larger, smaller in _AMOUNTS)
         or (_ENDS_WITH_INITIAL.search(before) and _STARTS_WITH_NAME.match(after))
     )
