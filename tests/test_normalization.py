@@ -62,7 +62,15 @@ YEARS_AND_DATES = [
         "December twenty-fifth, nineteen ninety-nine and December twenty-fifth, nineteen ninety-nine",
     ),
     ("the 22d of April; May 3d, 1863", "the twenty-second of April; May third, eighteen sixty-three"),
-    ("On the 3d. On the 23d. On May 3d we left.", "On the third. On the twenty-third. On May third we left."),
+    (
+        "On the 3d inst. On the 23d. On May 3d we left.",
+        "On the third instant. On the twenty-third. On May third we left.",
+    ),
+    (
+        "the 2d. of April, the 22d. of May, the 23d. inst.",
+        "the second of April, the twenty-second of May, the twenty-third instant.",
+    ),
+    ("In May, 3d printing and in March 3d films began.", "In May, three d printing and in March three d films began."),
     ("the 22nd of April, the 3rd Corps", "the twenty-second of April, the third Corps"),
     ("the year 1813's end", "the year eighteen thirteen's end"),
 ]
@@ -131,6 +139,12 @@ NUMBERS = [
     ),
     ("the 2nd, 3rd, 21st and 100th", "the second, third, twenty-first and one hundredth"),
     ("the 3d Corps, 42d Street, a 3d film", "the third Corps, forty-second Street, a three d film"),
+    (
+        "2d ed. 1990, the 2d edition, the 3d U.S. Infantry",
+        "second edition nineteen ninety, the second edition, the third U S Infantry",
+    ),
+    ("the 2d and 3d views; the 3d, animated map", "the two d and three d views; the three d, animated map"),
+    ("a 2d Mario game, the 3d Samsung TV, seat 22d", "a two d Mario game, the three d Samsung TV, seat twenty-two d"),
     ("pp. 10-12, pages 3–5", "pages ten to twelve, pages three to five"),
     ("a 50-50 chance, 20-20 vision, open 24-7", "a fifty fifty chance, twenty twenty vision, open twenty-four seven"),
     ("Call 911! He dialled 999; 911 men", "Call nine one one! He dialled nine nine nine; nine hundred and eleven men"),

@@ -30,30 +30,38 @@ _SHORT_MONTH = re.compile(rf"\b(?:{'|'.join(_SHORT_MONTHS)})(?= \d)|(?<=\d )(?:{
 _YEAR = r"(?:1\d|20)\d\d"
 _YEAR_END = r"(?![\w/]|[.,:]\d|-\d)"
 
-_OLD_ORDINAL = re.compile(r"(?<![\w.,:/$£€-])(\d{0,3}(?<!1))([23])d(?![^\W_]|')")
-_MONTH_BEFORE = re.compile(rf"\b{_MONTH},? $")
-_AFTER_DAY = re.compile(r"(?!\.? [a-z])| (?:of|and|to|day|instant|ultimo|he|she|it|we|they|was)\b")
-_NAMED = re.compile(r" (?:of )?[A-Z][a-z]")
+# The full stop that old books put behind it too is taken away where it would be heard: the 2d. of April.
+_OLD_ORDINAL = re.compile(r"(?<![\w.,:/$£€-])(\d{0,3}(?<!1))([23])d(?:\.(?= [a-z]))?(?![^\W_]|')")
+# A month of which nothing else happened: "in May 3d printers were sold".
+_MONTH_BEFORE = re.compile(rf"(\b(?:[Ii]n|[Ss]ince|[Ll]ast|[Tt]his|[Ee]very) )?\b{_MONTH} $")
+_THE_BEFORE = re.compile(r"\bthe $", re.IGNORECASE)
+_AFTER_DAY = re.compile(rf" (?:of {_MONTH}|of (?:the|this|next|last) month|day|instant|inst|ultimo|ult)\b")
+_NAMED = re.compile(r" [A-Z][a-z]")
+# What is ranked, and has no dimensions: the 3d U S Infantry, 2d ed.
+_RANKED = re.compile(
+    r" (?:[A-Z][\w.]* ){0,2}(?:Corps|Division|Brigade|Regiment|Battalion|Infantry|Cavalry|Artillery|Lieutenant|Circuit|"
+    r"Cir|District|Congress)\b| (?:edition|ed\.)"
+)
 
 
 def modern_ordinals(text: str) -> str:
-    """Ranks as Americans wrote them, 2d and 3d, to those of today; the same signs are pence, and dimensions.
+    """Ranks as Americans wrote them, 2d and 3d, to those of today; the same signs are pence, days and dimensions.
 
-    >>> modern_ordinals("the 22d of April, May 3d, the 3d Corps. On the 3d.")
-    'the 22nd of April, May 3rd, the 3rd Corps. On the 3rd.'
-    >>> modern_ordinals("the 3d. seat for 2d, a 3d film, the 3d model, 12d, 23d.")
-    'the 3d. seat for 2d, a 3d film, the 3d model, 12d, 23d.'
+    >>> modern_ordinals("the 22d of April, the 2d. of May, May 3d, the 3d Corps. On the 23d.")
+    'the 22nd of April, the 2nd of May, May 3rd, the 3rd Corps. On the 23rd.'
+    >>> modern_ordinals("the 3d. seat for 2d, a 3d film, the 3d Mario game, seat 22d, 12d.")
+    'the 3d. seat for 2d, a 3d film, the 3d Mario game, seat 22d, 12d.'
     """
     return _OLD_ORDINAL.sub(_modern, text)
 
 
 def _modern(match: re.Match[str]) -> str:
-    earlier = before(match, 14)
-    is_day = earlier.lower().endswith("the ") and _AFTER_DAY.match(match.string, match.end())
-    is_long = match[1] and match.string[match.end() : match.end() + 1] != "."  # too much for pence, too many dimensions
-    if is_day or is_long or _MONTH_BEFORE.search(earlier) or _NAMED.match(match.string, match.end()):
-        return match[1] + {"2": "2nd", "3": "3rd"}[match[2]]
-    return match[0]
+    text, end, earlier = match.string, match.end(), before(match, 20)
+    month, has_article = _MONTH_BEFORE.search(earlier), _THE_BEFORE.search(earlier)
+    is_date = bool(month and not month[1]) or (has_article and _AFTER_DAY.match(text, end))
+    # 22d has too many dimensions, but it may be days that are left, or a seat.
+    is_rank = (has_article or _NAMED.match(text, end)) if match[1] else _RANKED.match(text, end)
+    return match[1] + {"2": "2nd", "3": "3rd"}[match[2]] if is_date or is_rank else match[0]
 
 
 _ISO_DATE = re.compile(rf"(?<![\w/.-])({_YEAR})-(\d\d?)-(\d\d?)(?![\d/-]|\.\d)(?:T(?=\d))?")
