@@ -150,6 +150,20 @@ NUMBERS = [
     ("Call 911! He dialled 999; 911 men", "Call nine one one! He dialled nine nine nine; nine hundred and eleven men"),
     ("555-1234, agent 007", "five five five, one two three four, agent zero zero seven"),
     ("He drew a .45, a .38 revolver, his .308.", "He drew a forty-five, a thirty-eight revolver, his three oh eight."),
+    (
+        "a .25 automatic, the .50-caliber rifle, a .45 in his hand, the .44 and ran",
+        "a twenty-five automatic, the fifty-caliber rifle, a forty-five in his hand, the forty-four and ran",
+    ),
+    (
+        "a .10 rise, the .50 ratio, his .85 score",
+        "a point ten rise, the point fifty ratio, his point eighty-five score",
+    ),
+    ("the .22 and .38 marks, a .25.", "the point twenty-two and point thirty-eight marks, a point twenty-five."),
+    (
+        "a .25 cm gap, a .75 oz shot. He blew a .22.",
+        "a point twenty-five cm gap, a point seventy-five oz shot. He blew a point twenty-two.",
+    ),
+    ("a .38 Special, the .45 ACP", "a thirty-eight Special, the forty-five ACP"),
     ("a .5 share, a .25 mile", "a point five share, a point twenty-five mile"),
     ("COVID-19, R2D2, 4K, MP3", "COVID-nineteen, R two D two, four K, MP three"),
     ("٣ men, ３ women, ① cat", "three men, three women, one cat"),

@@ -121,11 +121,20 @@ def read_ordinals(text: str) -> str:
 
 _HASH = re.compile(r"#(?= ?\d)")
 _VERSION = re.compile(r"(?<![\d.,])\d{1,9}(?:\.\d{1,9}){2,8}(?!\d)")
-# A part of something keeps its point: the .95 level, a .25-inch gap.
+# A caliber may be a part of something as well: "a .25 learning rate", "her .270 average" keep their point. It loses it
+# before a gun; the common ones also at the end of a clause, where a part hardly stands, and in somebody's hand.
+_GUN = (
+    r"[ -](?!inch|cm|mm|mile|second)(?:[\w-]+ )?(?i:cal|calib(?:er|re)|(?:hand)?guns?|rifles?|carbines?|pistols?|"
+    r"revolvers?|derringer|(?:semi-?)?automatic|magnum|colt|slugs?|bullets?|cartridges?|casings?|shells?|rounds?|acp|special)\b"
+)
+_IN_HAND = (
+    r"[;:!?\"')]|,(?! \.?\d)|\.(?!\d)|$| and (?!\.?\d|above|below|up\b|over|higher|lower)|"
+    r" (?:in|on|at|from|to|into|under|against) (?:his|her|my|your|their|him|me|them)\b"
+)
 _CALIBER = re.compile(
-    r"(?<![^\W_])((?:an?|the|his|her|my|your|their) )\.(?!0)(\d?)(\d\d)(?![\w%°]|[.-]\d)"
-    r"(?![ -](?:of|per|percent|miles?|inch|inches|seconds?|points?|chance|probability|correlation|level|confidence)\b)",
-    re.IGNORECASE,
+    r"(?<![^\W_])(?<!blew )(?<!blow )((?i:an?|the|his|her|my|your|their) )\."
+    rf"((?:22|32|36|38|41|44|45|30[38]|357)(?={_GUN}|{_IN_HAND})|"
+    rf"(?:25|30|40|50|22[03]|243|270|300|375|45[04]|460|500)(?={_GUN}))"
 )
 _DECIMAL_ALONE = re.compile(r"(?<![\w.])\.(?=\d)")
 _NUMBER = re.compile(rf"{NUMBER}")
@@ -139,8 +148,8 @@ def read_numbers(text: str) -> str:
     'number five of twelve thousand; three point one four; point five'
     >>> read_numbers("v1.2.3; A113; R2D2")
     'v one point two point three; A one one three; R two D two'
-    >>> read_numbers("his .45, a .357 Magnum, the .303; the .95 level")
-    'his forty-five, a three fifty-seven Magnum, the three oh three; the point ninety-five level'
+    >>> read_numbers("his .45, a .357 Magnum, the .303; the .25 gap")
+    'his forty-five, a three fifty-seven Magnum, the three oh three; the point twenty-five gap'
     """
     text = _HASH.sub("number ", text)
     text = _VERSION.sub(_version, text)
@@ -151,8 +160,9 @@ def read_numbers(text: str) -> str:
 
 
 def _caliber(match: re.Match[str]) -> str:
-    article, hundreds, rest = match.groups()
-    return article + (f"{cardinal(int(hundreds))} " if hundreds else "") + short_year(rest)
+    article, caliber = match.groups()
+    hundreds = f"{cardinal(int(caliber[:-2]))} " if len(caliber) > 2 else ""
+    return article + hundreds + short_year(caliber[-2:])
 
 
 def _version(match: re.Match[str]) -> str:
