@@ -184,7 +184,12 @@ ROMANS = [
     ("No. I, for one. No. I... I won't.", "No. I, for one. No. I... I won't."),
     ("Vol. I, p. 5; see No. I, line 5, or No. I.", "Volume one, page five; see Number one, line five, or Number one."),
     ("To Charles I was kind; in that chapter I sing", "To Charles I was kind; in that chapter I sing"),
-    ("John V. Lindsay met Francis X. Bushman.", "John V Lindsay met Francis X Bushman."),
+    ("John V. Lindsay met Francis X. Bushman.", "John V. Lindsay met Francis X. Bushman."),
+    (
+        "Henry V Act II, Scene 3; Henry V Part I; George V Died",
+        "Henry the Fifth Act two, Scene three; Henry the Fifth Part one; George the Fifth Died",
+    ),
+    ("It was Henry V. Then Francis X. O'Dea left.", "It was Henry the Fifth. Then Francis X. O'Dea left."),
     (
         "Charles V was at the George V Hotel with Pope Pius X.",
         "Charles the Fifth was at the George the Fifth Hotel with Pope Pius the Tenth.",

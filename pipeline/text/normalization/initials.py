@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from pipeline.text.normalization.romans import RULERS
 from pipeline.text.normalization.words import SENTENCE_OPENERS, after, before, ends_sentence
 
 _PHRASES = {
@@ -63,6 +64,8 @@ _LABELLED = re.compile(
     r"route|hepatitis|option|team|world|platform|block|level|table|column|row|letter|note|an?|in|key|string) $",
     re.IGNORECASE,
 )
+# Without its full stop, this one would be read as a numeral: John V. Lindsay.
+_AS_OF_A_RULER = re.compile(rf"\b(?:{'|'.join(sorted(RULERS))})(?: [A-Z][a-z]+)? $")
 
 
 def join_initials(text: str) -> str:
@@ -88,4 +91,5 @@ def _initial(match: re.Match[str]) -> str:
     text = match.string
     name = re.compile(r"[A-Za-z]+").match(text, match.end() + 1)
     is_end = (name is not None and name[0] in SENTENCE_OPENERS) or _LABELLED.search(before(match, 12))
-    return match[0] if is_end else match[1]
+    is_numeral = match[1] in "VX" and _AS_OF_A_RULER.search(before(match, 40))
+    return match[0] if is_end or is_numeral else match[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import before, cardinal, ordinal, roman, word_set
+from pipeline.text.normalization.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set
 
 _NUMBERED = word_set(
     "act annex appendix article battalion book canto chapter class corps division episode exhibit figure grade group "
@@ -18,7 +18,7 @@ _NUMBERED = word_set(
 _NUMBERED_FROM_ONE = word_set(
     "act appendix article book canto chapter figure number part phase plate scene section stave table volume"
 )
-_RULERS = word_set(
+RULERS = word_set(
     "Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles Christian Clement "
     "Constantine David Edgar Edmund Edward Elizabeth Ferdinand Francis Franz Frederick Friedrich George Gregory "
     "Gustav Harald Harold Haakon Henri Henry Innocent Isabella Ivan James John Joseph Juan Julius Karl Leo Leopold "
@@ -27,16 +27,12 @@ _RULERS = word_set(
     "Urban Victor Victoria Wilhelm William"
 )
 _RANKS = word_set("King Queen Emperor Empress Pope Tsar Czar Prince Sultan Pharaoh")
-_NAMED_AFTER_RULERS = word_set(
-    "Avenue Bridge Cathedral Chapel College Dock High Hospital Hotel House Memorial Park Place Road School Square "
-    "Station Street"
-)
 _NUMERAL = re.compile(r"[IVXLCDM]{1,15}(?![\w&/]|'(?!s\b)|-(?!\w{4})|\.(?=\w))")
 _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
 # What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
 _AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
-_SURNAME = re.compile(r" ([A-Z][a-z]\w*)")
+_SURNAME = re.compile(r"\. ([A-Z](?:[a-z]+|'[A-Z]))")
 _SMALL = re.compile(r" ([ivxl]{1,8})\b(?!')")
 _SMALL_BEFORE = re.compile(r"\b(?:act|scene|chapter|canto|pages?|section|volume)$", re.IGNORECASE)
 _HEADING_WORD = re.compile(r"(CHAPTER|BOOK|PART|VOLUME|ACT|SCENE|SECTION)\b(?= [a-z\d])")
@@ -83,13 +79,14 @@ def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
         return False
     if numeral in ("I", "C", "D", "L", "M"):  # "What Charles I saw": only a title before the name makes it sure
         return numeral == "I" and earlier in _RANKS
-    return word in _RULERS or earlier in _RANKS or earlier in _RULERS
+    return word in RULERS or earlier in _RANKS or earlier in RULERS
 
 
 def _is_initial(match: re.Match[str], earlier: str) -> bool:
-    """Whether one letter stands before a surname: John V Lindsay, whose full stop is gone by now."""
+    """Whether one letter and a full stop stand before a surname: John V. Lindsay, but not Henry V Act II."""
     surname = _SURNAME.match(match.string, match.end())
-    return bool(len(match[0]) == 1 and earlier not in _RANKS and surname and surname[1] not in _NAMED_AFTER_RULERS)
+    is_surname = surname is not None and surname[1] not in SENTENCE_OPENERS
+    return len(match[0]) == 1 and earlier not in _RANKS and is_surname
 
 
 def _is_nothing_else(numeral: str) -> bool:
