@@ -70,6 +70,7 @@ YEARS_AND_DATES = [
         "the 2d. of April, the 22d. of May, the 23d. inst.",
         "the second of April, the twenty-second of May, the twenty-third instant.",
     ),
+    ("The 4th of July was his 22d birthday.", "The fourth of July was his twenty-second birthday."),
     ("In May, 3d printing and in March 3d films began.", "In May, three d printing and in March three d films began."),
     ("the 22nd of April, the 3rd Corps", "the twenty-second of April, the third Corps"),
     ("the year 1813's end", "the year eighteen thirteen's end"),

@@ -34,7 +34,7 @@ _YEAR_END = r"(?![\w/]|[.,:]\d|-\d)"
 _OLD_ORDINAL = re.compile(r"(?<![\w.,:/$£€-])(\d{0,3}(?<!1))([23])d(?:\.(?= [a-z]))?(?![^\W_]|')")
 # A month of which nothing else happened: "in May 3d printers were sold".
 _MONTH_BEFORE = re.compile(rf"(\b(?:[Ii]n|[Ss]ince|[Ll]ast|[Tt]his|[Ee]very) )?\b{_MONTH} $")
-_THE_BEFORE = re.compile(r"\bthe $", re.IGNORECASE)
+_THE_BEFORE = re.compile(r"\b(?:the|his|her) $", re.IGNORECASE)
 _AFTER_DAY = re.compile(rf" (?:of {_MONTH}|of (?:the|this|next|last) month|day|instant|inst|ultimo|ult)\b")
 _NAMED = re.compile(r" [A-Z][a-z]")
 # What is ranked, and has no dimensions: the 3d U S Infantry, 2d ed.
@@ -98,7 +98,7 @@ def _month_day_year(match: re.Match[str], month: str, day: str, year_digits: str
 
 
 _DAY_FIRST = re.compile(
-    rf"(?<![\w.,/:$£€-])(the )?([0-3]?\d)(?:st|nd|rd|th)?(?:-([0-3]?\d)(?:st|nd|rd|th)?)? (?:of )?({_MONTH})\b"
+    rf"(?<![\w.,/:$£€-])([Tt]he )?([0-3]?\d)(?:st|nd|rd|th)?(?:-([0-3]?\d)(?:st|nd|rd|th)?)? (?:of )?({_MONTH})\b"
     rf"(?:(,? )({_YEAR}){_YEAR_END})?",
 )
 _MONTH_FIRST = re.compile(
