@@ -177,6 +177,48 @@ def test_a_heading_below_contents_is_no_entry_with_a_page(book):
     assert len(reasons(document)) == 3
 
 
+VERSE = "Of Man's first disobedience, and the fruit\nOf that forbidden tree, whose mortal taste\nwe sing,      5"
+
+
+@pytest.mark.parametrize(
+    ("contents", "first", "second", "expected"),
+    [
+        ("Book I     3\nBook II    9", f"BOOK I\n\n{VERSE}", "BOOK II", ["Book I", "Book II"]),
+        (
+            "I. The Fox     3\nII. The Hen    9",
+            "CHAPTER I\nTHE FOX\n\nLondon, May,  1850",
+            "CHAPTER II\nTHE HEN",
+            ["Chapter I: The Fox", "Chapter II: The Hen"],
+        ),
+        ("I. The Fox  3\n\nII. The Hen  9", "THE FOX\n\nMay,  1850", "THE HEN", ["The Fox", "The Hen"]),
+        ("Soups     3\nEggs    9", "SOUPS\n\nTomato Soup\n\nServes 4\n\nEggs   3", "EGGS", ["Soups", "Eggs"]),
+        ("Part I  3\n\nPart II  9", "One hat\n\nEggs      3\nOnions    2\nTomatoes     12", "2", ["The Book"]),
+    ],
+)
+def test_contents_end_where_the_book_begins(book, contents, first, second, expected):
+    """Bug: verse with numbers of lines, the head of a letter or a recipe passed for entries, and chapters were lost."""
+    document = book(f"CONTENTS\n\n{contents}\n\n\n{first}\n\n{PROSE}\n\n{second}\n\n{PROSE}", title="The Book")
+    assert titles(document) == expected
+    skipped = "\n".join(document.text[skip.start : skip.end] for skip in document.skips)
+    assert skipped == f"CONTENTS\n{contents}".replace("\n\n", "\n")
+
+
+def test_contents_of_volumes_with_pages_of_their_own(book):
+    """Pages that begin again do so in another volume; elsewhere a list ends there."""
+    volumes = {"VOL. I": ("THE FOX     3", "THE HEN     9"), "VOL. II": ("THE CROW     1", "THE COW     7")}
+    contents = "\n\n".join(line for name, entries in volumes.items() for line in (name, *entries))
+    body = "\n\n".join(f"{name}\n\n" + "\n\n".join(f"{n}\n\n{PROSE}" for n in ("I", "II")) for name in volumes)
+    document = book(f"CONTENTS\n\nPREFACE     v\n\n{contents}\n\n\nPREFACE\n\n{PROSE}\n\n{body}")
+    assert titles(document) == ["Preface", "Vol. I, I", "Vol. I, II", "Vol. II, I", "Vol. II, II"]
+    assert len(reasons(document)) == 8
+
+
+def test_one_line_with_a_number_is_no_list(book):
+    """Bug: what somebody carries was left out as a table of contents."""
+    document = book(f"Chapter 1\n\n{PROSE}\n\nContents:\n\nOne hat\n\nShoes    2\n\n{PROSE}")
+    assert [paragraph.text for paragraph in paragraphs(document)][2:4] == ["One hat", "Shoes    2"]
+
+
 def test_markdown_without_headings_is_read_like_plain_text(book):
     assert titles(book(f"CHAPTER I\n\n{PROSE}\n\nCHAPTER II\n\n{PROSE}", name="book.md")) == ["Chapter I", "Chapter II"]
 

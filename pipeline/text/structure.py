@@ -30,6 +30,7 @@ _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is noth
     (re.compile(r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", re.IGNORECASE), "page number"),
 )
 _NOTES = re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+")
+_AROUND_TITLE = re.compile(r"^(?:chapter )?(?:\d+|[ivxlc]+) | (?:\d+|[ivxlc]+)$")  # in the key of an entry
 
 _LONGEST_NOTE = 10  # blocks
 _WIDE = 3  # blank lines before a line in ALL CAPS that make it a chapter of its own, whatever the others are called
@@ -186,10 +187,9 @@ def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
         lines = text[block.start : block.end].split("\n")
         if not is_contents(lines[0]) or block.role is Role.SCENE:
             continue
-        prose = next((i for i in range(first + 1, len(blocks)) if _is_prose(text, blocks[i])), len(blocks))
-        pages = [i for i in range(first + 1, prose) if _is_with_pages(text, blocks[i])]
-        end = max([_end_of_contents(text, blocks, first, prose), *(i + 1 for i in pages[-1:])])
-        for i in range(first, end):
+        end = _end_of_pages(text, blocks, first)
+        prose = next((i for i in range(end, len(blocks)) if _is_prose(text, blocks[i])), len(blocks))
+        for i in range(first, max(end, _end_of_contents(text, blocks, first, prose))):
             blocks[i] = replace(blocks[i], role=Role.SKIP, reason="table of contents")
     return blocks
 
@@ -197,15 +197,45 @@ def _skip_contents(text: str, blocks: list[Block]) -> list[Block]:
 def _is_prose(text: str, block: Block) -> bool:
     words = text[block.start : block.end]
     lines = words.split("\n")
-    if block.role is not Role.TEXT or any(map(recognise, lines)) or _is_with_pages(text, block):
+    if block.role is not Role.TEXT or any(map(recognise, lines)):
         return False
     return len(words) > _UNWRAPPED or (len(lines) > 1 and words[-1] in ".!?:;,\"'”’—-")
 
 
-def _is_with_pages(text: str, block: Block) -> bool:
-    """Whether a block is an entry of a list with page numbers, which may go over several lines, or several entries."""
-    pages = [has_page(line) for line in text[block.start : block.end].split("\n")]
-    return pages[-1] or sum(pages) * 2 > len(pages)
+def _end_of_pages(text: str, blocks: list[Block], first: int) -> int:
+    """The block behind the entries with page numbers of a list that begins at `first`; one such line is no list.
+
+    Verse has its numbers in a column too, and so have a recipe and the head of a letter. So it ends before the first
+    heading of the book, and where the numbers fall, if they do not begin again in another part.
+    """
+    end = first + 1
+    entries: list[str] = []
+    last_page = 0
+    for i in range(first, len(blocks)):
+        lines = text[blocks[i].start : blocks[i].end].split("\n")
+        paged = [line for line in lines if has_page(line)]
+        if paged and (has_page(lines[-1]) or len(paged) * 2 > len(lines)):  # an entry may go over several lines
+            numbers = [int(page[0]) for line in paged if (page := re.search(r"\d+$", line))]
+            falls = sum(after < before for before, after in pairwise([last_page, *numbers]))
+            if falls * 4 > len(numbers):
+                break
+            last_page = [last_page, *numbers][-1]
+            entries += map(key, paged)
+            end = i + 1
+        elif i > first and (_is_prose(text, blocks[i]) or (entries and _begins_book(text, blocks, i, entries))):
+            break
+        elif (found := recognise(lines[0])) and found.kind is Kind.PART:
+            last_page = 0
+    return end if len(entries) > 1 else first + 1
+
+
+def _begins_book(text: str, blocks: list[Block], place: int, entries: list[str]) -> bool:
+    """Whether a line below `entries` is the book's own heading: one of them, or "Chapter 1" for the last time."""
+    line, *later = [text[block.start : block.end].split("\n")[0] for block in blocks[place:]]
+    found = recognise(line)
+    if any(_is_same_heading(entry, key(line)) or _AROUND_TITLE.sub("", entry) == key(line) for entry in entries):
+        return True
+    return found is not None and found.number == 1 and not any(_is_same_heading(key(line), key(each)) for each in later)
 
 
 def _end_of_contents(text: str, blocks: list[Block], first: int, prose: int) -> int:
