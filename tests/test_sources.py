@@ -140,7 +140,10 @@ def test_csv_with_other_separators_and_long_fields(tmp_path):
         ("key,text\n1,Well, he said, no.\n", "line 2 has more cells than the header"),
         ('text,key\nPlain.,0\n"Unclosed row,1\nSecond,2\n', "the row of line 3 is not CSV"),
         ('key,text\n1,"He said \\"no\\", twice"\n', "the row of line 2 is not CSV"),
-        ('key\ttext\n1\t"One\n\nparagraph."\n2\t"No," she said.\n', "fewer cells than the header"),
+        ('key\ttext\n1\t"One\n\nparagraph."\n2\t"Come in.\n3\tHe left."\n', "fewer cells than the header"),
+        ('key,text\n1,"Come in.\n2,He left.\n3,"No," she said.\n', "the row of line 2 is not CSV"),
+        ("key,text,note\n1,Well, he said,no\n", "line 2 has more cells than the header"),
+        ("key,text,note\n\n1,Well,he said,no\n", "line 3 has more cells than the header"),
     ],
 )
 def test_a_table_that_would_lose_words_is_refused(tmp_path, content, said):
@@ -150,6 +153,26 @@ def test_a_table_that_would_lose_words_is_refused(tmp_path, content, said):
     with pytest.raises(SourceError, match=said) as caught:
         read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('key,text\n1,"Hello there" \n2,"One,\ntwo," \n', ["Hello there ", "One,\ntwo, "]),
+        ('key,text\n1,"Yes," he said.\n2,"No" she said\n', ["Yes, he said.", "No she said"]),
+        ('key;text\n1;"Yes," he said.\n2;"One\ntwo" she said\n', ["Yes, he said.", "One\ntwo she said"]),
+        ("key,text,note\n1,Hello,see me, later\n", ["Hello"]),
+        ('key\ttext\n1\t"Line one\nline two"\n2\t"No," she said.\n', ["Line one\nline two", "No, she said."]),
+        ('key\ttext\n1\t"One\ttwo"\n2\t"No," she said.\n', ["One\ttwo", "No, she said."]),
+        ('key\ttext\tnote\n1\t"No," she said.\n2\tbye\n', ['"No," she said.', "bye"]),
+        ('key\ttext\n1\t"Line one\n\tline two"\n2\tbye\n', ["Line one\n\tline two", "bye"]),
+    ],
+)
+def test_a_table_that_loses_no_words_is_read(tmp_path, content, texts):
+    """Bug: it was refused for marks at odd places, or one row became two."""
+    path = tmp_path / "a.csv"
+    path.write_text(content, encoding="utf-8")
+    assert [document.text for document in read(path)] == texts
 
 
 def test_cells_beyond_the_header_may_be_empty(tmp_path):

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice, product
+from itertools import chain, islice, product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -52,45 +52,101 @@ def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
         header = file.readline()
         separator = max(",;\t|", key=header.count)
         is_quoted = separator in ",;" or _is_quoted(path, source.encoding, separator)
-        reader = csv.DictReader(
-            chain([header], file),
-            delimiter=separator,
-            quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
-            strict=True,
-        )
-        first_line = 1  # of a row
+        rows = _cells_and_lines(chain([header], file), separator, is_quoted)
+        number = 1  # of the first line of a row
         try:
-            check_columns(str(path), list(reader.fieldnames or ()), source)
-            first_line = reader.line_num + 1
-            for row in reader:
-                _check_cells(f"{path}: line {reader.line_num}", row, separator, is_quoted)
-                yield row
-                first_line = reader.line_num + 1
+            columns, lines = next(rows, ([], []))
+            check_columns(str(path), columns, source)
+            number += len(lines)
+            for cells, lines in rows:
+                if cells:
+                    if is_quoted:
+                        _check_marks(cells, lines, separator, len(columns))
+                    _check_cells(f"{path}: line {number}", columns, cells, separator, is_quoted, source)
+                    yield dict(zip(columns, chain(cells, repeat(None)), strict=False))
+                number += len(lines)
         except csv.Error as error:
-            raise SourceError(f"{path}: the row of line {first_line} is not CSV ({error}): mend it") from error
+            raise SourceError(f"{path}: the row of line {number} is not CSV ({error}): mend it") from error
+
+
+def _cells_and_lines(lines: Iterable[str], separator: str, is_quoted: bool) -> Iterator[tuple[list[str], list[str]]]:
+    """The cells of each row, whatever its quotation marks are, and the lines that it was read from."""
+    read: list[str] = []
+
+    def kept() -> Iterator[str]:
+        for line in lines:
+            read.append(line)
+            yield line
+
+    reader = csv.reader(kept(), delimiter=separator, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
+    for cells in reader:
+        yield cells, read[:]
+        read.clear()
 
 
 def _is_quoted(path: Path, encoding: str, separator: str) -> bool:
     """Whether quotation marks stand around cells, as in CSV. Many write tables with tabs or | without, marks or not.
 
-    Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or is an error.
+    Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or stands beside the end of a
+    cell. Where it does neither, or other cells could not be read without the marks around them, it is read as CSV.
     """
+    is_csv, is_needed, width = True, False, 0
     with open_text(path, _with_bom(encoding), newline="") as file:
         try:
-            rows = csv.reader(file, delimiter=separator, strict=True)
-            return not any("\n" in cell and separator in cell for row in rows for cell in row)
+            for cells, lines in _cells_and_lines(file, separator, is_quoted=True):
+                width = width or len(cells)
+                if _holds_row(lines, separator, width):
+                    return False
+                is_csv = is_csv and not _fault(lines, separator)
+                is_needed = is_needed or len(lines) > 1 or any(separator in cell for cell in cells)
         except csv.Error:
             return False
+    return is_csv or is_needed
 
 
-def _check_cells(line: str, row: Mapping[Any, Any], separator: str, is_quoted: bool) -> None:
-    """Raises `SourceError` for a row with more cells than the header, or fewer where that is half a row of CSV."""
-    if any(row.get(None, ())):  # the key of what is too much
+def _holds_row(lines: list[str], separator: str, width: int) -> bool:
+    """Whether among the lines of one row, of `width` cells, there is one below the first that looks like a row."""
+    return any(line.strip() and line[0] != separator and line.count(separator) >= width - 1 for line in lines[1:])
+
+
+def _fault(lines: list[str], separator: str) -> str:
+    """What is wrong with the quotation marks of a row, for a strict reader that takes blanks behind them; or ""."""
+    if not any('"' in line for line in lines):
+        return ""
+    blanks = re.compile(rf'" +(?=[{separator}\r\n]|$)')
+    try:
+        list(csv.reader((blanks.sub('"', line) for line in lines), delimiter=separator, strict=True))
+    except csv.Error as error:
+        return str(error)
+    return ""
+
+
+def _check_marks(cells: list[str], lines: list[str], separator: str, width: int) -> None:
+    """Raises `csv.Error` for marks at wrong places that took in another row or moved the bounds of cells."""
+    if (fault := _fault(lines, separator)) and (
+        len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)
+    ):
+        raise csv.Error(fault)
+
+
+def _check_cells(
+    line: str, columns: list[str], cells: list[str], separator: str, is_quoted: bool, source: SourceConfig
+) -> None:
+    """Raises `SourceError` for a row with more cells than the header, or fewer where that is half a row of CSV.
+
+    Of a last column that nobody reads it takes more: "see me, later", where no other cell begins with a blank.
+    """
+    width = len(columns)
+    if any(cells[width:]) and not (
+        columns[-1] not in wanted_columns(source)
+        and all(cell.startswith(" ") for cell in cells[width:])
+        and not any(cell.startswith(" ") for cell in cells[:width])
+    ):
         raise SourceError(
             f"{line} has more cells than the header: put quotation marks around a text with {separator!r} in it, and "
             "double those that it holds"
         )
-    if not is_quoted and None in row.values():
+    if not is_quoted and len(cells) < width and sum(cell.count('"') for cell in cells) % 2:
         raise SourceError(
             f"{line} has fewer cells than the header, and not all quotation marks in the file are those of CSV: mend "
             "them, or give the row all its cells"
