@@ -259,6 +259,10 @@ def test_a_title_page_is_spoken_before_the_first_chapter(book):
         ("The Fox\n\nBY THE AUTHOR OF THE CROW", "The Author of the Crow"),
         ("The Fox\n\nby a Lady", "a Lady"),
         ("The Fox\n\nby Hugo von und zu Hof", "Hugo von und zu Hof"),
+        ("Kafka\n\nby 村上春樹", "村上春樹"),
+        ("The Fox\n\nby bell hooks", "bell hooks"),
+        ("The Fox\n\nby various authors", "various authors"),
+        ("The way was long\n\nby noon he had gone\nby the river", ""),
     ],
 )
 @pytest.mark.parametrize("name", ["file.txt", "file.md"])

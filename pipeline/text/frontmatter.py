@@ -36,6 +36,7 @@ _FRONT_MATTER = re.compile(r"---[ \t]*\n((?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z
 _BY_LINE = re.compile(r"[*_]*(?:written\s+)?by[*_]*(?:\s+(?P<author>\S.{1,70}))?", re.I)
 _WORD = re.compile(r"[^\W\d_][\w.'’-]*")
 _SMALL_WORD = re.compile(r"the|an?|of|and|de[lr]?|di|du|la|le|v[ao]n|zu")  # in or before a name: they say nothing
+_LONGEST_NAME = 4  # words without capitals
 _YEAR = re.compile(r"\s*[(\[]\d{4}[)\]]\s*$")
 
 
@@ -66,11 +67,12 @@ def read_markdown_front(text: str) -> Front:
         fields = _fields(found[1])
         start = len(found[0])
         skips.append(Skip(0, start, "front matter"))
-    lines = [line for line in text[start:].split("\n", 20)[:20] if line.strip()]
+    page = "\n".join(text[start:].split("\n", 20)[:20])
+    lines = [line for line in page.split("\n") if line.strip()]
     title = author = ""
     if lines and re.match(r"#[ \t]+\S", lines[0]):
         for line in lines[1:3]:
-            if (by := _by_line(line.strip().strip("#").strip())) and by["author"]:
+            if (by := _by_line(line.strip("# \t"), page)) and by["author"]:
                 title, author = human_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
     return Front(start, len(text), fields.get("title") or title, fields.get("author") or author, skips=tuple(skips))
 
@@ -79,21 +81,29 @@ def _fields(text: str) -> dict[str, str]:
     return {found[1].lower(): found[2] for found in reversed(list(_FIELD.finditer(text)))}
 
 
-def _by_line(line: str) -> re.Match[str] | None:
-    """What a line is that begins with "by", if a name follows and not the rest of a sentence: "by noon he had gone"."""
+def _by_line(line: str, page: str) -> re.Match[str] | None:
+    """What a line of `page` is that begins with "by", if a name follows and not the rest of a sentence: "by noon".
+
+    Not all names have capitals, nor all scripts: a few words without a stop between blank lines are one too.
+    """
     found = _BY_LINE.fullmatch(line)
     if found is None or not found["author"]:
         return found
     words = [word for word in _WORD.findall(found["author"]) if not _SMALL_WORD.fullmatch(word)]
-    return found if sum(word[0].isupper() for word in words) * 2 >= len(words) else None
+    if sum(not word[0].islower() for word in words) * 2 >= len(words):
+        return found
+    lines = "\n".join(each.strip("# \t") for each in page.split("\n"))
+    is_alone = f"\n\n{line}\n\n" in f"{lines}\n\n"
+    return found if is_alone and len(words) <= _LONGEST_NAME and line[-1] not in '.,;:!?…"”' else None
 
 
 def _title_page(text: str, start: int, end: int) -> tuple[str, str, int]:
     """Title and author, when among the first lines there is one that begins with "by"; and where that line ends."""
-    opening = list(islice(re.finditer(r"[^\n]*\S[^\n]*", text[start : min(end, start + 2000)]), 8))
+    page = text[start : min(end, start + 2000)]
+    opening = list(islice(re.finditer(r"[^\n]*\S[^\n]*", page), 8))
     words = [line[0].strip() for line in opening]
     for i, line in enumerate(words):
-        by = _by_line(line)
+        by = _by_line(line, page)
         if by is None or i == 0 or any(len(above) > 90 for above in words[:i]):
             continue
         author_line = i if by["author"] else i + 1
