@@ -240,6 +240,12 @@ def test_a_list_makes_no_chapters(book):
     assert [paragraph.is_heading for paragraph in paragraphs(document)][:5] == [True, False, False, False, False]
 
 
+def test_chapters_without_text_are_no_list(book):
+    """Bug: the first chapters passed for a list, and the book began with the third."""
+    document = book(f"1. The Beginning\n\n2. The Fox\n\n{PROSE}\n\n3. The Hen\n\n{PROSE}")
+    assert titles(document) == ["1. The Beginning", "2. The Fox", "3. The Hen"]
+
+
 def test_a_title_page_is_spoken_before_the_first_chapter(book):
     """As a chapter of its own it made every number wrong by one; dropped, the book had no title."""
     document = book(f"PRIDE AND PREJUDICE\n\nby\n\nJane Austen (1813)\n\n\n\nChapter 1\n\n\n{PROSE}\n")

@@ -277,13 +277,15 @@ def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candid
 
 
 def _listed(candidates: dict[int, Candidate]) -> list[int]:
-    """Lines of a list, "1. Buy milk.", "2. Buy bread.": from 1 on, and unlike chapters with nothing between."""
+    """Lines of a list, "1. Buy milk.", "2. Buy bread.": from 1 on, with nothing between, and none that count on."""
     found: list[int] = []
     for i, first in candidates.items():
         run = [i]
         while (after := candidates.get(run[-1] + 1)) and after.kind is first.kind and after.number == len(run) + 1:
             run.append(run[-1] + 1)
-        if first.kind is Kind.TITLED_NUMERAL and first.number == 1 and len(run) > 1:
+        after = next((each for j, each in candidates.items() if j > run[-1] and each.kind is first.kind), None)
+        goes_on = after is not None and after.number == len(run) + 1  # the first chapters of a book without their text
+        if first.kind is Kind.TITLED_NUMERAL and first.number == 1 and len(run) > 1 and not goes_on:
             found += run
     return found
 
