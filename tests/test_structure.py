@@ -64,6 +64,7 @@ def reasons(document: Document) -> list[str]:
         (["Chapter 1 The Fox", "Chapter 2 The Crow"], ["Chapter 1 The Fox", "Chapter 2 The Crow"]),
         (["Prologue – 1850", "Chapter 1 - The Fox"], ["Prologue – 1850", "Chapter 1 - The Fox"]),
         (["Part One - York", "Chapter One : The Fox"], ["Part One - York", "Part One - York, Chapter One : The Fox"]),
+        (["Chapter 1 - The Fox.", "Chapter 2 - Who is it?"], ["Chapter 1 - The Fox", "Chapter 2 - Who is it?"]),
         (["CHAPTER THE FIRST", "CHAPTER THE SECOND"], ["Chapter the First", "Chapter the Second"]),
         (["CHAPTER TWENTY-ONE", "CHAPTER TWENTY-TWO"], ["Chapter Twenty-one", "Chapter Twenty-two"]),
         (["LETTER 1", "PREFACE", "CHAPTER 1"], ["Letter 1", "Preface", "Chapter 1"]),
@@ -227,7 +228,7 @@ def test_sentences_that_begin_like_headings_stay_prose(book):
     """Lines of prose such as "Part one of the plan" or a lone page number cut chapters in two."""
     document = book(
         f"Chapter 1\n\n{PROSE}\n\nPart one of the plan was simple.\n\nChapter two was the hardest to write.\n\n"
-        f"Book I had wanted to read\n\n214\n\nNO ENTRY\n\n{PROSE}"
+        f"Part 2 - The sequel was worse, he thought.\n\nBook I had wanted to read\n\n214\n\nNO ENTRY\n\n{PROSE}"
     )
     assert titles(document) == ["Chapter 1"]
 

@@ -127,7 +127,12 @@ def counting(numbers: Sequence[int]) -> list[bool]:
 
 def _is_title_after_number(rest: str) -> bool:
     """Whether what stands after "Chapter 1" can be a title: not the middle of a sentence."""
-    return not rest or rest[0] in ".:—–-" or _is_title(rest.lstrip(" ,;)].:|—–-"))
+    if not rest or rest[0] in ".:—–-" or _is_title(rest.lstrip(" ,;)].")):
+        return True
+    title = rest.lstrip(" ,;)].:|—–-")
+    words = title.split()
+    is_sentence = title.endswith(".") and sum(map(str.islower, words)) * 2 > len(words)  # after a dash it often is one
+    return _is_title(title) and not is_sentence
 
 
 def _is_title(text: str | None) -> bool:
