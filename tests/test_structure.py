@@ -427,6 +427,10 @@ def test_markdown(book):
             f"# Preface\n\ntext\n\n# The Fox\n\n## One\n\n{PROSE}\n\n## Two\n\n{PROSE}\n\n# Afterword\n\ntext",
             ["Preface", "The Fox, One", "The Fox, Two", "Afterword"],
         ),
+        (
+            f"# Fox\n\ntext\n\n## Den\n\ntext\n\n# Crow\n\ntext\n\n## Tree\n\ntext\n\n# Hen\n\n## Egg\n\n{PROSE}",
+            ["Fox", "Crow", "Hen"],
+        ),
     ],
 )
 def test_the_level_of_chapters_is_found(book, text, expected):

@@ -40,7 +40,8 @@ def _is_book_title(blocks: list[Block], headings: list[int], number: int) -> boo
 def _chapter_level(text: str, blocks: list[Block], headings: list[int]) -> int:
     """The level of headings that begin chapters: what their words say, else the outermost with text right below.
 
-    What is below counts by its length: a preface and an afterword are two headings, and yet not the book.
+    What is below counts by its length: a preface and an afterword are two headings, and yet not the book. But where
+    most have text and headings below it, these are their sections, however long one of them is that begins with one.
     """
     levels = sorted({blocks[i].level for i in headings})
     if len(levels) > 1 and _is_book_title(blocks, headings, 0):
@@ -49,6 +50,7 @@ def _chapter_level(text: str, blocks: list[Block], headings: list[int]) -> int:
     parts: Counter[int] = Counter()
     length: Counter[int] = Counter()
     with_text: Counter[int] = Counter()
+    with_both: Counter[int] = Counter()
     spoken = [0, *accumulate(0 if each.role is Role.SKIP else each.end - each.start for each in blocks)]
     for number, i in enumerate(headings):
         found = recognise(human_title(text[blocks[i].start : blocks[i].end]))
@@ -60,13 +62,14 @@ def _chapter_level(text: str, blocks: list[Block], headings: list[int]) -> int:
         length[level] += spoken[until] - spoken[i]
         if following is not None and following.role is Role.TEXT:
             with_text[level] += spoken[until] - spoken[i]
+            with_both[level] += any(blocks[j].level > level for j in headings[number + 1 : number + 2])
     count = Counter(blocks[i].level for i in headings)
     for level in levels:
         if named[level] * 2 >= count[level]:
             return level
     for level in levels:
         is_parts = parts[level] * 2 >= count[level] and level != levels[-1]
-        if not is_parts and with_text[level] * 2 >= length[level]:
+        if not is_parts and (with_text[level] * 2 >= length[level] or with_both[level] * 2 >= count[level]):
             return level
     return levels[0] if levels else 0
 
