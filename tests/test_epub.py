@@ -38,9 +38,11 @@ def write_epub(
     guide: str = "",
     not_linear: str = "",
     media_type: str = "application/xhtml+xml",
+    types: Mapping[str, str] | None = None,
 ) -> Path:
     """`pages` are bodies by name, in reading order; `nav` is a list of EPUB 3, `ncx` a map of EPUB 2."""
-    items = "".join(f'<item id="{n}" href="{n}" media-type="{media_type}"/>' for n in pages)
+    kinds = dict.fromkeys(pages, media_type) | dict(types or {})
+    items = "".join(f'<item id="{n}" href="{n}" media-type="{kinds[n]}"/>' for n in pages)
     spine = "".join(
         f'<itemref idref="{n}"{" linear=" + chr(34) + "no" + chr(34) if n == not_linear else ""}/>' for n in pages
     )
@@ -261,6 +263,16 @@ def test_a_page_without_text_is_left_out_and_one_that_cannot_be_read_is_named(tm
         path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, media_type=media_type)
         with pytest.raises(SourceError, match=words):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "not_linear"), [("application/pdf", "b.xhtml"), ("application/x-dtbncx+xml", "")]
+)
+def test_what_is_no_page_of_the_book_is_not_read(tmp_path: Path, media_type: str, not_linear: str) -> None:
+    """Bug: a PDF beside the reading order had the whole book refused, and a table of contents in it was spoken."""
+    pages = {"a.xhtml": "<p>Words.</p>", "b.xhtml": "<p>None.</p>"}
+    path = write_epub(tmp_path / "b.epub", pages, not_linear=not_linear, types={"b.xhtml": media_type})
+    assert spoken(read(path)) == ["Words."]
 
 
 @pytest.mark.parametrize(

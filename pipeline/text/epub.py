@@ -27,8 +27,8 @@ from pipeline.text.xhtml import Piece, parse, read_pieces, tag_of, types_of, wor
 _CONTAINER = "META-INF/container.xml"
 # What zipfile raises for content that is cut, altered, has a password, or is compressed in a way that it does not know.
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-# Types of files: those without words, which may stand between pages, and those of pages, as books have them.
-_WORDLESS = re.compile(r"(?:image|audio|video|font)/.*")
+# Types of files: those that are no pages but may stand between them, and those of pages, as books have them.
+_WORDLESS = re.compile(r"(?:image|audio|video|font)/.*|application/x-dtbncx\+xml")
 _PAGE = re.compile(r"|text/.*|application/.*(?:xml|html|oeb).*")
 _NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # ISO 639-2: undetermined, several, uncoded, none
 _SHORT_LANGUAGES = {  # of its other codes those that books use in the place of the short ones
@@ -158,9 +158,12 @@ class _Archive:
             kind = "" if item is None else str(item.get("media-type", "")).lower()
             if item is None or _WORDLESS.fullmatch(kind):
                 continue
+            is_linear = reference.get("linear") != "no"
             if not _PAGE.fullmatch(kind):
+                if not is_linear:  # an extra beside the book, which is not spoken whatever it is
+                    continue
                 raise SourceError(f"{self.name}: {page} in it is {kind}, no page of text; give a text (.txt)")
-            pages.setdefault(page, reference.get("linear") != "no")
+            pages.setdefault(page, is_linear)
         if not pages:
             raise SourceError(f"{self.name}: is an EPUB without pages of text; give a text (.txt)")
         return pages
