@@ -103,6 +103,10 @@ MONEY = [
         "pence, a two pence stamp.",
     ),
     ("In his 20s. A stack of 20s. It is 0s and 1s.", "In his twenties. A stack of twenties. It is zeros and ones."),
+    (
+        "I'm in my 20s. so what. In the late 90s., they say",
+        "I'm in my twenties. so what. In the late nineties, they say",
+    ),
     ("The Roaring 20s. The over 50s. Unmarked 20s.", "The Roaring twenties. The over fifties. Unmarked twenties."),
     ("Two black 8s. Size 9s. A thirty and 40s.", "Two black eights. Size nines. A thirty and forties."),
     ("I lived in the 60s... She was in her 20s. 5 men", "I lived in the sixties... She was in her twenties. five men"),

@@ -368,3 +368,11 @@ def test_the_shipped_story_has_a_title_and_an_author():
     assert story.title
     assert story.author
     assert [chapter.title.split(":")[0] for chapter in story.chapters] == ["One", "Two", "Three"]
+
+
+@pytest.mark.parametrize("header", ["text\tid", "text\tid\tvoice"])
+def test_a_first_cell_may_have_several_lines_between_tabs(header: str, tmp_path: Path) -> None:
+    """Bug: the last line of such a cell has all the other separators, and was taken for a row of its own."""
+    path, rest = tmp_path / "a.tsv", "\tJon" * header.count("voice")
+    path.write_text(f'{header}\n"Line one.\n\nLine two."\t1{rest}\nBye\t2{rest}\n', encoding="utf-8")
+    assert [document.text for document in read(path, id_column="id")] == ["Line one.\n\nLine two.", "Bye"]

@@ -214,6 +214,27 @@ def test_contents_of_volumes_with_pages_of_their_own(book):
     assert len(reasons(document)) == 8
 
 
+def test_the_first_chapter_of_several_stories_is_no_entry(book):
+    """Bug: "I" comes again in the next story, and a number in a column stands below: its story lost its headings."""
+    stories = [f"{name}\n\nI\n\nParis,  1850\n\n{PROSE}\n\nII\n\n{PROSE}" for name in ("The Vixen", "The Wood")]
+    document = book("CONTENTS\n\nFox and Hen    1\nThe Trees    20\n\n\n" + "\n\n".join(stories))
+    assert [title.split(":")[0] for title in titles(document)] == ["I", "II", "I", "II"]
+    document = book(
+        f"CONTENTS\n\nI. The Fox    1\nII. The Hen    9\n\n\nPROLOGUE\n\nParis,   1850\n\n{PROSE}\n\n"
+        f"I. THE FOX\n\n{PROSE}\n\nII. THE HEN\n\n{PROSE}"
+    )
+    assert titles(document)[0] == "Prologue"
+
+
+def test_chapters_without_text_below_a_part_are_chapters(book):
+    """Bug: two in a row, behind which the next part counts from 1 again, passed for a list."""
+    document = book(
+        f"PART ONE\n\n\n1. The Fox\n\n2. The Hen\n\n{PROSE}\n\nPART TWO\n\n\n1. The Wood\n\n{PROSE}\n\n"
+        f"2. The End\n\n{PROSE}"
+    )
+    assert len(titles(document)) == 4
+
+
 def test_one_line_with_a_number_is_no_list(book):
     """Bug: what somebody carries was left out as a table of contents."""
     document = book(f"Chapter 1\n\n{PROSE}\n\nContents:\n\nOne hat\n\nShoes    2\n\n{PROSE}")

@@ -230,12 +230,19 @@ def _end_of_pages(text: str, blocks: list[Block], first: int) -> int:
 
 
 def _begins_book(text: str, blocks: list[Block], place: int, entries: list[str]) -> bool:
-    """Whether a line below `entries` is the book's own heading: one of them, or "Chapter 1" for the last time."""
+    """Whether a line below `entries` is the book's own heading: one of them, or a first one that does not come again.
+
+    In a list "Chapter 1" comes again before any prose, a part at any place; behind prose it is that of the next part.
+    """
     line, *later = [text[block.start : block.end].split("\n")[0] for block in blocks[place:]]
     found = recognise(line)
     if any(_is_same_heading(entry, key(line)) or _AROUND_TITLE.sub("", entry) == key(line) for entry in entries):
         return True
-    return found is not None and found.number == 1 and not any(_is_same_heading(key(line), key(each)) for each in later)
+    if found is None or found.number not in (None, 1):
+        return False
+    if found.kind is not Kind.PART:
+        later = later[: next((i for i, each in enumerate(blocks[place + 1 :]) if _is_prose(text, each)), None)]
+    return not any(_is_same_heading(key(line), key(each)) for each in later)
 
 
 def _end_of_contents(text: str, blocks: list[Block], first: int, prose: int) -> int:
@@ -285,6 +292,8 @@ def _listed(candidates: dict[int, Candidate]) -> list[int]:
             run.append(run[-1] + 1)
         after = next((each for j, each in candidates.items() if j > run[-1] and each.kind is first.kind), None)
         goes_on = after is not None and after.number == len(run) + 1  # the first chapters of a book without their text
+        part = candidates.get(i - 1)
+        goes_on = goes_on or (part is not None and part.kind is Kind.PART)
         if first.kind is Kind.TITLED_NUMERAL and first.number == 1 and len(run) > 1 and not goes_on:
             found += run
     return found

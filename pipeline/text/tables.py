@@ -105,8 +105,9 @@ def _is_quoted(path: Path, encoding: str, separator: str) -> bool:
 
 
 def _holds_row(lines: list[str], separator: str, width: int) -> bool:
-    """Whether among the lines of one row, of `width` cells, there is one below the first that looks like a row."""
-    return any(line.strip() and line[0] != separator and line.count(separator) >= width - 1 for line in lines[1:])
+    """Whether the first line of one row, of `width` cells, looks like a whole one, and one below it too."""
+    is_whole = [line.strip() and line[0] != separator and line.count(separator) >= width - 1 for line in lines]
+    return bool(is_whole[0]) and any(is_whole[1:])
 
 
 def _fault(lines: list[str], separator: str) -> str:

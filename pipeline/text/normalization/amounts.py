@@ -63,6 +63,9 @@ _PRICED = re.compile(
 )
 _GOES_ON = re.compile(r"\)?[,;]|\)? [a-z]")
 _NO_PRICE = re.compile(r"\b(?:in|on the|figures?|tables?|seat|flat|room|apartment) $", re.IGNORECASE)
+_DECADE = re.compile(
+    r"\b(?:in|the|early|mid|late|low|high|upper|my|your|his|her|our|their|roaring|swinging) $", re.IGNORECASE
+)
 _MONEY_BEFORE = re.compile(
     rf"(?<!\w)(-)?{_SYMBOL} ?(-?)({QUANTITY}|\.\d{{1,3}})(?:-(?:[$£€¥₹])?({NUMBER})(?!,?\d))?{_SCALE}?"
     r"( ?-?(?:note|bill|coin)\b)?(?![^\W_])",
@@ -102,7 +105,8 @@ def _pounds_and_coins(match: re.Match[str]) -> str:
 
 def _coin(match: re.Match[str]) -> str:
     earlier = before(match, 40)
-    goes_on = _GOES_ON.match(match.string, match.end()) and not (match[2] and _NO_PRICE.search(earlier))
+    is_other = (_NO_PRICE if match[2] else _DECADE).search(earlier)
+    goes_on = _GOES_ON.match(match.string, match.end()) and not is_other
     is_coin = goes_on or _PRICED.search(earlier) or "/" in (match[2] or "")
     return _old_coins(match, match[1], match[2]) if is_coin else match[0]
 
