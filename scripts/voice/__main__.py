@@ -3,14 +3,12 @@
     python -m scripts.voice FOLDER --preset cpu --texts novels/
     python -m scripts.voice FOLDER --stages decoder --seconds 540   # a slice of one stage; then again
 
-The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time; `noise` goes by what
-`codec` has made.
+The stages `codec` and `decoder` need only the codes, so that they can be trained at the same time.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import functools
 import json
 import os
@@ -27,7 +25,7 @@ from pipeline.config import SamplingConfig
 from pipeline.errors import ConfigError, PipelineError
 from scripts.voice import checkpoints, quantizer
 from scripts.voice.beginning import WORKSHOP, begin
-from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, vectors_of, write_codes
+from scripts.voice.codec import Crops, make_codec, read_codes, set_codebooks, write_codes
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import TEACHERS, make_teacher
 from scripts.voice.recipe import PRESETS, Recipe
@@ -81,22 +79,9 @@ class Workshop:
 
         recipe, training = self.recipe.codec, self._codec_training()
         speech = self._shards("train")
-        crops = Crops(speech, read_codes(self.folder / "codes", speech), recipe)
+        codes = read_codes(self.folder / "codes", speech)
+        crops = Crops(speech, codes, self._quantizer(), recipe, self.recipe.seed)
         train_codec_decoder(training, crops, recipe, self.recipe.seed, self.device, self._workers)
-
-    def noise(self) -> None:
-        """Trains a decoder of noise, and the codec's own one to leave that to it."""
-        from scripts.voice.noise import train_noise, train_without_top
-
-        if not self.recipe.codec.noise_steps:
-            return
-        whole = self._codec_training()
-        whole.take_average()
-        codec, speech = whole.model.codec, self._shards("train")
-        crops = Crops(speech, read_codes(self.folder / "codes", speech), self.recipe.codec)
-        noise, low = self._noise_trainings(codec)
-        train_noise(noise, codec, crops, self.recipe.codec.sampling_rate, self.recipe.seed, self.device)
-        train_without_top(low, codec, crops, self.recipe.codec.sampling_rate, self.recipe.seed, self.device)
 
     def decoder(self) -> None:
         """Trains the Parler decoder."""
@@ -109,16 +94,13 @@ class Workshop:
     def export(self) -> None:
         """Writes `model/`, the checkpoint."""
         from scripts.voice.export import export
-        from scripts.voice.whole import assembled
 
         training, decoder = self._codec_training(), self._decoder_training()
         training.take_average()
         decoder.take_average()
-        codec = training.model.codec
-        whole = assembled(self.recipe.codec, vectors_of(codec), *self._codec_decoders(codec))
         self._weigh_end(decoder.model, self.recipe.decoder.ending)
         model = self.folder / "model"
-        size = export(decoder.model.cpu(), whole.cpu(), self._tokenizer, model)
+        size = export(decoder.model.cpu(), training.model.codec.cpu(), self._tokenizer, model)
         shutil.copytree(self.folder / "quantizer", model / WORKSHOP / "quantizer", dirs_exist_ok=True)
         shutil.copy(self.folder / "lexicon.json", model / WORKSHOP)
         print(f"export: {self.folder / 'model'}, {size:.1f} MB; {self._progress()}", flush=True)
@@ -197,18 +179,21 @@ class Workshop:
         recipe = self.recipe.codec
         torch.manual_seed(self.recipe.seed)
         codec = make_codec(recipe)
-        set_codebooks(codec, self._quantizer().vectors(recipe.hidden, self.recipe.seed))
+        vectors = self._quantizer().vectors(recipe.hidden, self.recipe.seed)
+        set_codebooks(codec, vectors, self.recipe.seed)
         if self.start:
-            set_codebooks(codec, vectors_of(self._exported().audio_encoder))
-            self._take_part(codec.decoder, last=False)
+            codec.load_state_dict(self._exported().audio_encoder.state_dict())
+        model = Speaking(codec, recipe).to(self.device)
         training = Training(
             name="codec",
             folder=self.folder / "codec",
-            model=Speaking(codec, recipe).to(self.device),
+            model=model,
             steps=recipe.decoder_steps,
             learning_rate=recipe.learning_rate,
             warm_up_steps=50,
             save_seconds=self.recipe.save_seconds,
+            weight_decay=0.0,  # or what is set would fade
+            slower=list(model.discriminators.parameters()),
             matrices=[kernel for kernel in codec.decoder.parameters() if kernel.ndim == 3 and kernel.shape[0] > 1],
             betas=(0.8, 0.99),
             stop_seconds=self.stop_seconds,
@@ -217,57 +202,13 @@ class Workshop:
         training.resume()
         return training
 
-    def _noise_trainings(self, codec: Any) -> tuple[Any, Any]:
-        """Of the decoder of noise, and of a copy of the codec's own that learns to make none."""
-        from scripts.voice.loop import Training
-        from scripts.voice.noise import make_noise_decoder, only_late_layers
-
-        recipe = self.recipe.codec
-        spread = vectors_of(codec).std(dim=1).flatten()
-        noise = make_noise_decoder(recipe, spread.cpu(), self.recipe.seed)
-        low = copy.deepcopy(codec.decoder)
-        if self.start:
-            self._take_part(noise, last=True)
-        trainings = []
-        for name, model, rate in (("noise", noise, 2e-3), ("low", only_late_layers(low), 3e-4)):
-            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-            training = Training(
-                name=name,
-                folder=self.folder / name,
-                model=model.to(self.device),
-                steps=recipe.noise_steps,
-                learning_rate=rate,
-                warm_up_steps=20,
-                save_seconds=self.recipe.save_seconds,
-                weight_decay=0.0,  # or what is set would fade
-                matrices=[kernel for kernel in trained if kernel.ndim == 3 and kernel.shape[0] > 1],
-                betas=(0.8, 0.99),
-                stop_seconds=self.stop_seconds,
-                cool=self.cool,
-            )
-            training.resume()
-            trainings.append(training)
-        return trainings[0], trainings[1]
-
-    def _codec_decoders(self, codec: Any) -> tuple[Any, Any | None]:
-        """The codec's own decoder as it is exported, and that of noise, if there is one."""
-        if not self.recipe.codec.noise_steps:
-            return codec.decoder, None
-        noise, low = self._noise_trainings(codec)
-        for training in (noise, low):
-            training.take_average()
-        if not (noise.step or self.start):  # not trained yet: the codec keeps its own top, and nothing hisses
-            noise.model.block[-1].conv_t1.weight.zero_()
-        return low.model, noise.model
-
     def _decoder_training(self) -> Any:
         from scripts.voice.decoder import make_model
         from scripts.voice.loop import Training
-        from scripts.voice.whole import whole_codec
 
         recipe = self.recipe.decoder
         torch.manual_seed(self.recipe.seed)
-        model = make_model(recipe, self.recipe.codec, whole_codec(self.recipe.codec), len(self._tokenizer))
+        model = make_model(recipe, self.recipe.codec, make_codec(self.recipe.codec), len(self._tokenizer))
         if self.start:
             model.load_state_dict(self._exported().state_dict())
             self._weigh_end(model, 1 / self.recipe.decoder.ending)
@@ -301,12 +242,6 @@ class Workshop:
 
         return ParlerTTSForConditionalGeneration.from_pretrained(self.start).float()
 
-    def _take_part(self, decoder: Any, last: bool) -> None:
-        """Gives one of the codec's decoders its weights from the checkpoint that a new folder goes on from."""
-        from scripts.voice.whole import take_part
-
-        take_part(decoder, self._exported().audio_encoder.decoder, last)
-
     def _progress(self) -> str:
         done = {name: (checkpoints.load(self.folder / name) or {"step": 0})["step"] for name in ("codec", "decoder")}
         codec, decoder = self.recipe.codec.decoder_steps, self.recipe.decoder.steps
@@ -324,7 +259,7 @@ class Workshop:
         write_card(self.folder / "model", facts, list(self._speakers()), report)
 
 
-STAGES = ("text", "speech", "codes", "codec", "noise", "decoder", "export", "evaluate")
+STAGES = ("text", "speech", "codes", "codec", "decoder", "export", "evaluate")
 
 
 def main(arguments: list[str] | None = None) -> int:

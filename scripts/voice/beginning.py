@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from scripts.voice.noise import NOISE_HIDDEN
 from scripts.voice.recipe import Recipe
 
 WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to train it further
 
 # What may change in a folder that has been begun: how it is trained, not what.
 _FREE_KEYS = (
-    *("steps", "decoder_steps", "noise_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
+    *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
     *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "spelled", "max_seconds"),
     *("temperature", "top_k", "ending"),
 )
@@ -61,7 +60,7 @@ def _check_shape(start: Path, recipe: Recipe) -> None:
         "codec.sampling_rate": codec["sampling_rate"],
         "codec.ratios": codec["downsampling_ratios"],
         "codec.hidden": codec["codebook_dim"],
-        "codec.decoder_hidden": codec["decoder_hidden_size"] - (NOISE_HIDDEN if recipe.codec.noise_steps else 0),
+        "codec.decoder_hidden": codec["decoder_hidden_size"],
         "codec.codebooks": codec["n_codebooks"],
         "codec.codebook_size": codec["codebook_size"],
         "decoder.hidden": decoder["hidden_size"],

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DacConfig, DacModel
 
-from scripts.voice.quantizer import Quantizer
+from scripts.voice.excitation import set_and_keep, set_excitation
+from scripts.voice.quantizer import CYCLES, PHASE_LEAD, Quantizer, in_turn
 from scripts.voice.recipe import CodecRecipe
+from scripts.voice.retiming import retimed
 from scripts.voice.speech import Shard, shards
 
 Codes = npt.NDArray[np.uint16]
@@ -48,8 +50,10 @@ def make_codec(recipe: CodecRecipe) -> Any:
 
 
 @torch.no_grad()
-def set_codebooks(codec: Any, vectors: Tensor) -> None:
-    """Sets what codes stand for, `[K - 1, codes, hidden]`. It is trained with the decoder, and nothing else beside it.
+def set_codebooks(codec: Any, vectors: Tensor, seed: int) -> None:
+    """Sets what codes stand for, `[K - 1, codes, hidden]`, and what the decoder makes pulses and noise of.
+
+    Codebooks are trained with the decoder, and nothing else beside them.
 
     The first codebook is silent: whatever the decoder notes there adds nothing to a frame.
     """
@@ -64,11 +68,10 @@ def set_codebooks(codec: Any, vectors: Tensor) -> None:
             level.out_proj.weight[own, :, 0].fill_diagonal_(1.0)
             level.codebook.weight.copy_(vectors[number - 1])
             level.codebook.requires_grad_(True)
-
-
-def vectors_of(codec: Any) -> Tensor:
-    """What the codes of `codec` stand for, `[K - 1, codes, hidden]`."""
-    return torch.stack([level.codebook.weight.detach() for level in codec.quantizer.quantizers][1:])
+    heights, phases = (codec.quantizer.quantizers[number].codebook.weight for number in (2, 4))
+    set_and_keep(heights, (slice(None), slice(CYCLES)), heights[:, :CYCLES].clone())
+    set_and_keep(phases, (slice(None), slice(1)), phases[:, :1].clone())
+    set_excitation(codec.decoder, vectors.std(dim=1).flatten(), seed)
 
 
 @torch.inference_mode()
@@ -81,7 +84,9 @@ def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecR
         if path.exists():
             continue
         codes = [
-            quantizer.encode(torch.from_numpy(shard.audio(one)), one.sounds, one.line.speaker, recipe).numpy()
+            quantizer.encode(
+                torch.from_numpy(shard.audio(one)), shard.voice(one, recipe.hop), one.sounds, one.line.speaker, recipe
+            ).numpy()
             for one in shard.utterances
         ]
         unfinished = path.with_suffix(".part")
@@ -108,35 +113,38 @@ def with_places(codes: Codes, places: npt.NDArray[np.int64] | int = 0) -> npt.ND
 
 
 class Crops:
-    """Random crops of speech and its codes, of all speakers alike.
+    """Random crops of retimed speech and its codes, of all speakers alike.
 
-    A crop may begin anywhere in an utterance and end in the next one: they lie end to end in a shard.
+    A crop may begin anywhere in an utterance and end in the next one of its speaker: they lie end to end.
     """
 
-    def __init__(self, speech: Sequence[Shard], codes: Sequence[Codes], recipe: CodecRecipe) -> None:
-        self._shards = speech
-        self._codes = codes
+    def __init__(
+        self, speech: Sequence[Shard], codes: Sequence[Codes], quantizer: Quantizer, recipe: CodecRecipe, seed: int
+    ) -> None:
         self._recipe = recipe
-        places: dict[str, list[tuple[int, int, int]]] = {}
-        for index, shard in enumerate(speech):
-            for utterance in shard.utterances:
-                first, length = utterance.start // recipe.hop, utterance.num_samples // recipe.hop
-                places.setdefault(utterance.line.speaker, []).append((index, first, length))
-        # Of each speaker the shard, first frame and number of frames of each utterance `[utterances, 3]`.
-        self._places = [np.array(of_speaker) for of_speaker in places.values()]
-        self._ends = [of_speaker[:, 2].cumsum() for of_speaker in self._places]
+        by_shard = dict(zip((shard.path for shard in speech), codes, strict=True))
+        pieces: dict[str, list[tuple[npt.NDArray[np.float16], Codes]]] = {}
+        frames = 0
+        for shard, one in in_turn(speech, seed):
+            own = by_shard[shard.path][one.start // recipe.hop : (one.start + one.num_samples) // recipe.hop]
+            advances = quantizer.advances[own[:, 1].astype(np.int64)].double().numpy()
+            moved = retimed(shard.audio(one), shard.voice(one, recipe.hop), advances, recipe.hop)
+            pieces.setdefault(one.line.speaker, []).append((moved.astype(np.float16), own))
+            frames += len(own)
+            if frames > recipe.hours * 3600 * recipe.frames_per_second:
+                break
+        self._speakers = [
+            (np.concatenate([samples for samples, _ in own]), np.concatenate([codes for _, codes in own]))
+            for own in pieces.values()
+        ]
 
     def draw(self, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Samples `[B, T * hop]` and codes `[B, K, T]`."""
+        """Samples `[B, T * hop]` and codes `[B, K, PHASE_LEAD + T]`: without those before, a phase is not known."""
         length, hop = self._recipe.crop_frames, self._recipe.hop
         samples, codes = [], []
-        for speaker in chance.integers(len(self._places), size=self._recipe.batch):
-            ends = self._ends[speaker]
-            frame = chance.integers(ends[-1])  # of all that this speaker says
-            utterance = np.searchsorted(ends, frame, side="right")
-            index, start, count = self._places[speaker][utterance]
-            first = min(start + count - (ends[utterance] - frame), len(self._codes[index]) - length)
-            cut = self._shards[index].samples[first * hop : (first + length) * hop]
-            samples.append(cut.astype(np.float32) / 32768)
-            codes.append(with_places(self._codes[index][first : first + length]).T)
+        for speaker in chance.integers(len(self._speakers), size=self._recipe.batch):
+            own_samples, own_codes = self._speakers[speaker]
+            first = chance.integers(PHASE_LEAD, len(own_codes) - length + 1)
+            samples.append(own_samples[first * hop : (first + length) * hop].astype(np.float32))
+            codes.append(with_places(own_codes[first - PHASE_LEAD : first + length]).T)
         return torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(codes))

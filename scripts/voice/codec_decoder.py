@@ -1,4 +1,4 @@
-"""Second half of the codec: codes to samples. Spectra first; then, if the recipe says so, discriminators join.
+"""Second half of the codec: codes to samples. Spectra first, with phases where they are known; then discriminators join.
 
 Knows crops of samples with their codes, nothing of text. A crop's edges are heard without their neighbours, as the ends
 of every clip are.
@@ -17,11 +17,13 @@ from torch.nn import functional
 
 from scripts.voice.codec import Crops
 from scripts.voice.loop import Recorded, Training, prepared, quick_products
+from scripts.voice.quantizer import PHASE_LEAD
 from scripts.voice.recipe import CodecRecipe
-from scripts.voice.spectra import magnitudes, reconstruction_loss
+from scripts.voice.spectra import magnitudes, reconstruction_loss, wave_loss
 
 _FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real and in made speech
 _SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
+_WAVE_WEIGHT = 0.2  # of the difference with phases, beside that of spectra without
 
 
 class Judge(nn.Module):
@@ -39,20 +41,21 @@ class Judge(nn.Module):
 
 
 class SpectrumJudge(Judge):
-    """Judges moments of one STFT's log magnitudes as real or made: all frequencies at once, so that a CPU can."""
+    """Judges patches of one STFT's log magnitudes as real or made."""
 
     def __init__(self, fft_size: int, width: int) -> None:
         super().__init__()
         self.fft_size = fft_size
+        channels = [1, *[width // 8] * 4]
         self.layers = nn.ModuleList(
-            nn.Conv1d(inner, width, 5, padding=2) for inner in (fft_size // 2 + 1, width, width)
+            nn.Conv2d(inner, outer, (9, 3), (2, 1), (4, 1)) for inner, outer in pairwise(channels)
         )
-        self.last = nn.Conv1d(width, 1, 3, padding=1)
+        self.last = nn.Conv2d(channels[-1], 1, 3, padding=1)
 
     def forward(self, samples: Tensor) -> list[Tensor]:
         """See `judged`, of samples `[B, N]`."""
         spectrum = magnitudes(samples, self.fft_size, self.fft_size // 4)
-        return self.judged(spectrum.clamp(min=1e-4).log() / 4 + 1)
+        return self.judged(spectrum.clamp(min=1e-4).log()[:, None] / 4 + 1)
 
 
 class PeriodJudge(Judge):
@@ -80,16 +83,17 @@ class Speaking(nn.Module):
     def __init__(self, codec: Any, recipe: CodecRecipe) -> None:
         super().__init__()
         self.codec = codec
+        self.hop = recipe.hop
         width = recipe.discriminator_width
         self.discriminators = nn.ModuleList(
-            [SpectrumJudge(size, width) for size in (128, 256, 512, 1024, 2048)]
+            [SpectrumJudge(size, width) for size in (256, 512, 1024)]
             + [PeriodJudge(period, width) for period in (2, 3, 5, 7, 11)]
         )
 
     def made(self, codes: Tensor) -> Tensor:
-        """Samples `[B, T * hop]` of codes `[B, K, T]`."""
+        """Samples `[B, T * hop]` of codes `[B, K, PHASE_LEAD + T]`: where the voice is at first, those before say."""
         samples: Tensor = self.codec.decoder(self.codec.quantizer.from_codes(codes)[0])[:, 0]
-        return samples
+        return samples[:, PHASE_LEAD * self.hop :]
 
 
 def train_codec_decoder(
@@ -109,10 +113,9 @@ def train_codec_decoder(
     drawn = prepared(draw, range(training.step, training.steps), workers)
 
     def spoken(samples: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        with quick_products(device):
-            made = speaking.made(codes)
-        made = made.float()
-        return made, reconstruction_loss(made, samples, recipe.sampling_rate)
+        made = speaking.made(codes)  # in full precision: bfloat16 loses count of cycles
+        spectrum = reconstruction_loss(made, samples, recipe.sampling_rate)
+        return made, spectrum + _WAVE_WEIGHT * wave_loss(made, samples, recipe.sampling_rate)
 
     def compared(samples: Tensor, codes: Tensor) -> dict[str, Tensor]:
         return {"loss": spoken(samples, codes)[1]}
@@ -122,11 +125,11 @@ def train_codec_decoder(
         with quick_products(device):
             both = torch.cat([samples, made.detach()])
             seen = [[layer.chunk(2) for layer in judge(both)] for judge in judges]
-            judging = torch.stack([_judging(*layers[-1]) for layers in seen]).mean()
+            judging = torch.stack([_judging(*layers[-1]) for layers in seen]).sum()
             judges.requires_grad_(False)
             convincing = [_convincing(layers, judge(made)) for layers, judge in zip(seen, judges, strict=True)]
             judges.requires_grad_(True)
-        verdicts = torch.stack(convincing).mean()
+        verdicts = torch.stack(convincing).sum()
         loss = _SPECTRUM_WEIGHT * spectrum + verdicts + judging
         return {"loss": loss, "spectrum": spectrum, "judging": judging, "verdicts": verdicts}
 
@@ -142,5 +145,5 @@ def _judging(real: Tensor, made: Tensor) -> Tensor:
 def _convincing(seen: Sequence[Sequence[Tensor]], made: Sequence[Tensor]) -> Tensor:
     """Loss of the codec: to be judged real, and to be seen, layer by layer, as the real one is."""
     pairs = zip(seen[:-1], made[:-1], strict=True)
-    features = torch.stack([functional.l1_loss(m.float(), real.detach().float()) for (real, _), m in pairs]).mean()
+    features = torch.stack([functional.l1_loss(m.float(), real.detach().float()) for (real, _), m in pairs]).sum()
     return -made[-1].float().mean() + _FEATURE_WEIGHT * features

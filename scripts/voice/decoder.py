@@ -7,6 +7,7 @@ after some hundred steps, where it would take many thousands to find it out.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from pipeline.synthesis import upstream
 from pipeline.synthesis.tokenizers import Tokens
 from scripts.voice.codec import Codes, with_places
 from scripts.voice.descriptions import any_description
+from scripts.voice.quantizer import PHASES
 from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import CodecRecipe, DecoderRecipe
 from scripts.voice.speech import Utterance
 
 IGNORED = -100  # label of what is no target
 _HEADROOM = 64  # ids of the heads that are no codes, as in the published checkpoints
+_WEIGHTS = (2.0, 2.0, 1.0, 0.5, 1.0)  # of the codebooks' losses
 _GUIDED_WIDTH = 0.75  # tokens to both sides of the one that is spoken
 
 
@@ -121,6 +124,7 @@ def _start_embeddings(model: Any, codebook_size: int) -> None:
 
     The codes of the first codebook start as the positions that they name, backwards, so that they are not mistaken for
     the position at which they stand. Then attention has little to learn to find the token that a frame says it speaks.
+    Those of the last start as waves of their phase, so that there is little to learn to count them on.
     """
     decoder = model.decoder.model.decoder
     torch.nn.init.normal_(model.embed_prompts.weight, std=0.5)
@@ -129,6 +133,16 @@ def _start_embeddings(model: Any, codebook_size: int) -> None:
     places = decoder.embed_positions.weights[:codebook_size].flip(1)
     decoder.embed_tokens[0].weight[:codebook_size] = places
     model.decoder.lm_heads[0].weight[:codebook_size] = 0.4 * places
+    phases = waves_of_phases(places.shape[1])
+    decoder.embed_tokens[-1].weight[: len(phases)] = 0.5 * phases
+    model.decoder.lm_heads[-1].weight[: len(phases)] = 0.2 * phases
+
+
+def waves_of_phases(hidden: int) -> Tensor:
+    """Sines and cosines of each phase's step and of its multiples `[steps, hidden]`."""
+    times = 1 + torch.arange(hidden // 2) % (PHASES // 2)
+    angles = 2 * math.pi / PHASES * torch.arange(PHASES)[:, None] * times
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
 def delayed(codes: Tensor, bos: int, eos: int) -> tuple[Tensor, Tensor]:
@@ -179,7 +193,7 @@ def collate(
         batch_inputs[i, :, :length], batch_labels[i, :, :length], frames[i, :length] = inputs, labels, 1
         spoken[i, : len(heard[i])] = heard[i]
     is_code = batch_inputs < codec.codebook_size
-    is_code[:, 0] = False  # a place is what the rest holds on to
+    is_code[:, [0, -1]] = False  # what is counted on has to be right: a place, a phase
     wrong = torch.from_numpy(noise.random(shape) < recipe.corrupted) & is_code
     batch_inputs[wrong] = torch.from_numpy(noise.integers(0, codec.codebook_size, int(wrong.sum())))
     return Batch(
@@ -217,8 +231,7 @@ class Decoder:
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, the cross entropy of each codebook, and the guided heads' own.
 
-        In the loss the first two weigh most, place and sound: an error there is a wrong word. The later ones weigh
-        less and less: they carry little but noise.
+        In the loss the first two weigh most, place and sound: an error there is a wrong word.
         """
         states = self.states(batch)
         steps = batch.labels.shape[2]
@@ -230,7 +243,7 @@ class Decoder:
             for k, head in enumerate(heads)
         ]
         each = torch.stack(entropies)
-        weights = 1 / torch.arange(-1.0, len(each) - 1, device=each.device).clamp(min=0.5)
+        weights = torch.tensor(_WEIGHTS, device=each.device)
         guided = torch.stack([self._guided(batch, layer) for layer in self.recipe.guided_layers]).mean()
         loss = (weights * each).sum() / weights.sum() + self.recipe.guidance * guided
         codes = {f"codes {k}": entropy for k, entropy in enumerate(entropies)}

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _PRINT_SECONDS = 30
 _AVERAGE = 0.999
+_SLOWER = 0.2
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Training:
     save_seconds: float = 120.0
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
+    slower: Sequence[nn.Parameter] = ()  # that learn at a fifth of the rate
     matrices: Sequence[nn.Parameter] = ()  # that Muon trains, kernels as rows of all that follows their first dimension
     stop_seconds: float = math.inf  # a run ends after so long, to be gone on with later
     cool: bool = False  # let the learning rate fall over `stop_seconds`: the last run of a training that ends early
@@ -49,11 +51,14 @@ class Training:
         self._by_name = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self._trained = list(self._by_name.values())
         self._average = [parameter.detach().clone() for parameter in self._trained]
-        by_muon = {id(matrix) for matrix in self.matrices}
-        others = [parameter for parameter in self._trained if id(parameter) not in by_muon]
+        apart = {id(parameter) for parameter in (*self.matrices, *self.slower)}
+        others = [parameter for parameter in self._trained if id(parameter) not in apart]
+        groups = [{"params": others, "share": 1.0}]
+        if self.slower:
+            groups.append({"params": list(self.slower), "share": _SLOWER})
         self._optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
-                others,
+                groups,
                 lr=self.learning_rate,
                 betas=self.betas,
                 weight_decay=self.weight_decay,
@@ -129,7 +134,7 @@ class Training:
                 rows.grad = None if matrix.grad is None else matrix.grad.flatten(1)
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group.get("share", 1.0)
                 optimizer.step()
             self._update_average()
             self.step += 1

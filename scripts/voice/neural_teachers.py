@@ -18,7 +18,7 @@ import soxr
 
 from pipeline.errors import ConfigError
 from scripts.voice.lines import Line
-from scripts.voice.teachers import FRAME_SECONDS, Sound, Span, Speech, Teacher, Tones
+from scripts.voice.teachers import FRAME_SECONDS, HALVES, Sound, Span, Speech, Teacher, Tones, Voice
 
 _NATIVE_RATE = 24_000  # of both networks
 _EDGE_FRAMES = 4  # of silence left at both ends
@@ -28,8 +28,10 @@ _STRESS = "ˈˌ"
 _PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Puck": "am_puck"}  # one accent, so that all share a lexicon
 _HIBARI_SHARE = 0.9  # of the lines of a choir: Kokoro takes 50 times as long
 
-# Samples at 24 kHz, and the duration of the opening pad, each phoneme and the closing pad, in frames.
-_Rendering = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+_LOWEST_VOICE = 50.0  # Hz: both networks say of moments without a voice that it is near 0 there
+
+# Samples at 24 kHz; the voice; and the duration of the opening pad, each phoneme and the closing pad, in frames.
+_Rendering = tuple[npt.NDArray[np.float32], Voice, npt.NDArray[np.int64]]
 
 
 class Hibari:
@@ -67,7 +69,10 @@ class Hibari:
         ids, places = _ids(phonemes, self._vocabulary)
         inputs = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([speed], np.float32)}
         *spectra, durations = self._session.run(None, inputs)
-        return synth(*(spectrum[0] for spectrum in spectra), chance), _spread(durations, places, phonemes)
+        samples = synth(*(spectrum[0] for spectrum in spectra), chance)
+        hertz = np.pad(spectra[-1][0], 1, mode="edge")  # of each half's middle, straight lines between them
+        means = (hertz[:-2] + 6 * hertz[1:-1] + hertz[2:]) / 8
+        return samples, _voice(means, means.cumsum(dtype=np.float64) - means), _spread(durations, places, phonemes)
 
 
 class Kokoro:
@@ -90,7 +95,7 @@ class Kokoro:
 
     @cached_property
     def _session(self) -> Any:
-        return _session(self._network, b"/encoder/Clip_output_0")
+        return _session(self._network, b"/encoder/Clip_output_0", b"/decoder/decoder/Unsqueeze_output_0")
 
     def speak(self, line: Line, seed: int) -> Speech:
         """See `Teacher`. The network has no noise of its own that could be seeded."""
@@ -109,8 +114,13 @@ class Kokoro:
             "style": styles[min(len(ids) - 2, len(styles) - 1)][None],
             "speed": np.asarray([speed], np.float32),
         }
-        samples, durations = self._session.run(None, inputs)
-        return samples.ravel(), _spread(durations, places, phonemes)
+        samples, durations, curve = self._session.run(None, inputs)
+        hertz = curve.ravel()  # its sum up to a half is the phase in the middle of that half, straight lines between
+        return (
+            samples.ravel(),
+            _voice(hertz, hertz.cumsum(dtype=np.float64) - hertz / 2),
+            _spread(durations, places, phonemes),
+        )
 
 
 class Choir:
@@ -138,26 +148,35 @@ def make_teacher(name: str, sampling_rate: int, packs: Path | None = None) -> Te
     return TEACHERS[name](sampling_rate, packs)
 
 
+def _voice(hertz: npt.NDArray[np.float32], summed: npt.NDArray[np.float64]) -> Voice:
+    """The voice of halves of this height, at whose beginnings the heights before sum up to so much."""
+    heard = np.where(hertz >= _LOWEST_VOICE, hertz, 0).astype(np.float32)
+    return Voice(heard, (summed * FRAME_SECONDS / HALVES).astype(np.float32))
+
+
 def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Rendering]) -> Speech:
     """Speaks sentence by sentence: both networks were made for one at a time."""
     from hibari import Hibari as Reader
 
     pieces: list[npt.NDArray[np.float32]] = []
+    voices: list[Voice] = []
     spans: list[Span] = []
     sounds: list[Sound] = []
     frame = character = 0
     for sentence in Reader.split_sentences(line.text):
         words = _words(sentence)
         phonemes = "".join(sound for _, sound in words).strip()
-        samples, durations = synthesize(phonemes)
+        samples, voice, durations = synthesize(phonemes)
         found, character = _locate(line.text, words, character, durations, frame)
         pieces.append(samples)
+        voices.append(voice)
         spans += found
         sounds += _sounds(phonemes, durations)
         frame += int(durations.sum())
     hop = round(sampling_rate * FRAME_SECONDS)
     whole = soxr.resample(np.concatenate(pieces), _NATIVE_RATE, sampling_rate)[: frame * hop]
-    return _trimmed(np.pad(whole, (0, frame * hop - len(whole))), spans, sounds, hop)
+    hertz, cycles = (np.concatenate([getattr(voice, name) for voice in voices]) for name in ("hertz", "cycles"))
+    return _trimmed(np.pad(whole, (0, frame * hop - len(whole))), Voice(hertz, cycles), spans, sounds, hop)
 
 
 def _pronounce(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -197,14 +216,14 @@ def _styles(folder: Path | None, pack: str) -> npt.NDArray[np.float32]:
     return np.fromfile(path, np.float32).reshape(-1, 256)
 
 
-def _session(path: Path, output: bytes) -> Any:
-    """The network of an ONNX file on one thread, with one more tensor among its outputs."""
+def _session(path: Path, *outputs: bytes) -> Any:
+    """The network of an ONNX file on one thread, with more tensors among its outputs."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    network = Path(path).read_bytes() + _extra_output(output)
+    network = Path(path).read_bytes() + b"".join(map(_extra_output, outputs))
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
@@ -265,7 +284,9 @@ def _sounds(phonemes: str, durations: npt.NDArray[np.int64]) -> Iterator[Sound]:
     yield Sound(_REST, waited + int(durations[-1]))
 
 
-def _trimmed(samples: npt.NDArray[np.float32], spans: Sequence[Span], sounds: Sequence[Sound], hop: int) -> Speech:
+def _trimmed(
+    samples: npt.NDArray[np.float32], voice: Voice, spans: Sequence[Span], sounds: Sequence[Sound], hop: int
+) -> Speech:
     """Without the silence at both ends, but for a few frames."""
     levels = np.sqrt((samples.reshape(-1, hop).astype(np.float64) ** 2).mean(axis=1))
     loud = np.flatnonzero(levels > 10 ** (_SILENCE_DBFS / 20))
@@ -281,7 +302,9 @@ def _trimmed(samples: npt.NDArray[np.float32], spans: Sequence[Span], sounds: Se
     ends = np.cumsum([sound.frames for sound in sounds]).clip(first, last)
     lengths = np.diff(ends, prepend=first).tolist()
     heard = tuple(Sound(sound.name, frames) for sound, frames in zip(sounds, lengths, strict=True))
-    return Speech(np.ascontiguousarray(samples[first * hop : last * hop], dtype=np.float32), kept, heard)
+    halves = slice(first * HALVES, last * HALVES)
+    left = Voice(voice.hertz[halves], voice.cycles[halves])
+    return Speech(np.ascontiguousarray(samples[first * hop : last * hop], dtype=np.float32), left, kept, heard)
 
 
 TEACHERS: dict[str, Callable[[int, Path | None], Teacher]] = {

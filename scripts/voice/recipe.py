@@ -33,27 +33,27 @@ class SpeechRecipe:
 class CodecRecipe:
     """Shape and training of the codec. Ratios are even: an odd one loses samples in transformers' DacDecoder.
 
-    That goes through them backwards: 80, 160, 1,600 and 16,000 steps a second with the ratios below.
+    That goes through them backwards: 80, 800, 8,000 and 16,000 steps a second with the ratios below.
     """
 
     sampling_rate: int = 16_000
-    ratios: tuple[int, ...] = (10, 10, 2, 2)  # hop 400: 40 frames/s, the teacher's own grid of phoneme durations
+    ratios: tuple[int, ...] = (2, 10, 10, 2)  # hop 400: 40 frames/s, the teacher's own grid of phoneme durations
     hidden: int = 64  # width of the vectors in a codebook
-    decoder_hidden: int = 384
+    decoder_hidden: int = 512
     codebook_size: int = 512
     quantizer_frames: int = 300_000  # that the quantizer is fitted to
+    hours: float = 2.0  # of speech that the decoder hears, of all speakers alike
     crop_frames: int = 40
     batch: int = 32
     decoder_steps: int = 12_000
-    noise_steps: int = 0  # of what hisses, which is then left to a decoder of its own; 0: there is none
     adversarial_from: int = 4_000  # step at which the discriminators join; at or over decoder_steps: never
     discriminator_width: int = 128
     learning_rate: float = 1e-3
 
     @property
     def codebooks(self) -> int:
-        """K. They say which token of the prompt is spoken, which sound, who speaks and how high, and how loud."""
-        return 4
+        """K. Which token of the prompt is spoken, which sound, who speaks how high, how loud, and the voice's phase."""
+        return 5
 
     @property
     def hop(self) -> int:
@@ -107,13 +107,13 @@ TINY = Recipe(
     SpeechRecipe(hours=0.02, held_out=4, counted=4, segment_seconds=(3.0,), shard_lines=10),
     CodecRecipe(
         hidden=16,
-        decoder_hidden=32,
+        decoder_hidden=256,
         codebook_size=64,
         quantizer_frames=1_000,
+        hours=0.01,
         crop_frames=16,
         batch=4,
         decoder_steps=4,
-        noise_steps=2,
         adversarial_from=2,
         discriminator_width=16,
     ),
@@ -136,7 +136,7 @@ CPU = Recipe(
 GPU = Recipe(
     SpeechRecipe(hours=24.0, held_out=200),
     CodecRecipe(
-        quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200, noise_steps=2_000,
+        quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200,
         discriminator_width=256,
     ),
     DecoderRecipe(dropout=0.1, batch_positions=16_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),

@@ -39,7 +39,7 @@ def log_mel(samples: Tensor, sampling_rate: int, fft_size: int, hop: int, bands:
 def reconstruction_loss(made: Tensor, real: Tensor, sampling_rate: int) -> Tensor:
     """Distance of two signals `[B, N]` by what is heard: log mels and STFT magnitudes in several resolutions.
 
-    Phases are free: at a few codes a frame they cannot be kept.
+    Phases are free.
     """
     loss = made.new_zeros(())
     for fft_size, bands in ((128, 10), (256, 20), (512, 40), (1024, 80), (2048, 128)):
@@ -50,3 +50,16 @@ def reconstruction_loss(made: Tensor, real: Tensor, sampling_rate: int) -> Tenso
         difference = (made_magnitudes - real_magnitudes).flatten(1).norm(dim=1)
         loss = loss + (difference / real_magnitudes.flatten(1).norm(dim=1).clamp(min=0.1)).mean()
     return loss / 5
+
+
+def wave_loss(made: Tensor, real: Tensor, sampling_rate: int, highest: float = 3_000.0) -> Tensor:
+    """Distance of two signals `[B, N]` with their phases, up to the frequency to which codes say these."""
+    loss = made.new_zeros(())
+    for fft_size in (256, 1024):
+        window = torch.hann_window(fft_size, device=made.device)
+        stft = torch.stft(
+            torch.cat([made, real]), fft_size, fft_size // 4, window=window, return_complex=True, pad_mode="constant"
+        )
+        ours, theirs = torch.view_as_real(stft[:, : int(highest / sampling_rate * fft_size)]).chunk(2)
+        loss = loss + (ours - theirs).abs().mean() / theirs.abs().mean().clamp(min=1e-4)
+    return loss / 2

@@ -1,7 +1,8 @@
 """Renders lines with a teacher and keeps the result: samples on disk, one row of facts for each line.
 
-A shard is `NAME.npy` (int16 samples of its lines, end to end) and `NAME.jsonl` (their texts, lengths, spans). Shards
-are rendered by several processes and written atomically: whatever is there is complete, what is missing is rendered.
+A shard is `NAME.npy` (int16 samples of its lines, end to end), `NAME.voice` (how high the voice is and where its pulses
+are) and `NAME.jsonl` (their texts, lengths, spans). Shards are rendered by several processes and written atomically:
+whatever is there is complete, what is missing is rendered.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from scripts.voice.lines import Line, read_lines
 from scripts.voice.neural_teachers import make_teacher
-from scripts.voice.teachers import Sound, Span, Speech, Teacher
+from scripts.voice.teachers import HALVES, Sound, Span, Speech, Teacher, Voice
 
 Samples = npt.NDArray[np.int16]
 
@@ -69,6 +70,18 @@ class Shard:
         samples = self.samples[utterance.start : utterance.start + utterance.num_samples]
         scaled: npt.NDArray[np.float32] = samples.astype(np.float32) / np.float32(32768)
         return scaled
+
+    def voice(self, utterance: Utterance, hop: int) -> Voice:
+        """The voice of one utterance; a frame has `hop` samples."""
+        halves = slice(
+            *(HALVES * sample // hop for sample in (utterance.start, utterance.start + utterance.num_samples))
+        )
+        return Voice(*self._voices[:, halves])
+
+    @cached_property
+    def _voices(self) -> npt.NDArray[np.float32]:
+        loaded: npt.NDArray[np.float32] = np.load(self.path.with_suffix(".voice"))
+        return loaded
 
 
 def shards(folder: Path, part: str) -> list[Shard]:
@@ -129,11 +142,13 @@ def _render_shard(task: tuple[Path, Sequence[Line]], studio: Studio) -> float:
         Utterance(line, 0, len(speech.samples), speech.spans, speech.sounds)
         for line, speech in zip(lines, speeches, strict=True)
     ]
-    write_shard(path, utterances, [_as_int16(speech) for speech in speeches])
+    write_shard(path, utterances, [_as_int16(speech) for speech in speeches], [speech.voice for speech in speeches])
     return sum(utterance.num_samples for utterance in utterances) / studio.sampling_rate
 
 
-def write_shard(path: Path, utterances: Sequence[Utterance], pieces: Sequence[Samples]) -> None:
+def write_shard(
+    path: Path, utterances: Sequence[Utterance], pieces: Sequence[Samples], voices: Sequence[Voice]
+) -> None:
     """Writes a shard of these utterances with their samples. The samples come last: they mark it as complete."""
     rows: list[dict[str, Any]] = []
     start = 0
@@ -145,6 +160,8 @@ def write_shard(path: Path, utterances: Sequence[Utterance], pieces: Sequence[Sa
         start += len(piece)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.with_suffix(".jsonl").write_text(text, encoding="utf-8")
+    with path.with_suffix(".voice").open("wb") as file:
+        np.save(file, np.concatenate([np.stack([voice.hertz, voice.cycles]) for voice in voices], axis=1))
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
         np.save(file, np.concatenate(pieces))

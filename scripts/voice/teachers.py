@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scripts.voice.lines import Line
 
 FRAME_SECONDS = 0.025
+HALVES = 2  # of a frame: how finely a teacher knows its voice
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,19 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Voice:
+    """The pulses of the voice, as the teacher made them, at the beginning of each half of a frame: `[2 * T]`."""
+
+    hertz: npt.NDArray[np.float32]  # mean over the half; 0: there is no voice
+    cycles: npt.NDArray[np.float32]  # since some moment before; pulses are where it is whole
+
+
+@dataclass(frozen=True)
 class Speech:
     """One spoken line, a whole number of frames long."""
 
     samples: npt.NDArray[np.float32]
+    voice: Voice
     spans: tuple[Span, ...]  # in order; frames and characters between two of them belong to none
     sounds: tuple[Sound, ...]  # in order, without a gap
 
@@ -77,7 +87,10 @@ class Tones:
         noise = 0.001 * chance.standard_normal(len(time) * len(tones))
         spans = tuple(Span(i, i + 1, i * frames, (i + 1) * frames) for i in range(len(tones)))
         sounds = tuple(Sound(letter.lower(), frames) for letter in line.text)
-        return Speech((np.concatenate(tones) + noise).astype(np.float32), spans, sounds)
+        hertz = np.repeat(np.array(pitches, np.float32), frames * HALVES)
+        cycles = hertz * (np.arange(len(hertz)) % (frames * HALVES)).astype(np.float32) * FRAME_SECONDS / HALVES
+        samples = (np.concatenate(tones) + noise).astype(np.float32)
+        return Speech(samples, Voice(hertz, cycles.astype(np.float32)), spans, sounds)
 
     def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
         """See `Teacher`."""
