@@ -1,4 +1,4 @@
-"""Second half of the codec: codes to samples. Spectra first, with phases where they are known; then discriminators join.
+"""Second half of the codec: codes to samples. Spectra and phases first; then discriminators join.
 
 Knows crops of samples with their codes, nothing of text. A crop's edges are heard without their neighbours, as the ends
 of every clip are.
@@ -23,7 +23,7 @@ from scripts.voice.spectra import magnitudes, reconstruction_loss, wave_loss
 
 _FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real and in made speech
 _SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
-_WAVE_WEIGHT = 0.2  # of the difference with phases, beside that of spectra without
+_WAVE_WEIGHT = 0.3  # of the difference with phases, beside that of spectra without
 
 
 class Judge(nn.Module):

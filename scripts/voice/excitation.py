@@ -1,17 +1,20 @@
-"""What sounds in a throat before a mouth shapes it: pulses and noise. Both are set into the codec's decoder, not learnt.
+"""What sounds in a throat before a mouth shapes it: pulses and noise, set into the codec's decoder, not learnt.
 
-A DacDecoder is convolutions and Snakes, x + sin²(ax)/a, which know no time and have no noise. Codes say where the voice is in
-its cycle at the beginning of each frame, and how far it goes in each half (`quantizer`). Of that a few channels of
-each layer make sources, from which all other channels learn to make speech:
+A DacDecoder is convolutions and Snakes, x + sin²(ax)/a, which know no time and have no noise. Codes say where the voice
+is in its cycle at the beginning of each frame, and how far it goes in each half (`quantizer`). Of that a few channels
+of each layer make sources, and all other channels learn to make speech of these:
 
-- **A ramp.** Transposed convolutions turn beginnings and slopes into a straight line of cycles, block after block, until there
-  are `_RAMP_RATE` of its values in a second. x and -x side by side go through a Snake unharmed, as half their difference.
+- **A ramp.** Transposed convolutions turn beginnings and slopes into a straight line of cycles, block after block,
+  until there are 8,000 values a second. It has a channel for x and one for -x, which leave a Snake with their
+  difference as it was.
 - **A wave.** x and x + sin²(pi x)/pi together make cos(2 pi x), whatever whole number of cycles x is off.
-- **Harmonics.** Snakes of a wave are waves with many harmonics, as in frequency modulation. Sums of some, by least squares,
-  are the harmonics that they should be.
-- **Noise.** Of x and -x together a Snake leaves the sine alone, which for large x says nothing of x any more. Random kernels
-  and Snakes, block after block, turn frames, no two of which are quite the same, into values that are independent of
-  each other. The same frames give the same noise.
+- **Harmonics.** Snakes of a wave are waves with many harmonics, as in frequency modulation. Sums of some, by least
+  squares, are the harmonics that they should be.
+- **Noise.** Of x and -x together a Snake leaves the sine alone, which for large x says nothing of x any more. Random
+  kernels and Snakes, block after block, turn frames, no two of which are quite the same, into values that are
+  independent of each other. The same frames give the same noise.
+
+Source: X. Wang and others (2019), "Neural source-filter-based waveform model", for a network that is given sources.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ def set_excitation(decoder: Any, spread: Tensor, seed: int) -> None:
 
 
 def _set_first_layer(layer: Any, spread: Tensor, generator: torch.Generator) -> None:
-    """Noise of all latents, and of the phase and the three numbers of a height the beginnings of ramps, each with its -x."""
+    """Noise of all latents; and each with its -x, the phase, and what a height says of cycles."""
     noise, ramp = NOISE[0], _RAMPS[0]
     near = torch.tensor([0.1, 0.2, 0.4, 1.0, 0.4, 0.2, 0.1])  # the frames around matter less
     known = spread > 0
@@ -96,7 +99,7 @@ def _carry_noise(block: Any, inner: int, outer: int, heard: bool, generator: tor
 
 
 def _carry_ramp(block: Any, number: int) -> None:
-    """Beginnings and slopes of the steps that this block makes of each one that it is given; at last, the ramp itself."""
+    """Beginnings and slopes of the steps that a block makes of each one that it is given; at last, the ramp itself."""
     upward = block.conv_t1.weight
     stride = upward.shape[2] // 2
     inner = slice(NOISE[number], NOISE[number] + _RAMPS[number])
@@ -221,4 +224,11 @@ def set_and_keep(parameter: nn.Parameter, part: slice | Sequence[slice], value: 
     parameter[place] = 0.0 if value is None else value
     changing = torch.ones_like(parameter)
     changing[place] = 0.0
-    parameter.register_hook(lambda gradient: gradient * changing.to(gradient.device))  # type: ignore[no-untyped-call]
+    there: dict[torch.device, Tensor] = {}  # where it is trained: a CUDA graph must not wait for it
+
+    def keep(gradient: Tensor) -> Tensor:
+        if gradient.device not in there:
+            there[gradient.device] = changing.to(gradient.device)
+        return gradient * there[gradient.device]
+
+    parameter.register_hook(keep)  # type: ignore[no-untyped-call]

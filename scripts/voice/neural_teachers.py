@@ -28,6 +28,8 @@ _STRESS = "ˈˌ"
 _PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Puck": "am_puck"}  # one accent, so that all share a lexicon
 _HIBARI_SHARE = 0.9  # of the lines of a choir: Kokoro takes 50 times as long
 
+_HALF = 300  # samples
+_SLOWEST = 40.0  # Hz: below, hibari has no voice
 _LOWEST_VOICE = 50.0  # Hz: both networks say of moments without a voice that it is near 0 there
 
 # Samples at 24 kHz; the voice; and the duration of the opening pad, each phoneme and the closing pad, in frames.
@@ -70,9 +72,12 @@ class Hibari:
         inputs = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([speed], np.float32)}
         *spectra, durations = self._session.run(None, inputs)
         samples = synth(*(spectrum[0] for spectrum in spectra), chance)
-        hertz = np.pad(spectra[-1][0], 1, mode="edge")  # of each half's middle, straight lines between them
-        means = (hertz[:-2] + 6 * hertz[1:-1] + hertz[2:]) / 8
-        return samples, _voice(means, means.cumsum(dtype=np.float64) - means), _spread(durations, places, phonemes)
+        # Heights of each half's middle, straight lines between them. Where there is no voice the phase goes on, slowly.
+        curve, times = spectra[-1][0], np.arange(_HALF * spectra[-1].shape[1])
+        hertz = np.interp((times + 0.5) / _HALF - 0.5, np.arange(len(curve)), curve).clip(min=_SLOWEST)
+        means = hertz.reshape(-1, _HALF).mean(axis=1)
+        voice = _voice(np.where(curve > _SLOWEST, means, 0), means.cumsum() - means)
+        return samples, voice, _spread(durations, places, phonemes)
 
 
 class Kokoro:
@@ -148,7 +153,7 @@ def make_teacher(name: str, sampling_rate: int, packs: Path | None = None) -> Te
     return TEACHERS[name](sampling_rate, packs)
 
 
-def _voice(hertz: npt.NDArray[np.float32], summed: npt.NDArray[np.float64]) -> Voice:
+def _voice(hertz: npt.NDArray[Any], summed: npt.NDArray[np.float64]) -> Voice:
     """The voice of halves of this height, at whose beginnings the heights before sum up to so much."""
     heard = np.where(hertz >= _LOWEST_VOICE, hertz, 0).astype(np.float32)
     return Voice(heard, (summed * FRAME_SECONDS / HALVES).astype(np.float32))

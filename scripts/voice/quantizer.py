@@ -94,8 +94,8 @@ class Quantizer:
     def vectors(self, hidden: int, seed: int) -> Tensor:
         """What the codec's codebooks start from, `[K - 1, codes, hidden]`: what is alike has like vectors.
 
-        The first `CYCLES` numbers of a height are cycles in its halves, and of the first what is no whole number; the first
-        of a phase is its cycles. They are to stay so.
+        The first `CYCLES` numbers of a height are cycles in its halves, and of the first what is no whole number; the
+        first number of a phase is its cycles. They are to stay so.
         """
         generator = torch.Generator().manual_seed(seed)
         size = len(self.loudness)

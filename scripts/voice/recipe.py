@@ -136,10 +136,10 @@ CPU = Recipe(
 GPU = Recipe(
     SpeechRecipe(hours=24.0, held_out=200),
     CodecRecipe(
-        quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=200,
+        quantizer_frames=150_000, decoder_steps=20_000, adversarial_from=300,
         discriminator_width=256,
     ),
-    DecoderRecipe(dropout=0.1, batch_positions=16_000, steps=20_000, warm_up_steps=100, learning_rate=1.5e-3),
+    DecoderRecipe(dropout=0.1, batch_positions=32_000, steps=20_000, warm_up_steps=50),
 )  # fmt: skip
 
 PRESETS = {"tiny": TINY, "cpu": CPU, "gpu": GPU}

@@ -1,8 +1,8 @@
 """Moves speech in time until its pulses are where its codes say that they are.
 
-Heights are rounded, and a voice begins at phase 0 wherever it begins: so the pulses that codes count drift away from those
-of the teacher, by less than a period. A codec that is to learn the shape of a pulse has to hear it where it counted it.
-Moments without a voice are stretched a little, so that what is moved stays in one piece.
+Heights are rounded, and a voice begins at phase 0 wherever it begins: so the pulses that codes count drift away from
+those of the teacher, by less than a period. A codec that is to learn the shape of a pulse has to hear it where it
+counted it. Moments without a voice are stretched a little, so that what is moved stays in one piece.
 """
 
 from __future__ import annotations
