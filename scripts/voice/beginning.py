@@ -19,7 +19,7 @@ WORKSHOP = "workshop"  # folder of a checkpoint for what is needed beside it to 
 # What may change in a folder that has been begun: how it is trained, not what.
 _FREE_KEYS = (
     *("steps", "decoder_steps", "adversarial_from", "learning_rate", "warm_up_steps", "save_seconds"),
-    *("batch", "batch_positions", "crop_frames", "corrupted", "guidance", "spelled", "max_seconds"),
+    *("batch", "batch_positions", "crop_frames", "heard_hours", "corrupted", "guidance", "spelled", "max_seconds"),
     *("temperature", "top_k", "ending"),
 )
 

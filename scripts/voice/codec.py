@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DacConfig, DacModel
 
+from pipeline.errors import ConfigError
 from scripts.voice.excitation import set_and_keep, set_excitation
-from scripts.voice.quantizer import CYCLES, PHASE_LEAD, Quantizer, in_turn
+from scripts.voice.quantizer import CYCLES, HEIGHT, PHASE, PHASE_LEAD, Quantizer, in_turn
 from scripts.voice.recipe import CodecRecipe
 from scripts.voice.retiming import retimed
 from scripts.voice.speech import Shard, shards
@@ -68,7 +69,7 @@ def set_codebooks(codec: Any, vectors: Tensor, seed: int) -> None:
             level.out_proj.weight[own, :, 0].fill_diagonal_(1.0)
             level.codebook.weight.copy_(vectors[number - 1])
             level.codebook.requires_grad_(True)
-    heights, phases = (codec.quantizer.quantizers[number].codebook.weight for number in (2, 4))
+    heights, phases = (codec.quantizer.quantizers[1 + column].codebook.weight for column in (HEIGHT, PHASE))
     set_and_keep(heights, (slice(None), slice(CYCLES)), heights[:, :CYCLES].clone())
     set_and_keep(phases, (slice(None), slice(1)), phases[:, :1].clone())
     set_excitation(codec.decoder, vectors.std(dim=1).flatten(), seed)
@@ -127,12 +128,15 @@ class Crops:
         frames = 0
         for shard, one in in_turn(speech, seed):
             own = by_shard[shard.path][one.start // recipe.hop : (one.start + one.num_samples) // recipe.hop]
-            advances = quantizer.advances[own[:, 1].astype(np.int64)].double().numpy()
+            advances = quantizer.advances[own[:, HEIGHT].astype(np.int64)].double().numpy()
             moved = retimed(shard.audio(one), shard.voice(one, recipe.hop), advances, recipe.hop)
             pieces.setdefault(one.line.speaker, []).append((moved.astype(np.float16), own))
             frames += len(own)
-            if frames > recipe.hours * 3600 * recipe.frames_per_second:
+            if frames > recipe.heard_hours * 3600 * recipe.frames_per_second:
                 break
+        for speaker, spoken in pieces.items():
+            if sum(len(codes) for _, codes in spoken) < PHASE_LEAD + recipe.crop_frames:
+                raise ConfigError(f"{speaker}: less speech than a crop of {recipe.crop_frames} frames; render more")
         self._speakers = [
             (np.concatenate([samples for samples, _ in own]), np.concatenate([codes for _, codes in own]))
             for own in pieces.values()

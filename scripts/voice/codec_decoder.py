@@ -1,7 +1,7 @@
 """Second half of the codec: codes to samples. Spectra and phases first; then discriminators join.
 
-Knows crops of samples with their codes, nothing of text. A crop's edges are heard without their neighbours, as the ends
-of every clip are.
+Knows crops of samples with their codes, nothing of text. A crop ends without what follows it, as every clip does;
+before it there are as many frames as tell where its voice is.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from pipeline.synthesis import upstream
 from pipeline.synthesis.tokenizers import Tokens
 from scripts.voice.codec import Codes, with_places
 from scripts.voice.descriptions import any_description
-from scripts.voice.quantizer import PHASES
+from scripts.voice.quantizer import HEIGHT, PHASE, PHASES
 from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import CodecRecipe, DecoderRecipe
 from scripts.voice.speech import Utterance
@@ -133,12 +133,12 @@ def _start_embeddings(model: Any, codebook_size: int) -> None:
     places = decoder.embed_positions.weights[:codebook_size].flip(1)
     decoder.embed_tokens[0].weight[:codebook_size] = places
     model.decoder.lm_heads[0].weight[:codebook_size] = 0.4 * places
-    phases = waves_of_phases(places.shape[1])
+    phases = _waves_of_phases(places.shape[1])
     decoder.embed_tokens[-1].weight[: len(phases)] = 0.5 * phases
     model.decoder.lm_heads[-1].weight[: len(phases)] = 0.2 * phases
 
 
-def waves_of_phases(hidden: int) -> Tensor:
+def _waves_of_phases(hidden: int) -> Tensor:
     """Sines and cosines of each phase's step and of its multiples `[steps, hidden]`."""
     times = 1 + torch.arange(hidden // 2) % (PHASES // 2)
     angles = 2 * math.pi / PHASES * torch.arange(PHASES)[:, None] * times
@@ -193,7 +193,7 @@ def collate(
         batch_inputs[i, :, :length], batch_labels[i, :, :length], frames[i, :length] = inputs, labels, 1
         spoken[i, : len(heard[i])] = heard[i]
     is_code = batch_inputs < codec.codebook_size
-    is_code[:, [0, -1]] = False  # what is counted on has to be right: a place, a phase
+    is_code[:, [0, 1 + HEIGHT, 1 + PHASE]] = False  # what is counted on has to be right: a place, a phase and its steps
     wrong = torch.from_numpy(noise.random(shape) < recipe.corrupted) & is_code
     batch_inputs[wrong] = torch.from_numpy(noise.integers(0, codec.codebook_size, int(wrong.sum())))
     return Batch(

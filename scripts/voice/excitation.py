@@ -26,7 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scripts.voice.quantizer import PHASE_LEAD
+from scripts.voice.quantizer import HEIGHT, PHASE, PHASE_LEAD
+from scripts.voice.teachers import HALVES
 
 NOISE = (32, 16, 16, 8, 8)  # channels of noise, x and -x side by side: after the first layer and after each block
 _RAMPS = (8, 4, 4, 2)  # channels of ramps that follow them
@@ -34,6 +35,7 @@ HARMONICS = ((1,), (2,), (3, 4), (5, 6, 7), (8, 9, 10, 11), tuple(range(12, 17))
 _WITH_SINE = 3  # of these, those that have a sine too: of higher ones a convolution makes it
 _SOURCES = len(HARMONICS) + _WITH_SINE
 _PULSES = 2  # block whose units make harmonics
+_WAVE = NOISE[_PULSES + 1] + _RAMPS[-1]  # first channel of the wave; harmonics follow it
 _BANK = 48  # Snakes that do so, at most
 _DEPTH = 12.0  # radians, of the deepest modulation
 
@@ -50,7 +52,17 @@ def set_excitation(decoder: Any, spread: Tensor, seed: int) -> None:
         decoder: Its latents are the vectors of height, loudness and phase after others, each of a quarter of them.
         spread: Standard deviation of the latents `[hidden]`.
         seed: Of the noise.
+
+    Raises:
+        ValueError: It has another number of blocks, too few channels, or does not begin with halves of frames.
     """
+    first, channels = decoder.block[0].conv_t1.stride[0], decoder.block[_PULSES].conv_t1.weight.shape[1]
+    needed = _WAVE + 2 + _SOURCES
+    if len(decoder.block) != len(NOISE) - 1 or first != HALVES or channels < needed:
+        raise ValueError(
+            f"a decoder of {len(decoder.block)} blocks that begins with a stride of {first} and has {channels} "
+            f"channels for its pulses; it takes {len(NOISE) - 1} blocks, {HALVES} and {needed}"
+        )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         _set_first_layer(decoder.conv1, spread, generator)
@@ -71,7 +83,7 @@ def _set_first_layer(layer: Any, spread: Tensor, generator: torch.Generator) -> 
     kernels = torch.randn(noise // 2, len(spread), 7, generator=generator) * near / spread.clamp(min=1e-3)[:, None]
     kernels = torch.where(known[:, None], kernels, 0.0) * _SWING / float(known.sum()) ** 0.5
     quarter = len(spread) // 4
-    height, phase, now = quarter, 3 * quarter, 3
+    height, phase, now = HEIGHT * quarter, PHASE * quarter, 3
     ramps = torch.zeros(ramp // 2, len(spread), 7)
     ramps[0, phase, now - PHASE_LEAD] = 1.0
     for number in range(3):
@@ -139,7 +151,7 @@ def _pass(block: Any, channels: slice, alpha: float, heard: bool) -> None:
 def _set_wave(block: Any) -> None:
     """The first unit makes of the ramp its cosine and its sine, in the two channels that follow it."""
     unit, ramp = block.res_unit1, NOISE[_PULSES + 1]
-    wave = slice(ramp + _RAMPS[-1], ramp + _RAMPS[-1] + 2)
+    wave = slice(_WAVE, _WAVE + 2)
     new = slice(wave.start, wave.stop + _SOURCES)  # channels to which nothing comes from before
     set_and_keep(block.conv_t1.weight, (slice(None), new))
     set_and_keep(block.conv_t1.bias, new)
@@ -162,11 +174,11 @@ def _set_wave(block: Any) -> None:
 
 def _set_harmonics(block: Any) -> None:
     """The second unit makes of the wave harmonics, in the channels that follow it."""
-    unit, wave = block.res_unit2, NOISE[_PULSES + 1] + _RAMPS[-1]
+    unit, wave = block.res_unit2, _WAVE
     sources = slice(wave + 2, wave + 2 + _SOURCES)
     size = min(_BANK, unit.conv1.weight.shape[0])
     count = torch.arange(size)
-    turns = 2 * math.pi * count / size * (size * 0.618 // 1)
+    turns = 2 * math.pi * count / size * (size * 0.618 // 1)  # neighbours in depth are far from each other in phase
     depths = 1 + (_DEPTH - 1) * count / (size - 1)
     hidden = torch.zeros(size, unit.conv1.weight.shape[1], 7)
     hidden[:, wave, 3], hidden[:, wave + 1, 3] = turns.cos(), turns.sin()
@@ -218,7 +230,8 @@ def _paired(values: Tensor, dim: int) -> Tensor:
 def set_and_keep(parameter: nn.Parameter, part: slice | Sequence[slice], value: Tensor | None = None) -> None:
     """Sets this part of a parameter, to 0 if nothing is said, and keeps it: it never has a gradient.
 
-    A training must have no weight decay, which would change it all the same.
+    To be called while no gradients are recorded, of a parameter that has one. A training must have no weight decay,
+    which would change it all the same.
     """
     place = part if isinstance(part, slice) else tuple(part)
     parameter[place] = 0.0 if value is None else value

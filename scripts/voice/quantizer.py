@@ -12,7 +12,8 @@ where codes stay alike it would repeat itself frame by frame. So they are counte
 each height goes on by a whole number of steps in a frame, `PHASES` of which make a cycle (at 40 frames/s as many as it
 has hertz), and begins at step 0 wherever there was none. What is noted with a frame is where the voice will be at the
 beginning of the frame after the next, so that a Parler decoder, whose last codebook comes latest, finds all that it has
-to add in a single place: the code before, and the height of the frame between.
+to add in a single place: the code before, and the height of the frame between. Of the first two frames nothing is
+noted, so that the first one never has a voice.
 
 A DacModel reads codes as vectors, one from each codebook, which are trained with its decoder. It also has an encoder,
 which text-to-speech never uses and which therefore stays untrained.
@@ -44,9 +45,10 @@ _FFT = 1024
 _MIDDLE = 180.0  # Hz
 _VOICE = 4.0  # octaves that a voice and none are apart
 _LOUD, _LOUDNESS = -4.5, 3.0  # mean and spread of logarithms, about
+SOUND, HEIGHT, LOUDNESS, PHASE = range(4)  # columns of codes; the place in the text comes before them
 PHASES = 40  # steps of a cycle
 CYCLES = 3  # numbers in the vector of a height that count cycles
-PHASE_LEAD = 2  # frames by which a phase is noted ahead
+PHASE_LEAD = PHASE - HEIGHT  # frames by which a phase is noted ahead: by so much its codebook comes later
 _TURNS = 3.0  # radians, about, that a codebook's vectors differ by over all that they stand for
 
 
@@ -65,7 +67,9 @@ class Quantizer:
         """Codes `[T, K - 1]` of samples `[T * hop]`, in which `speaker` speaks these sounds with this voice."""
         known = torch.tensor([self._code_of(name) for name in classes_of(sounds)])
         heights = self.heights[self.speakers.index(speaker)]
-        height = _nearest(heights_of(voice), heights) + self.speakers.index(speaker) * len(heights)
+        height = _nearest(heights_of(voice), heights)
+        height[:1] = 0
+        height += self.speakers.index(speaker) * len(heights)
         loudness = _nearest(_loudness(samples, recipe), self.loudness)
         phases = self.phases(height)
         ahead = functional.pad(phases[PHASE_LEAD:], (0, PHASE_LEAD - 1))
@@ -106,8 +110,9 @@ class Quantizer:
         tables = [names, *(_waves(points, hidden, generator) for points in (heights, self.loudness))]
         vectors = torch.stack([*tables, torch.zeros(size, hidden)])
         first = self.advances[:, :1]
-        vectors[1, : len(self.advances), :CYCLES] = torch.cat([self.advances, first - first.floor()], dim=1)
-        vectors[3, :PHASES, 0] = torch.arange(PHASES) / PHASES
+        vectors[HEIGHT, :, :CYCLES] = 0.0  # of codes that no speaker has
+        vectors[HEIGHT, : len(self.advances), :CYCLES] = torch.cat([self.advances, first - first.floor()], dim=1)
+        vectors[PHASE, :PHASES, 0] = torch.arange(PHASES) / PHASES
         return vectors
 
     def _code_of(self, name: str) -> int:
@@ -183,11 +188,11 @@ def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Quantizer:
         _clusters(torch.cat(loudness), recipe.codebook_size, generator),
     )
     off = [
-        (points - table[_nearest(points, table)])[points[:, HALVES:].bool().all(dim=1), :HALVES].square().mean()
+        (points - table[_nearest(points, table)])[points[:, HALVES:].bool().all(dim=1), :HALVES].square()
         for points, table in zip(map(torch.cat, heights.values()), quantizer.heights, strict=True)
     ]
     rest = torch.cat(loudness) - quantizer.loudness[_nearest(torch.cat(loudness), quantizer.loudness)]
-    semitones = 12 * float(torch.stack(off).mean().sqrt())
+    semitones = 12 * float(torch.cat([*off, torch.zeros(1, HALVES)]).mean().sqrt())  # even if nobody has a voice
     decibels = _LOUDNESS * 20 / math.log(10) * float(rest.square().mean().sqrt())
     print(
         f"quantizer: {count} frames, {len(quantizer.classes)} classes of sounds, {len(speakers)} speakers, in "

@@ -1,8 +1,8 @@
 """Every size and number of the recipe, in one place, with presets for the machines it was written for.
 
-`tiny` proves in seconds that all stages run; `cpu` is what a few hours on two cores can train; `gpu` is what made the
-voices that ship, in a quarter of an hour of one large GPU. A folder is made with one recipe from beginning to end: its
-name is kept there.
+`tiny` proves in seconds that all stages run; `cpu` is what a few hours on two cores can train; `gpu` has the shape of
+the voices that ship (docs/voice.md says how far a quarter of an hour of one large GPU took it). A folder is made with
+one recipe from beginning to end: it is kept there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class SpeechRecipe:
 class CodecRecipe:
     """Shape and training of the codec. Ratios are even: an odd one loses samples in transformers' DacDecoder.
 
-    That goes through them backwards: 80, 800, 8,000 and 16,000 steps a second with the ratios below.
+    That goes through them backwards: 80, 800, 8,000 and 16,000 steps a second with the ratios below. The last of them
+    is 2: codes say how high a voice is for both halves of a frame.
     """
 
     sampling_rate: int = 16_000
@@ -42,7 +43,7 @@ class CodecRecipe:
     decoder_hidden: int = 512
     codebook_size: int = 512
     quantizer_frames: int = 300_000  # that the quantizer is fitted to
-    hours: float = 2.0  # of speech that the decoder hears, of all speakers alike
+    heard_hours: float = 2.0  # of speech that the codec's decoder hears, of all speakers alike
     crop_frames: int = 40
     batch: int = 32
     decoder_steps: int = 12_000
@@ -110,7 +111,7 @@ TINY = Recipe(
         decoder_hidden=256,
         codebook_size=64,
         quantizer_frames=1_000,
-        hours=0.01,
+        heard_hours=0.01,
         crop_frames=16,
         batch=4,
         decoder_steps=4,

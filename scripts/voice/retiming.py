@@ -1,7 +1,7 @@
 """Moves speech in time until its pulses are where its codes say that they are.
 
-Heights are rounded, and a voice begins at phase 0 wherever it begins: so the pulses that codes count drift away from
-those of the teacher, by less than a period. A codec that is to learn the shape of a pulse has to hear it where it
+Heights are rounded, and a voice begins at phase 0 wherever it begins: so the pulses that codes count are not those of
+the teacher. A codec that is to learn the shape of a pulse has to hear it where it
 counted it. Moments without a voice are stretched a little, so that what is moved stays in one piece.
 """
 
@@ -57,7 +57,7 @@ def _runs(has_voice: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 def _cycles(voice: Voice, first: int, last: int) -> tuple[Floats, Floats]:
-    """Moments, in halves, and the teacher's cycles there, on beyond both ends of the halves from `first` to `last`."""
+    """Moments `[M]`, in halves, and the teacher's cycles there `[M]`, on beyond both ends of these halves."""
     heard = first + np.flatnonzero(voice.hertz[first:last])  # in each frame a half at least
     begin, end, beyond = heard[0], heard[-1], 2 + last - first
     slopes = np.maximum(np.diff(voice.cycles[begin : end + 1].astype(np.float64)), 0.1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 _FLOOR = 1e-4
+_HIGHEST_PULSES = 3_000.0  # Hz
 
 
 @lru_cache(maxsize=32)
@@ -52,14 +53,14 @@ def reconstruction_loss(made: Tensor, real: Tensor, sampling_rate: int) -> Tenso
     return loss / 5
 
 
-def wave_loss(made: Tensor, real: Tensor, sampling_rate: int, highest: float = 3_000.0) -> Tensor:
-    """Distance of two signals `[B, N]` with their phases, up to the frequency to which codes say these."""
+def wave_loss(made: Tensor, real: Tensor, sampling_rate: int) -> Tensor:
+    """Distance of two signals `[B, N]` with their phases, as far up as a voice is pulses rather than noise."""
     loss = made.new_zeros(())
     for fft_size in (256, 1024):
         window = torch.hann_window(fft_size, device=made.device)
         stft = torch.stft(
             torch.cat([made, real]), fft_size, fft_size // 4, window=window, return_complex=True, pad_mode="constant"
         )
-        ours, theirs = torch.view_as_real(stft[:, : int(highest / sampling_rate * fft_size)]).chunk(2)
+        ours, theirs = torch.view_as_real(stft[:, : int(_HIGHEST_PULSES / sampling_rate * fft_size)]).chunk(2)
         loss = loss + (ours - theirs).abs().mean() / theirs.abs().mean().clamp(min=1e-4)
     return loss / 2
