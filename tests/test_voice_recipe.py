@@ -560,6 +560,7 @@ def test_a_training_that_ends_early_ends_cool(tmp_path: Path) -> None:
 
 def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) -> None:
     """Bug: a voice that cannot be trained further from the repository alone: other codes, or new weights."""
+
     arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path), "--start", str(folder / "model")]
     assert main([*arguments, "--stages", "text", "speech", "codes", "export"]) == 0
     for name in ("quantizer/000.safetensors", "lexicon.json"):
@@ -567,6 +568,22 @@ def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) ->
     before, after = (load_file(path / "model" / "model.safetensors") for path in (folder, tmp_path / "new"))
     for name, tensor in before.items():
         torch.testing.assert_close(tensor, after[name], rtol=0, atol=0)
+
+
+def test_what_goes_on_is_judged_from_the_first_step_at_the_rate_that_is_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: a voice that is made worse by the first minutes of further training."""
+    seen: list[tuple[int, float]] = []
+    monkeypatch.setattr(
+        codec_decoder,
+        "train_codec_decoder",
+        lambda training, _, recipe, *__: seen.append((recipe.adversarial_from, training.learning_rate)),
+    )
+    arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path)]
+    stages = ["--stages", "text", "speech", "codes", "codec"]
+    assert main([*arguments, *stages, "--start", str(folder / "model"), "--rate", "0.5"]) == 0
+    assert seen == [(0, pytest.approx(0.5 * TINY.codec.learning_rate))]
 
 
 def test_the_end_weighs_more_in_the_checkpoint(folder: Path) -> None:

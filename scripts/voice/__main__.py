@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Workshop:
     counted: int = 1_000
     words: Path | None = None  # more words for the lexicon
     start: Path | None = None  # an exported checkpoint to go on from
+    rate: float = 1.0  # times the recipe's learning rates
 
     def text(self) -> None:
         """Chooses what is spoken, once."""
@@ -78,6 +79,8 @@ class Workshop:
         from scripts.voice.codec_decoder import train_codec_decoder
 
         recipe, training = self.recipe.codec, self._codec_training()
+        if self.start:  # which spectra alone would make worse until discriminators join
+            recipe = replace(recipe, adversarial_from=0)
         speech = self._shards("train")
         codes = read_codes(self.folder / "codes", speech)
         crops = Crops(speech, codes, self._quantizer(), recipe, self.recipe.seed)
@@ -189,7 +192,7 @@ class Workshop:
             folder=self.folder / "codec",
             model=model,
             steps=recipe.decoder_steps,
-            learning_rate=recipe.learning_rate,
+            learning_rate=self.rate * recipe.learning_rate,
             warm_up_steps=50,
             save_seconds=self.recipe.save_seconds,
             weight_decay=0.0,  # or what is set would fade
@@ -217,7 +220,7 @@ class Workshop:
             folder=self.folder / "decoder",
             model=model.to(self.device),
             steps=recipe.steps,
-            learning_rate=recipe.learning_rate,
+            learning_rate=self.rate * recipe.learning_rate,
             warm_up_steps=recipe.warm_up_steps,
             save_seconds=self.recipe.save_seconds,
             matrices=[matrix for matrix in model.decoder.model.decoder.layers.parameters() if matrix.ndim == 2],
@@ -276,6 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each training after so long")
     parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over --seconds")
+    parser.add_argument("--rate", type=float, default=1.0, help="times the learning rates of the recipe")
     parser.add_argument("--evaluated", type=int, default=100, help="held-out sentences to judge")
     parser.add_argument("--counted", type=int, default=1_000, help="further ones, to count silent and runaway clips")
     parser.add_argument("--words", type=Path, help="a file of words, one a line, that the tokenizer shall know too")
@@ -292,6 +296,7 @@ def main(arguments: list[str] | None = None) -> int:
         workshop = Workshop(
             given.folder, recipe, given.teacher, given.texts, torch.device(given.device), given.voice_packs,
             given.processes, given.seconds, given.cool, given.evaluated, given.counted, given.words, given.start,
+            given.rate,
         )  # fmt: skip
         for stage in STAGES:
             if stage in given.stages:
