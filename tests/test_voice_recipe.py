@@ -560,7 +560,6 @@ def test_a_training_that_ends_early_ends_cool(tmp_path: Path) -> None:
 
 def test_a_new_folder_goes_on_from_a_checkpoint(folder: Path, tmp_path: Path) -> None:
     """Bug: a voice that cannot be trained further from the repository alone: other codes, or new weights."""
-
     arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path), "--start", str(folder / "model")]
     assert main([*arguments, "--stages", "text", "speech", "codes", "export"]) == 0
     for name in ("quantizer/000.safetensors", "lexicon.json"):
