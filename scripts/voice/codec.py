@@ -54,9 +54,8 @@ def make_codec(recipe: CodecRecipe) -> Any:
 def set_codebooks(codec: Any, vectors: Tensor, seed: int) -> None:
     """Sets what codes stand for, `[K - 1, codes, hidden]`, and what the decoder makes pulses and noise of.
 
-    Codebooks are trained with the decoder, and nothing else beside them.
-
-    The first codebook is silent: whatever the decoder notes there adds nothing to a frame.
+    Codebooks are trained with the decoder, and nothing else beside them. The first one is silent: whatever the decoder
+    notes there adds nothing to a frame.
     """
     codec.requires_grad_(False)
     codec.decoder.requires_grad_(True)

@@ -26,11 +26,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scripts.voice.quantizer import HEIGHT, PHASE, PHASE_LEAD
+from scripts.voice.quantizer import CYCLES, HEIGHT, PHASE, PHASE_LEAD
 from scripts.voice.teachers import HALVES
 
 NOISE = (32, 16, 16, 8, 8)  # channels of noise, x and -x side by side: after the first layer and after each block
-_RAMPS = (8, 4, 4, 2)  # channels of ramps that follow them
+_RAMPS = (
+    2 * (1 + CYCLES),
+    4,
+    4,
+    2,
+)  # channels that follow: phase and cycles, beginnings and slopes, the ramp
 HARMONICS = ((1,), (2,), (3, 4), (5, 6, 7), (8, 9, 10, 11), tuple(range(12, 17)), tuple(range(17, 25)))
 _WITH_SINE = 3  # of these, those that have a sine too: of higher ones a convolution makes it
 _SOURCES = len(HARMONICS) + _WITH_SINE
@@ -86,7 +91,7 @@ def _set_first_layer(layer: Any, spread: Tensor, generator: torch.Generator) -> 
     height, phase, now = HEIGHT * quarter, PHASE * quarter, 3
     ramps = torch.zeros(ramp // 2, len(spread), 7)
     ramps[0, phase, now - PHASE_LEAD] = 1.0
-    for number in range(3):
+    for number in range(CYCLES):
         ramps[1 + number, height + number, now] = 1.0
     set_and_keep(layer.weight, slice(noise + ramp), torch.cat([_paired(kernels, 0), _paired(ramps, 0)]))
     set_and_keep(layer.bias, slice(noise + ramp))

@@ -28,7 +28,7 @@ _STRESS = "ˈˌ"
 _PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Puck": "am_puck"}  # one accent, so that all share a lexicon
 _HIBARI_SHARE = 0.9  # of the lines of a choir: Kokoro takes 50 times as long
 
-_HALF = 300  # samples
+_HALF = round(_NATIVE_RATE * FRAME_SECONDS / HALVES)  # samples of half a frame
 _SLOWEST = 40.0  # Hz: below, hibari has no voice
 _LOWEST_VOICE = 50.0  # Hz: both networks say of moments without a voice that it is near 0 there
 
