@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,15 @@ class Workshop:
         teacher = audio[: self.evaluated]
         sampling = SamplingConfig(temperature=self.recipe.decoder.temperature, top_k=self.recipe.decoder.top_k)
         counted = read_lines(self.folder / "text" / "counted.jsonl")[: self.counted]
-        report = evaluate(self.folder / "model", chosen, teacher, counted, rate, results, sampling)
+        taught = list(itertools.islice(self._taught(), len(counted)))
+        report = evaluate(self.folder / "model", chosen, teacher, counted, taught, rate, results, sampling)
         self._write_card(report)
+
+    def _taught(self) -> Iterator[tuple[Line, Any]]:
+        """What the teacher has spoken for the training."""
+        for shard in self._shards("train"):
+            for utterance in shard.utterances:
+                yield utterance.line, shard.audio(utterance)
 
     @functools.cached_property
     def _tokenizer(self) -> Any:

@@ -50,6 +50,7 @@ def evaluate(
     chosen: Sequence[Example],
     teacher: Sequence[Samples],
     counted: Sequence[Line],
+    taught: Sequence[tuple[Line, Samples]],
     rate: int,
     folder: Path,
     sampling: SamplingConfig,
@@ -61,6 +62,7 @@ def evaluate(
         chosen: Held-out sentences with their codes.
         teacher: The teacher's samples of these sentences.
         counted: Many more sentences, of which the voice's failures are counted.
+        taught: As many by the teacher, whose failures are counted beside: it does not speak the same ones.
         rate: Sampling rate of all samples, in Hz.
         folder: Where the results go.
         sampling: Of the voice.
@@ -76,7 +78,8 @@ def evaluate(
     voice = ((clip.samples, clip.finish is Finish.MAX_FRAMES) for clip in made)
     report["voice"], heard = _judge(judges, "voice", chosen, voice, rate, folder)
     report["voice"] |= {"temperature": sampling.temperature, "top_k": sampling.top_k}
-    report["counted"] = _count(synthesizer, counted)
+    report["counted"] = _speak_and_count(synthesizer, counted)
+    report["counted_teacher"] = _count([line for line, _ in taught], [samples for _, samples in taught], rate)
     report["first_sentences"] = [
         {"text": one.line.text, "heard": one.heard, "seconds": round(one.seconds, 2)} for one in heard[:_PRINTED]
     ]
@@ -109,19 +112,29 @@ def _clips(synthesizer: Synthesizer, lines: Sequence[Line]) -> list[Clip]:
     return sorted(synthesizer.generate(by_length), key=lambda clip: int(clip.utterance.id))
 
 
-def _count(synthesizer: Synthesizer, lines: Sequence[Line]) -> dict[str, Any]:
+def _speak_and_count(synthesizer: Synthesizer, lines: Sequence[Line]) -> dict[str, Any]:
     """What went wrong in many sentences, and how fast they were spoken."""
     began = time.monotonic()
     clips = _clips(synthesizer, lines)
     elapsed = time.monotonic() - began
-    ratios = [clip.seconds / (predict_seconds(line.text) / line.speed) for clip, line in zip(clips, lines, strict=True)]
     return {
-        "sentences": len(clips),
-        "silent": sum(_is_silent(clip.samples, clip.sampling_rate) for clip in clips),
+        **_count(lines, [clip.samples for clip in clips], synthesizer.info.sampling_rate),
         "runaway": sum(clip.finish is Finish.MAX_FRAMES for clip in clips),
+        "times_real_time": round(sum(clip.seconds for clip in clips) / elapsed, 2),
+    }
+
+
+def _count(lines: Sequence[Line], spoken: Sequence[Samples], rate: int) -> dict[str, Any]:
+    """How many of these are silent, or far from the length that their text lets expect."""
+    ratios = [
+        len(samples) / rate / (predict_seconds(line.text) / line.speed)
+        for line, samples in zip(lines, spoken, strict=True)
+    ]
+    return {
+        "sentences": len(spoken),
+        "silent": sum(_is_silent(samples, rate) for samples in spoken),
         "shorter_than_half": sum(ratio < 0.5 for ratio in ratios),
         "longer_than_twice": sum(ratio > 2 for ratio in ratios),
-        "times_real_time": round(sum(clip.seconds for clip in clips) / elapsed, 2),
     }
 
 

@@ -59,11 +59,13 @@ def write_card(folder: Path, facts: Mapping[str, object], speakers: Sequence[str
 
 
 def _counted(report: Mapping[str, Any]) -> str:
-    counted = report["counted"]
+    counted, teacher = report["counted"], report["counted_teacher"]
     return (
         f"\n\nOf {counted['sentences']} further sentences {counted['silent']} were silent, {counted['runaway']} ran "
         f"into the limit, {counted['shorter_than_half']} were shorter than half and {counted['longer_than_twice']} "
-        "longer than twice the length expected."
+        f"longer than twice the length expected; of {teacher['sentences']} others that the teacher spoke "
+        f"{teacher['silent']} were silent, {teacher['shorter_than_half']} shorter and {teacher['longer_than_twice']} "
+        "longer than that."
     )
 
 
