@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, Terminated) as stop:
-        print("\nStopped. Finished shards are kept; the same command goes on with the next one.", file=sys.stderr)
+        print("\nStopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 

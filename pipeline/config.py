@@ -193,7 +193,7 @@ class EngineConfig:
 class PlanningConfig:
     """Shards and shapes. Lengths of a bucket are rounded up to the next value of each ladder."""
 
-    shard_size: int = 128  # utterances in a shard: more keep a GPU fuller, fewer lose less when a run is killed
+    shard_size: int = 128  # utterances in a shard, which is one Parquet file and one worker's task
     prompt_tokens: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 512])
     description_tokens: list[int] = field(default_factory=lambda: [64, 128, 256])
     max_seconds: list[float] = field(default_factory=lambda: [5.0, 10.0, 20.0, 30.0])  # limits of generation

@@ -101,7 +101,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
 def strays(run_dir: Path) -> Iterator[Path]:
     """What a finished run should not have."""
     yield from run_dir.rglob(".*.tmp")
-    left = (".pieces", ".previous", ".forgotten", ".plan-next")
+    left = (".pieces", ".kept", ".previous", ".forgotten", ".plan-next")
     yield from (path for name in left if (path := run_dir / name).exists())
 
 

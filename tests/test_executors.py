@@ -210,7 +210,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
         error = process.stderr.read() if process.stderr else ""
         process.communicate()
     if number is not signal.SIGKILL:
-        assert "the same command goes on with the next one" in error
+        assert "the same command goes on from there" in error
         assert not list((tmp_path / "run").rglob(".*.tmp"))
     assert "Traceback" not in error
     built_by(doubles.build_stand_in)

@@ -43,7 +43,7 @@ def render_all(
     config: Config | None = None,
     earlier: EarlierClips = NOTHING_EARLIER,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
-    return render_shards(shards, synthesizer, config or Config(), "model", "en", earlier, lambda clip, accepted: None)
+    return render_shards(shards, synthesizer, config or Config(), "model", "en", earlier, lambda clip, row: None)
 
 
 def test_rows_come_in_reading_order_whatever_order_they_were_made_in() -> None:

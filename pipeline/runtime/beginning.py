@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from pipeline.book.joining import BookClip, join
 from pipeline.config import BookConfig
 from pipeline.places import is_local
-from pipeline.types import Boundary, Clip, Utterance
+from pipeline.types import Boundary, Utterance
+
+Samples = npt.NDArray[np.float32]
 
 NAME = "beginning.wav"
 MOST_UTTERANCES = 64  # some five minutes; more would have to wait in memory where an early one is taken again
@@ -39,17 +42,23 @@ class Beginning:
         """
         self.path = run_dir / NAME
         self._awaited = deque(utterances)
-        self._clips: dict[str, Clip] = {}  # by the utterance's id: of those that wait for an earlier one
+        self._clips: dict[str, tuple[Samples, int]] = {}  # by the utterance's id: those that wait for an earlier one
         self._next: list[BookClip] = []
         self._parts = join(iter(self._next.pop, None), config)  # which draws one clip for each part
         self._file: soundfile.SoundFile | None = None
 
-    def add(self, clip: Clip) -> bool:
-        """Takes in an accepted clip and writes what follows on the last one written; whether that is the first."""
-        if clip.utterance.id not in {utterance.id for utterance in self._awaited}:
+    def add(self, id: str, samples: Samples, sampling_rate: int) -> bool:
+        """Takes in the clip of an utterance and writes what follows on the last one written; whether it is the first.
+
+        Args:
+            id: Of the utterance.
+            samples: [N], mono, full scale is 1.0.
+            sampling_rate: In Hz.
+        """
+        if id not in {utterance.id for utterance in self._awaited}:
             return False
         was_silent = self._file is None
-        self._clips[clip.utterance.id] = clip
+        self._clips[id] = samples, sampling_rate
         while self._awaited and (self._awaited[0].problem or self._awaited[0].id in self._clips):
             self._write(self._awaited.popleft())
         return was_silent and self._file is not None
@@ -62,18 +71,17 @@ class Beginning:
             self._file.close()
 
     def _write(self, utterance: Utterance) -> None:
-        clip = self._clips.pop(utterance.id, None)
+        samples, rate = self._clips.pop(utterance.id, (np.zeros(0, np.float32), 0))
         try:
-            if self._file is None and clip is not None:
-                rate = clip.sampling_rate
+            if self._file is None and rate:
                 self._file = soundfile.SoundFile(self.path, "w", rate, channels=1, subtype="PCM_16", format="WAV")
             if self._file is not None:
-                self._append(self._file, utterance, clip)
+                self._append(self._file, utterance, samples)
         except (OSError, soundfile.LibsndfileError) as error:
             _log.warning("warning: %s: cannot be written (%s); the run goes on", self.path, error)
             self._awaited.clear()
 
-    def _append(self, file: soundfile.SoundFile, utterance: Utterance, clip: Clip | None) -> None:
+    def _append(self, file: soundfile.SoundFile, utterance: Utterance, samples: Samples) -> None:
         segment = utterance.segment
         self._next.append(
             BookClip(
@@ -81,7 +89,7 @@ class Beginning:
                 text=utterance.prompt,
                 chapter=segment.chapter if segment else 0,
                 boundary=segment.boundary if segment else Boundary.NONE,
-                samples=clip.samples if clip else np.zeros(0, np.float32),  # not heard, but followed by its pause
+                samples=samples,  # of a reject none, but its pause follows
                 sampling_rate=file.samplerate,
             )
         )

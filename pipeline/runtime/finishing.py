@@ -13,6 +13,7 @@ from pipeline.dataset.shards import write_rejects
 from pipeline.dataset.sums import remove_sums, write_sums
 from pipeline.errors import NothingAcceptedError
 from pipeline.runtime.executors.pieces import forget_pieces
+from pipeline.runtime.kept import forget_kept
 from pipeline.runtime.page import write_page
 from pipeline.runtime.plans import PlanHead, forget_previous_runs
 from pipeline.runtime.progress import say
@@ -31,6 +32,7 @@ def finish(
     remove_sums(run_dir)
     forget_previous_runs(run_dir)
     forget_pieces(run_dir)
+    forget_kept(run_dir)
     remove_leftovers(run_dir)  # of workers that were killed while they wrote
     write_rejects(run_dir)
     facts = _card_facts(run_dir, config, head, model)

@@ -24,7 +24,7 @@ from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, Reject, Shard, Utterance
 
 T = TypeVar("T")
-OnClip = Callable[[Clip, bool], None]  # the clip, and whether it was accepted
+OnClip = Callable[[Clip, Row | None], None]  # a take, and its row if it was accepted
 _MOST_UNASKED = 4  # shards without work that may wait for the consumer before no more is drawn
 
 _log = logging.getLogger(__name__)
@@ -36,19 +36,23 @@ class RenderedShard:
 
     rows: tuple[Row, ...]  # in reading order
     rejects: tuple[Reject, ...]  # in reading order
-    num_reused: int  # rows that an earlier plan had made
+    num_reused: int  # rows that were made before
     work_seconds: float  # its share of the time: what passed before each of its clips, since the clip before
 
 
 class EarlierClips:
-    """The clips of earlier plans of this run, found by their key."""
+    """Clips that this run has made before, found by their key."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._places: dict[str, tuple[Path, Manifest]] = {}
         for folder in folders:
-            for manifest in finished_shards(folder):
-                for clip in manifest.clips:
-                    self._places.setdefault(clip.key, (folder, manifest))
+            self.add(folder)
+
+    def add(self, folder: Path) -> None:
+        """Adds the clips of a folder that is like a run directory; where there is none, nothing."""
+        for manifest in finished_shards(folder):
+            for clip in manifest.clips:
+                self._places.setdefault(clip.key, (folder, manifest))
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -193,16 +197,17 @@ class _Rendering:
         clip = replace(clip, utterance=utterance, take=attempt.take, measures=measure(clip.samples, clip.sampling_rate))
         flaws = find_flaws(clip, checks)
         is_last = attempt.take == attempt.end - 1
-        accepted = not flaws or (is_last and checks.accept_last_take and is_writable(flaws))
-        if accepted:
+        row = None
+        if not flaws or (is_last and checks.accept_last_take and is_writable(flaws)):
             key, info = shard.keys[utterance.id], self.synthesizer.info
-            shard.rows[utterance.id] = make_row(clip, key, self.language, info, self.config.dataset.format, flaws)
+            row = make_row(clip, key, self.language, info, self.config.dataset.format, flaws)
+            shard.rows[utterance.id] = row
         elif is_last:
             seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))
             shard.rejects[utterance.id] = Reject(utterance, "; ".join(flaws), len(seeds), seeds)
         else:
             self.retakes.append(replace(attempt, take=attempt.take + 1))
-        self.on_clip(clip, accepted)
+        self.on_clip(clip, row)
         now = time.monotonic()
         shard.work_seconds, self.last_clip = shard.work_seconds + now - self.last_clip, now
         if shard.is_complete:

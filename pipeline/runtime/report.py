@@ -33,7 +33,7 @@ class Session:
     audio_seconds: float  # accepted
     computed_seconds: float  # what the decoder computed: padding, waiting rows and refused takes included
     num_retakes: int
-    num_reused: int  # clips taken from an earlier plan
+    num_reused: int  # clips that were made before
     num_restarts: int = 0  # of workers that died
     given_up: Sequence[str] = ()  # workers that died too often
 
@@ -126,7 +126,7 @@ def render_report(report: Report) -> str:
         lost = f"; given up: {', '.join(session.given_up)}" if session.given_up else ""
         lines.append(f"workers     {count(session.num_restarts, 'restart')} of workers that died{lost}")
     if session and session.num_reused:
-        lines.append(f"reused      {count(session.num_reused, 'clip')} whose text had not changed")
+        lines.append(f"reused      {count(session.num_reused, 'clip')} made before")
     directory = report.directory  # a path, or an address, of which a path would lose a slash
     lines.append(f"dataset     {directory}/data ({count(report.num_files, 'file')}), {directory}/README.md")
     if report.book:

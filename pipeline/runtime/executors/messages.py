@@ -63,7 +63,7 @@ class Done:
 
     task: Task
     num_utterances: int
-    num_reused: int = 0  # rows that an earlier plan had made
+    num_reused: int = 0  # rows that were made before
     computed_seconds: float = 0.0  # of audio, by this worker since it is there: what its decoder computed
 
 

@@ -5,25 +5,31 @@ Knows its supervisor only as a `Port`. Audio goes from the synthesizer into file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.audio.encoding import stored_rate
 from pipeline.config import Config
+from pipeline.dataset.features import Row
 from pipeline.dataset.shards import hash_plan, write_shard
 from pipeline.places import is_local
+from pipeline.planning import utterance_key
 from pipeline.runtime.beginning import MOST_UTTERANCES, Beginning
 from pipeline.runtime.executors.messages import Audible, Claim, Done, Made, Message, Ready, Task
 from pipeline.runtime.executors.pieces import all_pieces, earlier_rejects, pieces_dir
 from pipeline.runtime.journal import Journal
+from pipeline.runtime.kept import Keeper, kept_dir
 from pipeline.runtime.plans import PlanHead, previous_runs, read_shard_plan
 from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shards
 from pipeline.synthesis import Synthesizer
 from pipeline.synthesis.checkpoint import Checkpoint
-from pipeline.types import Bucket, Clip, ModelInfo, Shard
+from pipeline.types import Bucket, Clip, ModelInfo, Shard, Utterance
 
 
 class Port(Protocol):
@@ -75,7 +81,10 @@ class _Worker:
         self._journal = journal
         self._in_hand: dict[int, tuple[Task, str]] = {}  # by shard: the task, and the hash of the plan it is done by
         self._shard_of: dict[str, int] = {}  # by the id of each utterance in hand
+        self._rate = stored_rate(synthesizer.info.sampling_rate, order.config.dataset.format)
+        self._keeper = Keeper(order.run_dir, self._rate, order.head.fingerprint)
         self._earlier = EarlierClips([*previous_runs(order.run_dir), *all_pieces(order.run_dir)])
+        self._is_new = not len(self._earlier)
         self._beginning: Beginning | None = None  # once the shard with it is in hand
 
     def do(self, first: Task) -> None:
@@ -103,30 +112,39 @@ class _Worker:
             if task.positions is not None:
                 shard = replace(shard, utterances=tuple(shard.utterances[position] for position in task.positions))
             self._shard_of.update((utterance.id, task.shard) for utterance in shard.utterances)
+            self._earlier.add(kept_dir(self._order.run_dir, task.shard))
             if self._begins_book(task):
-                opening = shard.utterances[:MOST_UTTERANCES]
-                self._beginning = Beginning(self._order.run_dir, opening, self._order.config.book)
+                self._begin_book(shard.utterances[:MOST_UTTERANCES])
             yield shard
             task = self._port.claim(Claim(idle=False))
 
     def _begins_book(self, task: Task) -> bool:
         """Whether it is the first of a new book: of one that was made before, old clips are read only at the end."""
         order = self._order
-        return (
-            task == Task(0)
-            and order.config.task.name == "audiobook"
-            and is_local(order.run_dir)
-            and not len(self._earlier)
-        )
+        return task == Task(0) and order.config.task.name == "audiobook" and is_local(order.run_dir) and self._is_new
 
-    def _on_clip(self, clip: Clip, accepted: bool) -> None:
-        self._journal.take(clip.seconds, accepted, self._computed_seconds)
-        self._port.report(Made(self._shard_of[clip.utterance.id], clip.seconds, accepted))
-        if self._beginning is not None and accepted and self._beginning.add(clip):
+    def _begin_book(self, opening: Sequence[Utterance]) -> None:
+        """Lets the book's beginning be heard, as far as it was made before a kill at once."""
+        self._beginning = Beginning(self._order.run_dir, opening, self._order.config.book)
+        fingerprint = clip_fingerprint(self._order.head, self._synthesizer.info)
+        by_key = {utterance_key(utterance, fingerprint): utterance for utterance in opening}
+        for key, row in self._earlier.find(by_key).items():
+            self._add_to_beginning(by_key[key].id, *row.decode())
+
+    def _on_clip(self, clip: Clip, row: Row | None) -> None:
+        shard = self._shard_of[clip.utterance.id]
+        self._journal.take(clip.seconds, row is not None, self._computed_seconds)
+        self._port.report(Made(shard, clip.seconds, row is not None))
+        if row is not None:
+            self._keeper.add(shard, row)
+            self._add_to_beginning(clip.utterance.id, clip.samples, clip.sampling_rate)
+
+    def _add_to_beginning(self, id: str, samples: npt.NDArray[np.float32], sampling_rate: int) -> None:
+        if self._beginning is not None and self._beginning.add(id, samples, sampling_rate):
             self._port.report(Audible(str(self._beginning.path)))
 
     def _write(self, shard: Shard, rendered: RenderedShard) -> None:
-        order, info = self._order, self._synthesizer.info
+        order = self._order
         task, plan_hash = self._in_hand.pop(shard.index)
         if self._beginning is not None and shard.index == 0:
             self._beginning.close()
@@ -138,13 +156,14 @@ class _Worker:
             order.head.num_shards,
             rendered.rows,
             rendered.rejects,
-            sampling_rate=stored_rate(info.sampling_rate, order.config.dataset.format),
+            sampling_rate=self._rate,
             fingerprint=order.head.fingerprint,
             plan_hash=plan_hash,
             work_seconds=rendered.work_seconds,
         )
         if task.piece is None:
             self._journal.shard(manifest)
+            self._keeper.forget(task.shard)
         self._port.report(Done(task, len(shard.utterances), rendered.num_reused, self._computed_seconds))
 
     @property
