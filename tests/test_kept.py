@@ -95,6 +95,21 @@ def test_what_is_kept_twice_over_is_all_found(
     assert len(building.built[-1].asked) == NUM_TEXTS - 7 - 2
 
 
+def test_a_text_that_comes_again_in_another_shard_does_not_miss_what_was_kept(
+    tmp_path: Path, building: Building, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bug: what is kept of a shard goes with it, and a later one finds its clip damaged."""
+    table = texts(tmp_path)
+    table.write_text(table.read_text() * 2)
+    arguments = ["task=dataset", f"input={table}", f"output_dir={tmp_path}", "name=run"]
+    pass_seconds(monkeypatch, 31.0)
+    assert main([*arguments, f"planning.shard_size={NUM_TEXTS}"]) == 130
+    assert main([*arguments, f"planning.shard_size={NUM_TEXTS}"]) == 0
+    assert not caplog.records
+    assert len(hashes(tmp_path / "run")) == 2 * NUM_TEXTS
+    assert len(building.built[-1].asked) <= 2 * NUM_TEXTS - 7
+
+
 def test_quick_work_is_written_once(tmp_path: Path, building: Building) -> None:
     """Guards fast machines: a dataset must not be written twice."""
     assert main(["task=dataset", f"input={texts(tmp_path)}", f"output_dir={tmp_path}", "name=run"]) == 130

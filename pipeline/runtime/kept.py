@@ -58,7 +58,8 @@ class Keeper:
         )
         del self._fresh[shard]
 
-    def forget(self, shard: int) -> None:
-        """The shard is on the disk."""
+    def settle(self, shard: int, is_whole: bool) -> None:
+        """What was in hand of a shard is on the disk; if that is all of it, nothing has to be kept."""
         self._fresh.pop(shard, None)
-        remove_folder(kept_dir(self._run_dir, shard))
+        if is_whole:
+            remove_folder(kept_dir(self._run_dir, shard))

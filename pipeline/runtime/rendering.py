@@ -54,6 +54,11 @@ class EarlierClips:
             for clip in manifest.clips:
                 self._places.setdefault(clip.key, (folder, manifest))
 
+    def forget(self, folder: Path) -> None:
+        """Takes the clips of a folder back, before it is deleted."""
+        if any(place == folder for place, _ in self._places.values()):
+            self._places = {key: place for key, place in self._places.items() if place[0] != folder}
+
     def __contains__(self, key: str) -> bool:
         return key in self._places
 

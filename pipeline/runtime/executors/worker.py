@@ -127,9 +127,11 @@ class _Worker:
         """Lets the book's beginning be heard, as far as it was made before a kill at once."""
         self._beginning = Beginning(self._order.run_dir, opening, self._order.config.book)
         fingerprint = clip_fingerprint(self._order.head, self._synthesizer.info)
-        by_key = {utterance_key(utterance, fingerprint): utterance for utterance in opening}
-        for key, row in self._earlier.find(by_key).items():
-            self._add_to_beginning(by_key[key].id, *row.decode())
+        keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in opening}
+        found = self._earlier.find(keys.values())
+        for id, key in keys.items():
+            if key in found:
+                self._add_to_beginning(id, *found[key].decode())
 
     def _on_clip(self, clip: Clip, row: Row | None) -> None:
         shard = self._shard_of[clip.utterance.id]
@@ -163,7 +165,8 @@ class _Worker:
         )
         if task.piece is None:
             self._journal.shard(manifest)
-            self._keeper.forget(task.shard)
+            self._earlier.forget(kept_dir(order.run_dir, task.shard))
+        self._keeper.settle(task.shard, is_whole=task.piece is None)
         self._port.report(Done(task, len(shard.utterances), rendered.num_reused, self._computed_seconds))
 
     @property
