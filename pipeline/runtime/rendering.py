@@ -45,18 +45,21 @@ class EarlierClips:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._places: dict[str, tuple[Path, Manifest]] = {}
+        self._folders: set[Path] = set()  # that have clips
         for folder in folders:
             self.add(folder)
 
     def add(self, folder: Path) -> None:
         """Adds the clips of a folder that is like a run directory; where there is none, nothing."""
         for manifest in finished_shards(folder):
+            self._folders.add(folder)
             for clip in manifest.clips:
                 self._places.setdefault(clip.key, (folder, manifest))
 
     def forget(self, folder: Path) -> None:
         """Takes the clips of a folder back, before it is deleted."""
-        if any(place == folder for place, _ in self._places.values()):
+        if folder in self._folders:  # else a million clips would be looked through for each shard
+            self._folders.remove(folder)
             self._places = {key: place for key, place in self._places.items() if place[0] != folder}
 
     def __contains__(self, key: str) -> bool:
