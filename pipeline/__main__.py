@@ -58,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, Terminated) as stop:
-        print("\nStopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        again = "and makes again what was under way and the last half minute"
+        print(f"\nStopped; the same command goes on from there, {again}.", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 

@@ -35,14 +35,14 @@ class Building:
 
     def __init__(self, dies_at: int) -> None:
         self.built: list[StandInSynthesizer] = []
-        self._dies_at = dies_at
+        self.dies_at = dies_at
 
     def __call__(self, *_: object, **__: object) -> StandInSynthesizer:
         self.built.append(StandInSynthesizer(speak if self.built else self._speak_and_die))
         return self.built[-1]
 
     def _speak_and_die(self, utterance: Utterance) -> Clip:
-        if len(self.built[0].asked) > self._dies_at:
+        if len(self.built[0].asked) > self.dies_at:
             raise KeyboardInterrupt
         return speak(utterance)
 
@@ -89,7 +89,7 @@ def test_what_is_kept_twice_over_is_all_found(
     pass_seconds(monkeypatch, 31.0)
     assert main(arguments) == 130
     building.built.clear()
-    building._dies_at = 2
+    building.dies_at = 2
     assert main(arguments) == 130
     assert main(arguments) == 0
     assert len(building.built[-1].asked) == NUM_TEXTS - 7 - 2

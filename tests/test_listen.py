@@ -11,6 +11,7 @@ from doubles import StandInSynthesizer
 
 from pipeline import __main__ as pipeline
 from scripts.voice import listen
+from scripts.voice.judges import SAMPLING_RATE
 
 
 class HardOfHearing:
@@ -20,7 +21,7 @@ class HardOfHearing:
         self._heard = iter(["This is number one.", "this is", ""])
 
     def hear(self, samples: Any) -> str:
-        assert len(samples) > listen.SAMPLING_RATE // 2
+        assert len(samples) > SAMPLING_RATE // 2
         return next(self._heard)
 
     def naturalness(self, samples: Any) -> float:

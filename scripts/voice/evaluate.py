@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import soxr
 import torch
 
 from pipeline.config import SamplingConfig
@@ -24,7 +23,7 @@ from pipeline.types import Utterance as Request
 from scripts.voice.codec import Codes, with_places
 from scripts.voice.decoder import Example
 from scripts.voice.descriptions import default_description
-from scripts.voice.judges import SAMPLING_RATE, Judges, Samples, word_error_rate
+from scripts.voice.judges import SAMPLING_RATE, Judges, Samples, resampled, word_error_rate
 from scripts.voice.lines import Line
 
 _SILENT = 10 ** (-60 / 20)  # of full scale
@@ -149,7 +148,7 @@ def _judge(
     for i, (example, (samples, runaway)) in enumerate(zip(chosen, clips, strict=True)):
         if i < _PRINTED:
             soundfile.write(folder / f"{name}-{i}.flac", samples, rate)
-        at_judges = soxr.resample(samples, rate, SAMPLING_RATE).astype(np.float32)
+        at_judges = resampled(samples, rate)
         silent = _is_silent(at_judges, SAMPLING_RATE)
         results.append(
             Heard(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 import torch
 
 from pipeline.text.normalization import normalize
@@ -64,6 +65,11 @@ class Judges:
 
         print_of_voice: npt.NDArray[np.float64] = self._memory.embed_utterance(preprocess_wav(samples, SAMPLING_RATE))
         return print_of_voice
+
+
+def resampled(samples: Samples, rate: int) -> Samples:
+    """Samples at `rate` Hz as the judges want them."""
+    return np.asarray(soxr.resample(samples, rate, SAMPLING_RATE), dtype=np.float32)
 
 
 def word_errors(said: str, heard: str) -> tuple[int, int]:

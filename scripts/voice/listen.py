@@ -1,6 +1,7 @@
 """Listens to a finished run: what whisper-tiny.en understands of it, how natural it sounds, and its worst clips.
 
-    python -m scripts.voice.listen outputs/story-bundled     needs scripts/voice/requirements.txt
+    pip install --no-deps -r scripts/voice/requirements.txt
+    python -m scripts.voice.listen outputs/story-bundled
 
 Minutes for each hour of speech. Names and old spellings count as errors, though nobody who listens would mind.
 """
@@ -14,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from pipeline.dataset.features import Row
 from pipeline.dataset.shards import iter_clips
-from scripts.voice.judges import SAMPLING_RATE, Judges, word_error_rate
+from scripts.voice.judges import Judges, resampled, word_error_rate
 
 _WORST = 10
 
@@ -43,7 +43,7 @@ def judge(clips: Iterable[Row], judges: Judges) -> Iterator[Judged]:
     """What the judges say of each clip."""
     for row in clips:
         samples, rate = row.decode()
-        at_judges = soxr.resample(samples, rate, SAMPLING_RATE).astype(np.float32)
+        at_judges = resampled(samples, rate)
         yield Judged(
             row.id,
             str(row.columns["text_normalized"]),
