@@ -29,9 +29,10 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from pipeline.config import SourceConfig, TextConfig
+from pipeline.config import ModelConfig, SourceConfig, TextConfig
 from pipeline.planning import predict_seconds
 from pipeline.synthesis import build_synthesizer, upstream
+from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.engine.decoding import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.prefill import Newcomer, prefill
@@ -135,7 +136,7 @@ class Upstream:
     def __init__(self, folder: Path, setting: Setting, device: str = "cpu", dtype: str = "float32") -> None:
         self.device = torch.device(device)
         self.model = upstream.load(folder, attention=setting.attention, dtype=getattr(torch, dtype), device=self.device)
-        self.tokenizers = load_tokenizers(folder)
+        self.tokenizers = load_tokenizers(find_checkpoint(ModelConfig(name=folder.name, path=str(folder))))
         self.batch = setting.batch
         if setting.cache == "static":
             self.model.generation_config.cache_implementation = "static"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+
+# Before huggingface_hub is imported, which reads it once: tests share no cache with the person who runs them.
+_HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
+os.environ["HF_HOME"] = _HOME.name
+
 import torch
 from doubles import INFO, StandInSynthesizer
 

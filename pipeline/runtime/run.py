@@ -45,7 +45,7 @@ from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import mark_input, unchanged_plan
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
-from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
+from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.text.sources import check_source, read_documents
 from pipeline.types import ModelInfo
 from pipeline.voices import Casting
@@ -116,7 +116,7 @@ def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Castin
     frozen = replace(config, shard_index=None, num_shards=1)
     head = unchanged_plan(run_dir, mark)
     if head is None:
-        planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
+        planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
         freeze_config(run_dir, frozen)
         install_plan(run_dir, head)
@@ -169,7 +169,7 @@ def _dry_run(config: Config, casting: Casting) -> int:
     codec = _PUBLISHED_CODEC
     try:
         checkpoint = find_checkpoint(config.model, download=False)
-        tokens, codec = _tokenizers(checkpoint), _codec(config, checkpoint)
+        tokens, codec = load_tokenizers(checkpoint), _codec(config, checkpoint)
     except ModelError as error:
         say(f"{error}: numbers of tokens are estimated")
     planner = Planner(config, casting, tokens, codec)
@@ -190,10 +190,6 @@ def _verify(run_dir: Path) -> int:
     report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
     show(str(report))
     return 0 if not report.problems else VerificationError.exit_code
-
-
-def _tokenizers(checkpoint: Checkpoint) -> Tokenizers:
-    return load_tokenizers(checkpoint.folder, checkpoint.description_tokenizer)
 
 
 def _codec(config: Config, checkpoint: Checkpoint) -> Codec:

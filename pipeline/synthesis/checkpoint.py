@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import json
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.errors import ModelError, nearest_first
+from pipeline.synthesis.checkpoint_files import (
+    GenerationSettings,
+    check_weights,
+    read_config,
+    read_generation,
+    tokenizer_files,
+)
 from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
-_DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
 _TOKENIZER_FILES = ["*.json", "*.model", "*.txt"]
-# What decides how a model speaks: its revision, if it is a folder. Logs and notes may lie beside it.
-_SAID_BY = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
-_SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json", *_SAID_BY)
+# What decides how a model speaks, beside its tokenizers: the revision of a folder. Other files may lie there too.
+_SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json")
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,18 @@ class Checkpoint:
     folder: Path
     description_tokenizer: Path | None  # its own folder; None: the same tokenizer as the prompt's
     config: dict[str, Any]  # config.json
-    generation: dict[str, Any]  # generation_config.json
+    generation: GenerationSettings
+
+    @property
+    def prompt_tokenizer(self) -> Path:
+        """Folder of the prompt's tokenizer."""
+        own = self.folder / "prompt_tokenizer"  # so some fine-tunes are published
+        return own if own.is_dir() else self.folder
 
     @property
     def max_frames(self) -> int:
         """T, the longest that it generates: by its own limit, without the start step and the K - 1 steps of delay."""
-        return int(self.generation.get("max_length", _DEFAULT_MAX_LENGTH)) - self.num_codebooks
+        return self.generation.max_length - self.num_codebooks
 
     @property
     def num_codebooks(self) -> int:
@@ -78,7 +86,8 @@ class Checkpoint:
         """
         chosen: dict[str, Any] = {}
         for key, published in vars(Sampling()).items():  # do_sample comes first
-            own = self.generation.get(key) if chosen.get("do_sample", True) else None  # greedy has a temperature of 0
+            is_sampled = chosen.get("do_sample", True)  # greedy may have a temperature of 0
+            own = getattr(self.generation, key) if is_sampled else None
             said = (getattr(given, key), own, published)
             chosen[key] = type(published)(next(value for value in said if value is not None))
         return Sampling(**vars(SamplingConfig(**chosen)))
@@ -104,7 +113,8 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
     else:
         folder = _snapshot(model.path, model.revision, _FILES, download)
         revision = folder.name
-    config = _read_config(folder)
+    config = read_config(folder)
+    check_weights(folder, config)
     description_tokenizer = _description_tokenizer(folder, config, download)
     return Checkpoint(
         model_id=model.path or model.name,
@@ -112,7 +122,7 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
         folder=folder,
         description_tokenizer=description_tokenizer,
         config=config,
-        generation=_read_generation(folder),
+        generation=read_generation(folder, config),
     )
 
 
@@ -136,33 +146,11 @@ def _near_folders(folder: Path) -> str:
     return f"; in {folder.parent} there are: {', '.join(names)}" if names else ""
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ModelError(f"{folder}: no config.json; a Parler-TTS checkpoint has config.json and model.safetensors")
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path}: not valid JSON ({error})") from error
-    if config.get("model_type") != "parler_tts":
-        raise ModelError(f"{path}: model_type is {config.get('model_type')!r}, not 'parler_tts': another kind of model")
-    if not any((folder / name).is_file() for name in _WEIGHTS):
-        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
-        raise ModelError(f"{folder}: no weights; model.safetensors is missing (there are: {found})")
-    return config
-
-
-def _read_generation(folder: Path) -> dict[str, Any]:
-    path = folder / "generation_config.json"
-    generation: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return generation
-
-
 def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
     """A hash of all that a model is loaded from, its tokenizers too, so that a changed folder is another model."""
-    paths = _matching(folder, _SPOKEN_BY)
-    if description_tokenizer is not None:
-        paths += _matching(description_tokenizer, _SAID_BY)
+    paths = sorted({path for pattern in _SPOKEN_BY for path in folder.glob(pattern)} | {*tokenizer_files(folder)})
+    for tokenizer in filter(None, (folder / "prompt_tokenizer", description_tokenizer)):
+        paths += tokenizer_files(tokenizer)
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode())
@@ -170,10 +158,6 @@ def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
             while block := file.read(1 << 24):
                 digest.update(block)
     return digest.hexdigest()[:16]
-
-
-def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
 
 
 def _description_tokenizer(folder: Path, config: dict[str, Any], download: bool) -> Path | None:

@@ -1,22 +1,36 @@
 """Text to token ids, padded on the side that Parler-TTS wants: prompts on the left, descriptions on the right.
 
-mini-v1.1 and the multilingual checkpoints have two tokenizers; the description's lies with the text encoder that the
-model's config names. Needs no weights: planning counts tokens with it before any model is loaded.
+mini-v1.1, multilingual and indic have two tokenizers; the description's lies with the text encoder that the model's
+config names. Needs no weights: planning counts tokens with it before any model is loaded.
+
+This is the only module that loads tokenizers. Code that a checkpoint brings along is never run.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import ModelError
+from pipeline.synthesis.checkpoint_files import tokenizer_files
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from torch import Tensor
+
+    from pipeline.synthesis.checkpoint import Checkpoint
+
+_log = logging.getLogger(__name__)
+_CACHE_FORMAT = "1"
 
 
 @dataclass(frozen=True)
@@ -31,51 +45,203 @@ class Tokens:
         return Tokens(self.ids.to(device), self.mask.to(device))
 
 
+class _Encoder(Protocol):
+    """A tokenizer, as far as it is needed here."""
+
+    pad_id: int
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, special tokens included."""
+
+
+class _FastEncoder:
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.pad_id = int(tokenizer.padding["pad_id"])
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+
+
+class _SlowEncoder:
+    """A tokenizer that transformers has in Python only."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.pad_id = int(tokenizer.pad_token_id)
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        rows: list[list[int]] = self._tokenizer(list(texts)).input_ids
+        return rows
+
+
 class Tokenizers:
     """The two tokenizers of a checkpoint."""
 
-    def __init__(self, prompt: Any, description: Any) -> None:
-        self._prompt = prompt
-        self._description = description
+    def __init__(
+        self, prompt: _Encoder, description: _Encoder, prompt_vocabulary: int, description_vocabulary: int
+    ) -> None:
+        self._prompt = _Limited(prompt, prompt_vocabulary, "prompt")
+        self._description = _Limited(description, description_vocabulary, "description")
 
     def prompts(self, texts: Sequence[str], length: int = 0) -> Tokens:
         """Prompt tokens, padded on the left to `length`, or to the longest where it is 0."""
-        return _encode(self._prompt, texts, length, "left", "prompt")
+        return _pad(self._prompt, texts, length, "left")
 
     def descriptions(self, texts: Sequence[str], length: int = 0) -> Tokens:
         """Description tokens, padded on the right likewise."""
-        return _encode(self._description, texts, length, "right", "description")
+        return _pad(self._description, texts, length, "right")
 
     def count_prompts(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each prompt."""
-        return [len(row) for row in self._prompt(list(texts)).input_ids]
+        return [len(row) for row in self._prompt.encode(texts)]
 
     def count_description(self, text: str) -> int:
         """Number of tokens of a description."""
-        return len(self._description(text).input_ids)
+        return len(self._description.encode([text])[0])
 
 
-def load_tokenizers(folder: Path, description_folder: Path | None = None) -> Tokenizers:
-    """Loads both tokenizers of a checkpoint folder; the description's own folder when it has one."""
+class _Limited:
+    """A tokenizer whose ids have to lie in the model's embedding table."""
+
+    def __init__(self, encoder: _Encoder, vocabulary: int, kind: str) -> None:
+        self.kind = kind
+        self.pad_id = encoder.pad_id
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text.
+
+        Raises:
+            ModelError: An id that the model has no embedding for: the tokenizer belongs to another model.
+        """
+        rows = self._encoder.encode(texts)
+        for row, text in zip(rows, texts, strict=True):
+            if row and max(row) >= self._vocabulary:
+                raise ModelError(
+                    f"the {self.kind} tokenizer gives id {max(row)} for {text[:40]!r}, and the model has "
+                    f"{self._vocabulary} {self.kind} embeddings: it belongs to another model"
+                )
+        return rows
+
+
+def load_tokenizers(checkpoint: Checkpoint) -> Tokenizers:
+    """Load both tokenizers of a checkpoint.
+
+    Raises:
+        ModelError: One of them is missing, damaged, needs code of its own, or has no padding token.
+    """
+    prompt = _load(checkpoint.prompt_tokenizer)
+    other = checkpoint.description_tokenizer
+    return Tokenizers(
+        prompt,
+        _load(other) if other else prompt,
+        int(checkpoint.config["vocab_size"]),
+        int(checkpoint.config["text_encoder"]["vocab_size"]),
+    )
+
+
+def _load(folder: Path) -> _Encoder:
+    """Loads a tokenizer; a fast one from the cache, where it was converted before.
+
+    transformers builds the kinds of tokenizer that are published anew at each start: 6 s for the 90,714 words of
+    multilingual and indic.
+    """
+    from tokenizers import Tokenizer
+
+    cached = _cache_path(folder)
+    if cached and cached.is_file():
+        try:
+            return _FastEncoder(Tokenizer.from_file(str(cached)))
+        except Exception as error:  # the tokenizers library has no narrower one
+            _log.debug("%s: not readable, it is made again (%s)", cached, error)
+    tokenizer = _from_transformers(folder)
+    if not tokenizer.is_fast:
+        return _SlowEncoder(tokenizer)
+    fast: Tokenizer = tokenizer.backend_tokenizer
+    fast.no_truncation()
+    fast.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)  # so that the file knows the id
+    if cached:
+        _store(fast, cached)
+    return _FastEncoder(fast)
+
+
+def _from_transformers(folder: Path) -> Any:
+    if not tokenizer_files(folder):
+        raise ModelError(f"{folder}: no tokenizer; tokenizer.json, or spiece.model or tokenizer.model, is missing")
     from transformers import AutoTokenizer
 
     try:
-        prompt = AutoTokenizer.from_pretrained(folder)
-        description = AutoTokenizer.from_pretrained(description_folder) if description_folder else prompt
-    except (OSError, ValueError, json.JSONDecodeError) as error:
-        raise ModelError(f"{folder}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})") from error
-    return Tokenizers(prompt, description)
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises nothing narrower for a damaged file
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"{folder}: its tokenizer needs Python code from the checkpoint, which is never run; convert it to a "
+                "tokenizer.json"
+            ) from error
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{folder}: its tokenizer cannot be loaded ({first_line})") from error
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"{folder}: its tokenizer has no padding token; name one in tokenizer_config.json (pad_token)")
+    return tokenizer
 
 
-def _encode(tokenizer: Any, texts: Sequence[str], length: int, side: str, kind: str) -> Tokens:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what transformers says about settings that checkpoints were published with."""
+    from transformers.utils import logging as transformers_logging
+
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+def _cache_path(folder: Path) -> Path | None:
+    """Where the converted tokenizer is kept, by the content of its files; None where nothing can be kept."""
+    from huggingface_hub import cached_assets_path
+
+    digest = hashlib.sha256(_CACHE_FORMAT.encode())
+    for package in ("transformers", "tokenizers", "sentencepiece"):
+        digest.update(f"{package}={version(package)};".encode())
+    try:
+        for path in tokenizer_files(folder):
+            digest.update(f"{path.name}={path.stat().st_size};".encode())
+            digest.update(path.read_bytes())
+        converted: Path = cached_assets_path("parler-pipeline", "tokenizers", "converted")
+        return converted / f"{digest.hexdigest()[:32]}.json"
+    except OSError:
+        return None
+
+
+def _store(tokenizer: Tokenizer, path: Path) -> None:
+    """Writes a converted tokenizer under a name that no reader sees before it is whole."""
+    hidden = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        tokenizer.save(str(hidden), pretty=False)
+        hidden.replace(path)
+    except Exception as error:  # a full or read-only disk: it is converted again next time
+        _log.debug("%s: the converted tokenizer cannot be kept (%s)", path, error)
+        hidden.unlink(missing_ok=True)
+
+
+def _pad(tokenizer: _Limited, texts: Sequence[str], length: int, side: str) -> Tokens:
     import torch
 
-    rows = tokenizer(list(texts)).input_ids
+    rows = tokenizer.encode(texts)
     longest = max(map(len, rows))
     if length and longest > length:
         text = texts[[len(row) for row in rows].index(longest)]
-        raise ValueError(f"{kind} of {longest} tokens does not fit a bucket of {length}: {text[:80]!r}")
-    ids = torch.full((len(rows), length or longest), tokenizer.pad_token_id)
+        raise ValueError(f"{tokenizer.kind} of {longest} tokens does not fit a bucket of {length}: {text[:80]!r}")
+    ids = torch.full((len(rows), length or longest), tokenizer.pad_id)
     mask = torch.zeros_like(ids)
     for i, row in enumerate(rows):
         columns = slice(-len(row), None) if side == "left" else slice(len(row))

@@ -112,7 +112,7 @@ def _build(shape: UntrainedShape) -> Any:
     model = upstream.ParlerTTSForConditionalGeneration(config)
     model.text_encoder.load_state_dict(text_encoder.state_dict())
     model.audio_encoder.load_state_dict(codec.state_dict())
-    _end_by_itself(model, shape)
+    set_end_probability(model, shape)
     model.generation_config = GenerationConfig(
         do_sample=True,
         min_new_tokens=10,
@@ -151,7 +151,7 @@ def _codec(shape: UntrainedShape) -> Any:
     return codec
 
 
-def _end_by_itself(model: Any, shape: UntrainedShape) -> None:
+def set_end_probability(model: Any, shape: UntrainedShape) -> None:
     """Gives the first codebook's end of sequence the same chance at every step.
 
     One hidden dimension is made constant by the last layer norm and is read by that one logit alone. The other logits

@@ -22,11 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
-from transformers.utils.logging import disable_progress_bar
+from transformers import GenerationConfig
+from transformers.modeling_utils import no_init_weights
 
-_log = logging.getLogger(__name__)
+from pipeline.synthesis.checkpoint_files import (
+    GenerationSettings,
+    read_config,
+    read_generation,
+    weight_files,
+    weight_shapes,
+)
+from pipeline.synthesis.loading import load_weights
 
 
 def _provide_torchaudio() -> None:
@@ -69,7 +76,6 @@ def _silence_meaningless_warnings() -> None:
     logging.getLogger("transformers.cache_utils").addFilter(
         _Silence("The 'max_batch_size' argument of StaticCache is deprecated", "`get_max_cache()` is deprecated")
     )
-    warnings.filterwarnings("ignore", message=r"`torch\.nn\.utils\.weight_norm` is deprecated", category=FutureWarning)
 
 
 with warnings.catch_warnings():
@@ -82,6 +88,9 @@ with warnings.catch_warnings():
     from parler_tts.dac_wrapper import DACConfig, DACModel
     from parler_tts.logits_processors import ParlerTTSLogitsProcessor
 
+# Upstream's codec wrapper is written so. Said here and not above, where it would end with the block.
+warnings.filterwarnings("ignore", r"`torch\.nn\.utils\.weight_norm` is deprecated", FutureWarning)
+
 __all__ = [
     "DACConfig",
     "DACModel",
@@ -91,7 +100,6 @@ __all__ = [
     "ParlerTTSForConditionalGeneration",
     "ParlerTTSLogitsProcessor",
     "load",
-    "restore_codec",
 ]
 
 
@@ -172,42 +180,68 @@ class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstre
         self.generation_config.suppress_tokens = [i for i in ids if i != decoder.eos_token_id] or None
 
 
-def load(folder: Path, *, attention: str, dtype: torch.dtype, device: torch.device) -> Parler:
-    """Loads a checkpoint folder (safetensors only), mended and ready to generate.
+def load(
+    folder: Path,
+    *,
+    attention: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    codec_dtype: torch.dtype | None = None,
+) -> Parler:
+    """Load a checkpoint folder (safetensors only), mended and ready to generate.
 
-    The text encoder (T5) stays in float32 where `dtype` is float16, in which it overflows.
+    Args:
+        folder: With config.json and weights.
+        attention: Of the decoder: eager, sdpa or flash_attention_2. The text encoder (T5) has only eager.
+        dtype: Of the model. The text encoder stays in float32 where this is float16, in which it overflows.
+        device: Where it will run.
+        codec_dtype: Of the codec, whose weights are then never rounded to `dtype`; default: `dtype`.
+
+    Raises:
+        ModelError: The files are damaged, do not fit each other, or lack a weight.
     """
-    disable_progress_bar()  # of files that take a second each, in the middle of the run's own lines
-    model: Parler = Parler.from_pretrained(
-        folder, attn_implementation=attention, torch_dtype=dtype, use_safetensors=True
-    )
-    model.eval().to(device)
-    model.give_rows_their_own_positions()
-    model.silence_codec_killers()
+    config = read_config(folder)
+    model = _without_weights(config, folder, attention, dtype)
     if dtype == torch.float16:
         model.text_encoder.float()
         model.text_encoder.register_forward_hook(_cast_states_to_half)
+    model.audio_encoder.to(codec_dtype or dtype)
+    load_weights(model, weight_files(folder))
+    model.generation_config = _generation_config(read_generation(folder, config))
+    model.eval().to(device)
+    model.give_rows_their_own_positions()
+    model.silence_codec_killers()
     return model
 
 
-def restore_codec(model: Parler, folder: Path) -> None:
-    """Gives the codec its weights as they were saved, in float32, whatever the model was loaded in.
+def _without_weights(config: dict[str, Any], folder: Path, attention: str, dtype: torch.dtype) -> Parler:
+    """The model before its weights are read. Drawing random ones first would take longer than reading."""
+    if _has_own_codec(folder):  # older configs say "dac" for it, which is the name of transformers' codec now
+        config["audio_encoder"]["model_type"] = DACConfig.model_type
+    parsed = ParlerTTSConfig.from_dict(config)
+    attentions = {"decoder": attention, "text_encoder": "eager"}
+    with no_init_weights():
+        model: Parler = Parler._from_config(parsed, attn_implementation=attentions, torch_dtype=dtype)
+    model.config._name_or_path = str(folder)
+    return model
 
-    Rounded to bfloat16, they alone are 45 dB from the truth; the codec is small enough to keep them.
-    """
-    codec, prefix = model.audio_encoder.float(), "audio_encoder."
-    ours, missing = codec.state_dict(), set(codec.state_dict())
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as saved:
-            for key in saved.keys():  # noqa: SIM118  # it is no mapping
-                name = key.removeprefix(prefix)
-                for old, new in (("weight_g", "original0"), ("weight_v", "original1")):  # of older versions of torch
-                    name = name.replace(old, f"parametrizations.weight.{new}") if name not in ours else name
-                if key.startswith(prefix) and name in ours:
-                    ours[name].copy_(saved.get_tensor(key))
-                    missing.discard(name)
-    if missing:
-        _log.warning("%s: %d of the codec's weights keep the model's precision", folder, len(missing))
+
+def _has_own_codec(folder: Path) -> bool:
+    """Whether the codec is parler_tts' own wrapper of the dac package, not transformers' DacModel."""
+    return any(name.startswith("audio_encoder.model.") for name in weight_shapes(folder))
+
+
+def _generation_config(settings: GenerationSettings) -> GenerationConfig:
+    """What both backends read of the published generation config; sampling is given to them by themselves."""
+    return GenerationConfig(
+        bos_token_id=settings.bos,
+        eos_token_id=settings.eos,
+        pad_token_id=settings.pad,
+        decoder_start_token_id=settings.decoder_start,
+        max_length=settings.max_length,
+        min_new_tokens=settings.min_new_tokens or None,
+        do_sample=True,
+    )
 
 
 def _cast_states_to_half(_module: nn.Module, _inputs: Any, output: Any) -> Any:

@@ -1,0 +1,316 @@
+"""Read and validate the files of a checkpoint folder, before any weight is loaded.
+
+`config.json`, `generation_config.json` and the headers of the weights come from strangers: they are data, never code,
+and everything that the pipeline relies on is checked here. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ModelError
+
+TEXT_ENCODERS = ("t5", "mt5", "umt5")
+CODECS = ("dac", "dac_on_the_hub")
+_TOKENIZER_PATTERNS = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_SINGLE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PUBLISHED_MAX_LENGTH = 2580  # 30 s
+_MAX_BYTES = 64 << 20  # of one JSON file
+_MAX_NAMED = 5  # tensors that an error lists
+_MAX_SIZE = 1 << 20  # of any width, length or count in a config: far above every real one
+_LOADING_KEYS = ("auto_map", "attn_implementation", "quantization_config")  # say how to load, not what
+
+# Settings that change what is drawn and that neither backend implements, each with the value that has no effect.
+_UNSUPPORTED = {
+    "num_beams": 1,
+    "num_beam_groups": 1,
+    "guidance_scale": 1,
+    "repetition_penalty": 1,
+    "no_repeat_ngram_size": 0,
+    "typical_p": 1,
+    "min_p": None,
+    "epsilon_cutoff": 0,
+    "eta_cutoff": 0,
+    "penalty_alpha": None,
+    "exponential_decay_length_penalty": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "bad_words_ids": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+}
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """generation_config.json, and for what it leaves out config.json and the defaults of transformers."""
+
+    bos: int
+    eos: int
+    pad: int
+    decoder_start: int
+    max_length: int = _PUBLISHED_MAX_LENGTH  # steps, the start step included
+    min_new_tokens: int = 0  # steps before the first end of sequence may be drawn
+    do_sample: bool | None = None  # None: not given, here and below
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    unsupported: tuple[str, ...] = ()  # settings that have no effect here, as key=value
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return config.json without its loading instructions (attention, remote code), validated.
+
+    Raises:
+        ModelError: The file is missing, is no JSON object, describes another kind of model, or has an impossible value.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder}: no config.json; a Parler-TTS checkpoint has config.json and model.safetensors")
+    config = _without_loading_keys(_read_object(path))
+    if config.get("model_type") != "parler_tts":
+        raise ModelError(f"{path}: model_type is {config.get('model_type')!r}, not 'parler_tts': another kind of model")
+    for part in ("text_encoder", "audio_encoder", "decoder"):
+        if not isinstance(config.get(part), dict):
+            raise ModelError(f"{path}: {part} is missing or not an object; the file is damaged, download it again")
+    _check_config(_Section(path, config))
+    return config
+
+
+def read_generation(folder: Path, config: Mapping[str, Any]) -> GenerationSettings:
+    """Return generation_config.json, validated; what it leaves out comes from `config`.
+
+    Raises:
+        ModelError: The file is no JSON object, or has an impossible value.
+    """
+    path = folder / "generation_config.json"
+    said = _read_object(path) if path.is_file() else {}
+    section, decoder = _Section(path, said), config["decoder"]
+    ids = {}
+    for key, fallback in (
+        ("bos_token_id", decoder.get("bos_token_id")),
+        ("eos_token_id", decoder.get("eos_token_id")),
+        ("pad_token_id", decoder.get("pad_token_id")),
+        ("decoder_start_token_id", config.get("decoder_start_token_id") or decoder.get("bos_token_id")),
+    ):
+        value = said.get(key) if said.get(key) is not None else fallback
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        ids[key] = section.check(key, value, int, 0, decoder["vocab_size"])
+    if said.get("max_new_tokens") is not None:
+        max_length = section.integer("max_new_tokens", 1) + 1
+    else:
+        max_length = section.integer("max_length", 1, default=_PUBLISHED_MAX_LENGTH)
+    if max_length <= decoder["num_codebooks"]:
+        raise ModelError(f"{path}: max_length={max_length} leaves no frame for {decoder['num_codebooks']} codebooks")
+    min_new_tokens = section.integer("min_new_tokens", 0, default=0)
+    if not min_new_tokens and said.get("min_length"):
+        min_new_tokens = section.integer("min_length", 0) - 1
+    return GenerationSettings(
+        bos=ids["bos_token_id"],
+        eos=ids["eos_token_id"],
+        pad=ids["pad_token_id"],
+        decoder_start=ids["decoder_start_token_id"],
+        max_length=max_length,
+        min_new_tokens=min(max(min_new_tokens, 0), max_length - 1),
+        do_sample=section.optional("do_sample", bool),
+        temperature=section.optional("temperature", float),
+        top_k=section.optional("top_k", int),
+        top_p=section.optional("top_p", float),
+        unsupported=tuple(
+            f"{key}={said[key]}" for key, neutral in _UNSUPPORTED.items() if said.get(key) not in (None, neutral)
+        ),
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint: `model.safetensors`, or else those that its index names.
+
+    Raises:
+        ModelError: There are none, some are missing, or the index names something else than safetensors files.
+    """
+    if (folder / _SINGLE_FILE).is_file():
+        return [folder / _SINGLE_FILE]
+    index = folder / _INDEX
+    if not index.is_file():
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
+        hint = "; weights as .bin are pickles, which are never read" if any(folder.glob("*.bin")) else ""
+        raise ModelError(f"{folder}: no weights; {_SINGLE_FILE} is missing (there are: {found}){hint}")
+    file_of = _read_object(index).get("weight_map")
+    if not isinstance(file_of, dict) or not file_of or not all(isinstance(name, str) for name in file_of.values()):
+        raise ModelError(f"{index}: no weight_map; the file is damaged, download it again")
+    names = sorted(set(file_of.values()))
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ModelError(f"{index}: it names {name!r}; weights are read from safetensors files of the folder only")
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise ModelError(
+            f"{folder}: {len(missing)} of {len(names)} files of weights are missing ({_listed(missing)}); the download "
+            "or copy was interrupted: repeat it"
+        )
+    return [folder / name for name in names]
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the files that a tokenizer is loaded from; empty: there is none in `folder`."""
+    files = sorted({path for pattern in _TOKENIZER_PATTERNS for path in folder.glob(pattern) if path.is_file()})
+    return files if any(path.name not in _TOKENIZER_SETTINGS for path in files) else []
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of all tensors of a checkpoint, from the headers of its files."""
+    return {name: shape for path in weight_files(folder) for name, shape in _shapes(path).items()}
+
+
+def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
+    """Compare the shapes in the headers of the weights with config.json; reads no weight.
+
+    What this finds would else be found only after gigabytes were read, or never: a config with other sizes than the
+    weights, and files that were cut short.
+
+    Raises:
+        ModelError: A file is damaged, or a shape is not the one of the config.
+    """
+    shapes = weight_shapes(folder)
+    decoder, text_encoder = config["decoder"], config["text_encoder"]
+    layers = _count(shapes, "decoder.model.decoder.layers.")
+    counts = [
+        ("decoder.num_hidden_layers", decoder["num_hidden_layers"], layers),
+        ("text_encoder.num_layers", text_encoder["num_layers"], _count(shapes, "text_encoder.encoder.block.")),
+        ("decoder.num_codebooks", decoder["num_codebooks"], _count(shapes, "decoder.model.decoder.embed_tokens.")),
+    ]
+    for key, said, found in counts:
+        if said != found:
+            raise ModelError(f"{folder}: config.json has {key}={said}, but the weights have {found}; both must match")
+    width = decoder["hidden_size"]
+    expected = {
+        "embed_prompts.weight": (config["vocab_size"], width),
+        "text_encoder.shared.weight": (text_encoder["vocab_size"], text_encoder["d_model"]),
+        "decoder.model.decoder.embed_tokens.0.weight": (decoder["vocab_size"] + 1, width),
+        "decoder.model.decoder.layers.0.fc1.weight": (decoder["ffn_dim"], width),
+    }
+    if not decoder.get("rope_embeddings"):
+        expected["decoder.model.decoder.embed_positions.weights"] = (decoder["max_position_embeddings"], width)
+    for name, shape in expected.items():
+        if name in shapes and shapes[name] != shape:
+            raise ModelError(f"{folder}: {name} has the shape {shapes[name]}, and config.json says {shape}")
+
+
+class _Section:
+    """One JSON object of a file, with typed access; errors name the file and the dotted key."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any], prefix: str = "") -> None:
+        self.path = path
+        self._content = content
+        self._prefix = prefix
+
+    def part(self, key: str) -> _Section:
+        return _Section(self.path, self._content[key], f"{self._prefix}{key}.")
+
+    def check(self, key: str, value: Any, kind: type, low: float, high: float) -> Any:
+        is_number = isinstance(value, kind | int if kind is float else kind) and not isinstance(value, bool)
+        if not (is_number and low <= value < high):
+            need = "a whole number" if kind is int else "a number"
+            name = f"{self._prefix}{key}={value!r}"
+            raise ModelError(f"{self.path}: {name}; it has to be {need} from {low} to {high - 1}")
+        return value
+
+    def integer(self, key: str, low: int, default: int | None = None) -> int:
+        """The value of `key`, at least `low`; `default` where it is missing or null."""
+        value = self._content.get(key)
+        value = default if value is None else value
+        return int(self.check(key, value, int, low, _MAX_SIZE))
+
+    def optional(self, key: str, kind: type) -> Any:
+        """The value of `key`, whose range is checked by whoever uses it; None where it is missing or null."""
+        value = self._content.get(key)
+        is_kind = isinstance(value, kind | int if kind is float else kind) and (
+            kind is bool or not isinstance(value, bool)
+        )
+        if value is not None and not is_kind:
+            raise ModelError(f"{self.path}: {self._prefix}{key}={value!r} is not of type {kind.__name__}")
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> None:
+        value = self._content.get(key)
+        if value not in choices:
+            name = f"{self._prefix}{key}={value!r}"
+            raise ModelError(f"{self.path}: {name} is not supported; known are {', '.join(choices)}")
+
+
+def _check_config(config: _Section) -> None:
+    config.integer("vocab_size", 1)
+    text_encoder, codec, decoder = (config.part(part) for part in ("text_encoder", "audio_encoder", "decoder"))
+    text_encoder.choice("model_type", TEXT_ENCODERS)
+    for key in ("vocab_size", "d_model", "d_ff", "d_kv", "num_layers", "num_heads"):
+        text_encoder.integer(key, 1)
+    codec.choice("model_type", CODECS)
+    codebook_size = codec.integer("codebook_size", 1, default=1024)
+    codec.integer("sampling_rate", 1_000, default=44_100)
+    ratios = codec.optional("downsampling_ratios", list)
+    for ratio in ratios if ratios is not None else [2, 4, 8, 8]:
+        codec.check("downsampling_ratios", ratio, int, 1, 1_000)
+    for key in ("hidden_size", "ffn_dim", "num_hidden_layers", "num_attention_heads", "num_codebooks"):
+        decoder.integer(key, 1)
+    vocabulary = decoder.integer("vocab_size", codebook_size + 1)
+    decoder.integer("max_position_embeddings", 1, default=2048)
+    heads, width = decoder.integer("num_attention_heads", 1), decoder.integer("hidden_size", 1)
+    for key in ("num_key_value_heads", "num_cross_attention_key_value_heads"):
+        if heads % decoder.integer(key, 1, default=heads):
+            raise ModelError(f"{decoder.path}: decoder.num_attention_heads={heads} is not a multiple of decoder.{key}")
+    if width % heads:
+        raise ModelError(f"{decoder.path}: decoder.hidden_size={width} is not a multiple of {heads} heads")
+    for key in ("eos_token_id", "bos_token_id", "pad_token_id"):
+        decoder.check(key, decoder.optional(key, int), int, codebook_size, vocabulary)
+    quantizers = max(codec.integer(key, 0, default=0) for key in ("num_codebooks", "n_codebooks"))
+    codebooks = decoder.integer("num_codebooks", 1)
+    if quantizers and quantizers < codebooks:
+        raise ModelError(f"{decoder.path}: decoder.num_codebooks={codebooks}, and the codec has only {quantizers}")
+
+
+def _without_loading_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """Drops what a config may say about how to load it: an attention that does not run here, code of its own."""
+    return {
+        key: _without_loading_keys(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _LOADING_KEYS and not key.startswith("_attn_implementation")
+    }
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ModelError(f"{path}: {path.stat().st_size >> 20} MiB are too much for a file of settings")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not valid JSON ({error})") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: a JSON object is needed, here is {type(content).__name__}")
+    return content
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a safetensors file, from its header."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged or not safetensors ({error}); download it again") from error
+
+
+def _count(shapes: Mapping[str, Any], prefix: str) -> int:
+    """Number of different path elements that follow `prefix`: layers, codebooks."""
+    return len({name[len(prefix) :].partition(".")[0] for name in shapes if name.startswith(prefix)})
+
+
+def _listed(names: list[str]) -> str:
+    rest = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
