@@ -28,6 +28,10 @@ class ModelError(PipelineError):
     """A checkpoint that cannot be found, reached or loaded."""
 
 
+class NotDownloadedError(ModelError):
+    """A checkpoint of the hub that is not on this machine, where nothing may be fetched."""
+
+
 class RunDirectoryError(PipelineError):
     """A run directory that belongs to another config, is damaged, or cannot be written."""
 

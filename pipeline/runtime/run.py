@@ -21,7 +21,7 @@ from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
+from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError, VerificationError
 from pipeline.places import place
 from pipeline.runtime.directory import check_config, freeze_config, run_directory
 from pipeline.runtime.executors import Order, check_executor, execute
@@ -170,7 +170,7 @@ def _dry_run(config: Config, casting: Casting) -> int:
     try:
         checkpoint = find_checkpoint(config.model, download=False)
         tokens, codec = load_tokenizers(checkpoint), _codec(config, checkpoint)
-    except ModelError as error:
+    except NotDownloadedError as error:
         say(f"{error}: numbers of tokens are estimated")
     planner = Planner(config, casting, tokens, codec)
     for _ in planner.shards():

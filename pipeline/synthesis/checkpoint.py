@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import ModelConfig, SamplingConfig
-from pipeline.errors import ModelError, nearest_first
+from pipeline.errors import ModelError, NotDownloadedError, nearest_first
 from pipeline.synthesis.checkpoint_files import (
     GenerationSettings,
     check_weights,
@@ -201,7 +201,7 @@ def _snapshot(repository: str, revision: str | None, patterns: list[str], downlo
         raise ModelError(f"model={repository}: neither a folder here nor an id of the hub (owner/name)") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         if not download:
-            raise ModelError(f"{repository}: not on this machine yet") from error
+            raise NotDownloadedError(f"{repository}: not on this machine yet") from error
         raise ModelError(
             f"{repository}: the hub cannot be reached and the checkpoint is not in the local cache; connect, or give "
             f"the folder of a copy: model=/path/to/{repository.rsplit('/', maxsplit=1)[-1]}"
