@@ -72,11 +72,19 @@ class Replica:
     min_new_tokens: int | None = None
     first_of_second_shard: str | None = None
     add_prefix_space: bool = True
+    is_full_size: bool = False  # widths, depths and vocabularies as published; gigabytes
 
     @property
     def name(self) -> str:
         """Short and unique, for test ids."""
         return self.group if self.ref == "main" else f"{self.group}@{self.ref}"
+
+    @property
+    def vocabulary(self) -> int:
+        """Prompt tokens that the model has embeddings for."""
+        if self.is_full_size:
+            return 90_714 if self.has_llama_tokenizer else 32_128
+        return _LLAMA_WORDS + 4 if self.has_llama_tokenizer else _T5_VOCABULARY
 
 
 LARGE = Replica(
@@ -161,6 +169,11 @@ REPLICAS = (
 )
 
 
+def full_size(replica: Replica) -> Replica:
+    """The replica of a checkpoint of mini's size, with all its layers at their full width."""
+    return _like(replica, is_full_size=True, hidden=1024, text_hidden=1024, layers=24)
+
+
 class Publisher:
     """Writes replicas into a hub cache, `<home>/hub`; each one once."""
 
@@ -194,8 +207,7 @@ class Publisher:
 
     def write(self, replica: Replica, folder: Path) -> None:
         """Writes the files of a repository."""
-        vocabulary = _LLAMA_WORDS + 4 if replica.has_llama_tokenizer else _T5_VOCABULARY
-        config = config_of(replica, vocabulary)
+        config = config_of(replica)
         _write_json(folder / "config.json", config)
         _write_json(folder / "generation_config.json", generation_of(replica))
         _write_json(folder / "preprocessor_config.json", _preprocessor(replica))
@@ -245,12 +257,12 @@ class Publisher:
         return snapshot
 
 
-def config_of(replica: Replica, vocabulary: int) -> dict[str, Any]:
+def config_of(replica: Replica) -> dict[str, Any]:
     """config.json as published, with smaller numbers."""
     is_recent = replica.transformers_version >= "4.46"
     parts = {
         "text_encoder": _text_encoder(replica),
-        "audio_encoder": _own_codec(replica) if replica.has_own_codec else _hub_codec(),
+        "audio_encoder": _own_codec(replica) if replica.has_own_codec else _hub_codec(replica),
         "decoder": _decoder(replica),
     }
     if is_recent:
@@ -267,7 +279,7 @@ def config_of(replica: Replica, vocabulary: int) -> dict[str, Any]:
         "prompt_cross_attention": False,
         "torch_dtype": "float32",
         "transformers_version": replica.transformers_version,
-        "vocab_size": vocabulary,
+        "vocab_size": replica.vocabulary,
         **parts,
     }
 
@@ -378,8 +390,8 @@ def _text_encoder(replica: Replica) -> dict[str, Any]:
         "_name_or_path": replica.text_encoder,
         "architectures": ["T5ForConditionalGeneration"],
         "classifier_dropout": 0.0,
-        "d_ff": 2 * replica.text_hidden,
-        "d_kv": 16,
+        "d_ff": 2816 if replica.is_full_size else 2 * replica.text_hidden,
+        "d_kv": 64 if replica.is_full_size else 16,
         "d_model": replica.text_hidden,
         "decoder_start_token_id": 0,
         "dense_act_fn": "gelu_new",
@@ -392,9 +404,9 @@ def _text_encoder(replica: Replica) -> dict[str, Any]:
         "layer_norm_epsilon": 1e-06,
         "model_type": "t5",
         "n_positions": 512,
-        "num_decoder_layers": 2,
-        "num_heads": 4,
-        "num_layers": 2,
+        "num_decoder_layers": 24,
+        "num_heads": 16 if replica.is_full_size else 4,
+        "num_layers": 24 if replica.is_full_size else 2,
         "output_past": True,
         "pad_token_id": 0,
         "relative_attention_max_distance": 128,
@@ -402,7 +414,7 @@ def _text_encoder(replica: Replica) -> dict[str, Any]:
         "tie_word_embeddings": False,
         "torch_dtype": None,
         "use_cache": True,
-        "vocab_size": _T5_VOCABULARY,
+        "vocab_size": 32_128 if replica.is_full_size else _T5_VOCABULARY,
     }
 
 
@@ -420,7 +432,7 @@ def _own_codec(replica: Replica) -> dict[str, Any]:
     }
 
 
-def _hub_codec() -> dict[str, Any]:
+def _hub_codec(replica: Replica) -> dict[str, Any]:
     return copy.deepcopy(_COMMON) | {
         "_name_or_path": "ylacombe/dac_44khz",
         "architectures": ["DacModel"],
@@ -428,10 +440,10 @@ def _hub_codec() -> dict[str, Any]:
         "codebook_loss_weight": 1.0,
         "codebook_size": 1024,
         "commitment_loss_weight": 0.25,
-        "decoder_hidden_size": 64,
+        "decoder_hidden_size": 1536 if replica.is_full_size else 64,
         "downsampling_ratios": [2, 4, 8, 8],
-        "encoder_hidden_size": 4,
-        "hidden_size": 64,
+        "encoder_hidden_size": 64 if replica.is_full_size else 4,
+        "hidden_size": 1024 if replica.is_full_size else 64,
         "hop_length": 512,
         "model_type": "dac",
         "n_codebooks": 9,
@@ -442,6 +454,7 @@ def _hub_codec() -> dict[str, Any]:
 
 
 def _decoder(replica: Replica) -> dict[str, Any]:
+    heads = 16 if replica.is_full_size else 4
     return copy.deepcopy(_COMMON) | {
         "_name_or_path": "artefacts/parler-tts-mini/decoder",
         "activation_dropout": 0.0,
@@ -458,11 +471,11 @@ def _decoder(replica: Replica) -> dict[str, Any]:
         "layerdrop": 0.0,
         "max_position_embeddings": 4096,
         "model_type": "parler_tts_decoder",
-        "num_attention_heads": 4,
+        "num_attention_heads": heads,
         "num_codebooks": 9,
-        "num_cross_attention_key_value_heads": 4,
+        "num_cross_attention_key_value_heads": heads,
         "num_hidden_layers": replica.layers,
-        "num_key_value_heads": 4,
+        "num_key_value_heads": heads,
         "pad_token_id": EOS,
         "rope_embeddings": False,
         "rope_theta": 10000.0,
@@ -518,7 +531,7 @@ def _random_weights(replica: Replica, config: Mapping[str, Any]) -> dict[str, Te
 
 
 def _save(weights: Mapping[str, Tensor], replica: Replica, folder: Path) -> None:
-    named = {replica.names(name): tensor.clone() for name, tensor in weights.items()}
+    named = {replica.names(name): tensor for name, tensor in weights.items()}
     if replica.first_of_second_shard is None:
         save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
         return

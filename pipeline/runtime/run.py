@@ -51,6 +51,7 @@ from pipeline.types import ModelInfo
 from pipeline.voices import Casting
 
 _MOST_WARNINGS = 5
+_SHARE_OF_LIMIT = 0.8  # of the longest audio of a checkpoint: what segments may have, since predictions are inexact
 _MOST_FILES = 10_000  # in a folder, which is what the hub takes
 _PUBLISHED_CODEC = Codec(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, most_positions=4_087)
 
@@ -83,6 +84,7 @@ def run(config: Config) -> int:
         return _dry_run(config, casting)
     working = check_executor(config)
     checkpoint = find_checkpoint(config.model)
+    config = _fit_to_checkpoint(config, checkpoint)
     source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
     sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
     config = replace(
@@ -169,6 +171,7 @@ def _dry_run(config: Config, casting: Casting) -> int:
     codec = _PUBLISHED_CODEC
     try:
         checkpoint = find_checkpoint(config.model, download=False)
+        config = _fit_to_checkpoint(config, checkpoint)
         tokens, codec = load_tokenizers(checkpoint), _codec(config, checkpoint)
     except NotDownloadedError as error:
         say(f"{error}: numbers of tokens are estimated")
@@ -193,8 +196,24 @@ def _verify(run_dir: Path) -> int:
 
 
 def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
-    max_seconds = min(config.model.max_seconds, checkpoint.max_frames / checkpoint.frames_per_second)
+    max_seconds = min(config.model.max_seconds, checkpoint.max_seconds)
     return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds, checkpoint.most_positions)
+
+
+def _fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
+    """Shorten segments that the checkpoint cannot generate whole, and name its settings that have no effect here."""
+    if checkpoint.generation.unsupported:
+        settings = ", ".join(checkpoint.generation.unsupported)
+        _warn([f"{checkpoint.model_id}: {settings} in generation_config.json has no effect here"])
+    if config.text.max_seconds <= checkpoint.max_seconds:
+        return config
+    seconds = round(_SHARE_OF_LIMIT * checkpoint.max_seconds, 1)
+    say(
+        f"{checkpoint.model_id} generates at most {checkpoint.max_seconds:.1f} s at a time: text.max_seconds="
+        f"{seconds:g} instead of {config.text.max_seconds:g}"
+    )
+    minimum = min(config.text.min_seconds, seconds / 2)
+    return replace(config, text=replace(config.text, max_seconds=seconds, min_seconds=minimum))
 
 
 def _announce(head: PlanHead, casting: Casting) -> None:

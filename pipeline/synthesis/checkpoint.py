@@ -55,6 +55,11 @@ class Checkpoint:
         return self.generation.max_length - self.num_codebooks
 
     @property
+    def max_seconds(self) -> float:
+        """Longest audio of one generation."""
+        return self.max_frames / self.frames_per_second
+
+    @property
     def num_codebooks(self) -> int:
         """K."""
         return int(self.config["decoder"]["num_codebooks"])
