@@ -19,6 +19,7 @@ from pathlib import Path
 
 import huggingface_hub.constants as hub_constants
 import pytest
+import torch
 import yaml
 from conftest import Checkpoints
 from doubles import StandInSynthesizer
@@ -95,12 +96,14 @@ def _split_tokenizer(checkpoint: Path, tokenizer: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copy(checkpoint / name, tokenizer)
     config = json.loads((checkpoint / "config.json").read_text())
-    config["text_encoder"] |= {"_name_or_path": TOKENIZER, "vocab_size": config["text_encoder"]["vocab_size"] + 8}
+    config["text_encoder"]["_name_or_path"] = TOKENIZER
+    config["vocab_size"] += 8
     (checkpoint / "config.json").write_text(json.dumps(config))
 
 
 def _split_weights(checkpoint: Path) -> None:
     tensors = load_file(checkpoint / "model.safetensors")
+    tensors["embed_prompts.weight"] = torch.nn.functional.pad(tensors["embed_prompts.weight"], (0, 0, 0, 8))
     (checkpoint / "model.safetensors").unlink()
     names = sorted(tensors)
     weight_map = {name: SHARDS[2 * i >= len(names)] for i, name in enumerate(names)}
