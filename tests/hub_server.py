@@ -218,8 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
         content = path.read_bytes()
         if fault is not None and fault.flip:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        begin = 0
-        status, extra = 200, {"Accept-Ranges": "bytes", **(headers or {})}
+        begin, status = 0, 200
+        disposition = f"inline; filename*=UTF-8''{path.name}; filename=\"{path.name}\";"
+        extra = {"Accept-Ranges": "bytes", "Content-Disposition": disposition, **(headers or {})}
         if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             begin, status = int(found[1]), 206
             if begin >= len(content):

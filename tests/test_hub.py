@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import json
 import logging
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -202,21 +207,32 @@ def test_a_killed_download_is_resumed(hub: HubServer, tmp_path: Path) -> None:
     released = threading.Event()
     hub.faults.append(Fault(f"/cdn/*/{SHARDS[1]}", cut_at=shard.stat().st_size // 2, stall=released, times=1))
     program = (
-        "from huggingface_hub import constants; constants.DOWNLOAD_CHUNK_SIZE = 1 << 14\n"
+        "from huggingface_hub import constants, utils; constants.DOWNLOAD_CHUNK_SIZE = 1 << 14\n"
+        "utils.disable_progress_bars()  # as loading a model does\n"
         "from pipeline.config import ModelConfig\nfrom pipeline.synthesis.checkpoint import find_checkpoint\n"
         f"find_checkpoint(ModelConfig('mini', {REPOSITORY!r}))"
     )
     env = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
-    process = subprocess.Popen([sys.executable, "-c", program], env=env, stderr=subprocess.PIPE)
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    os.set_blocking(terminal, False)
+    process = subprocess.Popen([sys.executable, "-c", program], env=env, stderr=stderr)
+    shown = b""
     blobs = tmp_path / "home" / "hub" / "models--acme--parler-mini" / "blobs"
     partial = blobs / f"{sha256_of(shard)}.incomplete"
     for _ in range(600):
         if process.poll() is not None or (partial.exists() and partial.stat().st_size >= 1 << 14):
             break
+        shown += _read(terminal)
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
     released.set()
+    shown += _read(terminal)
+    os.close(terminal)
+    os.close(stderr)
+    bar = [part for part in re.split(r"[\r\n]+", shown.decode()) if part.startswith(SHARDS[1])][-1]
+    assert f"/{shard.stat().st_size / 1e6:.2f}M" in bar, "a person sees how much there is to come"
     num_bytes = partial.stat().st_size
     assert 0 < num_bytes < shard.stat().st_size
     assert SHARDS[1] in message_of(download=False)
@@ -224,6 +240,13 @@ def test_a_killed_download_is_resumed(hub: HubServer, tmp_path: Path) -> None:
     find()
     assert hub.downloaded()[0] == SHARDS[1], "the rest is there already"
     assert next(asked.range for asked in hub.asked if asked.path.startswith("/cdn/")) == f"bytes={num_bytes}-"
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except BlockingIOError:
+        return b""
 
 
 @pytest.mark.parametrize("is_too_long", [True, False], ids=["longer", "altered"])
@@ -499,6 +522,7 @@ def test_a_dataset_from_the_hub_to_its_card(hub: HubServer, tmp_path: Path) -> N
     command = [sys.executable, "-m", "pipeline", *arguments, *settings, f"output_dir={tmp_path}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "cache for model files" not in done.stderr, "transformers finds nothing to migrate"
     run_dir = tmp_path / "run"
     card = (run_dir / "README.md").read_text()
     assert FIRST in card

@@ -13,7 +13,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline.errors import ModelError
-from pipeline.synthesis.hub.cache import Snapshot, cached_snapshot, record_ref, require_cached, snapshot_at
+from pipeline.synthesis.hub.cache import (
+    Snapshot,
+    cached_snapshot,
+    declare_layout,
+    record_ref,
+    require_cached,
+    snapshot_at,
+)
 from pipeline.synthesis.hub.download import Listing, download_files, list_files
 from pipeline.synthesis.hub.errors import Failure, HubSource, describe_failure
 
@@ -78,6 +85,17 @@ def _fetch(
     download_missing: Callable[[HubSource, Listing], None],
     missing: Callable[[Path], list[str]],
     *,
+    download: bool,
+) -> Snapshot:
+    snapshot = _fetch_or_find(source, download_missing, missing, download)
+    declare_layout()
+    return snapshot
+
+
+def _fetch_or_find(
+    source: HubSource,
+    download_missing: Callable[[HubSource, Listing], None],
+    missing: Callable[[Path], list[str]],
     download: bool,
 ) -> Snapshot:
     """Ask the hub for the commit and fetch what is missing; without the hub, a whole snapshot of the cache will do."""

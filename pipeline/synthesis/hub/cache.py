@@ -91,6 +91,22 @@ def require_cached(source: HubSource, missing: Callable[[Path], list[str]]) -> S
     return snapshot
 
 
+def declare_layout() -> None:
+    """Tell transformers that the cache has nothing in the layout of 2022, which it would announce to migrate.
+
+    It looks for this file when it is imported. Without it, offline, it predicts that nothing will load.
+    """
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    marker = cache / "version.txt"
+    try:
+        if cache.is_dir() and not marker.exists() and not any(cache.glob("*.json")):  # which that layout has
+            marker.write_text("1", encoding="utf-8")
+    except OSError:  # a cache that is shared and read-only works as well; transformers would say that it cannot write
+        logging.getLogger("transformers.utils.hub").addFilter(lambda record: "cache" not in record.getMessage())
+
+
 def _absent(source: HubSource, remedy: str) -> ModelError:
     """Say that a revision is not in the cache, and which are."""
     folder = cache_folder(source.repository)
