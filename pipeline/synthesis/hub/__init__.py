@@ -128,17 +128,17 @@ def _download_checkpoint(source: HubSource, listing: Listing) -> None:
         return
     if not is_single and not index:
         remedy = "weights in other formats are not loaded: convert them to safetensors"
-        raise source.error(Failure(f"there is no {_WEIGHTS} in it", remedy, copy_helps=False))
+        raise source.error(Failure(f"there is no {_WEIGHTS} in it", remedy))
     weights = [_WEIGHTS] if is_single else _shard_names(folder)
     if absent := [name for name in weights if name not in listing.files]:
         remedy = "its upload is incomplete: tell its authors, or give another model.revision"
-        raise source.error(Failure(f"there is no {', '.join(absent)} in it", remedy, copy_helps=False))
+        raise source.error(Failure(f"there is no {', '.join(absent)} in it", remedy))
     download_files(source, listing, weights)
 
 
 def _download_tokenizer(source: HubSource, listing: Listing) -> None:
     if not _select(listing, _VOCABULARY):
-        raise source.error(Failure("there is no tokenizer in it", "name another repository"))
+        raise source.error(Failure("there is no tokenizer in it", "name another repository", copy_helps=True))
     # config.json names the tokenizer's class where an old tokenizer_config.json does not.
     download_files(source, listing, _select(listing, ("config.json", *_TOKENIZER)))
 

@@ -87,7 +87,7 @@ def require_cached(source: HubSource, missing: Callable[[Path], list[str]]) -> S
     if names := missing(snapshot.folder):
         cause = f"its download was interrupted: {', '.join(names)} missing in {snapshot.folder}"
         remedy = "HF_HUB_OFFLINE=1 forbids to fetch the rest: unset it" if is_offline else "a run fetches the rest"
-        raise source.error(Failure(cause, remedy))
+        raise source.error(Failure(cause, remedy, copy_helps=True))
     return snapshot
 
 
@@ -114,4 +114,4 @@ def _absent(source: HubSource, remedy: str) -> ModelError:
     commits = [path.name for path in sorted((folder / "snapshots").glob("*"))]
     here = f" (here are: {', '.join([*refs, *commits])})" if refs or commits else ""
     what = f"revision {source.ref} is " if source.revision or here else ""
-    return source.error(Failure(f"{what}not on this machine yet{here}", remedy))
+    return source.error(Failure(f"{what}not on this machine yet{here}", remedy, copy_helps=True))

@@ -110,7 +110,8 @@ def _download(source: HubSource, commit: str, file: RemoteFile, path: Path) -> N
                 return
             _delete(path)
     cause = f"{file.name} comes out damaged: its size or checksum is not the hub's"
-    raise source.error(Failure(cause, "a proxy or the disk alters it: try another network, or another HF_HOME"))
+    remedy = "a proxy or the disk alters it: try another network, or another HF_HOME"
+    raise source.error(Failure(cause, remedy, copy_helps=True))
 
 
 def _is_damage(error: OSError) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from pipeline.errors import ModelError
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 # ENOTDIR and EEXIST: the path of the cache leads through a file.
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_TERMS = "accept its terms on {page} and log in (`hf auth login`, or set HF_TOKEN)"
 _CONNECT = "connect, and give the same command again"
 _MAX_REFS = 8
 
@@ -48,7 +48,9 @@ class HubSource:
     def error(self, failure: Failure) -> ModelError:
         """The one line that the user gets."""
         name = self.repository.rstrip("/").rsplit("/", maxsplit=1)[-1]
-        copy = f", or give the folder of a copy: {self.copy_key}=/path/to/{name}" if failure.copy_helps else ""
+        # Of a repository that the user has not named, no other remedy says which key replaces it.
+        has_hint = failure.copy_helps or (self.purpose and not failure.is_local)
+        copy = f", or give the folder of a copy: {self.copy_key}=/path/to/{name}" if has_hint else ""
         return ModelError(f"{self.repository}{self.purpose}: {failure.cause}; {failure.remedy}{copy}")
 
 
@@ -58,8 +60,9 @@ class Failure:
 
     cause: str
     remedy: str
-    copy_helps: bool = True  # a copy of the repository in a local folder is another remedy
+    copy_helps: bool = False  # a copy of the repository in a local folder is another remedy
     is_final: bool = False  # the cache must not be used instead: the hub knows better
+    is_local: bool = False  # of this machine's disk
 
 
 def describe_failure(error: BaseException, source: HubSource, num_bytes: int = 0) -> Failure:
@@ -91,7 +94,7 @@ def describe_failure(error: BaseException, source: HubSource, num_bytes: int = 0
             if failure := search(link, source):
                 return failure
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return Failure(f"cannot be downloaded ({first_line})", "give the same command again")
+    return Failure(f"cannot be downloaded ({first_line})", "give the same command again", copy_helps=True)
 
 
 def no_space(num_bytes: int, folder: Path) -> Failure:
@@ -101,8 +104,7 @@ def no_space(num_bytes: int, folder: Path) -> Failure:
     return Failure(
         f"no space left in {folder}: {needed}, {format_bytes(free)} are free",
         "free some, or set HF_HOME to a folder on a larger disk",
-        copy_helps=False,
-        is_final=True,
+        is_local=True,
     )
 
 
@@ -140,7 +142,7 @@ def _disk_failure(error: BaseException, num_bytes: int) -> Failure | None:
         return Failure(
             f"the cache {cache} cannot be written ({os.strerror(error.errno)}: {error.filename})",
             "set HF_HOME to a folder that you may write to",
-            is_final=True,
+            is_local=True,
         )
     return None
 
@@ -158,7 +160,8 @@ def _http_failure(error: BaseException, source: HubSource) -> Failure | None:
     if code == "GatedRepo":
         return _gated(status, said, source)
     if code == "RevisionNotFound":
-        return Failure(f"there is no revision {source.ref!r}", _known_refs(source), is_final=True)
+        is_commit = re.fullmatch(r"[0-9a-f]{40}", source.ref)  # which the cache may have, though history was rewritten
+        return Failure(f"there is no revision {source.ref!r}", _known_refs(source), is_final=not is_commit)
     if status == 401 and _token_source() and code != "RepoNotFound":
         remedy = "log in anew (`hf auth login`) or remove it (`hf auth logout`): public repositories need none"
         if _token_source() == "HF_TOKEN":
@@ -173,22 +176,25 @@ def _http_failure(error: BaseException, source: HubSource) -> Failure | None:
     if status == 429:
         return _too_many_requests(response)
     if status >= 500:
-        return Failure(f"the hub is out of order (HTTP {status})", "try again later")
+        return Failure(f"the hub is out of order (HTTP {status})", "try again later", copy_helps=True)
     detail = f": {said.strip().splitlines()[0]}" if said.strip() else ""
     return Failure(f"the hub refuses the request (HTTP {status}{detail})", f"see {source.page}")
 
 
 def _gated(status: int, said: str, source: HubSource) -> Failure:
     if status == 401 or not _token_source():
-        return Failure("a gated repository", _TERMS.format(page=source.page))
+        return Failure(
+            "the repository is gated",
+            f"accept its terms on {source.page} and log in (`hf auth login`, or set HF_TOKEN)",
+        )
     if "fine-grained" in said:
         return Failure(
-            f"a gated repository, and the token in {_token_source()} does not cover those",
+            f"the repository is gated, and the token in {_token_source()} may not read gated ones",
             "allow it to read gated repositories on https://huggingface.co/settings/tokens",
         )
     return Failure(
-        f"a gated repository, to which the account of the token in {_token_source()} has no access",
-        _TERMS.format(page=source.page) + " with the same account; some authors approve requests by hand",
+        f"the repository is gated, and the account of the token in {_token_source()} has no access",
+        f"accept its terms on {source.page} with the same account; some authors approve requests by hand",
     )
 
 
@@ -211,17 +217,18 @@ def _known_refs(source: HubSource) -> str:
     try:
         refs = HfApi().list_repo_refs(source.repository, include_pull_requests=True)
     except Exception:  # The message is better with them and right without: nothing may hide the first error.
-        return f"see those that there are on {source.page}"
+        return f"see {source.page}/commits for those that there are"
     names = [ref.name for ref in (*refs.branches, *refs.tags)] + [ref.ref for ref in refs.pull_requests or ()]
     more = f" and {len(names) - _MAX_REFS} more" if len(names) > _MAX_REFS else ""
-    return f"there are {', '.join(names[:_MAX_REFS])}{more}, and the hash of each commit"
+    return f"give one of {', '.join(names[:_MAX_REFS])}{more}, or a commit"
 
 
 def _too_many_requests(response: Any) -> Failure:
     seconds = _seconds_to_wait(response)
     wait = "some minutes" if seconds is None else f"{seconds} s"
     higher = "" if _token_source() else "; logging in (`hf auth login`) raises the limit"
-    return Failure("too many requests to the hub from here (HTTP 429)", f"wait {wait} and try again{higher}")
+    cause = "too many requests to the hub from here (HTTP 429)"
+    return Failure(cause, f"wait {wait} and try again{higher}", copy_helps=True)
 
 
 def _seconds_to_wait(response: Any) -> int | None:
@@ -249,17 +256,19 @@ def _network_failure(error: BaseException, source: HubSource) -> Failure | None:
 
     hub = constants.ENDPOINT
     if isinstance(error, requests.exceptions.ProxyError):
-        return Failure("the proxy cannot be reached", "check HTTPS_PROXY and HTTP_PROXY")
+        return Failure("the proxy cannot be reached", "check HTTPS_PROXY and HTTP_PROXY", copy_helps=True)
     if isinstance(error, requests.exceptions.SSLError):
         return Failure(
             f"the certificate of {hub} is not trusted",
             "where a proxy inspects traffic, set REQUESTS_CA_BUNDLE to its certificate; else check the clock",
+            copy_helps=True,
         )
     if isinstance(error, (FileMetadataError, json.JSONDecodeError, KeyError, TypeError)):
         # A page in HTML where JSON or a file was due: a login page of the network, a proxy, a wrong HF_ENDPOINT.
         return Failure(
             f"something else than the hub answers at {hub}",
             "open that address in a browser (the network may want a login); check HTTPS_PROXY and HF_ENDPOINT",
+            copy_helps=True,
         )
     for kinds, what in (
         ((requests.exceptions.Timeout, TimeoutError), "no answer in time"),
@@ -268,7 +277,7 @@ def _network_failure(error: BaseException, source: HubSource) -> Failure | None:
         ((requests.exceptions.ChunkedEncodingError,), "the connection breaks off"),
     ):
         if isinstance(error, kinds):
-            return Failure(f"the hub cannot be reached ({hub}: {what})", _CONNECT)
+            return Failure(f"the hub cannot be reached ({hub}: {what})", _CONNECT, copy_helps=True)
     return None
 
 
@@ -279,5 +288,5 @@ def _unreachable(error: BaseException, source: HubSource) -> Failure | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     if isinstance(error, (requests.exceptions.ConnectionError, ConnectionError, LocalEntryNotFoundError)):
-        return Failure(f"the hub cannot be reached ({constants.ENDPOINT})", _CONNECT)
+        return Failure(f"the hub cannot be reached ({constants.ENDPOINT})", _CONNECT, copy_helps=True)
     return None
