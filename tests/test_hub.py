@@ -190,6 +190,17 @@ def test_a_wrong_revision_names_those_that_there_are(hub: HubServer, monkeypatch
     assert all(word in said for word in ("revision abcdef1", "main", FIRST, "HF_HUB_OFFLINE"))
 
 
+def test_a_commit_of_the_cache_outlives_its_history(hub: HubServer) -> None:
+    """Guards a run that is resumed after the authors have squashed the commit that it was made with."""
+    folder = find().folder
+    repository = hub.repositories[REPOSITORY]
+    repository.refs["main"] = SECOND
+    del repository.commits[FIRST]
+    assert find(FIRST).folder == folder
+    assert find().revision == SECOND
+    assert f"'{'7' * 40}'" in message_of("7" * 40)
+
+
 def test_a_broken_connection_is_resumed(hub: HubServer) -> None:
     """Guards large files: huggingface_hub gives up where a connection breaks off, and begins nothing anew."""
     size = (hub.repositories[REPOSITORY].commits[FIRST] / SHARDS[0]).stat().st_size

@@ -78,7 +78,7 @@ def _same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
         descriptions = (f" and {tokenizer} of its tokenizer", f" and {now}") if tokenizer else ("", "")
         raise RunDirectoryError(
             f"run={run_dir}: was made with revision {revision}{descriptions[0]} of model {checkpoint.model_id}, which "
-            f"is {checkpoint.revision}{descriptions[1]} now; put the old files back, or give the run's own command "
+            f"is {checkpoint.revision}{descriptions[1]} now; put the old weights back, or give the run's own command "
             "with name=... for a "
             "new run"
         )
