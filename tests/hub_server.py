@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -105,13 +106,19 @@ def running_hub() -> Iterator[HubServer]:
 
 def sha1_of(path: Path) -> str:
     """Git's object id of a file."""
-    content = path.read_bytes()
-    return hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
+    return _digests(path, path.stat().st_mtime_ns)[0]
 
 
 def sha256_of(path: Path) -> str:
     """What a large file is stored under."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _digests(path, path.stat().st_mtime_ns)[1]
+
+
+@cache
+def _digests(path: Path, _: int) -> tuple[str, str]:
+    content = path.read_bytes()
+    sha1 = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False)
+    return sha1.hexdigest(), hashlib.sha256(content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
