@@ -27,7 +27,7 @@ The same command again goes on where a stopped run was. Everything lies in outpu
 
   task        {task}
   model       {model}
-              or a folder, or a hub id (owner/name)
+              or a folder, or a hub id (owner/name); mini@v1.0 and owner/name@refs/pr/9 choose a revision
   voice       jon, lea ... (34 speakers); heart, sarah, michael, puck (bundled); varied; or a description in quotes
   engine      {engine}
   executor    {executor}

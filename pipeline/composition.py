@@ -142,6 +142,9 @@ def _choose(group: str, choice: str) -> list[str]:
     name = choice.lower() if group == "voice" else choice
     if name in options or (group == "experiment" and name == "null"):
         return [f"{group}={name}"]
+    at_revision = re.fullmatch(r"(\w[\w.-]*(?:/[\w.-]+)?)@(.+)", choice)  # mini@refs/pr/9, owner/name@v1.0
+    if group == "model" and at_revision and not Path(choice).is_dir():
+        return [*_choose(group, at_revision[1]), f"model.revision={_quote(at_revision[2])}"]
     if group == "model" and ("/" in choice or "\\" in choice or Path(choice).is_dir()):
         name = Path(choice).name.replace(" ", "-")
         return ["model=checkpoint", f"model.path={_quote(choice)}", f"model.name={_quote(name)}"]

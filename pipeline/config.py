@@ -89,7 +89,9 @@ class ModelConfig:
 
     name: str = "untrained"
     path: str = ""  # hub id or local folder; empty for those in SHIPPED
-    revision: str | None = None  # commit or tag of the hub
+    revision: str | None = None  # of the hub: a commit, tag, branch or refs/pr/N; null: main
+    description_tokenizer: str | None = None  # folder or hub id; null: beside the weights, else as config.json says
+    description_tokenizer_revision: str | None = None  # as revision, of that repository
     speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: not known
     similarity: str | None = None  # column of the speaker catalogue: mini_v1, large_v1; None: not measured
     max_seconds: float = 30.0  # longest audio that it was trained for
@@ -101,9 +103,7 @@ class ModelConfig:
             self.path,
             "give a folder or a hub id: model=./my-model, model=owner/name",
         )
-        _require(
-            0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, "Parler-TTS was trained on up to 30 s"
-        )
+        _require(0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, "give 30 or less, as in training")
 
 
 @dataclass

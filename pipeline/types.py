@@ -202,3 +202,4 @@ class ModelInfo:
     num_codebooks: int  # K
     dtype: str
     device: str
+    description_tokenizer: str = ""  # id@revision of a tokenizer that is not part of the checkpoint

@@ -7,12 +7,10 @@ import json
 import shutil
 from pathlib import Path
 
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from conftest import Checkpoints
-from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 from pipeline.config import EngineConfig, ModelConfig, SamplingConfig
@@ -166,7 +164,7 @@ def test_a_description_may_have_its_own_tokenizer(checkpoint_of: Checkpoints, tm
     assert load_tokenizers(checkpoint).count_description("Jon") == 4
     config["text_encoder"]["_name_or_path"] = ""
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="does not name the description's tokenizer"):
+    with pytest.raises(ModelError, match=r"no tokenizer for descriptions.*model\.description_tokenizer="):
         find_checkpoint(named(folder))
 
 
@@ -198,17 +196,6 @@ def test_weights_that_do_not_load_are_one_line(checkpoint_of: Checkpoints, tmp_p
     (folder / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match=r"model\.safetensors: damaged"):
         build_synthesizer(str(folder), device="cpu")
-
-
-def test_an_unreachable_hub_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object, **__: object) -> None:
-        raise LocalEntryNotFoundError("cannot reach the hub")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(ModelError, match=r"the hub cannot be reached .* model=/path/to/parler-tts-mini-v1"):
-        find_checkpoint(named("parler-tts/parler-tts-mini-v1"))
-    with pytest.raises(ModelError, match="not on this machine yet"):
-        find_checkpoint(named("parler-tts/parler-tts-mini-v1"), download=False)
 
 
 def test_devices_and_precisions_that_are_not_there() -> None:

@@ -124,6 +124,21 @@ def test_models_and_voices_may_be_given_in_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("choice", "path", "revision"),
+    [
+        ("mini@refs/pr/9", "parler-tts/parler-tts-mini-v1", "refs/pr/9"),
+        ("acme/my.model-1@v1.10", "acme/my.model-1", "v1.10"),
+        ("acme/model@1234567", "acme/model", "1234567"),
+        ("./runs@2/best", "./runs@2/best", None),
+    ],
+)
+def test_a_revision_may_follow_the_model(choice: str, path: str, revision: str | None) -> None:
+    """Guards revisions that look like numbers, and folders with an @."""
+    model = compose_config([f"model={choice}"]).model
+    assert (model.path, model.revision) == (path, revision)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "My Book (1), it's [draft] {two}.txt",

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,15 @@ from conftest import Checkpoints
 from doubles import StandInSynthesizer
 
 from pipeline.__main__ import main
-from pipeline.config import Config, EngineConfig
+from pipeline.config import Config, EngineConfig, ModelConfig
 from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.runtime.directory import check_config, fingerprint, freeze_config, run_directory
+from pipeline.runtime.directory import (
+    check_config,
+    fingerprint,
+    freeze_config,
+    recorded_revisions,
+    run_directory,
+)
 from pipeline.runtime.locks import writer
 from pipeline.synthesis.untrained import UntrainedShape
 
@@ -54,6 +61,37 @@ def test_what_does_not_touch_clips_may_change(tmp_path: Path) -> None:
     assert "loudness_lufs: -20.0" in (tmp_path / "run" / "config.yaml").read_text()
     assert fingerprint(changed) == fingerprint(config())
     assert fingerprint(config(seed=1)) != fingerprint(config())
+
+
+def test_a_run_that_is_older_than_a_key_goes_on(tmp_path: Path) -> None:
+    """Guards finished clips: a key that is new and null must not make another run of an old one."""
+    freeze_config(tmp_path / "run", config())
+    path = tmp_path / "run" / "config.yaml"
+    frozen = yaml.safe_load(path.read_text())
+    for key in ("description_tokenizer", "description_tokenizer_revision"):
+        del frozen["model"][key]
+    path.write_text(yaml.safe_dump(frozen))
+    check_config(tmp_path / "run", config())
+    model = replace(config().model, description_tokenizer_revision="1" * 40)
+    assert fingerprint(config(model=model)) != fingerprint(config())
+    assert fingerprint(config(model=replace(model, description_tokenizer="other/t5"))) == fingerprint(
+        config(model=model)
+    )
+
+
+def test_a_run_keeps_the_commits_of_its_own_repositories(tmp_path: Path) -> None:
+    """Guards a resumed run against what was pushed since, and another repository against its commits."""
+    commits = {"revision": "1" * 40, "description_tokenizer_revision": "2" * 40}
+    asked = ModelConfig("mini", "acme/mini")
+    assert recorded_revisions(tmp_path / "run", asked) == asked
+    freeze_config(tmp_path / "run", config(model=replace(asked, **commits)))
+    assert recorded_revisions(tmp_path / "run", asked) == replace(asked, **commits)
+    for kept in (replace(asked, path="acme/other"), ModelConfig()):
+        assert recorded_revisions(tmp_path / "run", kept) == kept
+    named = replace(asked, revision="main", description_tokenizer="other/t5")
+    assert recorded_revisions(tmp_path / "run", named) == named
+    freeze_config(tmp_path / "run", config(model=replace(asked, revision="0123456789abcdef")))
+    assert recorded_revisions(tmp_path / "run", asked) == asked, "the hash of a folder is no commit"
 
 
 def test_the_frozen_sampling_is_what_clips_were_drawn_with(

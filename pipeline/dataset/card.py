@@ -229,6 +229,7 @@ def _making(facts: CardFacts) -> str:
     rows = [
         ("Model", f"`{model.model_id}`"),
         ("Revision", f"`{model.revision}`"),
+        *([("Description tokenizer", f"`{model.description_tokenizer}`")] if model.description_tokenizer else []),
         ("Numbers", f"{model.dtype} on {model.device}"),
         ("Seed of the run", str(facts.seed)),
         ("Made with", f"parler-pipeline {facts.version}"),

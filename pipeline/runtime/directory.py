@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from pipeline.composition import config_from
-from pipeline.config import Config
+from pipeline.config import Config, ModelConfig
 from pipeline.dataset.files import write_text
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.places import place
@@ -40,11 +40,15 @@ FREE_KEYS = frozenset(
         "engine.slots",  # clips do not depend on how many are made at once
         "model.name",  # model.revision says which weights they are
         "model.path",
+        "model.description_tokenizer",  # its revision says which it is
         "dataset.license",
         "dataset.name",
     }
 )
 FREE_GROUPS = ("book.", "executor.")
+# Keys that are younger than some runs: null says no more than that there is no such key.
+ADDED_KEYS = frozenset({"model.description_tokenizer_revision"})
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def run_directory(config: Config) -> Path:
@@ -101,6 +105,24 @@ def frozen_config(run_dir: Path) -> Config:
         raise RunDirectoryError(f"{path}: {error}") from error
 
 
+def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
+    """Return the model at the commits that the run was made with, where the user names no revision.
+
+    The hub's branches may have moved since. A repository that the run was not made with is left as it is.
+    """
+    path = run_dir / CONFIG_NAME
+    recorded = (_read(path).get("model") if path.exists() else None) or {}
+    if not model.path or recorded.get("path") != model.path:
+        return model
+    keys = ["revision"]
+    if recorded.get("description_tokenizer") == model.description_tokenizer:
+        keys.append("description_tokenizer_revision")
+    commits = {
+        key: recorded[key] for key in keys if getattr(model, key) is None and _COMMIT.fullmatch(str(recorded.get(key)))
+    }
+    return dataclasses.replace(model, **commits)
+
+
 def _stem(source: str) -> str:
     return re.sub(r"[^\w.-]+", "-", Path(source).stem).strip("-.") or "run"
 
@@ -117,7 +139,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _binding(config: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that may not change, dotted."""
-    return {key: value for key, value in _flatten(config) if key not in FREE_KEYS and not key.startswith(FREE_GROUPS)}
+    return {
+        key: value
+        for key, value in _flatten(config)
+        if key not in FREE_KEYS and not key.startswith(FREE_GROUPS) and not (key in ADDED_KEYS and value is None)
+    }
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

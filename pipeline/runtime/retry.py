@@ -73,10 +73,13 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
 def _same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
     """The checkpoint that the run was made with: the clips of another one are not of this dataset."""
     checkpoint, revision = find_checkpoint(config.model), config.model.revision
-    if checkpoint.revision != revision:
+    tokenizer, now = config.model.description_tokenizer_revision, checkpoint.description_tokenizer_revision
+    if checkpoint.revision != revision or tokenizer not in (None, now):  # None: an older run, or there is none
+        descriptions = (f" and {tokenizer} of its tokenizer", f" and {now}") if tokenizer else ("", "")
         raise RunDirectoryError(
-            f"run={run_dir}: was made with revision {revision} of model {checkpoint.model_id}, which is "
-            f"{checkpoint.revision} now; put the old weights back, or give the run's own command with name=... for a "
+            f"run={run_dir}: was made with revision {revision}{descriptions[0]} of model {checkpoint.model_id}, which "
+            f"is {checkpoint.revision}{descriptions[1]} now; put the old weights back, or give the run's own command "
+            "with name=... for a "
             "new run"
         )
     return checkpoint

@@ -23,7 +23,7 @@ from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError, VerificationError
 from pipeline.places import place
-from pipeline.runtime.directory import check_config, freeze_config, run_directory
+from pipeline.runtime.directory import check_config, freeze_config, recorded_revisions, run_directory
 from pipeline.runtime.executors import Order, check_executor, execute
 from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
@@ -83,14 +83,18 @@ def run(config: Config) -> int:
     if config.dry_run:
         return _dry_run(config, casting)
     working = check_executor(config)
-    checkpoint = find_checkpoint(config.model)
+    checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config = _fit_to_checkpoint(config, checkpoint)
     source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
     sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
     config = replace(
         config,
         input=source,
-        model=replace(config.model, revision=checkpoint.revision),
+        model=replace(
+            config.model,
+            revision=checkpoint.revision,
+            description_tokenizer_revision=checkpoint.description_tokenizer_revision,
+        ),
         engine=replace(config.engine, sampling=sampling),
     )
     working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)

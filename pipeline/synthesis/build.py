@@ -51,6 +51,7 @@ def describe(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
         num_codebooks=checkpoint.num_codebooks,
         dtype=str(choose_dtype(engine.dtype, device)).removeprefix("torch."),
         device=str(device),
+        description_tokenizer=checkpoint.description_tokenizer_name,
     )
 
 

@@ -10,12 +10,13 @@ import atexit
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ModelConfig, SamplingConfig
-from pipeline.errors import ModelError, NotDownloadedError, nearest_first
+from pipeline.errors import ModelError, nearest_first
 from pipeline.synthesis.checkpoint_files import (
     GenerationSettings,
     check_weights,
@@ -23,11 +24,10 @@ from pipeline.synthesis.checkpoint_files import (
     read_generation,
     tokenizer_files,
 )
+from pipeline.synthesis.hub import HubSource, fetch_checkpoint, fetch_tokenizer
 from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
-_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
-_TOKENIZER_FILES = ["*.json", "*.model", "*.txt"]
 # What decides how a model speaks, beside its tokenizers: the revision of a folder. Other files may lie there too.
 _SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json")
 
@@ -42,12 +42,21 @@ class Checkpoint:
     description_tokenizer: Path | None  # its own folder; None: the same tokenizer as the prompt's
     config: dict[str, Any]  # config.json
     generation: GenerationSettings
+    description_tokenizer_id: str = ""  # hub id or folder of a tokenizer that lies outside of `folder`
+    description_tokenizer_revision: str | None = None  # its commit, or a hash of its files
 
     @property
     def prompt_tokenizer(self) -> Path:
         """Folder of the prompt's tokenizer."""
         own = self.folder / "prompt_tokenizer"  # so some fine-tunes are published
         return own if own.is_dir() else self.folder
+
+    @property
+    def description_tokenizer_name(self) -> str:
+        """`id@revision` of a tokenizer outside of the checkpoint's folder; empty: there is none."""
+        if not self.description_tokenizer_id:
+            return ""
+        return f"{self.description_tokenizer_id}@{self.description_tokenizer_revision}"
 
     @property
     def max_frames(self) -> int:
@@ -116,18 +125,20 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
     elif _looks_like_folder(model.path):
         raise ModelError(f"model={model.path}: no such folder{_near_folders(folder)}")
     else:
-        folder = _snapshot(model.path, model.revision, _FILES, download)
-        revision = folder.name
+        snapshot = fetch_checkpoint(HubSource(model.path, model.revision), download=download)
+        folder, revision = snapshot.folder, snapshot.revision
     config = read_config(folder)
     check_weights(folder, config)
-    description_tokenizer = _description_tokenizer(folder, config, download)
+    tokenizer = _description_tokenizer(model, folder, config, download)
     return Checkpoint(
         model_id=model.path or model.name,
-        revision=revision or _content_hash(folder, description_tokenizer),
+        revision=revision or _content_hash(folder, tokenizer.folder),
         folder=folder,
-        description_tokenizer=description_tokenizer,
+        description_tokenizer=tokenizer.folder,
         config=config,
         generation=read_generation(folder, config),
+        description_tokenizer_id=tokenizer.id,
+        description_tokenizer_revision=tokenizer.revision,
     )
 
 
@@ -156,6 +167,10 @@ def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
     paths = sorted({path for pattern in _SPOKEN_BY for path in folder.glob(pattern)} | {*tokenizer_files(folder)})
     for tokenizer in filter(None, (folder / "prompt_tokenizer", description_tokenizer)):
         paths += tokenizer_files(tokenizer)
+    return _hash_files(paths)
+
+
+def _hash_files(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode())
@@ -165,49 +180,45 @@ def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
     return digest.hexdigest()[:16]
 
 
-def _description_tokenizer(folder: Path, config: dict[str, Any], download: bool) -> Path | None:
-    """The description's own tokenizer, where prompt and description do not share one.
+@dataclass(frozen=True)
+class _DescriptionTokenizer:
+    folder: Path | None = None  # None: the same tokenizer as the prompt's
+    id: str = ""  # of one that does not lie in the checkpoint's folder
+    revision: str | None = None  # likewise
 
-    Where it does not lie in the folder, sharing shows in the sizes: the prompt's embedding table and the text encoder's
-    are then equally long.
+
+def _description_tokenizer(
+    model: ModelConfig, folder: Path, config: dict[str, Any], download: bool
+) -> _DescriptionTokenizer:
+    """Find the tokenizer of descriptions: the one that the user names, one in the folder, or that of the text encoder.
+
+    Prompt and description share a tokenizer where the prompt's embedding table and the text encoder's have the same
+    size.
     """
     local, text_encoder = folder / "description_tokenizer", config["text_encoder"]
-    if local.is_dir():
-        return local
-    if config.get("vocab_size") == text_encoder.get("vocab_size"):
-        return None
-    name = text_encoder.get("_name_or_path", "")
-    if not name:
+    name = model.description_tokenizer
+    if name is None:
+        if local.is_dir():
+            return _DescriptionTokenizer(local)
+        if config.get("vocab_size") == text_encoder.get("vocab_size"):
+            return _DescriptionTokenizer()
+        name = text_encoder.get("_name_or_path", "")
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return _DescriptionTokenizer(path, name, _hash_files(tokenizer_files(path)))
+    if not name or path.is_absolute() or name.startswith(".") or name.count("/") > 1 or "\\" in name:
+        given = "model.description_tokenizer is" if model.description_tokenizer else "config.json names"
         raise ModelError(
-            f"{folder}: prompt and description have different vocabularies, and config.json does not name "
-            f"the description's tokenizer; put its files into {local}"
+            f"{folder}: prompt and description have different vocabularies, and {given} "
+            f"{f'{name}, a folder that is not here' if name else 'no tokenizer for descriptions'}; give "
+            "model.description_tokenizer=... (a folder, or a hub id such as google/flan-t5-large, the text encoder "
+            f"that it was trained with), or put the files into {local}"
         )
-    return Path(name) if Path(name).is_dir() else _snapshot(name, None, _TOKENIZER_FILES, download)
-
-
-def _snapshot(repository: str, revision: str | None, patterns: list[str], download: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+    source = HubSource(
+        name,
+        model.description_tokenizer_revision,
+        purpose=f" (a second repository, with the tokenizer for the descriptions of {model.path})",
+        copy_key="model.description_tokenizer",
     )
-
-    try:
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=not download)
-        )
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        what = f"revision {revision} of {repository}" if isinstance(error, RevisionNotFoundError) else repository
-        raise ModelError(f"{what}: not on the hub, or private (log in with `huggingface-cli login`)") from error
-    except HFValidationError as error:
-        raise ModelError(f"model={repository}: neither a folder here nor an id of the hub (owner/name)") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        if not download:
-            raise NotDownloadedError(f"{repository}: not on this machine yet") from error
-        raise ModelError(
-            f"{repository}: the hub cannot be reached and the checkpoint is not in the local cache; connect, or give "
-            f"the folder of a copy: model=/path/to/{repository.rsplit('/', maxsplit=1)[-1]}"
-        ) from error
+    snapshot = fetch_tokenizer(source, download=download)
+    return _DescriptionTokenizer(snapshot.folder, name, snapshot.revision)

@@ -1,0 +1,182 @@
+"""Fetch checkpoints and tokenizers from the Hugging Face hub into its cache on this machine.
+
+Only files that are needed are fetched, all of one commit. Every failure is one line with cause and remedy. Imports no
+torch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pipeline.errors import ModelError
+from pipeline.synthesis.hub.cache import (
+    Snapshot,
+    cached_snapshot,
+    declare_layout,
+    record_ref,
+    require_cached,
+    snapshot_at,
+)
+from pipeline.synthesis.hub.download import Listing, download_files, list_files
+from pipeline.synthesis.hub.errors import Failure, HubSource, describe_failure
+
+__all__ = ["HubSource", "Snapshot", "fetch_checkpoint", "fetch_tokenizer", "missing_weights"]
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",  # of sentencepiece
+)
+_VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+# Never pickles, never code. voices.yaml is optional, for fine-tunes.
+_SETTINGS = ("config.json", "generation_config.json", "preprocessor_config.json", "voices.yaml")
+_CHECKPOINT = (
+    *_SETTINGS,
+    *_TOKENIZER,
+    *(f"{kind}_tokenizer/{name}" for kind in ("description", "prompt") for name in _TOKENIZER),
+)
+_log = logging.getLogger(__name__)
+
+
+def fetch_checkpoint(source: HubSource, *, download: bool) -> Snapshot:
+    """Return a checkpoint's folder: settings and tokenizers, then weights, fetched where the cache lacks them.
+
+    Of what is no Parler-TTS model only the settings are fetched, which say so.
+
+    Args:
+        source: Where it is.
+        download: False looks only into the cache.
+
+    Raises:
+        ModelError: It cannot be had, or not as a whole.
+    """
+    return _fetch(source, _download_checkpoint, _missing_from_checkpoint, download=download)
+
+
+def fetch_tokenizer(source: HubSource, *, download: bool) -> Snapshot:
+    """Return a folder with the tokenizer of a repository, whose weights are never fetched.
+
+    Raises:
+        ModelError: It cannot be had.
+    """
+    return _fetch(source, _download_tokenizer, _missing_from_tokenizer, download=download)
+
+
+def missing_weights(folder: Path) -> list[str]:
+    """Return the names of weight files that a checkpoint's folder lacks.
+
+    Raises:
+        ModelError: The index of its weights cannot be read.
+    """
+    if (folder / _WEIGHTS).is_file():
+        return []
+    names = _shard_names(folder) if (folder / _INDEX).is_file() else [_WEIGHTS]
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def _fetch(
+    source: HubSource,
+    download_missing: Callable[[HubSource, Listing], None],
+    missing: Callable[[Path], list[str]],
+    *,
+    download: bool,
+) -> Snapshot:
+    snapshot = _fetch_or_find(source, download_missing, missing, download)
+    declare_layout()
+    return snapshot
+
+
+def _fetch_or_find(
+    source: HubSource,
+    download_missing: Callable[[HubSource, Listing], None],
+    missing: Callable[[Path], list[str]],
+    download: bool,
+) -> Snapshot:
+    """Ask the hub for the commit and fetch what is missing; without the hub, a whole snapshot of the cache will do."""
+    from huggingface_hub import constants
+
+    if not download or constants.HF_HUB_OFFLINE:
+        return require_cached(source, missing)
+    try:
+        listing = list_files(source)
+    except Exception as error:  # of a library that wraps others: whatever it raises has to become one line
+        failure = describe_failure(error, source)
+        snapshot = None if failure.is_final else cached_snapshot(source)
+        if snapshot is None or missing(snapshot.folder):
+            raise source.error(failure) from error
+        _log.warning("%s: %s; commit %s from the cache is used", source.repository, failure.cause, snapshot.revision)
+        return snapshot
+    if cached_snapshot(source) is None:  # else an interrupted update would take the older files from an offline machine
+        record_ref(source, listing.commit)
+    download_missing(source, listing)
+    record_ref(source, listing.commit)
+    return snapshot_at(source.repository, listing.commit)
+
+
+def _download_checkpoint(source: HubSource, listing: Listing) -> None:
+    is_single = _WEIGHTS in listing.files
+    index = [] if is_single or _INDEX not in listing.files else [_INDEX]
+    download_files(source, listing, [*_select(listing, _CHECKPOINT), *index])
+    folder = snapshot_at(source.repository, listing.commit).folder
+    if not _is_parler_tts(folder):
+        return
+    if not is_single and not index:
+        remedy = "weights in other formats are not loaded: convert them to safetensors"
+        raise source.error(Failure(f"there is no {_WEIGHTS} in it", remedy))
+    weights = [_WEIGHTS] if is_single else _shard_names(folder)
+    if absent := [name for name in weights if name not in listing.files]:
+        remedy = "its upload is incomplete: tell its authors, or give another model.revision"
+        raise source.error(Failure(f"there is no {', '.join(absent)} in it", remedy))
+    download_files(source, listing, weights)
+
+
+def _download_tokenizer(source: HubSource, listing: Listing) -> None:
+    if not _select(listing, _VOCABULARY):
+        raise source.error(Failure("there is no tokenizer in it", "name another repository", copy_helps=True))
+    # config.json names the tokenizer's class where an old tokenizer_config.json does not.
+    download_files(source, listing, _select(listing, ("config.json", *_TOKENIZER)))
+
+
+def _select(listing: Listing, patterns: Sequence[str]) -> list[str]:
+    """Return the names that match, in order of the patterns. A `*` does not reach into folders."""
+    return [
+        name
+        for pattern in patterns
+        for name in listing.files
+        if name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)
+    ]
+
+
+def _missing_from_checkpoint(folder: Path) -> list[str]:
+    settings = [name for name in ("config.json",) if not (folder / name).is_file()]
+    return [*settings, *_missing_from_tokenizer(folder), *missing_weights(folder)]
+
+
+def _missing_from_tokenizer(folder: Path) -> list[str]:
+    has_vocabulary = any(path.is_file() for pattern in _VOCABULARY for path in folder.glob(pattern))
+    return [] if has_vocabulary else ["tokenizer.json"]
+
+
+def _is_parler_tts(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"] == "parler_tts")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # for whoever reads the config to say
+
+
+def _shard_names(folder: Path) -> list[str]:
+    path = folder / _INDEX
+    try:
+        return sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: not an index of weights ({error!r}); download it again") from error
