@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError, nearest_first
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"
+SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # of voice.speaker: the checkpoint's own; drawn from a list or its own
 SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -24,6 +25,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU t
 SHIPPED = ("bundled", "untrained")  # checkpoints that need no path: one lies in the package, one is made on the spot
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
 EXECUTORS = ("auto", "inline", "local", "ray")  # auto: inline with one device, local with several
+_TRAINED_ON = "Parler-TTS was trained on up to 30 s"
 
 
 def _require(ok: bool, key: str, value: object, need: str) -> None:
@@ -72,9 +74,7 @@ class TextConfig:
     min_seconds: float = 1.5  # shorter segments join a neighbour of their paragraph
 
     def __post_init__(self) -> None:
-        _require(
-            1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, "Parler-TTS was trained on up to 30 s"
-        )
+        _require(1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, _TRAINED_ON)
         _require(
             0 <= self.min_seconds < self.max_seconds,
             "text.min_seconds",
@@ -90,8 +90,8 @@ class ModelConfig:
     name: str = "untrained"
     path: str = ""  # hub id or local folder; empty for those in SHIPPED
     revision: str | None = None  # commit or tag of the hub
-    speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: not known
-    similarity: str | None = None  # column of the speaker catalogue: mini_v1, large_v1; None: not measured
+    speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: those of its catalogue
+    similarity: str | None = None  # mini_v1, large_v1: a checkpoint without a catalogue knows the names of this one
     max_seconds: float = 30.0  # longest audio that it was trained for
 
     def __post_init__(self) -> None:
@@ -101,9 +101,7 @@ class ModelConfig:
             self.path,
             "give a folder or a hub id: model=./my-model, model=owner/name",
         )
-        _require(
-            0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, "Parler-TTS was trained on up to 30 s"
-        )
+        _require(0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, _TRAINED_ON)
 
 
 @dataclass
@@ -136,10 +134,10 @@ class SpeakerChoice:
 class VoiceConfig:
     """Who speaks, and how: a named speaker, a free description, or lists to draw from."""
 
-    speaker: str | None = "jon"  # a name of the catalogue
+    speaker: str | None = SPEAKER_AUTO  # a name that the checkpoint knows; auto: its own for the language of the text
     description: str | None = None  # a free description; used instead of speaker and style
     style: StyleConfig = field(default_factory=StyleConfig)
-    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn per utterance; model.speakers if none is known
+    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn for each utterance
     styles: list[StyleConfig] = field(default_factory=list)  # likewise
 
 
@@ -304,6 +302,7 @@ class TaskConfig:
 
     name: str = "audiobook"
     text: str | None = None  # what a preview says
+    voices: list[str] = field(default_factory=list)  # of a preview: names or descriptions, to hear side by side
 
     def __post_init__(self) -> None:
         _require_choice("task.name", self.name, TASKS)
