@@ -132,7 +132,7 @@ def _share(config: Config, head: PlanHead) -> range:
 def _set_up_voices(config: Config, language: str, checkpoint: Checkpoint | None) -> tuple[Config, Casting]:
     """Chooses the voices, and tells who they are. No checkpoint: it is not on this machine yet."""
     chosen, casting = set_up_voices(config, language, checkpoint.folder if checkpoint else None)
-    announce_voice(config, casting)
+    announce_voice(config, chosen, casting)
     warn(casting.warnings)
     return chosen, casting
 

@@ -14,6 +14,7 @@ from pipeline.errors import ModelError
 from pipeline.runtime.progress import say
 from pipeline.voices import Casting, Catalogue, find_catalogue
 from pipeline.voices.advice import list_command
+from pipeline.voices.catalogue import VOICES_FILE
 from pipeline.voices.listing import list_voices
 
 _SEGMENT_SHARE = 0.8  # of the longest clip: a longer segment is often cut
@@ -36,11 +37,20 @@ def set_up_voices(config: Config, language: str, folder: Path | None = None) -> 
     return _limited(replace(config, voice=casting.voice), catalogue), casting
 
 
-def announce_voice(config: Config, casting: Casting) -> None:
-    """Tell a person who speaks. `config` is as composed."""
+def announce_voice(config: Config, chosen: Config, casting: Casting) -> None:
+    """Tell a person who speaks, and limits that the checkpoint sets.
+
+    Args:
+        config: As composed.
+        chosen: As `set_up_voices` returned it.
+        casting: Likewise.
+    """
     is_chosen = config.voice.speaker == SPEAKER_AUTO and not (config.voice.description or config.voice.speakers)
     hint = f"; {list_command(config.model)}" if is_chosen and casting.catalogue.speakers else ""
     say(f"voice: {casting.spoken_by}{' (default' if is_chosen else ''}{hint}{')' if is_chosen else ''}")
+    if chosen.text != config.text:
+        limits = f"text.min_seconds={chosen.text.min_seconds:g} text.max_seconds={chosen.text.max_seconds:g}"
+        say(f"{VOICES_FILE} of model={config.model.name} sets limits: {limits}")
 
 
 def render_voices(model: ModelConfig, is_chosen: bool) -> str:

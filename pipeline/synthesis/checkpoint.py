@@ -22,7 +22,7 @@ from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # never pickles, never code
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "voices.yaml"]  # never pickles, never code
 _DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
 _TOKENIZER_FILES = ["*.json", "*.model", "*.txt"]
 # What decides how a model speaks: its revision, if it is a folder. Logs and notes may lie beside it.

@@ -77,7 +77,9 @@ def unknown_name(name: str, model: ModelConfig, catalogue: Catalogue) -> str:
     if not catalogue.speakers:
         return f"model={model.name} was trained without the names of speakers"
     nearest = ", ".join(nearest_first(name, [speaker.name for speaker in catalogue.speakers], limit=5))
-    return f"model={model.name} does not know this name. Nearest: {nearest}. `{list_command(model)}` lists all"
+    others = [group for group in catalogue_names() if group != "untrained" and catalogue_of_group(group).find(name)]
+    hint = f" (model={others[0]} does)" if others else ""
+    return f"model={model.name} does not know this name{hint}. Nearest: {nearest}. `{list_command(model)}` lists all"
 
 
 def names_not_known(model: ModelConfig) -> str:

@@ -63,11 +63,9 @@ def resolve_voice(voice: VoiceConfig, model: ModelConfig, catalogue: Catalogue, 
     """
     description = (voice.description or "").strip() or None
     speaker = (voice.speaker or "").strip() or None
-    if description and (named := catalogue.find(description)):
-        description, speaker = (
-            None,
-            named.name,
-        )  # several words are a description on the command line, and may be a name
+    named = catalogue.find(description) if description else None
+    if named:  # `voice="Mary Ann"` composes as a description
+        description, speaker = None, named.name
     speakers = voice.speakers if description else _speakers_to_draw(voice, model, catalogue, language)
     if speaker == SPEAKER_VARIED:
         speaker = None

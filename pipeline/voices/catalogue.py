@@ -8,7 +8,6 @@ published checkpoints. Both have the same format, which docs/voices.md describes
 from __future__ import annotations
 
 import hashlib
-import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ _MAX_VOICES = 10_000
 _MAX_NAME = 100  # characters
 _MAX_DESCRIPTION = 2_000  # characters
 _MAX_SECONDS = 30.0  # Parler-TTS was trained on clips of up to 30 s
+_CONTROL = ("Cc", "Cs")  # categories of Unicode
 _KEYS = ("languages", "default", "description", "max_seconds", "min_seconds", "voices")
 _VOICE_KEYS = ("name", "languages", "similarity")
 
@@ -211,7 +211,7 @@ class _Reader:
             languages=self._languages("languages", fields.get("languages")),
             default=self._text("default", fields.get("default"), _MAX_NAME),
             description=self._text("description", fields.get("description"), _MAX_DESCRIPTION),
-            max_seconds=self._number("max_seconds", fields.get("max_seconds"), _MAX_SECONDS),
+            max_seconds=self._number("max_seconds", fields.get("max_seconds"), _MAX_SECONDS, 2.0),
             min_seconds=self._number("min_seconds", fields.get("min_seconds"), _MAX_SECONDS),
         )
         names = [speaker.name for speaker in catalogue.speakers or ()]
@@ -260,16 +260,18 @@ class _Reader:
         if not isinstance(value, str):
             raise self._error(key, value, "give a text; put it in quotes")
         text = " ".join(value.split())
-        if not text or len(text) > max_length or not text.isprintable():
-            raise self._error(key, value[:40], f"give 1 to {max_length:,} printable characters")
+        if not text or len(text) > max_length or any(unicodedata.category(letter) in _CONTROL for letter in text):
+            raise self._error(
+                key, ascii(text[:40]), f"give 1 to {max_length:,} characters without control codes"
+            )
         return text
 
-    def _number(self, key: str, value: Any, maximum: float) -> float | None:
+    def _number(self, key: str, value: Any, maximum: float, minimum: float = 0.0) -> float | None:
         if value is None:
             return None
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or not 0 < value <= maximum:
-            raise self._error(key, value, f"give a number above 0 and at most {maximum:g}")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not minimum < value <= maximum:
+            raise self._error(key, value, f"give a number above {minimum:g} and at most {maximum:g}")
         return float(value)
 
     def _check_keys(self, prefix: str, fields: Any, known: Sequence[str]) -> None:
