@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +17,9 @@ from pipeline.config import DEFAULT_LANGUAGE, ModelConfig
 from pipeline.errors import ModelError
 from pipeline.runtime.voice_setup import set_up_voices
 from pipeline.voices import find_catalogue, language_code, language_name, load_catalogue
-from pipeline.voices.catalogue import catalogue_names, catalogue_of_group, model_argument, parse_catalogue
+from pipeline.voices.catalogue import _KEYS, catalogue_names, catalogue_of_group, model_argument, parse_catalogue
 
+DOCS = Path(__file__).resolve().parent.parent / "docs/voices.md"
 GROUPS = [name for name in group_options("model") if name != "checkpoint"]
 INDIC_VOICES = {"as": 4, "bn": 6, "brx": 3, "hne": 2, "doi": 1, "en": 21, "gu": 2, "hi": 4, "kn": 4, "ml": 3, "mni": 2,
                 "mr": 6, "ne": 1, "or": 2, "pa": 2, "sa": 1, "ta": 2, "te": 3, "ur": 0}  # fmt: skip
@@ -269,6 +272,21 @@ def test_listing_does_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["0", "False", "False"]
+
+
+def test_the_documentation_is_true() -> None:
+    """Guards the example that makers of fine-tunes copy, and the commands beside it."""
+    text = DOCS.read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    catalogue = parse_catalogue(example.encode(), "voices.yaml")
+    assert [one.name for one in catalogue.speakers_of("en")] == ["Otto", "Sam"]
+    assert catalogue.default == "Lena"
+    assert all(f"`{key}`" in text for key in _KEYS)
+    assert all(f"`{name}`" in text for name in catalogue_names() if name != "untrained")
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL))
+    for line in blocks.splitlines():
+        words = shlex.split(line, comments=True)[3:]
+        assert compose_config([word for word in words if word != "--voices"])
 
 
 def test_the_default_language_is_one_that_the_default_model_speaks() -> None:

@@ -150,6 +150,9 @@ def _check_writable(paths: Sequence[Path]) -> None:
             raise ConfigError(f"output_dir={path.parent}: a preview grows while it is spoken; give a local folder")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not path.exists()
             path.touch()
+            if is_new:  # leave no empty file when the command is stopped before this voice speaks
+                path.unlink()
         except OSError as error:
             raise RunDirectoryError(f"{path}: cannot be written ({error.strerror}); give output_dir=...") from error

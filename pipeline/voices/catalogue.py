@@ -261,9 +261,7 @@ class _Reader:
             raise self._error(key, value, "give a text; put it in quotes")
         text = " ".join(value.split())
         if not text or len(text) > max_length or any(unicodedata.category(letter) in _CONTROL for letter in text):
-            raise self._error(
-                key, ascii(text[:40]), f"give 1 to {max_length:,} characters without control codes"
-            )
+            raise self._error(key, ascii(text[:40]), f"give 1 to {max_length:,} characters without control codes")
         return text
 
     def _number(self, key: str, value: Any, maximum: float, minimum: float = 0.0) -> float | None:
