@@ -159,6 +159,8 @@ def test_the_file_of_the_checkpoint_wins(tmp_path: Path) -> None:
         ("description: '{speaker} speaks.'", ["description", "voices"]),
         ("voices: [Jon", ["line 1"]),
         ("voices: [a]\nvoices:\n\t- b", ["line 3"]),
+        ("voices: [a]\nvoices: [b]", ["voices is there twice", "line 1"]),
+        ("voices: [{name: a, name: b}]", ["name is there twice"]),
         ("voices: &a [*a]", ["voices[0].name"]),
         ("voices: !!python/object/apply:os.system ['true']", ["YAML"]),
         ("[" * 5000, ["YAML"]),

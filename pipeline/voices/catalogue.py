@@ -1,14 +1,15 @@
 """Which speakers and languages a checkpoint knows.
 
 A catalogue is a YAML file: `voices.yaml` in the folder or repository of a checkpoint, or one of `catalogues/` for the
-published checkpoints. Both have the same format, which docs/voices.md describes. It is data only: it is read with
-`yaml.safe_load`, and everything in it is checked.
+published checkpoints. Both have the same format, which docs/voices.md describes. It is data only: YAML's safe loader
+reads it, and everything in it is checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -188,13 +189,24 @@ def parse_catalogue(content: bytes, file: str) -> Catalogue:
     if len(content) > _MAX_BYTES:
         raise ModelError(f"{file}: is larger than {_MAX_BYTES:,} bytes; list the voices only")
     try:
-        fields = yaml.safe_load(content.decode("utf-8-sig"))
+        fields = yaml.load(content.decode("utf-8-sig"), Loader=_UniqueKeyLoader)
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
         raise ModelError(f"{file}: {where}not valid YAML in UTF-8 ({problem})") from error
     return _Reader(file).catalogue({} if fields is None else fields)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """The safe loader, which refuses a key that is there twice: the first value would be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = [key for key, count in counts.items() if count > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0][:40]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
