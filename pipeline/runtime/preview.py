@@ -46,6 +46,10 @@ def run_preview(config: Config) -> int:
     """
     parts = _parts(config, None)  # refuses names before anything is downloaded
     if not config.dry_run:
+        if is_address(config.output_dir):
+            raise ConfigError(
+                f"output_dir={config.output_dir}: a preview grows while it is spoken; give a local folder"
+            )
         _check_writable([parts[0].path])
         checkpoint = find_checkpoint(config.model)
         parts = _parts(config, checkpoint.folder)
@@ -146,8 +150,6 @@ def _file_name(title: str, taken: set[str]) -> str:
 
 def _check_writable(paths: Sequence[Path]) -> None:
     for path in paths:
-        if is_address(str(path)):
-            raise ConfigError(f"output_dir={path.parent}: a preview grows while it is spoken; give a local folder")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
