@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.composition import compose_config, group_options
-from pipeline.errors import PipelineError
+from pipeline.errors import ConfigError, PipelineError
 from pipeline.runtime.progress import show
 
 HELP = """\
@@ -19,6 +19,7 @@ Renders audiobooks and makes speech datasets with Parler-TTS.
   python -m pipeline task=dataset input=texts.jsonl model=mini  a Hugging Face speech dataset
   python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
   python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
+  python -m pipeline --voices model=indic                       the voices of a model, with their languages
   python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
   python -m pipeline task=status run=outputs/book-mini          how a run stands, from another terminal or machine
   python -m pipeline task=retry_rejects run=outputs/book-mini   tries again what it has rejected
@@ -28,7 +29,7 @@ The same command again goes on where a stopped run was. Everything lies in outpu
   task        {task}
   model       {model}
               or a folder, or a hub id (owner/name); mini@v1.0 and owner/name@refs/pr/9 choose a revision
-  voice       jon, lea ... (34 speakers); heart, sarah, michael, puck (bundled); varied; or a description in quotes
+  voice       a name that --voices lists; varied; a description in quotes; of a preview several: [jon,lea]
   engine      {engine}
   executor    {executor}
   experiment  {experiment}
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         show(HELP.format(**{group: ", ".join(group_options(group)) for group in groups}))
         return 0
     try:
+        if "--voices" in arguments:
+            return _list_voices([argument for argument in arguments if argument != "--voices"])
         config = compose_config(arguments)
         from pipeline.runtime.run import run  # after the config has been found good: this loads the rest
 
@@ -61,6 +64,17 @@ def main(arguments: Sequence[str]) -> int:
         again = "and makes again what was under way and the last half minute"
         print(f"\nStopped; the same command goes on from there, {again}.", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+def _list_voices(arguments: Sequence[str]) -> int:
+    """Prints the voices of the model that the arguments name, else those of the default one."""
+    for argument in arguments:
+        if argument.partition("=")[0].partition(".")[0] != "model":
+            raise ConfigError(f"{argument}: --voices lists the voices of a model, and takes only model=NAME")
+    from pipeline.runtime.voice_setup import render_voices
+
+    show(render_voices(compose_config(arguments).model, is_chosen=bool(arguments)))
+    return 0
 
 
 @contextmanager

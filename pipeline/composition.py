@@ -15,6 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, cast, get_type_hints
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline import config
 from pipeline.config import Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
-from pipeline.voices import catalogue
+from pipeline.voices import is_description
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs"
 GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
@@ -58,6 +59,11 @@ def compose_config(arguments: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, arguments)) from error
     _refuse_unused(chosen.task.name, arguments)
+    if chosen.task.voices and chosen.task.name != "preview":
+        raise ConfigError(
+            f"voice=[{','.join(chosen.task.voices)}]: several voices side by side are for task=preview; to draw one "
+            "for each utterance give voice.speakers=[{speaker:NAME},{speaker:NAME}]"
+        )
     return chosen
 
 
@@ -87,19 +93,21 @@ def config_from(values: Mapping[str, Any]) -> Config:
 
 def group_options(group: str) -> list[str]:
     """Names that can stand behind `group=`."""
-    names = {path.stem for path in (CONFIG_DIR / group).glob("*.yaml")}
-    if group == "voice":
-        names |= {speaker.name.lower() for speaker in catalogue()}
-    return sorted(names)
+    return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
 
 
 @lru_cache(maxsize=1)
 def _register() -> None:
-    """Makes the schema and the 34 voices known to Hydra."""
-    store = ConfigStore.instance()
-    store.store("schema", Config)
-    for speaker in catalogue():
-        store.store(speaker.name.lower(), {"speaker": speaker.name}, group="voice")
+    """Makes the schema known to Hydra."""
+    ConfigStore.instance().store("schema", Config)
+
+
+@lru_cache(maxsize=1)
+def _published() -> Mapping[str, tuple[str, str]]:
+    """Return the model group and the id of each published repository, by the id in lower case."""
+    files = (CONFIG_DIR / "model").glob("*.yaml")
+    paths = {file.stem: (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("path") for file in files}
+    return {path.lower(): (group, path) for group, path in paths.items() if path}
 
 
 @lru_cache(maxsize=1)
@@ -138,24 +146,62 @@ def _expand(argument: str) -> list[str]:
 
 def _choose(group: str, choice: str) -> list[str]:
     """A choice of a group, or what may stand in its place."""
+    if group == "voice":
+        return _choose_voice(choice)
     options = group_options(group)
-    name = choice.lower() if group == "voice" else choice
-    if name in options or (group == "experiment" and name == "null"):
-        return [f"{group}={name}"]
+    if choice in options or (group == "experiment" and choice == "null"):
+        return [f"{group}={choice}"]
     at_revision = re.fullmatch(r"(\w[\w.-]*(?:/[\w.-]+)?)@(.+)", choice)  # mini@refs/pr/9, owner/name@v1.0
     if group == "model" and at_revision and not Path(choice).is_dir():
         return [*_choose(group, at_revision[1]), f"model.revision={_quote(at_revision[2])}"]
     if group == "model" and ("/" in choice or "\\" in choice or Path(choice).is_dir()):
-        name = Path(choice).name.replace(" ", "-")
-        return ["model=checkpoint", f"model.path={_quote(choice)}", f"model.name={_quote(name)}"]
-    if group == "voice" and " " in choice:
-        return ["voice=described", f"voice.description={_quote(choice)}"]
-    hints = {
-        "model": "; or give a folder (./my-model) or a hub id (owner/name)",
-        "voice": '; or describe one: voice="A calm female voice, very close and clear."',
-    }
+        return _choose_checkpoint(choice)
+    hint = "; or give a folder (./my-model) or a hub id (owner/name)" if group == "model" else ""
     near = ", ".join(nearest_first(choice, options, limit=40))
-    raise ConfigError(f"{group}={choice}: there is no such {group}; there are {near}{hints.get(group, '')}")
+    raise ConfigError(f"{group}={choice}: there is no such {group}; there are {near}{hint}")
+
+
+def _choose_checkpoint(choice: str) -> list[str]:
+    """A folder or a repository of the hub. The id of a published checkpoint has the settings of its group."""
+    published = None if Path(choice).is_dir() else _published().get(choice.rstrip("/").lower())
+    if published:
+        group, path = published
+        return [f"model={group}", f"model.name={_quote(Path(path).name)}"]
+    name = Path(choice).name.replace(" ", "-")
+    return ["model=checkpoint", f"model.path={_quote(choice)}", f"model.name={_quote(name)}"]
+
+
+def _choose_voice(choice: str) -> list[str]:
+    """A name, which the checkpoint's catalogue judges later; a description; a list of them; or a file of the group."""
+    words = choice.strip()
+    if not words:
+        raise ConfigError(
+            'voice=: give a name, or describe a voice: voice="A calm female voice, very close and clear."'
+        )
+    if words.startswith("["):
+        return [f"task.voices=[{','.join(map(_quote, _voice_list(choice)))}]"]
+    if words.lower() in group_options("voice"):
+        return [f"voice={words.lower()}"]
+    if is_description(words):
+        return ["voice=described", f"voice.description={_quote(choice)}"]
+    return ["voice=auto", f"voice.speaker={_quote(words)}"]
+
+
+def _voice_list(choice: str) -> list[str]:
+    """The names and descriptions of `voice=[jon,"A low, calm voice."]`."""
+    try:
+        voices = yaml.load(choice, Loader=yaml.BaseLoader)  # a safe loader, which leaves all values texts
+    except yaml.YAMLError:
+        voices = None
+    if not isinstance(voices, list) or not voices or not all(isinstance(each, str) and each.strip() for each in voices):
+        raise ConfigError(
+            f"voice={choice}: give names and descriptions, those with commas or colons in quotes: "
+            "voice='[jon,\"A low, calm voice.\"]'"
+        )
+    for voice in voices:
+        if voice.strip().lower() in group_options("voice"):
+            raise ConfigError(f"voice={choice}: {voice} is no voice that can stand in a list; name speakers")
+    return [" ".join(voice.split()) for voice in voices]
 
 
 def _as_hydra_value(argument: str, value: str, is_text: bool) -> str:

@@ -1,8 +1,7 @@
 """The schemas of the configuration, and what can be said against a value before anything is loaded.
 
-`configs/*.yaml` are composed over these dataclasses by Hydra in `__main__`; everything below `__main__` receives plain
-instances of them. A field's comment is its documentation. Values that can be judged alone are judged in `__post_init__`
-(omegaconf runs it); combinations in `Config.__post_init__`. Nothing here imports torch.
+`configs/*.yaml` are composed over these dataclasses by Hydra; everything else receives plain instances of them. A
+field's comment is its documentation. `__post_init__` checks values, that of `Config` combinations. Imports no torch.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pipeline.errors import ConfigError, nearest_first
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"
+SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # of voice.speaker: the checkpoint's own; drawn from a list or its own
 SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -24,6 +24,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU t
 SHIPPED = ("bundled", "untrained")  # checkpoints that need no path: one lies in the package, one is made on the spot
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
 EXECUTORS = ("auto", "inline", "local", "ray")  # auto: inline with one device, local with several
+_TRAINED_ON = "Parler-TTS was trained on up to 30 s"
 
 
 def _require(ok: bool, key: str, value: object, need: str) -> None:
@@ -37,7 +38,7 @@ def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass
 class SourceConfig:
-    """How the input is read. Column names matter for tables only (JSONL, CSV, Parquet, `datasets`).
+    """How the input is read. Column names are for tables (JSONL, CSV, Parquet, `datasets`).
 
     Quotation marks between , or ; are those of CSV; between tabs or | too if all of them can be, else they are letters.
     """
@@ -72,9 +73,7 @@ class TextConfig:
     min_seconds: float = 1.5  # shorter segments join a neighbour of their paragraph
 
     def __post_init__(self) -> None:
-        _require(
-            1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, "Parler-TTS was trained on up to 30 s"
-        )
+        _require(1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, _TRAINED_ON)
         _require(
             0 <= self.min_seconds < self.max_seconds,
             "text.min_seconds",
@@ -92,8 +91,8 @@ class ModelConfig:
     revision: str | None = None  # of the hub: a commit, tag, branch or refs/pr/N; null: main
     description_tokenizer: str | None = None  # folder or hub id; null: beside the weights, else as config.json says
     description_tokenizer_revision: str | None = None  # as revision, of that repository
-    speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: not known
-    similarity: str | None = None  # column of the speaker catalogue: mini_v1, large_v1; None: not measured
+    speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: those of its catalogue
+    similarity: str | None = None  # mini_v1, large_v1: a checkpoint without a catalogue knows the names of this one
     max_seconds: float = 30.0  # longest audio that it was trained for
 
     def __post_init__(self) -> None:
@@ -103,7 +102,7 @@ class ModelConfig:
             self.path,
             "give a folder or a hub id: model=./my-model, model=owner/name",
         )
-        _require(0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, "give 30 or less, as in training")
+        _require(0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, _TRAINED_ON)
 
 
 @dataclass
@@ -136,10 +135,10 @@ class SpeakerChoice:
 class VoiceConfig:
     """Who speaks, and how: a named speaker, a free description, or lists to draw from."""
 
-    speaker: str | None = "jon"  # a name of the catalogue
+    speaker: str | None = SPEAKER_AUTO  # a name that the checkpoint knows; auto: its own for the language of the text
     description: str | None = None  # a free description; used instead of speaker and style
     style: StyleConfig = field(default_factory=StyleConfig)
-    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn per utterance; model.speakers if none is known
+    speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn for each utterance
     styles: list[StyleConfig] = field(default_factory=list)  # likewise
 
 
@@ -304,6 +303,7 @@ class TaskConfig:
 
     name: str = "audiobook"
     text: str | None = None  # what a preview says
+    voices: list[str] = field(default_factory=list)  # of a preview: names or descriptions, to hear side by side
 
     def __post_init__(self) -> None:
         _require_choice("task.name", self.name, TASKS)

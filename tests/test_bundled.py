@@ -19,6 +19,7 @@ from transformers import AutoTokenizer
 from pipeline.composition import compose_config
 from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.planning import predict_seconds
+from pipeline.runtime.voice_setup import set_up_voices
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.types import Clip, Finish, Sampling, Utterance
@@ -128,7 +129,8 @@ def test_each_speaker_has_a_voice() -> None:
     config = compose_config(["model=bundled"])
     pitches = {}
     for speaker in config.model.speakers:
-        assert compose_config(["model=bundled", f"voice={speaker.lower()}"]).voice.speaker == speaker
+        typed = compose_config(["model=bundled", f"voice={speaker.lower()}"])
+        assert set_up_voices(typed, "en")[0].voice.speaker == speaker
         clips = speak("bundled", config.engine.sampling, SENTENCES[1:], speaker)
         assert all(map(is_speech, clips)), speaker
         pitches[speaker] = np.median([pitch(clip) for clip in clips])
@@ -177,11 +179,10 @@ def test_it_is_chosen_with_its_voice_and_its_sampling(folder: Path) -> None:
     """Bug: another speaker's name, or another temperature than the one that its figures were measured with."""
     config = compose_config(["model=bundled"])
     generation = json.loads((folder / "generation_config.json").read_text())
-    assert config.voice.speaker in config.model.speakers
+    assert set_up_voices(config, "en")[0].voice.speaker in config.model.speakers
     sampling = find_checkpoint(config.model).sampling(config.engine.sampling)
     assert sampling == Sampling(temperature=generation["temperature"])
-    assert compose_config(["model=bundled", "voice=jon"]).voice.speaker == "Jon"
-    assert compose_config(["model=mini"]).voice.speaker == "Jon"
+    assert set_up_voices(compose_config(["model=mini"]), "en")[0].voice.speaker == "Jon"
 
 
 def test_it_is_small_and_has_its_card(folder: Path) -> None:

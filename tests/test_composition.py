@@ -13,6 +13,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.composition import CONFIG_DIR, GROUPS, compose_config, group_options
 from pipeline.errors import ConfigError
+from pipeline.runtime.voice_setup import set_up_voices
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
 
@@ -44,8 +45,9 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
         "story",
         "bundled",
         "audiobook",
-        "Heart",
+        "auto",
     )
+    assert set_up_voices(config, "en")[0].voice.speaker == "Heart"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,9 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
         ("text.max_seconds=40", "text.max_seconds=40.0: Parler-TTS was trained on up to 30 s"),
         ("model=minni", "model=minni: there is no such model; there are mini"),
         ("model=checkpoint", "model.path=: give a folder or a hub id"),
-        ("voice=jonn", "voice=jonn: there is no such voice; there are jon"),
+        ("voice=jonn", "voice=jonn: model=bundled does not know this name"),
+        ("voice=", "voice=: give a name"),
+        ("voice=[jon,lea]", "voice=[jon,lea]: several voices side by side are for task=preview"),
         ("task=dance", "task=dance: there is no such task; there are"),
         ("task=preview", "text=None: say what to speak"),
         ("task=verify", "run=None: name the run directory"),
@@ -87,6 +91,66 @@ def test_a_mistake_is_one_line_with_key_value_and_fix(
     error = capsys.readouterr().err
     assert error.startswith(f"error: {complaint}")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "speaker"),
+    [
+        ("jon", "jon"),
+        (" Rohit ", "Rohit"),
+        ("राम", "राम"),
+        ("Jean-Luc", "Jean-Luc"),
+        ("O'Brien", "O'Brien"),
+        ("p225", "p225"),
+        ("007", "007"),
+        ("true", "true"),
+        ("null", "null"),
+        ("jon,lea", "jon,lea"),
+        ("a=b", "a=b"),
+        ("heart", "heart"),
+    ],
+)
+def test_any_single_name_is_a_voice(typed: str, speaker: str) -> None:
+    """Guards `voice=rohit model=indic`, in any order: which names there are is for the checkpoint to say."""
+    for order in (["model=indic", f"voice={typed}"], [f"voice={typed}", "model=indic"]):
+        voice = compose_config(order).voice
+        assert (voice.speaker, voice.description) == (speaker, None)
+    with_experiment = compose_config(["experiment=speech_dataset", "input=a.jsonl", f"voice={typed}"]).voice
+    assert (with_experiment.speaker, with_experiment.speakers) == (speaker, [])
+
+
+@pytest.mark.parametrize(
+    "words", ["A low voice.", "Whispering.", "低い声。", "Mary Ann", 'it\'s \\ a "test", [so]: {1}', "Jon\tspeaks"]
+)
+def test_words_describe_a_voice(words: str) -> None:
+    voice = compose_config([f"voice={words}"]).voice
+    assert (voice.speaker, voice.description) == (None, words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "voices"),
+    [
+        ("[jon,lea,gary]", ["jon", "lea", "gary"]),
+        ("[jon]", ["jon"]),
+        (" [ jon , Mary  Ann ]", ["jon", "Mary Ann"]),
+        ('[jon,"A low, calm voice."]', ["jon", "A low, calm voice."]),
+        ("[jon,'It''s low: [yes], {no}.']", ["jon", "It's low: [yes], {no}."]),
+        ("[007,true,null,1.10]", ["007", "true", "null", "1.10"]),
+        ("[राम, O'Brien]", ["राम", "O'Brien"]),
+        ("[a\\b]", ["a\\b"]),
+    ],
+)
+def test_several_voices_of_a_preview(typed: str, voices: list[str]) -> None:
+    """Guards names and descriptions against two grammars, Hydra's and that of the list."""
+    assert compose_config(["task=preview", "text=Hello.", f"voice={typed}"]).task.voices == voices
+
+
+@pytest.mark.parametrize(
+    "typed", ["[]", "[jon", "[jon,,lea]", "[jon,[lea]]", "[jon: lea]", "[jon]x", "[jon,varied]", "['']"]
+)
+def test_a_list_that_is_none_is_refused(typed: str) -> None:
+    with pytest.raises(ConfigError, match=r"^voice="):
+        compose_config(["task=preview", "text=Hello.", f"voice={typed}"])
 
 
 @pytest.mark.parametrize("language", ["en", "EN", "en-GB", "de_DE", "zh-Hant-TW", "fil"])

@@ -229,7 +229,9 @@ def test_speakers_of_rows_that_nobody_knows_are_warned_of(
     table = tmp_path / "texts.jsonl"
     table.write_text('{"text": "One.", "speaker": ["Jon", "Zork"]}\n')
     assert main(["task=dataset", *command(table), "source.speaker_column=speaker"]) == 0
-    assert "warning: voice Zork: no checkpoint is known to know this name" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "warning: voice Zork: model=bundled does not know this name" in told
+    assert "named by 1 row" in told
     assert len(hashes(tmp_path / "out" / "run")) == 2
 
 
@@ -237,8 +239,8 @@ def test_another_config_is_refused(
     book: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(book)) == 0
-    assert main(command(book, "voice=lea")) == 3
-    assert "voice.speaker: 'Heart' there, 'Lea' now" in capsys.readouterr().err
+    assert main(command(book, "voice=sarah")) == 3
+    assert "voice.speaker: 'Heart' there, 'Sarah' now" in capsys.readouterr().err
 
 
 def test_rows_that_cannot_be_spoken_are_rejected_and_the_rest_is_made(

@@ -34,6 +34,7 @@ FREE_KEYS = frozenset(
         "num_shards",
         "task.name",
         "task.text",
+        "task.voices",
         "source.title",
         "source.author",
         "engine.device",

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+_MAX_WARNINGS = 5
 _MOST_RATES = 8  # workers whose own speed has room beside the bar
 
 
@@ -32,6 +33,14 @@ def count(number: int, noun: str) -> str:
 def say(line: str) -> None:
     """Tells a person something, beside what the command prints."""
     print(line, file=sys.stderr, flush=True)
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """Tells a person the first of several warnings, and how many there are."""
+    for warning in warnings[:_MAX_WARNINGS]:
+        say(f"warning: {warning}")
+    if len(warnings) > _MAX_WARNINGS:
+        say(f"warning: and {len(warnings) - _MAX_WARNINGS} more of the kind")
 
 
 def show(text: str) -> None:

@@ -25,7 +25,7 @@ from pipeline.runtime.plans import read_head, read_shard_plan
 from pipeline.runtime.progress import count, say
 from pipeline.synthesis import Synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
-from pipeline.voices import Casting
+from pipeline.voices import find_catalogue, speaker_names
 
 
 def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
@@ -53,7 +53,7 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
             )
         pieces, suspects = _to_try_again(run_dir)
         tasks = [*pieces, *suspects]
-        narrator = ", ".join(Casting(frozen.voice, frozen.model).names)
+        narrator = ", ".join(speaker_names(frozen.voice, find_catalogue(frozen.model)))
         if not tasks:
             say(f"{run_dir}: nothing was rejected that another take could change")
             if not (run_dir / SUMS_NAME).exists():  # an earlier retry was killed at its end

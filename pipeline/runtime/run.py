@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -38,11 +37,12 @@ from pipeline.runtime.plans import (
     stage_plan,
 )
 from pipeline.runtime.preview import run_preview
-from pipeline.runtime.progress import clock, count, say, show
+from pipeline.runtime.progress import clock, count, say, show, warn
 from pipeline.runtime.report import Session
 from pipeline.runtime.retry import retry_rejects
 from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import mark_input, unchanged_plan
+from pipeline.runtime.voice_setup import announce_voice, set_up_voices
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
@@ -50,7 +50,6 @@ from pipeline.text.sources import check_source, read_documents
 from pipeline.types import ModelInfo
 from pipeline.voices import Casting
 
-_MOST_WARNINGS = 5
 _SHARE_OF_LIMIT = 0.8  # of the longest audio of a checkpoint: what segments may have, since predictions are inexact
 _MOST_FILES = 10_000  # in a folder, which is what the hub takes
 _PUBLISHED_CODEC = Codec(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, most_positions=4_087)
@@ -72,18 +71,17 @@ def run(config: Config) -> int:
         return 0
     if config.task.name == "retry_rejects":
         return retry_rejects(config, build_synthesizer)
-    casting = Casting(config.voice, config.model)
-    if config.task.name != "preview":
-        _check_input(config)
-    _warn(casting.warnings)
     if config.model.name == "untrained":
         say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
     if config.task.name == "preview":
-        return run_preview(config, casting)
+        return run_preview(config)
+    language = _check_input(config)
+    set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
-        return _dry_run(config, casting)
+        return _dry_run(config, language)
     working = check_executor(config)
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
+    config, casting = _set_up_voices(config, language, checkpoint)
     config = _fit_to_checkpoint(config, checkpoint)
     source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
     sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
@@ -118,7 +116,7 @@ def run(config: Config) -> int:
 def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
     """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
     remove_leftovers(run_dir)
-    mark = mark_input(config)
+    mark = mark_input(config, casting.catalogue.digest)
     frozen = replace(config, shard_index=None, num_shards=1)
     head = unchanged_plan(run_dir, mark)
     if head is None:
@@ -137,15 +135,24 @@ def _share(config: Config, head: PlanHead) -> range:
     return range(config.shard_index or 0, head.num_shards, config.num_shards)
 
 
-def _check_input(config: Config) -> None:
-    """Refuses what cannot be read, and a table where a book is wanted."""
-    check_source(config.input, config.source)
+def _set_up_voices(config: Config, language: str, checkpoint: Checkpoint | None) -> tuple[Config, Casting]:
+    """Chooses the voices, and tells who they are. No checkpoint: it is not on this machine yet."""
+    chosen, casting = set_up_voices(config, language, checkpoint.folder if checkpoint else None)
+    announce_voice(config, chosen, casting)
+    warn(casting.warnings)
+    return chosen, casting
+
+
+def _check_input(config: Config) -> str:
+    """Refuses what cannot be read, and a table where a book is wanted; returns the language of the first text."""
+    language = check_source(config.input, config.source).language
     if config.task.name == "audiobook" and len(list(islice(read_documents(config.input, config.source), 2))) > 1:
         raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
     if config.book.cover:
         from pipeline.book.writing import check_cover  # imports PyAV
 
         check_cover(Path(config.book.cover))
+    return language
 
 
 def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
@@ -169,20 +176,23 @@ def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
     return execute(order, missing, num_done=sum(finished.values()))
 
 
-def _dry_run(config: Config, casting: Casting) -> int:
+def _dry_run(config: Config, language: str) -> int:
     """Prints what would be made. Loads no model, and fetches nothing."""
     tokens: TokenCounter = EstimatedTokens()
-    codec = _PUBLISHED_CODEC
+    checkpoint: Checkpoint | None = None
     try:
         checkpoint = find_checkpoint(config.model, download=False)
-        config = _fit_to_checkpoint(config, checkpoint)
-        tokens, codec = load_tokenizers(checkpoint), _codec(config, checkpoint)
+        tokens = load_tokenizers(checkpoint)
     except NotDownloadedError as error:
         say(f"{error}: numbers of tokens are estimated")
+    config, casting = _set_up_voices(config, language, checkpoint)
+    if checkpoint:
+        config = _fit_to_checkpoint(config, checkpoint)
+    codec = _codec(config, checkpoint) if checkpoint else _PUBLISHED_CODEC
     planner = Planner(config, casting, tokens, codec)
     for _ in planner.shards():
         pass
-    _warn(casting.row_warnings())
+    warn(casting.row_warnings())
     show(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
     if config.task.name == "audiobook":
         chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
@@ -208,7 +218,7 @@ def _fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
     """Shorten segments that the checkpoint cannot generate whole, and name its settings that have no effect here."""
     if checkpoint.generation.unsupported:
         settings = ", ".join(checkpoint.generation.unsupported)
-        _warn([f"{checkpoint.model_id}: {settings} in generation_config.json has no effect here"])
+        warn([f"{checkpoint.model_id}: {settings} in generation_config.json has no effect here"])
     if config.text.max_seconds <= checkpoint.max_seconds:
         return config
     seconds = round(_SHARE_OF_LIMIT * checkpoint.max_seconds, 1)
@@ -229,14 +239,7 @@ def _announce(head: PlanHead, casting: Casting) -> None:
         f"plan: {head.num_utterances:,} utterances, {clock(head.predicted_seconds)} of speech predicted, "
         f"{count(head.num_shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
-    _warn(casting.row_warnings())
+    warn(casting.row_warnings())
     if head.num_shards > _MOST_FILES:
         size = -(-head.num_utterances // _MOST_FILES)
-        _warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings[:_MOST_WARNINGS]:
-        say(f"warning: {warning}")
-    if len(warnings) > _MOST_WARNINGS:
-        say(f"warning: and {len(warnings) - _MOST_WARNINGS} more of the kind")
+        warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])

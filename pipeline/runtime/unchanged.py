@@ -23,19 +23,22 @@ from pipeline.text.sources import STORY
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # What decides how a text becomes a plan. An update of any of it is planned for anew.
-_CODE = ("text", "planning", "types.py", "voices.py", "voices.csv", "seeds.py", "runtime/plans.py")
+_CODE = ("text", "planning", "types.py", "voices", "seeds.py", "runtime/plans.py")
 _LIBRARIES = ("num2words", "sentencex", "transformers", "tokenizers", "datasets", "pyarrow")
 
 
-def mark_input(config: Config) -> str:
-    """The mark of what a plan would be made of now; empty: there is none. Take it before the input is read."""
+def mark_input(config: Config, catalogue_digest: str = "") -> str:
+    """The mark of what a plan would be made of now; empty: there is none. Take it before the input is read.
+
+    `catalogue_digest` is that of the checkpoint's own `voices.yaml`, which spells the speakers of a table's rows.
+    """
     if config.source.format == "datasets":
         return ""  # a stream from the hub, or what `datasets` keeps in a cache of its own
     content = "" if config.input == STORY else content_mark(place(config.input))
     if content is None:
         return ""
     free = (config.source.title or "", config.source.author or "")  # of the book, not of its clips
-    return content_digest("plan", fingerprint(config), *free, content, _code_mark(), size=16).hex()
+    return content_digest("plan", fingerprint(config), *free, content, _code_mark(), catalogue_digest, size=16).hex()
 
 
 def unchanged_plan(run_dir: Path, mark: str) -> PlanHead | None:
@@ -69,7 +72,7 @@ def _code_mark() -> str:
     digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
     for name in _CODE:
         path = _PACKAGE / name
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".md", ".csv"))
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".md", ".yaml"))
         for file in files:
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -72,14 +72,16 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
             yield _book(_read_book(path, format_name, source), source)
 
 
-def check_source(input: str, source: SourceConfig) -> None:
-    """Says all that can be said about an input before a model loads, by reading as far as the first document.
+def check_source(input: str, source: SourceConfig) -> Document:
+    """Says all that can be said about an input before a model loads; returns its first document.
 
     Raises:
         SourceError: Something about the input is for the user to mend.
     """
-    if next(read_documents(input, source), None) is None:
+    first = next(read_documents(input, source), None)
+    if first is None:
         raise SourceError(f"{input}: there are no rows in it; give a table with at least one")
+    return first
 
 
 @dataclass(frozen=True)

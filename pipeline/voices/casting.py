@@ -1,0 +1,236 @@
+"""Chooses the voice of every utterance, and refuses names that the checkpoint does not know.
+
+`resolve_voice` turns the voice settings into names and descriptions, which is what a run freezes; `Casting` draws from
+them. Both are given the catalogue of the checkpoint, and load no model.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
+
+from pipeline.config import (
+    DEFAULT_LANGUAGE,
+    SPEAKER_AUTO,
+    SPEAKER_VARIED,
+    ModelConfig,
+    SpeakerChoice,
+    StyleConfig,
+    VoiceConfig,
+)
+from pipeline.errors import ConfigError
+from pipeline.seeds import content_fraction
+from pipeline.voices.advice import (
+    drift_warning,
+    language_warnings,
+    list_command,
+    listed,
+    mismatch_warnings,
+    names_not_known,
+    unknown_name,
+    unnamed_warnings,
+)
+from pipeline.voices.catalogue import SPEAKER_FIELD, Catalogue, find_catalogue, load_catalogue
+from pipeline.voices.description import describe
+from pipeline.voices.languages import language_code
+
+_MAX_ROW_NAMES = 1000  # counted for warnings: a column of a million names must not fill the memory
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The outcome of casting: what an utterance needs to know."""
+
+    speaker: str | None
+    description: str
+
+
+def resolve_voice(voice: VoiceConfig, model: ModelConfig, catalogue: Catalogue, language: str) -> VoiceConfig:
+    """Return `voice` with the names of the speakers that are meant.
+
+    Args:
+        voice: As composed: its speaker may be left to the checkpoint (`auto`, `varied`).
+        model: For messages.
+        catalogue: What is known of the checkpoint's voices.
+        language: Code of the text's language, which decides what `auto` and `varied` choose.
+
+    Raises:
+        ConfigError: A name that the checkpoint does not know; the nearest are named.
+    """
+    description = (voice.description or "").strip() or None
+    speaker = (voice.speaker or "").strip() or None
+    named = catalogue.find(description) if description else None
+    if named:  # `voice="Mary Ann"` composes as a description
+        description, speaker = None, named.name
+    speakers = voice.speakers if description else _speakers_to_draw(voice, model, catalogue, language)
+    if speaker == SPEAKER_VARIED:
+        speaker = None
+    elif speaker == SPEAKER_AUTO:
+        default = catalogue.default_speaker(language)
+        speaker = default.name if default else None
+        if not (description or speakers or voice.styles) and voice.style == StyleConfig():
+            description = _default_description(catalogue, language)
+    elif speaker and not description:
+        if not speakers:
+            _check("voice", speaker, model, catalogue)
+        speaker = _spelling(speaker, catalogue)
+    return replace(voice, speaker=speaker, description=description, speakers=speakers)
+
+
+def speaker_names(voice: VoiceConfig, catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the speakers that resolved settings can draw; empty: no named one."""
+    if voice.description:
+        return ()
+    names = [choice.speaker for choice in voice.speakers] or [voice.speaker or ""]
+    return tuple(dict.fromkeys(_spelling(name, catalogue) for name in names if name))
+
+
+class Casting:
+    """Chooses the voice of every utterance. Made once a run; refuses what cannot work before a model is loaded.
+
+    Attributes:
+        voice: The settings with the names that are meant; what a run freezes.
+        names: The speakers that the settings can draw, for reports and cards; empty: no named one.
+        warnings: Lines for a person: choices that work, with a better one named.
+    """
+
+    def __init__(
+        self,
+        voice: VoiceConfig,
+        model: ModelConfig,
+        catalogue: Catalogue | None = None,
+        language: str = DEFAULT_LANGUAGE,
+    ) -> None:
+        self._model = model
+        self.catalogue = find_catalogue(model) if catalogue is None else catalogue
+        self._language = language_code(language)
+        self.voice = resolve_voice(voice, model, self.catalogue, self._language)
+        self.names = speaker_names(self.voice, self.catalogue)
+        choices = self.voice.speakers
+        self._speakers: list[str | None] = [_spelling(choice.speaker, self.catalogue) for choice in choices]
+        self._speakers = self._speakers or [self.voice.speaker]
+        self._speaker_weights = list(accumulate(choice.weight for choice in choices)) or [1.0]
+        self._styles = voice.styles or [voice.style]
+        self._describe = lru_cache(maxsize=1024)(lambda name, style: describe(name, self._styles[style]))
+        self._style_weights = list(accumulate(style.weight for style in self._styles))
+        self._row_names: Counter[str] = Counter()
+        self._last_row = ("", "")
+        self.warnings = self._warnings(voice)
+
+    def cast(
+        self, source_id: str, text: str, run_seed: int, speaker: str | None = None, description: str | None = None
+    ) -> Voice:
+        """Return the voice of one utterance.
+
+        A row's own `description` or `speaker` wins, then the config's free description, then a draw from its lists. The
+        draw depends on nothing but `run_seed`, `source_id` and `text`, so that order and neighbours do not matter.
+        """
+        own_speaker = _spelling(speaker, self.catalogue) if speaker and speaker.strip() else None
+        if own_speaker:
+            self._count_row(own_speaker, source_id)
+        if description and description.strip():
+            return Voice(own_speaker, description)
+        if self.voice.description and not own_speaker:
+            return Voice(None, self.voice.description)
+        style = _draw(self._style_weights, "style", run_seed, source_id, text)
+        name = own_speaker or self._speakers[_draw(self._speaker_weights, "speaker", run_seed, source_id, text)]
+        return Voice(name, self._describe(name, style))
+
+    @property
+    def spoken_by(self) -> str:
+        """Who speaks, for a person: names, or a description."""
+        return f'"{self.voice.description}"' if self.voice.description else listed(self.names) or "no named speaker"
+
+    def row_warnings(self) -> tuple[str, ...]:
+        """Return what speaks against the speakers that rows have named so far; the config's own are in `warnings`."""
+        rows = {name: count for name, count in sorted(self._row_names.items()) if name not in self.names}
+        if self.catalogue.speakers is None:
+            not_known = names_not_known(self._model)
+            return (not_known,) if rows and not_known not in self.warnings else ()
+        lines = []
+        for name, count in rows.items():
+            where = f"{count:,} row{'' if count == 1 else 's'}"
+            if self.catalogue.find(name) is None:
+                problems = [f"voice {name}: {unknown_name(name, self._model, self.catalogue)}"]
+            else:
+                problems = self._speaker_warnings([name])
+            lines += [f"{problem} (named by {where})" for problem in problems]
+        return tuple(lines)
+
+    def _count_row(self, name: str, source_id: str) -> None:
+        """Count the rows, not the segments, that name a speaker."""
+        is_new = (name, source_id) != self._last_row
+        self._last_row = (name, source_id)
+        if is_new and (name in self._row_names or len(self._row_names) < _MAX_ROW_NAMES):
+            self._row_names[name] += 1
+
+    def _speaker_warnings(self, names: Sequence[str]) -> list[str]:
+        drifting = [drift_warning(name, self._model, self.catalogue) for name in names]
+        return [*mismatch_warnings(names, self.catalogue, self._language), *filter(None, drifting)]
+
+    def _warnings(self, asked: VoiceConfig) -> tuple[str, ...]:
+        model, catalogue, voice = self._model, self.catalogue, self.voice
+        warnings = []
+        if voice.description:
+            unused = [key for key in ("speakers", "styles") if getattr(asked, key)]
+            warnings += [f"voice.{key} is not used, because voice.description is set" for key in unused]
+        if self.names and catalogue.speakers is None:
+            warnings.append(names_not_known(model))
+        is_default = voice.description and voice.description == _default_description(catalogue, self._language)
+        if not self.names and not is_default:
+            warnings += unnamed_warnings(voice, model, catalogue)
+        unknown = [each.speaker for each in asked.speakers if catalogue.find(each.speaker) is None]
+        if self.names and catalogue.speakers and unknown and len(unknown) < len(asked.speakers):
+            warnings.append(f"voice.speakers: model={model.name} does not know {listed(unknown)}; the others are drawn")
+        return (*warnings, *language_warnings(model, catalogue, self._language), *self._speaker_warnings(self.names))
+
+
+def _default_description(catalogue: Catalogue, language: str) -> str | None:
+    """Return the catalogue's own description, which is used when no voice is named."""
+    speaker = catalogue.default_speaker(language)
+    return catalogue.description and catalogue.description.replace(SPEAKER_FIELD, speaker.name if speaker else "")
+
+
+def _speakers_to_draw(
+    voice: VoiceConfig, model: ModelConfig, catalogue: Catalogue, language: str
+) -> list[SpeakerChoice]:
+    """Return the speakers to draw from.
+
+    With `voice=varied` the list is a proposal: of it those that the checkpoint knows are drawn, and where it knows none
+    its own speakers of the text's language. Any other list is checked name by name.
+    """
+    if voice.speaker == SPEAKER_VARIED and catalogue.speakers is not None:
+        known = [choice for choice in voice.speakers if catalogue.find(choice.speaker)]
+        own = catalogue.speakers_of(language) or catalogue.speakers
+        return known or [SpeakerChoice(speaker.name) for speaker in own]
+    for index, choice in enumerate(voice.speakers):
+        _check(f"voice.speakers[{index}].speaker", choice.speaker, model, catalogue)
+    return voice.speakers  # as typed: runs that were begun with it compare it
+
+
+def _check(key: str, name: str, model: ModelConfig, catalogue: Catalogue) -> None:
+    """Refuse a name that the checkpoint does not know."""
+    if not name.strip():
+        raise ConfigError(f"{key}={name}: give the name of a speaker; `{list_command(model)}` lists them")
+    if catalogue.speakers is not None and catalogue.find(name) is None:
+        raise ConfigError(
+            f"{key}={name}: {unknown_name(name, model, catalogue)}. A description may say anything: "
+            'voice.description="A calm female voice, very close and clear."'
+        )
+
+
+def _spelling(name: str, catalogue: Catalogue) -> str:
+    """Return the catalogue's spelling, else that of the 34 published names, else the name as given."""
+    speaker = catalogue.find(name) or load_catalogue("mini").find(name)
+    return speaker.name if speaker else name.strip()
+
+
+def _draw(cumulative: Sequence[float], *content: str | int) -> int:
+    """Return an index, drawn by the hash of `content` with the chances that the cumulative weights give."""
+    if len(cumulative) == 1:
+        return 0
+    return bisect(cumulative, content_fraction(*content) * cumulative[-1], hi=len(cumulative) - 1)

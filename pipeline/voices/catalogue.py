@@ -1,0 +1,297 @@
+"""Which speakers and languages a checkpoint knows.
+
+A catalogue is a YAML file: `voices.yaml` in the folder or repository of a checkpoint, or one of `catalogues/` for the
+published checkpoints. Both have the same format, which docs/voices.md describes. It is data only: YAML's safe loader
+reads it, and everything in it is checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from pipeline.config import ModelConfig
+from pipeline.errors import ConfigError, ModelError, nearest_first
+from pipeline.voices.languages import LANGUAGE_TAG, language_code
+
+VOICES_FILE = "voices.yaml"
+SPEAKER_FIELD = "{speaker}"  # in a default description: the name of the default speaker
+_MAX_BYTES = 1 << 20
+_MAX_VOICES = 10_000
+_MAX_NAME = 100  # characters
+_MAX_DESCRIPTION = 2_000  # characters
+_MAX_SECONDS = 30.0  # Parler-TTS was trained on clips of up to 30 s
+_CONTROL = ("Cc", "Cs")  # categories of Unicode
+_KEYS = ("languages", "default", "description", "max_seconds", "min_seconds", "voices")
+_VOICE_KEYS = ("name", "languages", "similarity")
+
+# The catalogue of each model group, and of each published repository (in lower case).
+_BY_MODEL = {
+    "bundled": "bundled",
+    "untrained": "untrained",
+    "mini": "mini",
+    "mini-v1.1": "mini",  # similarity was measured on v1
+    "mini-v0.1": "mini-v0.1",
+    "large": "large",
+    "tiny": "tiny",
+    "multilingual": "multilingual",
+    "indic": "indic",
+    "expresso": "expresso",
+    "jenny": "jenny",
+}
+_BY_REPOSITORY = {
+    "parler-tts/parler-tts-mini-v1": "mini",
+    "parler-tts/parler-tts-mini-v1.1": "mini",
+    "parler-tts/parler_tts_mini_v0.1": "mini-v0.1",
+    "parler-tts/parler-tts-large-v1": "large",
+    "parler-tts/parler-tts-tiny-v1": "tiny",
+    "parler-tts/parler-tts-mini-multilingual-v1.1": "multilingual",
+    "ai4bharat/indic-parler-tts": "indic",
+    "parler-tts/parler-tts-mini-expresso": "expresso",
+    "parler-tts/parler-tts-mini-jenny-30h": "jenny",
+    "ylacombe/parler-tts-mini-jenny-30h": "jenny",
+}
+_BY_SIMILARITY = {"mini_v1": "mini", "large_v1": "large"}  # values of model.similarity
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A name that a checkpoint was trained on."""
+
+    name: str
+    languages: tuple[str, ...] = ()  # codes; empty: all languages of the checkpoint
+    similarity: float | None = None  # published likeness of the voice from clip to clip, 0 to 1
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The voices and languages of one checkpoint."""
+
+    speakers: tuple[Speaker, ...] | None = None  # None: the names are not known; (): trained without names
+    languages: tuple[str, ...] = ()  # codes of those that it speaks; empty: not known
+    default: str | None = None  # name of the speaker for languages without a voice of their own
+    description: str | None = None  # used when no voice is named; may contain SPEAKER_FIELD
+    max_seconds: float | None = None  # of a clip
+    min_seconds: float | None = None  # of a segment: shorter ones join a neighbour
+    digest: str = ""  # of the file, if it is not one of ours
+
+    @cached_property
+    def _by_key(self) -> dict[str, Speaker]:
+        return {name_key(speaker.name): speaker for speaker in self.speakers or ()}
+
+    def find(self, name: str) -> Speaker | None:
+        """Return the speaker of this name, whatever its case and blanks."""
+        return self._by_key.get(name_key(name))
+
+    def speakers_of(self, language: str) -> tuple[Speaker, ...]:
+        """Return the speakers that speak a language (a code), in the order of the catalogue."""
+        return tuple(
+            each for each in self.speakers or () if language in (each.languages or self.languages or (language,))
+        )
+
+    def default_speaker(self, language: str) -> Speaker | None:
+        """Return the speaker of a text in this language (a code) when none is named; None: no names are known."""
+        preferred = self.find(self.default) if self.default else None
+        candidates = self.speakers_of(language) or self.speakers or (None,)
+        return preferred if preferred in candidates else candidates[0]
+
+
+def name_key(name: str) -> str:
+    """Return a name in the form in which names are compared: case, blanks and Unicode forms make no difference."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
+    """Return what is known of the voices of a model. Downloads nothing.
+
+    Args:
+        model: The chosen checkpoint. Its `speakers` win over every catalogue.
+        folder: Where the files of the checkpoint lie, once they have been found; its `voices.yaml` wins over our own
+            catalogue of that checkpoint. Default: `model.path`, if it is a folder.
+
+    Raises:
+        ModelError: A `voices.yaml` that cannot be read.
+        ConfigError: An unknown value of `model.similarity`.
+    """
+    if folder is None and model.path and Path(model.path).expanduser().is_dir():
+        folder = Path(model.path).expanduser()
+    file = folder / VOICES_FILE if folder is not None else None
+    catalogue = read_catalogue(file) if file is not None and file.is_file() else _published(model)
+    if not model.speakers:
+        return catalogue
+    speakers = tuple(catalogue.find(name) or Speaker(name.strip()) for name in model.speakers)
+    default = catalogue.find(catalogue.default) if catalogue.default else None
+    return replace(catalogue, speakers=speakers, default=default.name if default in speakers and default else None)
+
+
+def _published(model: ModelConfig) -> Catalogue:
+    """Return our own catalogue of a checkpoint, or an empty one."""
+    if model.similarity and model.similarity not in _BY_SIMILARITY:
+        nearest = ", ".join(nearest_first(model.similarity, _BY_SIMILARITY))
+        raise ConfigError(f"model.similarity={model.similarity}: there is no such measurement. There is {nearest}")
+    name = _BY_REPOSITORY.get(model.path.strip("/").lower())
+    if name is None and (not model.path or PurePath(model.path).name != model.name):
+        name = _BY_MODEL.get(model.name)  # `model=indic model.path=/a/copy`; a folder that is typed has its own name
+    if name is None and model.similarity:
+        name = _BY_SIMILARITY[model.similarity]
+    return load_catalogue(name) if name else Catalogue()
+
+
+def model_argument(model: ModelConfig) -> str:
+    """Return what is typed behind `model=` for this model: the name of its group, else its path."""
+    group = _BY_MODEL.get(model.name)
+    is_group = group is not None and (not model.path or _BY_REPOSITORY.get(model.path.lower()) == group)
+    return model.name if is_group else model.path
+
+
+def catalogue_names() -> tuple[str, ...]:
+    """Return the model groups that have a catalogue."""
+    return tuple(_BY_MODEL)
+
+
+def catalogue_of_group(group: str) -> Catalogue:
+    """Return the catalogue of a model group of `configs/model`."""
+    return load_catalogue(_BY_MODEL[group])
+
+
+@cache
+def load_catalogue(name: str) -> Catalogue:
+    """Read one of our own catalogues."""
+    file = resources.files("pipeline.voices").joinpath("catalogues").joinpath(f"{name}.yaml")
+    return parse_catalogue(file.read_bytes(), f"{name}.yaml")
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Read the `voices.yaml` of a checkpoint.
+
+    Raises:
+        ModelError: It cannot be read, or something in it is wrong; the message names file, key and fix.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    return replace(parse_catalogue(content, str(path)), digest=hashlib.sha256(content).hexdigest()[:16])
+
+
+def parse_catalogue(content: bytes, file: str) -> Catalogue:
+    """Check the content of a catalogue; `file` is its name, for errors."""
+    if len(content) > _MAX_BYTES:
+        raise ModelError(f"{file}: is larger than {_MAX_BYTES:,} bytes; list the voices only")
+    try:
+        fields = yaml.load(content.decode("utf-8-sig"), Loader=_UniqueKeyLoader)
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise ModelError(f"{file}: {where}not valid YAML in UTF-8 ({problem})") from error
+    return _Reader(file).catalogue({} if fields is None else fields)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """The safe loader, which refuses a key that is there twice: the first value would be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = [key for key, count in counts.items() if count > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0][:40]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Checks the fields of a catalogue; every error names the file and the key."""
+
+    file: str
+
+    def catalogue(self, fields: Any) -> Catalogue:
+        self._check_keys("", fields, _KEYS)
+        voices = fields.get("voices")
+        catalogue = Catalogue(
+            speakers=None if voices is None else self._speakers(voices),
+            languages=self._languages("languages", fields.get("languages")),
+            default=self._text("default", fields.get("default"), _MAX_NAME),
+            description=self._text("description", fields.get("description"), _MAX_DESCRIPTION),
+            max_seconds=self._number("max_seconds", fields.get("max_seconds"), _MAX_SECONDS, 2.0),
+            min_seconds=self._number("min_seconds", fields.get("min_seconds"), _MAX_SECONDS),
+        )
+        names = [speaker.name for speaker in catalogue.speakers or ()]
+        if catalogue.default and catalogue.find(catalogue.default) is None:
+            near = ", ".join(nearest_first(catalogue.default, names, limit=3))
+            raise self._error("default", catalogue.default, f"name one of its voices{f': {near}' if near else ''}")
+        if (catalogue.min_seconds or 0) >= (catalogue.max_seconds or _MAX_SECONDS):
+            raise self._error("min_seconds", catalogue.min_seconds, "give less than max_seconds")
+        if catalogue.description and SPEAKER_FIELD in catalogue.description and not names:
+            raise self._error("description", catalogue.description[:40], f"{SPEAKER_FIELD} needs names: list voices")
+        own = tuple(dict.fromkeys(code for each in catalogue.speakers or () for code in each.languages))
+        return catalogue if catalogue.languages else replace(catalogue, languages=own)
+
+    def _speakers(self, voices: Any) -> tuple[Speaker, ...]:
+        if not isinstance(voices, list) or len(voices) > _MAX_VOICES:
+            raise self._error("voices", voices, f"give a list of at most {_MAX_VOICES:,} names")
+        speakers = tuple(self._speaker(f"voices[{index}]", voice) for index, voice in enumerate(voices))
+        seen: dict[str, str] = {}
+        for speaker in speakers:
+            if (key := name_key(speaker.name)) in seen:
+                raise self._error("voices", speaker.name, "is there twice; one entry can have several languages")
+            seen[key] = speaker.name
+        return speakers
+
+    def _speaker(self, key: str, voice: Any) -> Speaker:
+        fields = voice if isinstance(voice, dict) else {"name": voice}
+        self._check_keys(f"{key}.", fields, _VOICE_KEYS)
+        name = self._text(f"{key}.name", fields.get("name"), _MAX_NAME)
+        if name is None:
+            raise ModelError(f"{self.file}: {key}.name: is missing; give the name of the speaker")
+        similarity = self._number(f"{key}.similarity", fields.get("similarity"), 1.0)
+        return Speaker(name, self._languages(f"{key}.languages", fields.get("languages")), similarity)
+
+    def _languages(self, key: str, value: Any) -> tuple[str, ...]:
+        values = [] if value is None else value if isinstance(value, list) else [value]
+        codes = []
+        for each in values:
+            if not isinstance(each, str) or not LANGUAGE_TAG.fullmatch(each) or not language_code(each):
+                raise self._error(key, each, 'give codes such as en or hi, in quotes if YAML misreads them: "no"')
+            codes.append(language_code(each))
+        return tuple(dict.fromkeys(codes))
+
+    def _text(self, key: str, value: Any, max_length: int) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise self._error(key, value, "give a text; put it in quotes")
+        text = " ".join(value.split())
+        if not text or len(text) > max_length or any(unicodedata.category(letter) in _CONTROL for letter in text):
+            raise self._error(key, ascii(text[:40]), f"give 1 to {max_length:,} characters without control codes")
+        return text
+
+    def _number(self, key: str, value: Any, maximum: float, minimum: float = 0.0) -> float | None:
+        if value is None:
+            return None
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not minimum < value <= maximum:
+            raise self._error(key, value, f"give a number above {minimum:g} and at most {maximum:g}")
+        return float(value)
+
+    def _check_keys(self, prefix: str, fields: Any, known: Sequence[str]) -> None:
+        if not isinstance(fields, Mapping):
+            raise self._error(prefix.rstrip(".") or "content", fields, f"give keys and values: {', '.join(known)}")
+        for key in fields:
+            if key not in known:
+                near = ", ".join(nearest_first(str(key), known, limit=3))
+                raise ModelError(f"{self.file}: {prefix}{str(key)[:40]}: there is no such key; nearest are {near}")
+
+    def _error(self, key: str, value: object, fix: str) -> ModelError:
+        shown = value if isinstance(value, (str, int, float)) else type(value).__name__
+        return ModelError(f"{self.file}: {key}: {str(shown)[:60]}: {fix}")

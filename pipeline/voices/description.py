@@ -1,0 +1,73 @@
+"""The wording of descriptions: how a speaker and a style become a sentence or two."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.config import StyleConfig
+
+_PACE_NOUNS = ("speed", "pace", "rate", "tempo", "delivery")
+_RECORDING_NOUNS = ("audio", "sound", "quality", "noise", "reverberation", "echo")
+
+
+def is_description(words: str) -> bool:
+    """Whether words that stand for a voice describe it; one word that ends no sentence is a name."""
+    return bool(re.search(r"\s|[.!?。！？।…]$", words.strip()))
+
+
+def describe(speaker: str | None, style: StyleConfig) -> str:
+    """Says in one or two sentences how `speaker` sounds.
+
+    The name comes first, which is what keeps a voice steady. The words are those of the descriptions that Parler-TTS
+    was trained on (the bins of dataspeech), in any of their forms: "very slowly", "slightly fast", "moderate speed".
+    """
+    voice = f"{speaker}'s voice" if speaker else "A speaker's voice"
+    manner = _clean(style.expressivity)
+    traits = " and ".join(trait for trait in (_pace(_clean(style.pace)), _pitch(_clean(style.pitch))) if trait)
+    recording = _recording(_clean(style.room), _clean(style.quality))
+    if manner:
+        first = f"{voice} is {manner}, with {traits}" if traits else f"{voice} is {manner}"
+    elif traits:
+        first = f"{voice} has {traits}"
+    else:
+        return f"{voice} is heard in a recording that {recording}." if recording else f"{voice} is heard."
+    return f"{first}. The recording {recording}." if recording else f"{first}."
+
+
+def _clean(words: str) -> str:
+    return " ".join(words.split()).strip(" .,;")
+
+
+def _article(words: str) -> str:
+    if words.startswith(("a ", "an ", "the ", "no ")):
+        return words
+    return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
+
+
+def _pace(words: str) -> str:
+    """Makes a noun phrase: "very slowly" -> "a very slow delivery", "moderate speed" -> "a moderate speed"."""
+    if not words:
+        return ""
+    if words.endswith(_PACE_NOUNS):
+        return _article(words)
+    return _article(f"{words.removesuffix('ly')} delivery")
+
+
+def _pitch(words: str) -> str:
+    """Makes a noun phrase of "very low", "very low-pitch", "very low-pitched" or "very low pitch"."""
+    if not words:
+        return ""
+    level = re.sub(r"[- ]*pitch(ed)?$", "", words)
+    return _article(f"{level} pitch".strip())
+
+
+def _recording(room: str, quality: str) -> str:
+    """Makes the predicate of "the recording ...": adjectives after "is", nouns after "has"."""
+    phrases = [(_verb(words), words) for words in (room, quality) if words]
+    if len(phrases) == 2 and phrases[0][0] == phrases[1][0]:
+        return f"{phrases[0][0]} {room} and {quality}"
+    return " and ".join(f"{verb} {words}" for verb, words in phrases)
+
+
+def _verb(words: str) -> str:
+    return "has" if words.endswith(_RECORDING_NOUNS) else "is"

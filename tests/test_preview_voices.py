@@ -1,0 +1,128 @@
+"""A preview in several voices: a file for each, a page with all players, and what is refused before a model loads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import soundfile
+from conftest import Checkpoints
+
+from pipeline.__main__ import main
+from pipeline.runtime import preview as preview_module
+from pipeline.synthesis.untrained import UntrainedShape
+
+TINY = UntrainedShape(hidden=16, layers=1, heads=2, kv_heads=2, cross_kv_heads=2, ffn=16, text_hidden=16)
+TEXT = "text=Hello there & <b>welcome</b>."
+
+
+class Page(HTMLParser):
+    """The elements of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [
+            attributes[attribute] or "" for name, attributes in self.tags if name == tag and attribute in attributes
+        ]
+
+
+@pytest.fixture
+def model(tmp_path: Path, checkpoint_of: Checkpoints) -> Path:
+    """A checkpoint with a `voices.yaml`."""
+    folder = tmp_path / "fine"
+    shutil.copytree(checkpoint_of(TINY), folder)
+    (folder / "voices.yaml").write_text("voices: [Jon, Lea, Mary Ann, राम]\ndescription: '{speaker} speaks softly.'\n")
+    return folder
+
+
+def preview(model: Path, *arguments: str) -> int:
+    limit = "engine.slots=4"
+    return main(["task=preview", TEXT, f"model={model}", f"output_dir={model.parent}/out", limit, *arguments])
+
+
+def test_each_voice_has_a_file_and_the_page_has_all(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards the comparison of voices: nothing is left out, nothing overwrites, nothing on the page breaks out."""
+    odd = 'A "low", <script>alert(1)</script> voice & more.'
+    voices = f"""voice=[jon,lea,mary ann,राम,JON,'{odd}',"{odd.replace('"', "")}"]"""
+    assert preview(model, voices, "name=my voices") == 0
+    out = model.parent / "out"
+    files = sorted(path.name for path in out.glob("*.wav"))
+    slug = "a-low-script-alert-1-script-voice-more"
+    assert files == sorted(f"my voices-{name}.wav" for name in ("jon", "lea", "mary-ann", "राम", slug, f"{slug}-2"))
+    assert all(soundfile.info(out / name).frames for name in files)
+    html = (out / "my voices.html").read_text()
+    page = Page(html)
+    assert sorted(map(unquote, page.all("audio", "src"))) == files
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert "b" not in [tag for tag, _ in page.tags]
+    words = " ".join(page.words)
+    assert odd in words
+    assert "Hello there & <b>welcome</b>." in words
+    assert words.count("first audio after") == 6
+    assert not re.search(r"https?://", html), "the page needs no network"
+    assert capsys.readouterr().out.count("first audio after") == 6
+
+
+def test_one_model_speaks_all(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the minutes that a large checkpoint takes to load."""
+    built = []
+    build = preview_module.build_synthesizer
+
+    def counted(*arguments: object, **settings: object) -> object:
+        built.append(arguments)
+        return build(*arguments, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(preview_module, "build_synthesizer", counted)
+    assert preview(model, "voice=[jon,lea]") == 0
+    assert len(built) == 1
+
+
+def test_a_voice_sounds_as_it_does_alone(model: Path) -> None:
+    """Guards the comparison: a seed that depends on the list would make every voice another take."""
+    assert preview(model, "voice=[lea,jon]") == 0
+    assert preview(model, "voice=jon") == 0
+    out = model.parent / "out"
+    assert (out / "preview.wav").read_bytes() == (out / "preview-jon.wav").read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == [
+        "preview-jon.wav",
+        "preview-lea.wav",
+        "preview.html",
+        "preview.wav",
+    ]
+
+
+@pytest.mark.parametrize("place", ["folder", "published"])
+def test_a_name_that_is_not_known_is_refused_before_a_model_loads(
+    place: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards the minutes until the third voice of a list turns out to be misspelt."""
+    monkeypatch.setattr(preview_module, "find_checkpoint", lambda *_: pytest.fail("looked for the checkpoint"))
+    asked = model if place == "folder" else Path("mini")
+    assert preview(asked, "voice=[jon,leah]", f"output_dir={model.parent}/out") == 2
+    assert "voice=leah" in capsys.readouterr().err
+    assert not (model.parent / "out").exists()
+
+
+def test_the_default_description_of_a_checkpoint_is_said(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preview(model, "dry_run=true") == 0
+    assert "Jon speaks softly." in capsys.readouterr().err
+    assert preview(model, "dry_run=true", "voice=[lea,राम]") == 0
+    told = capsys.readouterr().err
+    assert "Lea's voice is" in told
+    assert "राम's voice is" in told
+    assert not (model.parent / "out").exists()
