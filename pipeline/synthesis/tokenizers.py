@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
+from pipeline.synthesis.fast_lexicon import apply_lexicon_in_one_pass
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +65,8 @@ def load_tokenizers(folder: Path, description_folder: Path | None = None) -> Tok
         description = AutoTokenizer.from_pretrained(description_folder) if description_folder else prompt
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise ModelError(f"{folder}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})") from error
+    for tokenizer in {id(each): each for each in (prompt, description)}.values():
+        apply_lexicon_in_one_pass(tokenizer)
     return Tokenizers(prompt, description)
 
 
