@@ -15,6 +15,8 @@ from typing import Any
 _MIN_RULES = 100  # fewer are quick as they are
 _RULE = re.compile(r"\\b([a-z]+(?:'[a-z]+)*)\\b")
 # Sounds that no other rule of the lexicon can match in or across: the first and the last are letters, no ASCII ones.
+_RUN = r"\w+(?:'\w+)*"
+_ASCII_RUN = re.compile(_RUN, re.ASCII)
 _LETTER = r"(?![\x00-\x7f])[^\W\d_]"
 _SOUNDS = re.compile(rf"{_LETTER}(?:[^a-zA-Z0-9_']*{_LETTER})?")
 
@@ -44,6 +46,16 @@ def apply_lexicon_in_one_pass(tokenizer: Any) -> None:
     backend.normalizer = normalizers.Sequence([*map(_load, rules[:start]), one_pass, *map(_load, rules[end:])])
 
 
+def count_tokens(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Return the number of tokens of each text, special tokens included, without the offsets that ids come with."""
+    if not getattr(tokenizer, "is_fast", False):
+        return [len(row) for row in tokenizer(list(texts)).input_ids]
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    return [len(encoding) for encoding in backend.encode_batch_fast(list(texts))]
+
+
 class LexiconNormalizer:
     r"""Replace words by their sounds, like the rules `\bword\b -> sounds` applied one after the other.
 
@@ -59,7 +71,7 @@ class LexiconNormalizer:
         self._rank = {word: rank for rank, word in enumerate(lexicon)}
         self._max_parts = max(word.count("'") + 1 for word in lexicon)
         # The engine of the rules decides what a word character is: Python's `\w` differs outside ASCII.
-        self._split = pre_tokenizers.Split(Regex(r"\w+(?:'\w+)*"), "isolated")
+        self._split = pre_tokenizers.Split(Regex(_RUN), "isolated")
         self._all = Regex(r"(?m)\A.+\z")
 
     def normalize(self, normalized: Any) -> None:
@@ -68,6 +80,8 @@ class LexiconNormalizer:
 
     def replace_words(self, text: str) -> str:
         """Return `text` with the words of the lexicon replaced."""
+        if text.isascii():
+            return _ASCII_RUN.sub(lambda match: self._replace(match[0]), text)
         return "".join([self._replace(run) for run, _ in self._split.pre_tokenize_str(text)])
 
     def _replace(self, run: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
-from pipeline.synthesis.fast_lexicon import apply_lexicon_in_one_pass
+from pipeline.synthesis.fast_lexicon import apply_lexicon_in_one_pass, count_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ class Tokenizers:
 
     def count_prompts(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each prompt."""
-        return [len(row) for row in self._prompt(list(texts)).input_ids]
+        return count_tokens(self._prompt, texts)
 
     def count_description(self, text: str) -> int:
         """Number of tokens of a description."""
