@@ -15,12 +15,6 @@ from collections.abc import Callable
 
 from pipeline.text.normalization.abbreviations import expand_abbreviations, read_saints_and_streets
 from pipeline.text.normalization.addresses import read_addresses, read_tags
-from pipeline.text.normalization.amounts import (
-    read_feet_and_inches,
-    read_money,
-    read_percents_and_degrees,
-    read_units,
-)
 from pipeline.text.normalization.dates import (
     modern_ordinals,
     read_dates,
@@ -31,8 +25,18 @@ from pipeline.text.normalization.dates import (
     read_years,
 )
 from pipeline.text.normalization.initials import expand_phrases, join_initials
+from pipeline.text.normalization.measures import (
+    read_angles,
+    read_durations,
+    read_feet_and_inches,
+    read_magnitudes,
+    read_percents_and_degrees,
+    read_units,
+)
+from pipeline.text.normalization.money import read_money
 from pipeline.text.normalization.numbers import (
     read_codes,
+    read_computer_numbers,
     read_fractions,
     read_numbers,
     read_ordinals,
@@ -40,7 +44,15 @@ from pipeline.text.normalization.numbers import (
     spell_long_runs,
 )
 from pipeline.text.normalization.romans import read_romans
-from pipeline.text.normalization.symbols import brackets_to_commas, say_symbols, tidy_punctuation
+from pipeline.text.normalization.scripture import read_scripture
+from pipeline.text.normalization.separators import plain_separators
+from pipeline.text.normalization.symbols import (
+    brackets_to_commas,
+    name_sections,
+    read_comparisons,
+    say_symbols,
+    tidy_punctuation,
+)
 from pipeline.text.normalization.typography import (
     drop_html,
     drop_note_marks,
@@ -69,6 +81,8 @@ TYPOGRAPHY: tuple[Rule, ...] = (
 )
 WORDS: tuple[Rule, ...] = (
     read_tags,
+    name_sections,
+    read_scripture,
     expand_phrases,
     read_saints_and_streets,
     expand_abbreviations,
@@ -77,17 +91,23 @@ WORDS: tuple[Rule, ...] = (
 )
 NUMBERS: tuple[Rule, ...] = (  # skipped where there is no digit
     spell_long_runs,
+    read_computer_numbers,
+    read_comparisons,
+    plain_separators,
     modern_ordinals,
     read_numeric_dates,
     read_dates,
     read_year_ranges,
     read_codes,
+    read_durations,
     read_times,
     read_money,
+    read_angles,
     read_feet_and_inches,
     read_ranges,
     read_decades,
     read_percents_and_degrees,
+    read_magnitudes,
     read_units,
     read_fractions,
     read_ordinals,

@@ -19,21 +19,15 @@ from pipeline.text.normalization.words import (
     short_year,
 )
 
-_SPACED_THOUSANDS = re.compile(r"(?<![\d.,:-])(?<!\d )[1-9]\d{0,2}(?: 000){1,4}(?![\d-]| \d)")
 _LONG_RUN = re.compile(r"\d{16,}")
 
 
 def spell_long_runs(text: str) -> str:
     """Runs that no one reads as a number, digit by digit; this comes first, so that all other rules see short runs.
 
-    Thousands that are set off by spaces become one number.
-
     >>> spell_long_runs("4111111111111111")
     'four one one one one one one one one one one one one one one one'
-    >>> spell_long_runs("50 000 men")
-    '50000 men'
     """
-    text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
     return _LONG_RUN.sub(lambda match: _set_apart(match, digits(match[0])), text)
 
 
@@ -44,8 +38,54 @@ def _set_apart(match: re.Match[str], spoken: str) -> str:
     return f"{left}{spoken}{right}"
 
 
+_HEXADECIMAL = re.compile(r"\b0([xX])([0-9A-Fa-f]{1,16})\b|\b0([bB])([01]{1,64})\b")
+_COLOR = re.compile(r"(?<![\w&#])#(?=[0-9A-Fa-f]{0,5}\d)([0-9A-Fa-f]{6})\b")
+_SCIENTIFIC = re.compile(r"(?<![\w.])(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?)0?(\d{1,2})\b(?![.,]\d)")
+_ADDRESS = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
+_ISBN = re.compile(r"\b(IS[BS]N)(?:-1[03])?:? ((?:\d{1,9}-){1,4}(?:\d{1,4}|[Xx])|\d{7,12}[\dXx])\b")
+
+
+def read_computer_numbers(text: str) -> str:
+    """Numbers in base sixteen or two, powers of ten, network addresses, numbers of books.
+
+    >>> read_computer_numbers("0xFF, 0b101, 1.5e-3, ISBN 0-306-40615-X")
+    'zero x F F, zero b one zero one, 1.5 times 10^-3, ISBN zero, three zero six, four zero six one five, X'
+    >>> read_computer_numbers("192.168.0.1")
+    'one hundred and ninety-two dot one hundred and sixty-eight dot zero dot one'
+    """
+    text = _HEXADECIMAL.sub(_hexadecimal, text)
+    text = _COLOR.sub(lambda match: f"hash {_spell(match[1])}", text) if "#" in text else text
+    text = _SCIENTIFIC.sub(_scientific, text)
+    text = _ADDRESS.sub(_address, text)
+    return _ISBN.sub(_isbn, text) if "IS" in text else text
+
+
+def _spell(signs: str) -> str:
+    return " ".join(digits(sign) or sign.upper() for sign in signs)
+
+
+def _hexadecimal(match: re.Match[str]) -> str:
+    return f"zero {(match[1] or match[3]).lower()} {_spell(match[2] or match[4])}"
+
+
+def _scientific(match: re.Match[str]) -> str:
+    mantissa, sign, exponent = match.groups()
+    if not sign and "." not in mantissa:  # 3e5 may be a code
+        return match[0]
+    return f"{mantissa} times 10^{'-' if sign == '-' else ''}{exponent}"
+
+
+def _address(match: re.Match[str]) -> str:
+    parts = [int(part) for part in match[0].split(".")]
+    return " dot ".join(map(cardinal, parts)) if max(parts) <= 255 else match[0]
+
+
+def _isbn(match: re.Match[str]) -> str:
+    return f"{match[1]} " + ", ".join(_spell(group) for group in match[2].split("-"))
+
+
 _TELEPHONE = re.compile(
-    r"(?<![\w.,/-])(?:\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
+    r"(?<![\w.,/-])(?:0\d(?: \d\d){4}|\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
     r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w/-])(?!\.\d)"
 )
 _EMERGENCY = re.compile(

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set
+from pipeline.text.normalization.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set, year
 
 _NUMBERED = word_set(
     "act annex appendix article battalion book canto chapter class corps division episode exhibit figure grade group "
     "lesson letter level mark number opus part phase plate psalm scene section sonata stage stave symphony table title "
-    "type volume war"
+    "type volume war bowl apollo schedule vatican olympiad quartet concerto"
 )
 _NUMBERED_FROM_ONE = word_set(
-    "act appendix article book canto chapter figure number part phase plate scene section stave table volume"
+    "act appendix article book canto chapter class figure grade number part phase plate scene schedule section stage "
+    "stave table type vatican volume"
 )
 RULERS = word_set(
-    "Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles Christian Clement "
+    "Adrian Alexios Amenhotep Antiochus Artaxerxes Baldwin Canute Carl Casimir Celestine Charlemagne Christina Clovis "
+    "Conrad Darius Eric Eugene Faisal Gustaf Gustavus Hadrian Honorius Hussein Justinian Kamehameha Ladislaus Lothair "
+    "Manuel Mehmet Menelik Murad Oscar Paschal Peter Rameses Selim Sigismund Suleiman Theodosius Thutmose Waldemar "
+    "Willem Xerxes Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles Christian Clement "
     "Constantine David Edgar Edmund Edward Elizabeth Ferdinand Francis Franz Frederick Friedrich George Gregory "
     "Gustav Harald Harold Haakon Henri Henry Innocent Isabella Ivan James John Joseph Juan Julius Karl Leo Leopold "
     "Lewis Louis Ludwig Margaret Mary Maximilian Mehmed Mohammed Napoleon Nicholas Olaf Otto Paul Pedro Peter "
@@ -28,10 +32,18 @@ RULERS = word_set(
 )
 _RANKS = word_set("King Queen Emperor Empress Pope Tsar Czar Prince Sultan Pharaoh")
 _NUMERAL = re.compile(r"[IVXLCDM]{1,15}(?![\w&/]|'(?!s\b)|-(?!\w{4})|\.(?=\w))")
+_RANKED = re.compile(r"\b([IVXLC]{2,8}|[VX](?=th century))(?:th|st|nd|rd)\b")
 _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
 # What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
 _AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
+# What shows that "James I" is a king: the end of his clause, his country, what is his.
+_AFTER_RULER = re.compile(r"'s\b|[.;:!?)]|$| of [A-Z]| and (?:his|her|[A-Z]\w+ (?:I{1,3}|IV|V)\b)| \(")
+_RULED = re.compile(
+    r" (?:was|is|had|has|reigned|ruled|died|became|succeeded|ascended|came|married|inherited|granted|ordered|founded|"
+    r"abdicated|made|gave|declared)\b"
+)
+_CLAUSE_START = re.compile(r"(?:^|[.!?;:] [\"']?|[\"']|\b(?:when|that|as|where|because|since|until|after|before|while|under|by|and) )[A-Z]\w+ $")
 _SURNAME = re.compile(r"\. ([A-Z](?:[a-z]+|'[A-Z]))")
 _SMALL = re.compile(r" ([ivxl]{1,8})\b(?!')")
 _SMALL_BEFORE = re.compile(r"\b(?:act|scene|chapter|canto|pages?|section|volume)$", re.IGNORECASE)
@@ -47,10 +59,16 @@ def read_romans(text: str) -> str:
     >>> read_romans("In World War I, I did mix MIX, CIVIL and a CD. In this part I sing.")
     'In World War one, I did mix MIX, CIVIL and a CD. In this part I sing.'
     """
+    text = _RANKED.sub(_ranked, text)
     text = _NUMERAL.sub(_numeral, text)
     text = _HEADING_WORD.sub(lambda match: match[0].capitalize(), text)
     text = _SMALL.sub(_small, text)
     return _LISTED.sub(lambda match: f"({cardinal(roman(match[1].upper()) or 0)})", text) if "(" in text else text
+
+
+def _ranked(match: re.Match[str]) -> str:
+    value = roman(match[1])
+    return ordinal(value) if value else match[0]
 
 
 def _numeral(match: re.Match[str]) -> str:
@@ -63,7 +81,7 @@ def _numeral(match: re.Match[str]) -> str:
         return ordinal(value) if numeral != "I" else numeral
     words = _WORDS_BEFORE.search(text, max(0, match.start() - 40), match.start())
     if words is None:
-        return cardinal(value) if _stands_alone(match) else numeral
+        return _bare(value) if _stands_alone(match) else numeral
     earlier, word = words[1] or "", words[2]
     if word.lower() in _NUMBERED and word[0].isupper():
         world_war = (earlier.lower(), word.lower()) == ("world", "war")
@@ -71,7 +89,22 @@ def _numeral(match: re.Match[str]) -> str:
         return cardinal(value) if numeral != "I" or world_war or is_first else numeral
     if _is_ruler(earlier, word, numeral) and not _is_initial(match, earlier):
         return "the " + ordinal(value).capitalize()
-    return cardinal(value) if _is_nothing_else(numeral) else numeral
+    if numeral == "I":
+        return "the First" if word in RULERS and _is_first_ruler(match, word) else numeral
+    return _bare(value) if _is_nothing_else(numeral) else numeral
+
+
+def _bare(value: int) -> str:
+    """A numeral of four digits in the range of years is the year of a book or a building."""
+    return year(value) if 1100 <= value <= 2099 else cardinal(value)
+
+
+def _is_first_ruler(match: re.Match[str], name: str) -> bool:
+    """Whether "I" behind a name counts kings and is not the pronoun: "James I was king", "the reign of James I."."""
+    text = match.string
+    if not _AFTER_RULER.match(text, match.end()):
+        return _RULED.match(text, match.end()) is not None and _CLAUSE_START.search(text[: match.start()][-60:]) is not None
+    return True
 
 
 def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
@@ -91,6 +124,8 @@ def _is_initial(match: re.Match[str], earlier: str) -> bool:
 
 def _is_nothing_else(numeral: str) -> bool:
     """Whether it can be nothing but a number wherever it stands: no word, no initials, and not what XXX stands for."""
+    if len(numeral) >= 4:
+        return True
     return numeral == "II" or (len(numeral) > 2 and set(numeral) <= set("IVX") and numeral != "XXX")
 
 
