@@ -19,7 +19,7 @@ def spoken_form(text: str, language: str, normalize: bool, *, is_heading: bool =
         is_heading: The lines of a heading get full stops.
     """
     plain = plain_heading(text) if is_heading else plain_words(text)
-    return normalization.normalize(plain) if normalize and base_language(language) == "en" else plain
+    return normalization.normalize(plain, language) if normalize and base_language(language) == "en" else plain
 
 
 def base_language(tag: str) -> str:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from pipeline.text.normalization.abbreviations import expand_abbreviations, read_saints_and_streets
 from pipeline.text.normalization.addresses import read_addresses, read_tags
 from pipeline.text.normalization.dates import (
+    is_day_first,
     modern_ordinals,
     read_dates,
     read_decades,
@@ -56,6 +58,7 @@ from pipeline.text.normalization.symbols import (
 from pipeline.text.normalization.typography import (
     drop_html,
     drop_note_marks,
+    drop_transcript_tags,
     fold_characters,
     fold_spaces,
     plain_dashes,
@@ -73,6 +76,7 @@ TYPOGRAPHY: tuple[Rule, ...] = (
     fold_characters,
     fold_spaces,
     unwrap_links,
+    drop_transcript_tags,
     drop_note_marks,
     unwrap_emphasis,
     read_addresses,
@@ -114,6 +118,9 @@ NUMBERS: tuple[Rule, ...] = (  # skipped where there is no digit
     read_years,
     read_numbers,
 )
+_NUMBERS_DAY_FIRST = tuple(
+    partial(read_numeric_dates, day_first=True) if rule is read_numeric_dates else rule for rule in NUMBERS
+)
 SYMBOLS: tuple[Rule, ...] = (say_symbols, brackets_to_commas, tidy_punctuation)
 RULES = TYPOGRAPHY + WORDS + NUMBERS + SYMBOLS
 
@@ -124,23 +131,28 @@ _DIGIT = re.compile(r"[0-9]")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
-def normalize(text: str) -> str:
+def normalize(text: str, language: str = "en") -> str:
     """The spoken form of a piece of English text, on one line. It never fails; what it gives back, it leaves as it is.
+
+    Args:
+        text: As written.
+        language: A tag of English; its country decides whether 03/04/1921 is in March or in April.
 
     >>> normalize("Mr. Bennet paid £10 on May 5, 1813--at 3:45 p.m.")
     'Mister Bennet paid ten pounds on May fifth, eighteen thirteen - at three forty-five p.m.'
     """
+    numbers = _NUMBERS_DAY_FIRST if is_day_first(language) else NUMBERS
     for _ in range(_MAX_PASSES):
-        spoken = _apply_rules(text)
+        spoken = _apply_rules(text, numbers)
         if spoken == text:
             break
         text = spoken
     return text
 
 
-def _apply_rules(text: str) -> str:
-    for rules in (TYPOGRAPHY, WORDS, NUMBERS, SYMBOLS):
-        if rules is NUMBERS and not _DIGIT.search(text):
+def _apply_rules(text: str, numbers: tuple[Rule, ...]) -> str:
+    for rules in (TYPOGRAPHY, WORDS, numbers, SYMBOLS):
+        if rules is numbers and not _DIGIT.search(text):
             continue
         for rule in rules:
             text = rule(text)

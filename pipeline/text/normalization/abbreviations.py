@@ -33,7 +33,7 @@ _BEFORE_NUMBER = word_table(
     "pp=pages, sec=section, art=article, pt=part, bk=book, op=opus, ed=edition, est=established, ext=extension, "
     "tel=telephone, c=circa, ca=circa, eq=equation, b=born, d=died, "
     "fl=flourished, app=appendix, nr=number, v=verse, vv=verses, vs=verse, par=paragraph, para=paragraph, "
-    "cl=clause, ll=lines, fol=folio, sect=section, parag=paragraph"
+    "cl=clause, ll=lines, fol=folio, sect=section, parag=paragraph, sc=scene"
 )
 _MONTHS = word_table(
     "Jan=January, Feb=February, Mar=March, Apr=April, Jun=June, Jul=July, Aug=August, Sept=September, "

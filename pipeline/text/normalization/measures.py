@@ -151,6 +151,7 @@ _UNIT = re.compile(
     r"|(?P<attached>in)|(?: )(?P<inch>in)(?=\. (?:of|long|wide|high|deep|tall|thick)\b))"
     r"(?![\w/'^])(?P<stop>\.(?!\w))?"
 )
+_SQUARE = re.compile(r"(?<=\d )(sq|cu|fl)\. ?(?=(?:ft|in|yd|mi|m|km|oz)\b)")
 _POWERS = {"2": "square ", "3": "cubic ", None: "", "1": ""}
 
 
@@ -163,7 +164,7 @@ nine point eight meters per second squared'
     >>> read_units("60 mph, 1/2 mi, 12 oz. of tea. It has 5 lb.")
     'sixty miles per hour, one half of a mile, twelve ounces of tea. It has five pounds.'
     """
-    return _UNIT.sub(_unit, text)
+    return _UNIT.sub(_unit, _SQUARE.sub(r"\1 ", text))
 
 
 def _unit(match: re.Match[str]) -> str:

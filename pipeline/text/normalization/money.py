@@ -60,7 +60,8 @@ CURRENCY_MARK = rf"(?:{alternatives(_SIGNS)}|(?-i:{alternatives(_CODES)}))"
 CURRENCY_NAMES = {sign: _CURRENCIES[sign][1] for sign in _SIGNS}  # in the plural
 CURRENCY_SIGNS = frozenset("".join(_SIGNS)) - frozenset("USACNZHKR$")
 _SCALES = word_table("k=thousand, m=million, mn=million, mio=million, mln=million, bn=billion, b=billion, tn=trillion")
-_SCALE = rf"(?:[ -]?(thousand|million|billion|trillion)\b|(?:(?<=\d)|(?<=\d ))({alternatives(_SCALES)})\b(?!'))"
+_SPACED_SCALE = rf"(?:[ -]?(thousand|million|billion|trillion)\b| ?({alternatives(_SCALES)})\b(?!'))"
+_SCALE = rf"(?:[ -]?(thousand|million|billion|trillion)\b|({alternatives(_SCALES)})\b(?!'))"
 
 _PENCE = r"(?:\d\d? )?[1-3]/[248]|\d\d?"
 _POUNDS_AND_COINS = re.compile(rf"£ ?({NUMBER}) (\d\d?)s\.?(?: ({_PENCE})d\b\.?)?(?!\w)")
@@ -81,7 +82,7 @@ _MONEY_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _MONEY_AFTER = re.compile(
-    rf"(?<![\w.,-])(-)?({NUMBER})(?:-({NUMBER}))?(?i:{_SCALE})? ?({CURRENCY_MARK}|euros?|dollars?)(?!\w|\$|\.\d)"
+    rf"(?<![\w.,-])(-)?({NUMBER})(?:-({NUMBER}))?(?i:{_SPACED_SCALE})? ?({CURRENCY_MARK}|euros?|dollars?)(?!\w|\$|\.\d)"
 )
 _CENTS = re.compile(rf"(?<![\w.,])(?:({NUMBER}) ?¢|(\d\d?)p(?![\w.'-]))")
 _OLD_POUNDS = re.compile(rf"(?<![\w.,])({NUMBER}) l\.(?!\w)")  # as novels of the time print it: 10,000 l. a year

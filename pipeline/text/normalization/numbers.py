@@ -17,6 +17,7 @@ from pipeline.text.normalization.words import (
     plural,
     quantity,
     short_year,
+    spell,
 )
 
 _LONG_RUN = re.compile(r"\d{16,}")
@@ -39,7 +40,6 @@ def _set_apart(match: re.Match[str], spoken: str) -> str:
 
 
 _HEXADECIMAL = re.compile(r"\b0([xX])([0-9A-Fa-f]{1,16})\b|\b0([bB])([01]{1,64})\b")
-_COLOR = re.compile(r"(?<![\w&#])#(?=[0-9A-Fa-f]{0,5}\d)([0-9A-Fa-f]{6})\b")
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?)0?(\d{1,2})\b(?![.,]\d)")
 _ADDRESS = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _ISBN = re.compile(r"\b(IS[BS]N)(?:-1[03])?:? ((?:\d{1,9}-){1,4}(?:\d{1,4}|[Xx])|\d{7,12}[\dXx])\b")
@@ -54,18 +54,13 @@ def read_computer_numbers(text: str) -> str:
     'one hundred and ninety-two dot one hundred and sixty-eight dot zero dot one'
     """
     text = _HEXADECIMAL.sub(_hexadecimal, text)
-    text = _COLOR.sub(lambda match: f"hash {_spell(match[1])}", text) if "#" in text else text
     text = _SCIENTIFIC.sub(_scientific, text)
     text = _ADDRESS.sub(_address, text)
     return _ISBN.sub(_isbn, text) if "IS" in text else text
 
 
-def _spell(signs: str) -> str:
-    return " ".join(digits(sign) or sign.upper() for sign in signs)
-
-
 def _hexadecimal(match: re.Match[str]) -> str:
-    return f"zero {(match[1] or match[3]).lower()} {_spell(match[2] or match[4])}"
+    return f"zero {(match[1] or match[3]).lower()} {spell(match[2] or match[4])}"
 
 
 def _scientific(match: re.Match[str]) -> str:
@@ -81,7 +76,7 @@ def _address(match: re.Match[str]) -> str:
 
 
 def _isbn(match: re.Match[str]) -> str:
-    return f"{match[1]} " + ", ".join(_spell(group) for group in match[2].split("-"))
+    return f"{match[1]} " + ", ".join(spell(group) for group in match[2].split("-"))
 
 
 _TELEPHONE = re.compile(
@@ -111,7 +106,7 @@ def _groups(match: re.Match[str]) -> str:
 
 
 _RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s)?)-(?={NUMBER}(?!-\d|/))")
-_MINUS = re.compile(r"(?<![\w.)'\"-])-(?=\.?\d)")
+_MINUS = re.compile(r"(?<![\w.)'\"^-])-(?=\.?\d)")
 _CROSS = re.compile(r"(?<=\d) ?x ?(?=\d)")
 _SET_PHRASES = {"9/11": "nine eleven", "24/7": "twenty-four seven", "20/20": "twenty twenty", "50/50": "fifty fifty"}
 _SET_PAIR = re.compile(r"(?<![\w.,/-])(?:24-7|20-20|50-50)(?![\w/%-]|[.,]\d)")

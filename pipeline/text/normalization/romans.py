@@ -32,6 +32,7 @@ RULERS = word_set(
 )
 _RANKS = word_set("King Queen Emperor Empress Pope Tsar Czar Prince Sultan Pharaoh")
 _NUMERAL = re.compile(r"[IVXLCDM]{1,15}(?![\w&/]|'(?!s\b)|-(?!\w{4})|\.(?=\w))")
+_KINDS = word_set("Class Type Grade Stage Schedule Phase Category Level")
 _RANKED = re.compile(r"\b([IVXLC]{2,8}|[VX](?=th century))(?:th|st|nd|rd)\b")
 _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
@@ -85,7 +86,8 @@ def _numeral(match: re.Match[str]) -> str:
     earlier, word = words[1] or "", words[2]
     if word.lower() in _NUMBERED and word[0].isupper():
         world_war = (earlier.lower(), word.lower()) == ("world", "war")
-        is_first = word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end())
+        is_kind = word in _KINDS and earlier.lower() in ("a", "an", "the", "of", "this")  # a Class I drug
+        is_first = is_kind or word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end())
         return cardinal(value) if numeral != "I" or world_war or is_first else numeral
     if _is_ruler(earlier, word, numeral) and not _is_initial(match, earlier):
         return "the " + ordinal(value).capitalize()

@@ -46,7 +46,7 @@ def say_symbols(text: str) -> str:
     if not _ANY.search(text):
         return text
     text = _LANGUAGE.sub("C sharp", text)
-    text = _POWER.sub(lambda match: " " + _POWERS.get(match[1], f"to the power of {match[1]}"), text)
+    text = _POWER.sub(lambda match: " " + _POWERS.get(match[1], f"to the power of {match[1].replace('-', 'minus ')}"), text)
     text = _OPERATOR.sub(lambda match: f" {_BETWEEN_OPERANDS[match[1] or match[2]]} ", text)
     text = _ALTERNATIVES.sub(r"\1 or \2", text)
     text = _APPROXIMATELY.sub("about ", _SLASH.sub(" slash ", text))

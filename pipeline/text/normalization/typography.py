@@ -162,6 +162,24 @@ def drop_note_marks(text: str) -> str:
     return _RAISED_MARK.sub(r"\1", text) if "^" in text else text
 
 
+# What transcripts put in brackets is heard in a recording, but no word of its speaker.
+_SOUNDS = (
+    r"laugh(?:s|ing|ter)?|chuckles?|giggles?|coughs?|coughing|sneezes?|sighs?|breath(?:s|es|ing)?|inhales?|exhales?|gasps?|"
+    r"clears throat|sniffs?|noises?|background noises?|music|applause|clapping|cheering|crosstalk|cross talk|inaudible|"
+    r"unintelligible|indiscernible|silence|static|beeps?|lip[ -]smack|vocali[sz]ed[ -]noise|foreign language"
+)
+_TAGGED_SOUND = re.compile(rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}\] ?", re.IGNORECASE)
+
+
+def drop_transcript_tags(text: str) -> str:
+    """Sounds that a transcript notes between brackets.
+
+    >>> drop_transcript_tags("[laughs] so funny [MUSIC PLAYING] [sic]")
+    'so funny [sic]'
+    """
+    return _TAGGED_SOUND.sub("", text) if "[" in text else text
+
+
 _CODE = re.compile(r"`{1,3}([^`]{1,500})`{1,3}")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3}|~~)(?=[^\s*~])([^*~]{1,2000}?)(?<=[^\s*~])\1(?![*~])")
 _INNER_STARS = re.compile(r"(?<=\w)(\*{1,2})([^\W\d_]{1,50})\1(?![*])")

@@ -100,6 +100,15 @@ def digits(text: str) -> str:
     return " ".join(_DIGIT_WORDS[int(sign)] for sign in text if sign in "0123456789")
 
 
+def spell(signs: str) -> str:
+    """Names digits and letters one by one.
+
+    >>> spell("fF07")
+    'F F zero seven'
+    """
+    return " ".join(digits(sign) or sign.upper() for sign in signs)
+
+
 def number(text: str) -> str:
     """Words for what `NUMBER` matches.
 
