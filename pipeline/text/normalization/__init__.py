@@ -50,6 +50,7 @@ from pipeline.text.normalization.scripture import read_scripture
 from pipeline.text.normalization.separators import plain_separators
 from pipeline.text.normalization.symbols import (
     brackets_to_commas,
+    name_greek_letters,
     name_sections,
     read_comparisons,
     say_symbols,
@@ -121,7 +122,7 @@ NUMBERS: tuple[Rule, ...] = (  # skipped where there is no digit
 _NUMBERS_DAY_FIRST = tuple(
     partial(read_numeric_dates, day_first=True) if rule is read_numeric_dates else rule for rule in NUMBERS
 )
-SYMBOLS: tuple[Rule, ...] = (say_symbols, brackets_to_commas, tidy_punctuation)
+SYMBOLS: tuple[Rule, ...] = (name_greek_letters, say_symbols, brackets_to_commas, tidy_punctuation)
 RULES = TYPOGRAPHY + WORDS + NUMBERS + SYMBOLS
 
 # A rule can lay bare what an earlier one reads: "5&VIII" has no numeral until the sign between them is said. The first

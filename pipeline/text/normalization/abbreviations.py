@@ -44,13 +44,15 @@ _DAYS = word_table(
     "Fri=Friday, Sat=Saturday, Sun=Sunday"
 )
 _DOTTED = re.compile(r"\b(?<!\.)(?<!\w')([A-Za-z]{1,6})\.(?![^\W\d])")
-_NUMBER_NEXT = re.compile(r" ?(?:\d|#\d)| (?:[IVXLC]{2,}|[VXivx]{1,5}|I(?= ?[.,;:)]|$))\b(?!')")
+_NUMBER_NEXT = re.compile(r" ?(?:\d|#\d)| (?:[IVXLCDM]{2,}|[VXivx]{1,5}|I(?= ?[.,;:)]|$))\b(?!')")
 _I_SAY = re.compile(r" I(?: ?,|\.\.)")
 _NAME_NEXT = re.compile(r" [\"']?([A-Z][A-Za-z]*)")
 _DATE_NEXT = re.compile(
     rf",? (?:\d{{1,2}}(?:st|nd|rd|th)?\b|(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}\b)| (?:night|morning|afternoon|evening)\b"
 )
-_TITLES = word_set("Mr Mrs Ms Messrs Mme Mlle Prof Capt Lt Sgt Cpl Cmdr Rev Wm Chas Thos Jas Robt Mt Ste cf Cf Lieut Revd")
+_TITLES = word_set(
+    "Mr Mrs Ms Messrs Mme Mlle Prof Capt Lt Sgt Cpl Cmdr Rev Wm Chas Thos Jas Robt Mt Ste cf Cf Lieut Revd"
+)
 
 
 def expand_abbreviations(text: str) -> str:
@@ -105,6 +107,8 @@ def _by_context(short: str, earlier: str, rest: str) -> str | None:
         return _MONTHS[short]
     if short in _DAYS and _DATE_NEXT.match(rest):
         return _DAYS[short]
+    if short == "v" and re.match(r" ?\d+\.\d", rest):  # a version
+        return None
     is_unit = short in ("sec", "pt", "d") and earlier.rstrip()[-1:].isdigit()  # "5 sec. 3", "6d. 5"
     is_initial = len(short) == 1 and short.isupper()
     is_answer = short == "no" or (short == "No" and not earlier[-2:-1].isalnum())  # "No. I, for one, did not"

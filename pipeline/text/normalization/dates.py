@@ -68,9 +68,10 @@ _ISO_DATE = re.compile(rf"(?<![\w/.-])({_YEAR})-(\d\d?)-(\d\d?)(?![\d/-]|\.\d)(?
 _SLASHED_DATE = re.compile(rf"(?<![\w/.-])(\d\d?)([/.-])(\d\d?)\2({_YEAR}|\d\d)(?![\w/-]|\.\d)")
 _WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 # Without a year, or with a short one between other signs, it may be a fraction or a code: here it is a date.
-_DATED = re.compile(rf"\b(?:on|dated|born|since|until|before|after|{_WEEKDAY},?|date:) $", re.IGNORECASE)
+_DATED = re.compile(rf"\b(?:on|dated|born|{_WEEKDAY},?|date:) $", re.IGNORECASE)
 _DAY_AND_MONTH = re.compile(
-    rf"(\b(?:[Oo]n|[Dd]ated|{_WEEKDAY},?) )(\d\d?)/(\d\d?)(?![\w/%-]|[.,]\d| (?:of|inch|mile|cup|pound|time)\w*\b)"
+    rf"(\b(?:[Oo]n|[Dd]ated|{_WEEKDAY},?) )(\d\d?)/(\d\d?)"
+    r"(?=$|[;:!?)]|[.,](?!\d)| (?:at|and|to|we|he|she|they|I|it|the|in|for|by|when|from|with)\b)"
 )
 # English is written with the day first everywhere but in the United States, what belongs to them, and the Philippines.
 # Canada writes both; month first stays there, and where no country is named.
@@ -80,8 +81,8 @@ _MONTH_FIRST_REGIONS = word_set("US CA PH PR GU AS VI MP UM FM MH PW")
 def is_day_first(language: str) -> bool:
     """Whether 03/04/1921 is the third of April, by the country in a tag of a language.
 
-    >>> is_day_first("en-GB"), is_day_first("en_AU"), is_day_first("en-Latn-ZA"), is_day_first("en"), is_day_first("en-US")
-    (True, True, True, False, False)
+    >>> [is_day_first(language) for language in ("en-GB", "en_AU", "en-Latn-ZA", "en", "en-US")]
+    [True, True, True, False, False]
     """
     parts = language.replace("_", "-").upper().split("-")[1:]
     region = next((part for part in parts if re.fullmatch(r"[A-Z]{2}|\d{3}", part)), "US")
@@ -101,8 +102,9 @@ def read_numeric_dates(text: str, day_first: bool = False) -> str:
 
     def slashed(match: re.Match[str]) -> str:
         first, sign, second, year_digits = match.groups()
-        if len(year_digits) == 2 and sign != "/" and not _DATED.search(before(match, 12)):
-            return match[0]  # 10-12-14 and 1.2.34 are codes more often than dates
+        is_short = len(year_digits) == 2 and sign != "/"  # 10-12-14 and 1.2.34 are codes more often than dates
+        if is_short and not ((day_first or sign == "-") and _DATED.search(before(match, 12))):
+            return match[0]
         is_month_first = not day_first and sign != "." and not (sign == "-" and len(year_digits) == 4)
         return date(match, first, second, year_digits, is_month_first)
 
@@ -266,8 +268,8 @@ def _clock(match: re.Match[str]) -> str:
     hour, minutes, seconds, half = match.groups()
     if int(hour) > 24:
         return match[0]
-    spoken = _hour_and_minutes(int(hour), minutes, bool(half), bool(seconds))
-    if seconds:
+    spoken = _hour_and_minutes(int(hour), minutes, bool(half), bool(seconds and seconds != "00"))
+    if seconds and seconds != "00":
         spoken += f" {'oh ' + digits(seconds[1]) if seconds[0] == '0' else cardinal(int(seconds))}"
     gap = " " if after(match, 1).isalpha() else ""  # 10:00Z
     return f"{spoken} {half.lower()}.m." if half else spoken + gap

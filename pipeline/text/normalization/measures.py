@@ -17,19 +17,19 @@ from pipeline.text.normalization.words import (
     word_table,
 )
 
-_PERCENT = re.compile(rf"(?<![\w.,/])({QUANTITY}) ?(%|‰|°)(?: ?([CF])\b)?")
+_PERCENT = re.compile(rf"(?<![\w.,])(?<!\d/)({QUANTITY}) ?(%|‰|°)(?: ?([CF])\b)?")
 _SCALE_NAMES = {"C": " Celsius", "F": " Fahrenheit", None: ""}
 _COMPASS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _COORDINATE = re.compile(
-    rf"(?<![\w.,/])(?:([NSEW]) ?)?(\d{{1,3}}(?:\.\d{{1,9}})?) ?°(?: ?(\d\d?(?:\.\d{{1,9}})?)')?"
-    rf"(?: ?(\d\d?(?:\.\d{{1,9}})?)(?:\"|''))?(?: ?([NSEW])\b(?!'))?"
+    r"(?<![\w.,/])(?:([NSEW]) ?)?(\d{1,3}(?:\.\d{1,9})?) ?°(?: ?(\d\d?(?:\.\d{1,9})?)')?"
+    r"(?: ?(\d\d?(?:\.\d{1,9})?)(?:\"|''))?(?: ?([NSEW])\b(?!'))?"
 )
 
 
 def read_angles(text: str) -> str:
-    """Angles with minutes or a point of the compass.
+    r"""Angles with minutes or a point of the compass.
 
-    >>> read_angles("40° 26' 46\\" N, 74.5° W")
+    >>> read_angles("40° 26' 46\" N, 74.5° W")
     'forty degrees twenty-six minutes forty-six seconds north, seventy-four point five degrees west'
     """
     return _COORDINATE.sub(_angle, text) if "°" in text else text
@@ -129,7 +129,9 @@ UNITS = word_table(
     "ms=millisecond, μs=microsecond, ns=nanosecond, yr=year, yrs=year, wk=week, wks=week, dB=decibel, ha=hectare, "
     "sq ft=square foot, sq m=square meter, sq km=square kilometer, sq mi=square mile, sq in=square inch, "
     "cu ft=cubic foot, cu m=cubic meter, cu in=cubic inch, fl oz=fluid ounce, ft lb=foot pound, ft-lb=foot pound, "
-    "ft-lbs=foot pound, lb-ft=pound foot, m=meter, g=gram, kbps=kilobit per second, Mbps=megabit per second, "
+    "ft-lbs=foot pound, ft lbs=foot pound, "
+    "kn=knot, st=stone, doz=dozen, μl=microliter, μL=microliter, "
+    "lb-ft=pound foot, m=meter, g=gram, kbps=kilobit per second, Mbps=megabit per second, "
     "Gbps=gigabit per second, rpm=revolution per minute, bpm=beat per minute, fps=frame per second, "
     "mpg=mile per gallon, psi=pound per square inch, ppm=part per million, ppb=part per billion, kcal=kilocalorie, "
     "kJ=kilojoule, MJ=megajoule, kV=kilovolt, mV=millivolt, mA=milliampere, kN=kilonewton, Nm=newton meter, "
@@ -142,16 +144,17 @@ UNITS = word_table(
 _SPACED_ONLY = frozenset("KJNt")
 _NOT_BEFORE_CAPITAL = frozenset("KJNVWL")
 _ATTACHED_UNITS = word_table("in=inch")
-_PLURALS = word_table("foot=feet, inch=inches, hundredweight=hundredweight, kelvin=kelvin")
+_PLURALS = word_table("foot=feet, inch=inches, stone=stone, dozen=dozen, hundredweight=hundredweight, kelvin=kelvin")
 _ANY_UNIT = alternatives(UNITS)
 _WORD_UNITS = "day|week|month|year|hour|minute|second|person|head|capita"
 _UNIT = re.compile(
     rf"(?<![\w.,/])(?P<amount>{QUANTITY})(?:(?P<gap>[ -]?)(?P<unit>{_ANY_UNIT})(?:\^?(?P<power>[23]))?"
-    rf"(?:(?P<sign>/|·|\*| (?=[a-zA-Zμ]{{1,3}}\^-))(?P<second>{_ANY_UNIT}|{_WORD_UNITS})(?:\^?(?P<minus>-)?(?P<second_power>[123]))?)?"
+    rf"(?:(?P<sign>/|·|\*| (?=[a-zA-Zμ]{{1,3}}\^-))(?P<second>{_ANY_UNIT}|{_WORD_UNITS})"
+    rf"(?:\^?(?P<minus>-)?(?P<second_power>[123]))?)?"
     r"|(?P<attached>in)|(?: )(?P<inch>in)(?=\. (?:of|long|wide|high|deep|tall|thick)\b))"
     r"(?![\w/'^])(?P<stop>\.(?!\w))?"
 )
-_SQUARE = re.compile(r"(?<=\d )(sq|cu|fl)\. ?(?=(?:ft|in|yd|mi|m|km|oz)\b)")
+_SQUARE = re.compile(r"(?<=\d )(sq|cu|fl|ft)\.[ -]?(?=(?:ft|in|yd|mi|m|km|oz|lbs?)\b)")
 _POWERS = {"2": "square ", "3": "cubic ", None: "", "1": ""}
 
 
@@ -190,6 +193,8 @@ def _is_unit(match: re.Match[str]) -> bool:
         return True
     if unit in _SPACED_ONLY and match["gap"] != " ":
         return False
+    if unit == "st":
+        return match["gap"] == " " and re.match(r" \d", rest) is not None
     if unit in _NOT_BEFORE_CAPITAL and match["gap"] == " " and rest[:1] == " " and rest[1:].isupper():
         return False
     if unit == "s" and match["gap"] != " ":

@@ -84,8 +84,10 @@ _MONEY_BEFORE = re.compile(
 _MONEY_AFTER = re.compile(
     rf"(?<![\w.,-])(-)?({NUMBER})(?:-({NUMBER}))?(?i:{_SPACED_SCALE})? ?({CURRENCY_MARK}|euros?|dollars?)(?!\w|\$|\.\d)"
 )
+_SCALED_RANGE = re.compile(rf"(\d(?:{alternatives(_SCALES)}))-(?=[$£€¥])", re.IGNORECASE)
 _CENTS = re.compile(rf"(?<![\w.,])(?:({NUMBER}) ?¢|(\d\d?)p(?![\w.'-]))")
-_OLD_POUNDS = re.compile(rf"(?<![\w.,])({NUMBER}) l\.(?!\w)")  # as novels of the time print it: 10,000 l. a year
+# As novels of the time print it: 10,000 l. a year, 200 L per annum.
+_OLD_POUNDS = re.compile(rf"(?<![\w.,])({NUMBER}) (?:l\.(?!\w)|[lL](?= (?:a[ -]year|per annum|sterling)\b))")
 _PER = re.compile(
     r"\b(dollars?|cents?|pounds?|pence|euros?) ?/ ?(hour|day|week|month|year|head|person|lb|kg|oz|km)\b\.?"
 )
@@ -106,7 +108,7 @@ twenty Swiss francs, minus five U S dollars'
     text = _POUNDS_AND_COINS.sub(_pounds_and_coins, text)
     text = _OLD_POUNDS.sub(r"£\1", text)
     text = _SHILLINGS_AND_PENCE.sub(lambda match: _old_coins(match, match[1], match[2]), text)
-    text = _COIN.sub(_coin, text)
+    text = _SCALED_RANGE.sub(r"\1 to ", _COIN.sub(_coin, text))
     text = _MONEY_BEFORE.sub(_money_before, text)
     text = _MONEY_AFTER.sub(_money_after, text)
     return _PER.sub(lambda match: f"{match[1]} per {_PER_UNITS.get(match[2], match[2])}", _CENTS.sub(_cents, text))

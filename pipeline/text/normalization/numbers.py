@@ -41,7 +41,7 @@ def _set_apart(match: re.Match[str], spoken: str) -> str:
 
 _HEXADECIMAL = re.compile(r"\b0([xX])([0-9A-Fa-f]{1,16})\b|\b0([bB])([01]{1,64})\b")
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?)0?(\d{1,2})\b(?![.,]\d)")
-_ADDRESS = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
+_ADDRESS = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,3}){3}(?::(\d{2,5}))?(?![\w]|\.\d)")
 _ISBN = re.compile(r"\b(IS[BS]N)(?:-1[03])?:? ((?:\d{1,9}-){1,4}(?:\d{1,4}|[Xx])|\d{7,12}[\dXx])\b")
 
 
@@ -71,8 +71,10 @@ def _scientific(match: re.Match[str]) -> str:
 
 
 def _address(match: re.Match[str]) -> str:
-    parts = [int(part) for part in match[0].split(".")]
-    return " dot ".join(map(cardinal, parts)) if max(parts) <= 255 else match[0]
+    parts = [int(part) for part in match[0].split(":")[0].split(".")]
+    is_address = max(parts) <= 255 and (max(parts) > 31 or parts[0] in (8, 10))  # 1.7.3.1 is a version
+    port = f" colon {digits(match[1])}" if match[1] else ""
+    return " dot ".join(map(cardinal, parts)) + port if is_address else match[0]
 
 
 def _isbn(match: re.Match[str]) -> str:
@@ -80,8 +82,9 @@ def _isbn(match: re.Match[str]) -> str:
 
 
 _TELEPHONE = re.compile(
-    r"(?<![\w.,/-])(?:0\d(?: \d\d){4}|\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
-    r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w/-])(?!\.\d)"
+    r"(?<![\w.,/-])(?:0\d(?: \d\d){4}|\+\d{1,3}(?:[ .-]\(?\d{1,8}\)?){2,5}|"
+    r"(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
+    r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\w/-])(?!\.\d)"
 )
 _EMERGENCY = re.compile(
     r"(\b(?:call|dial|phone?)(?:s|l?ed|l?ing)? )(?:911|999)\b(?! times|[,.-]\d)|\b911(?= (?:call|operator|dispatcher))",
@@ -105,7 +108,7 @@ def _groups(match: re.Match[str]) -> str:
     return f"plus {spoken}" if match[0].startswith("+") else spoken
 
 
-_RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s)?)-(?={NUMBER}(?!-\d|/))")
+_RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s|%)?)-(?={NUMBER}(?!-\d|/))")
 _MINUS = re.compile(r"(?<![\w.)'\"^-])-(?=\.?\d)")
 _CROSS = re.compile(r"(?<=\d) ?x ?(?=\d)")
 _SET_PHRASES = {"9/11": "nine eleven", "24/7": "twenty-four seven", "20/20": "twenty twenty", "50/50": "fifty fifty"}

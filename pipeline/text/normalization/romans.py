@@ -23,7 +23,8 @@ RULERS = word_set(
     "Adrian Alexios Amenhotep Antiochus Artaxerxes Baldwin Canute Carl Casimir Celestine Charlemagne Christina Clovis "
     "Conrad Darius Eric Eugene Faisal Gustaf Gustavus Hadrian Honorius Hussein Justinian Kamehameha Ladislaus Lothair "
     "Manuel Mehmet Menelik Murad Oscar Paschal Peter Rameses Selim Sigismund Suleiman Theodosius Thutmose Waldemar "
-    "Willem Xerxes Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles Christian Clement "
+    "Willem Xerxes Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles "
+    "Christian Clement "
     "Constantine David Edgar Edmund Edward Elizabeth Ferdinand Francis Franz Frederick Friedrich George Gregory "
     "Gustav Harald Harold Haakon Henri Henry Innocent Isabella Ivan James John Joseph Juan Julius Karl Leo Leopold "
     "Lewis Louis Ludwig Margaret Mary Maximilian Mehmed Mohammed Napoleon Nicholas Olaf Otto Paul Pedro Peter "
@@ -38,15 +39,22 @@ _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
 # What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
 _AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
+_RULER_OF_TWO = re.compile(rf"\b(?:{'|'.join(sorted(RULERS))}) [IVX]+ and $")  # James I and VI
 # What shows that "James I" is a king: the end of his clause, his country, what is his.
-_AFTER_RULER = re.compile(r"'s\b|[.;:!?)]|$| of [A-Z]| and (?:his|her|[A-Z]\w+ (?:I{1,3}|IV|V)\b)| \(")
+_AFTER_RULER = re.compile(
+    r"'s\b|[.;:!?)]|$| of [A-Z]|,? (?:the )?(?:king|queen|emperor|empress|pope|tsar)\b| and [IVX]+\b|"
+    r" and (?:his|her|[A-Z]\w+ (?:I{1,3}|IV|V)\b)| \("
+)
 _RULED = re.compile(
     r" (?:was|is|had|has|reigned|ruled|died|became|succeeded|ascended|came|married|inherited|granted|ordered|founded|"
     r"abdicated|made|gave|declared)\b"
 )
-_CLAUSE_START = re.compile(r"(?:^|[.!?;:] [\"']?|[\"']|\b(?:when|that|as|where|because|since|until|after|before|while|under|by|and) )[A-Z]\w+ $")
+_CLAUSE_START = re.compile(
+    r"(?:^|[.!?;:] [\"']?|[\"']|"
+    r"\b(?:when|that|as|where|because|since|until|after|before|while|under|by|and) )[A-Z]\w+ $"
+)
 _SURNAME = re.compile(r"\. ([A-Z](?:[a-z]+|'[A-Z]))")
-_SMALL = re.compile(r" ([ivxl]{1,8})\b(?!')")
+_SMALL = re.compile(r" ([ivxl]{1,8})(?:-([ivxl]{1,8}))?\b(?!')")
 _SMALL_BEFORE = re.compile(r"\b(?:act|scene|chapter|canto|pages?|section|volume)$", re.IGNORECASE)
 _HEADING_WORD = re.compile(r"(CHAPTER|BOOK|PART|VOLUME|ACT|SCENE|SECTION)\b(?= [a-z\d])")
 _LISTED = re.compile(r"\((i{1,3}|iv|vi{1,3}|ix)\)")
@@ -67,6 +75,30 @@ def read_romans(text: str) -> str:
     return _LISTED.sub(lambda match: f"({cardinal(roman(match[1].upper()) or 0)})", text) if "(" in text else text
 
 
+_HEADING_NUMBER = re.compile(
+    r"(?:0{1,3}(?=\d)(\d{1,3})|(\d{1,3})|([IVX][IVXLC]{0,7}|[LC][IVXLC]{1,7}))(?:[.:)](?!\d)|(?= ?[-–—])|$)"
+)
+_INITIALS_NEXT = re.compile(r" ?[A-Z]\.| [a-z]")
+
+
+def read_heading_number(heading: str) -> str:
+    """The number that opens a heading, set apart from its title; "I" is no pronoun there.
+
+    >>> read_heading_number("I."), read_heading_number("V: The Visit."), read_heading_number("01: A Letter")
+    ('one.', 'five. The Visit.', '1. A Letter')
+    >>> read_heading_number("I. M. Pei"), read_heading_number("I am here"), read_heading_number("10:30 to Rye")
+    ('I. M. Pei', 'I am here', '10:30 to Rye')
+    """
+    match = _HEADING_NUMBER.match(heading)
+    rest = heading[match.end() :] if match else ""
+    if match is None or (match[3] and _INITIALS_NEXT.match(rest)):
+        return heading
+    value = roman(match[3]) if match[3] else None
+    if match[3] and value is None:
+        return heading
+    return f"{cardinal(value) if value else match[1] or match[2]}.{rest}"
+
+
 def _ranked(match: re.Match[str]) -> str:
     value = roman(match[1])
     return ordinal(value) if value else match[0]
@@ -80,6 +112,8 @@ def _numeral(match: re.Match[str]) -> str:
     text = match.string
     if text[match.end() : match.end() + 9].lower().startswith((" century", " centurie", "-century")):
         return ordinal(value) if numeral != "I" else numeral
+    if numeral != "I" and _RULER_OF_TWO.search(text[max(0, match.start() - 40) : match.start()]):
+        return ordinal(value).capitalize()
     words = _WORDS_BEFORE.search(text, max(0, match.start() - 40), match.start())
     if words is None:
         return _bare(value) if _stands_alone(match) else numeral
@@ -87,7 +121,7 @@ def _numeral(match: re.Match[str]) -> str:
     if word.lower() in _NUMBERED and word[0].isupper():
         world_war = (earlier.lower(), word.lower()) == ("world", "war")
         is_kind = word in _KINDS and earlier.lower() in ("a", "an", "the", "of", "this")  # a Class I drug
-        is_first = is_kind or word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end())
+        is_first = is_kind or (word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end()))
         return cardinal(value) if numeral != "I" or world_war or is_first else numeral
     if _is_ruler(earlier, word, numeral) and not _is_initial(match, earlier):
         return "the " + ordinal(value).capitalize()
@@ -104,8 +138,14 @@ def _bare(value: int) -> str:
 def _is_first_ruler(match: re.Match[str], name: str) -> bool:
     """Whether "I" behind a name counts kings and is not the pronoun: "James I was king", "the reign of James I."."""
     text = match.string
+    surname = _SURNAME.match(text, match.end())
+    if surname and surname[1] not in SENTENCE_OPENERS:  # Victor I. Smith
+        return False
     if not _AFTER_RULER.match(text, match.end()):
-        return _RULED.match(text, match.end()) is not None and _CLAUSE_START.search(text[: match.start()][-60:]) is not None
+        return (
+            _RULED.match(text, match.end()) is not None
+            and _CLAUSE_START.search(text[: match.start()][-60:]) is not None
+        )
     return True
 
 
@@ -142,4 +182,7 @@ def _stands_alone(match: re.Match[str]) -> bool:
 def _small(match: re.Match[str]) -> str:
     value = roman(match[1].upper())
     is_pronoun = match[1] == "i" and not _AFTER_FIRST.match(match.string, match.end())
-    return f" {cardinal(value)}" if value and not is_pronoun and _SMALL_BEFORE.search(before(match, 10)) else match[0]
+    if not value or is_pronoun or not _SMALL_BEFORE.search(before(match, 10)):
+        return match[0]
+    last = roman(match[2].upper()) if match[2] else None
+    return f" {cardinal(value)}" + (f" to {cardinal(last)}" if last else f"-{match[2]}" if match[2] else "")

@@ -18,7 +18,7 @@ _BOOKS = {
         "Hosea=Hosea Hos, Obadiah=Obadiah Obad, Nahum=Nahum Nah, Habakkuk=Habakkuk Hab, "
         "Zephaniah=Zephaniah Zeph, Haggai=Haggai Hag, Zechariah=Zechariah Zech, Malachi=Malachi, "
         "Maccabees=Maccabees Macc, Ecclesiasticus=Ecclesiasticus Ecclus, Tobit=Tobit, "
-        "Matthew=Matt, Luke=Lk, John=Jn Jno, Romans=Romans, Corinthians=Corinthians Cor, Galatians=Galatians Gal, "
+        "Matthew=Matt, Luke=Lk, John=Jn Jno, Romans=Romans Rom, Corinthians=Corinthians Cor, Galatians=Galatians Gal, "
         "Ephesians=Ephesians Eph Ephes, Philippians=Philippians, Colossians=Colossians Coloss, "
         "Thessalonians=Thessalonians Thess Thes, Timothy=Tim, Philemon=Philemon Philem, Hebrews=Hebrews Heb, "
         "James=Jas, Peter=Pet, Revelation=Revelation Revelations, Apocalypse=Apoc"
@@ -30,8 +30,9 @@ _WITH_VERSE = {
     for name, shorts in word_table(
         "Genesis=Gen, Exodus=Ex, Leviticus=Lev, Numbers=Numbers Num, Joshua=Joshua, Judges=Judges, Ruth=Ruth, "
         "Ezra=Ezra, Esther=Esther, Job=Job, Song of Solomon=Song Cant, Lamentations=Lam, Daniel=Daniel Dan, "
-        "Joel=Joel, Amos=Amos, Jonah=Jonah Jon, Micah=Micah Mic, Philippians=Phil, Tobit=Tob, Ecclesiasticus=Sir, Malachi=Mal, Wisdom=Wisdom Wisd Wis, Matthew=Matthew Mt, "
-        "Mark=Mark Mk, Luke=Luke, John=John, Acts=Acts, Romans=Rom, Colossians=Col, Timothy=Timothy, Titus=Titus Tit, "
+        "Joel=Joel, Amos=Amos, Jonah=Jonah Jon, Micah=Micah Mic, Philippians=Phil, Tobit=Tob, Ecclesiasticus=Sir, "
+        "Malachi=Mal, Wisdom=Wisdom Wisd Wis, Matthew=Matthew Mt, "
+        "Mark=Mark Mk, Luke=Luke, John=John, Acts=Acts, Isaiah=Is, Colossians=Col, Timothy=Timothy, Titus=Titus Tit, "
         "James=James, Peter=Peter, Jude=Jude, Revelation=Rev"
     ).items()
     for short in shorts.split()
@@ -40,14 +41,15 @@ _ALL = _BOOKS | _WITH_VERSE
 _NUMBERED = frozenset(
     ["Samuel", "Kings", "Chronicles", "Maccabees", "Corinthians", "Thessalonians", "Timothy", "Peter", "John"]
 )
-_ALSO_NAMES = frozenset(["Dan", "Jon", "Mal", "Phil", "Sir", "Mt", "Sam", "Tim", "Pet"])
+_ALSO_NAMES = frozenset(["Dan", "Jon", "Mal", "Phil", "Is", "Sir", "Mt", "Sam", "Tim", "Pet"])
 _RANKS = {"1": "First ", "2": "Second ", "3": "Third ", "I": "First ", "II": "Second ", "III": "Third "}
 _CHAPTER = r"(?:\d{1,3}|[ivxlc]{1,8})"
 _VERSES = r"\d{1,3}[ab]?(?:-\d{1,3}(?:[:.]\d{1,3})?[ab]?)?"
 _MORE = rf"(?:(?:, ?(?!\d{{1,3}} [A-Z])(?!\d{{4}})|; ?(?=\d{{1,3}}:)(?:\d{{1,3}}:)){_VERSES}(?![\w:]))"
 _REFERENCE = re.compile(
     rf"(?<![\w.])(?:(I{{1,3}}|[123])(?:st|nd|rd)? )?({alternatives(_ALL)})(\.?) "
-    rf"({_CHAPTER})(?:([:.] ?|, (?:vv?\.? )(?=\d))({_VERSES})({_MORE}{{0,20}})(?: ?(ff?)\b)?)?(?![\w:-]|\.\d| ?[ap]\.?m\b)"
+    rf"({_CHAPTER})(?:([:.] ?|, (?:vv?\.? )(?=\d))({_VERSES})({_MORE}{{0,20}})(?: ?(ff?)\b)?)?"
+    r"(?![\w:-]|\.\d| ?[ap]\.?m\b)"
 )
 _PARTS = re.compile(r"\d+|[:.;,-]|[ab]")
 

@@ -15,11 +15,12 @@ from pipeline.text.normalization.words import alternatives, before
 _FREE = r"(?<![\w.,:])"
 _GROUPS_AND_COMMA = re.compile(rf"{_FREE}(\d{{1,3}}(?:[. ']\d{{3}}){{1,5}}),(\d{{1,2}})(?![\d,]|\.\d)")
 _DOTTED_GROUPS = re.compile(rf"{_FREE}[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,5}}(?![\d,]|\.\d)")
-_SPACED_GROUPS = re.compile(rf"(?<![\w.,:-])(?<!\d )[1-9]\d{{0,2}}(?: \d{{3}}){{1,5}}(?![\d-]|[ ,]\d|\.\d{{3}})")
+_SPACED_GROUPS = re.compile(r"(?<![\w.,:-])(?<!\d )[1-9]\d{0,2}(?: \d{3}){1,5}(?![\d-]|[ ,]\d|\.\d{3})")
 _APOSTROPHES = re.compile(rf"{_FREE}(?<!')[1-9]\d{{0,2}}(?:'\d{{3}}){{1,5}}(?![\w'])")
 _INDIAN = re.compile(rf"{_FREE}\d{{1,2}}(?:,\d{{2}}){{1,4}},\d{{3}}(?![\d,])")
 _ID_BEFORE = re.compile(
-    r"\b(?:call|phone|tel(?:ephone)?|fax|dial|mobile|code|account|pin|serial|number|no|id|isbn|ext)\b[.:]? $", re.IGNORECASE
+    r"\b(?:call|phone|tel(?:ephone)?|fax|dial|mobile|code|account|pin|serial|number|no|id|isbn|ext)\b[.:]? $",
+    re.IGNORECASE,
 )
 _COUNTED = (
     rf"(?: ?(?:[%‰°]|{CURRENCY_MARK}(?!\w)|(?:{alternatives(UNITS)})(?![\w'/]|-\w)|(?:{alternatives(UNITS)})/)| "

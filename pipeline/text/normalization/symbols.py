@@ -28,7 +28,7 @@ _ANY = re.compile(rf"[{_ALL_SIGNS}/^*<>~#]")
 _SYMBOL = re.compile(rf" ?([{_ALL_SIGNS}]) ?")
 _BETWEEN_OPERANDS = {"*": "times", "<": "is less than", ">": "is greater than", "~": "to"}
 _BETWEEN_OPERANDS |= {"<=": "is at most", ">=": "is at least"}
-_OPERATOR = re.compile(r"(?<=\w) ([*<>]) (?=\w)|(?<=\w) ?([<>]=) ?(?=\w)")
+_OPERATOR = re.compile(r"(?<=\w) ([*<>]) (?=\w)|(?<=\w) ?([<>]=) ?(?=\w)|(?<=\b[a-zA-Z])([<>])(?=[a-zA-Z]\b)")
 _POWER = re.compile(r"(?<=[\w)])\^([+-]?\w{1,15})")
 _POWERS = {"two": "squared", "three": "cubed"}
 _ALTERNATIVES = re.compile(r"\b(he|she|him|his|her|hers|s|yes|either)/(she|he|her|his|hers|no|or)\b", re.IGNORECASE)
@@ -46,8 +46,10 @@ def say_symbols(text: str) -> str:
     if not _ANY.search(text):
         return text
     text = _LANGUAGE.sub("C sharp", text)
-    text = _POWER.sub(lambda match: " " + _POWERS.get(match[1], f"to the power of {match[1].replace('-', 'minus ')}"), text)
-    text = _OPERATOR.sub(lambda match: f" {_BETWEEN_OPERANDS[match[1] or match[2]]} ", text)
+    text = _POWER.sub(
+        lambda match: " " + _POWERS.get(match[1], f"to the power of {match[1].replace('-', 'minus ')}"), text
+    )
+    text = _OPERATOR.sub(lambda match: f" {_BETWEEN_OPERANDS[match[0].strip()]} ", text)
     text = _ALTERNATIVES.sub(r"\1 or \2", text)
     text = _APPROXIMATELY.sub("about ", _SLASH.sub(" slash ", text))
     return _SYMBOL.sub(lambda match: f" {_SPOKEN[match[1]]} ", text)
@@ -71,7 +73,34 @@ def name_sections(text: str) -> str:
     return text
 
 
-_COMPARISON = re.compile(r"(?P<left>(?<=[\w%)]) |(?<=[\w%)]))?(?<![-=<>])(?P<sign>[<>]=?)(?P<gap> ?)(?=[-+~$£€]{0,2}\.?\d)")
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
+        (
+            *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
+            *("nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+            *("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "phi", "psi", "omega"),
+        ),
+        strict=True,
+    )
+)
+_GREEK_ALONE = re.compile(rf"(?<![^\W\d_])(\d?)([{''.join(_GREEK)}])(?![^\W\d_])")
+
+
+def name_greek_letters(text: str) -> str:
+    """Greek letters that stand alone, as in formulas.
+
+    >>> name_greek_letters("α-rays, 2π, λόγος")
+    'alpha-rays, 2 pi, λόγος'
+    """
+    if text.isascii():
+        return text
+    return _GREEK_ALONE.sub(lambda match: f"{match[1] and match[1] + ' '}{_GREEK[match[2]]}", text)
+
+
+_COMPARISON = re.compile(
+    r"(?P<left>(?<=[\w%)]) |(?<=[\w%)]))?(?<![-=<>])(?P<sign>[<>]=?)(?P<gap> ?)(?=[\"']?[-+~$£€]{0,2}\.?\d)"
+)
 _COMPARED = {">": "greater than", "<": "less than", ">=": "at least", "<=": "at most"}
 _NEEDS_NO_VERB = re.compile(r"\b(?:is|are|was|were|be|been|of|with|at|for|and|or|to|than|values?|scores?|ages?) ?$")
 

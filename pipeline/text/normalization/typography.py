@@ -115,7 +115,15 @@ def fold_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,10}(?: [^<>]{0,200})?/?>")
+# A tag of HTML, or another word that stands alone between angle brackets; "x<y and y>z" has none.
+_HTML = (
+    r"a|abbr|b|big|blockquote|body|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|head|hr|html|i|img|ins|kbd|li|mark|"
+    r"ol|p|pre|q|rp|rt|ruby|s|small|span|strike|strong|sub|sup|table|tbody|td|th|title|tr|tt|u|ul|var"
+)
+_TAG = re.compile(
+    rf"</?(?:(?i:{_HTML})(?:\s[^<>=]{{0,80}}=[^<>]{{0,200}})?|[A-Za-z][A-Za-z0-9]{{0,10}}\s[^<>=]{{0,80}}=[^<>]{{0,200}})\s?/?>"
+    r"|(?<!\w)</?[A-Za-z][\w-]{0,20}\s?/?>"
+)
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 
 
@@ -168,7 +176,7 @@ _SOUNDS = (
     r"clears throat|sniffs?|noises?|background noises?|music|applause|clapping|cheering|crosstalk|cross talk|inaudible|"
     r"unintelligible|indiscernible|silence|static|beeps?|lip[ -]smack|vocali[sz]ed[ -]noise|foreign language"
 )
-_TAGGED_SOUND = re.compile(rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}\] ?", re.IGNORECASE)
+_TAGGED_SOUND = re.compile(rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}[.!]?\] ?", re.IGNORECASE)
 
 
 def drop_transcript_tags(text: str) -> str:
@@ -211,6 +219,7 @@ _PAUSING = (
 )
 _PAUSE = re.compile(rf"\b({_PAUSING})–(?=\w)|(?<=[a-z])–(?=(?:{_PAUSING})\b)", re.IGNORECASE)
 _DASH = re.compile(r" ?(?:[–—]|-{2,})[–—-]* ?| - ")
+_ARROW = re.compile(r" ?(?<![-=<])(?:-{1,2}|=)> ?")
 _CLOSING = re.compile(r"[\"')](?!\w)")
 _DASH_AT_START = re.compile(r"(^|^[\"']|(?<= )[\"']) - ")
 
@@ -226,6 +235,8 @@ def plain_dashes(text: str) -> str:
     >>> plain_dashes("1914–18; Lady B—— of the ----shire Militia.")
     '1914-18; Lady B of the blankshire Militia.'
     """
+    if ">" in text:
+        text = _ARROW.sub(" to ", text)
     if "--" not in text and "–" not in text and "—" not in text:
         return text
     if "---" in text or "——" in text:

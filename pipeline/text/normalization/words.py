@@ -215,7 +215,9 @@ def after(match: re.Match[str], length: int) -> str:
 
 
 _ARTICLE_BEFORE = re.compile(r"(?:\ban?|^\W*An?) $")
-_DETERMINER_BEFORE = re.compile(r"\b(?:the|this|that|his|her|its|my|your|our|their|each|every|another|\w+'s) $", re.IGNORECASE)
+_DETERMINER_BEFORE = re.compile(
+    r"\b(?:the|this|that|his|her|its|my|your|our|their|each|every|another|\w+'s) $", re.IGNORECASE
+)
 _NOUN_NEXT = re.compile(rf"(?:-| (?!(?i:{'|'.join(SENTENCE_OPENERS)})\b))[A-Za-z]")
 # What follows "the $500" when nothing more is named: "the $500 was paid", "the $20 you owe".
 _NO_NOUN_NEXT = re.compile(
