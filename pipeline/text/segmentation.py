@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -197,17 +197,24 @@ def _even_pieces(ruler: _Ruler, words: list[Span]) -> list[_Unit]:
     if not words:
         return []
     start, end = words[0][0], words[-1][1]
-    count = max(1, math.ceil(ruler.seconds((start, end)) / ruler.max_seconds))
+    word_ends = [word_end for _, word_end in words]
+    fewest = count = max(1, math.ceil(ruler.seconds((start, end)) / ruler.max_seconds))
     while count < len(words):
         cuts = {start, end}
         for number in range(1, count):
-            ideal = start + (end - start) * number / count
-            cuts.add(min((word[1] for word in words), key=lambda cut: abs(cut - ideal)))
+            cuts.add(_nearest(word_ends, start + (end - start) * number / count))
         spans = list(pairwise(sorted(cuts)))
         if all(map(ruler.fits, spans)):
             return [_Unit(piece, Boundary.NONE) for piece in spans]
-        count += 1
+        # One more is nearly always enough; in larger steps words of very uneven length take no quadratic time.
+        count += 1 + (count - fewest) // 8
     return [_Unit(word, Boundary.NONE) for word in words]
+
+
+def _nearest(ordered: Sequence[int], ideal: float) -> int:
+    """The number nearest to an ideal one, of two as near the smaller."""
+    after = bisect_left(ordered, ideal)
+    return min(ordered[max(0, after - 1) : after + 1], key=lambda number: abs(number - ideal))
 
 
 def _pack(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:

@@ -45,6 +45,7 @@ from pipeline.text.normalization.numbers import (
     read_ranges,
     spell_long_runs,
 )
+from pipeline.text.normalization.plain import plain_text
 from pipeline.text.normalization.romans import read_romans
 from pipeline.text.normalization.scripture import read_scripture
 from pipeline.text.normalization.separators import plain_separators
@@ -68,7 +69,7 @@ from pipeline.text.normalization.typography import (
     unwrap_links,
 )
 
-__all__ = ["RULES", "is_speakable", "normalize"]
+__all__ = ["RULES", "apply_rules", "is_speakable", "normalize"]
 
 Rule = Callable[[str], str]
 
@@ -129,6 +130,7 @@ RULES = TYPOGRAPHY + WORDS + NUMBERS + SYMBOLS
 # pass nearly always does it all and the second shows it; of thousands of random texts none changed after the third.
 _MAX_PASSES = 4
 _DIGIT = re.compile(r"[0-9]")
+_ASCII_LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
@@ -142,16 +144,26 @@ def normalize(text: str, language: str = "en") -> str:
     >>> normalize("Mr. Bennet paid £10 on May 5, 1813--at 3:45 p.m.")
     'Mister Bennet paid ten pounds on May fifth, eighteen thirteen - at three forty-five p.m.'
     """
-    numbers = _NUMBERS_DAY_FIRST if is_day_first(language) else NUMBERS
+    plain = plain_text(text)
+    return apply_rules(text, day_first=is_day_first(language)) if plain is None else plain
+
+
+def apply_rules(text: str, *, day_first: bool = False) -> str:
+    """Apply all rules until they change nothing more, also to text that is plain.
+
+    >>> apply_rules("No. 5")
+    'Number five'
+    """
+    numbers = _NUMBERS_DAY_FIRST if day_first else NUMBERS
     for _ in range(_MAX_PASSES):
-        spoken = _apply_rules(text, numbers)
-        if spoken == text:
-            break
+        spoken = _apply_once(text, numbers)
+        if spoken == text or plain_text(spoken) == spoken:
+            return spoken
         text = spoken
     return text
 
 
-def _apply_rules(text: str, numbers: tuple[Rule, ...]) -> str:
+def _apply_once(text: str, numbers: tuple[Rule, ...]) -> str:
     for rules in (TYPOGRAPHY, WORDS, numbers, SYMBOLS):
         if rules is numbers and not _DIGIT.search(text):
             continue
@@ -162,4 +174,6 @@ def _apply_rules(text: str, numbers: tuple[Rule, ...]) -> str:
 
 def is_speakable(text: str) -> bool:
     """Whether there is anything to say: a letter or a digit."""
+    if _ASCII_LETTER_OR_DIGIT.search(text):
+        return True
     return _LETTER_OR_DIGIT.search(fold_characters(text)) is not None

@@ -11,7 +11,7 @@ import re
 from pipeline.text.normalization.words import SENTENCE_OPENERS, after, before, ends_sentence, word_set, word_table
 
 # Read so wherever they stand with a full stop.
-_ALWAYS = word_table(
+ALWAYS = word_table(
     "Mr=Mister, Mrs=Missus, Ms=Miz, Messrs=Messieurs, Mme=Madame, Mlle=Mademoiselle, Prof=Professor, Capt=Captain, "
     "Lt=Lieutenant, Sgt=Sergeant, Cpl=Corporal, Cmdr=Commander, Rev=Reverend, Esq=Esquire, Jr=Junior, "
     "Lieut=Lieutenant, Revd=Reverend, Bro=Brother, Abp=Archbishop, Edw=Edward, Jos=Joseph, Benj=Benjamin, "
@@ -69,8 +69,8 @@ def expand_abbreviations(text: str) -> str:
 def _abbreviation(match: re.Match[str]) -> str:
     short, rest = match[1], after(match, 60)
     if len(short) > 1 and short.isupper() and short.capitalize() in _TITLES and not _is_manuscript(short, rest):
-        return _ALWAYS[short.capitalize()].upper() + ("" if rest else ".")
-    full = _in_company(short, match) or _ALWAYS.get(short) or _by_context(short, before(match, 6), rest)
+        return ALWAYS[short.capitalize()].upper() + ("" if rest else ".")
+    full = _in_company(short, match) or ALWAYS.get(short) or _by_context(short, before(match, 6), rest)
     if full is None:
         return match[0]
     is_end = not rest.strip("\"')]}*_ ") if short in _TITLES else ends_sentence(rest, any_capital=short == "etc")
