@@ -27,7 +27,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\$", ""),  # a hard line break of Markdown
         (r"`+", ""),
         (r"(?<![\w\\*])\*+(?=[^\s*])|(?<=[^\s*\\])\*+(?!\w|\*)", ""),  # *emphasis*, but not 2*3
-        (r"(?<![^\W_])(?<!\\)_{1,200}(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])", ""),  # _emphasis_, but not snake_case
+        (
+            r"(?<![^\W_])(?<!\\)_{1,200}(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])",
+            "",
+        ),  # _emphasis_, but not snake_case
         (r"\\([\\`*_{}\[\]()#+.!>-])", r"\1"),
         # A word cut at the end of a line; but the hyphens of sister-in-law stay.
         (r"(?<![\w-])([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]+)\b(?!-)", r"\1\2"),
