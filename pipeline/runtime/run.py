@@ -133,8 +133,9 @@ def _share(config: Config, head: PlanHead) -> range:
 
 def _check_input(config: Config) -> None:
     """Refuses what cannot be read, and a table where a book is wanted."""
-    check_source(config.input, config.source)
-    if config.task.name == "audiobook" and len(list(islice(read_documents(config.input, config.source), 2))) > 1:
+    if config.task.name != "audiobook":
+        check_source(config.input, config.source)
+    elif len(list(islice(read_documents(config.input, config.source), 2))) > 1:
         raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
     if config.book.cover:
         from pipeline.book.writing import check_cover  # imports PyAV

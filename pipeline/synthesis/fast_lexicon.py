@@ -17,6 +17,14 @@ _RULE = re.compile(r"\\b([a-z]+(?:'[a-z]+)*)\\b")
 # Sounds that no other rule of the lexicon can match in or across: the first and the last are letters, no ASCII ones.
 _RUN = r"\w+(?:'\w+)*"
 _ASCII_RUN = re.compile(_RUN, re.ASCII)
+# How `scripts/voice/tokenizer.py` cuts text into tokens.
+_LETTERS_AND_SOUNDS = {
+    "type": "Split",
+    "pattern": {"Regex": r"[ˈˌ]?.|\s"},
+    "behavior": "Isolated",
+    "invert": False,
+}
+_STRESSED = re.compile(r"[ˈˌ].")
 _LETTER = r"(?![\x00-\x7f])[^\W\d_]"
 _SOUNDS = re.compile(rf"{_LETTER}(?:[^a-zA-Z0-9_']*{_LETTER})?")
 
@@ -53,7 +61,25 @@ def count_tokens(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    return [len(encoding) for encoding in backend.encode_batch_fast(list(texts))]
+    if not _is_of_letters_and_sounds(backend):
+        return [len(encoding) for encoding in backend.encode_batch_fast(list(texts))]
+    special = re.compile("|".join(re.escape(token.content) for token in backend.get_added_tokens_decoder().values()))
+    num_added = len(backend.encode("").ids)
+    return [
+        len(backend.encode(text).ids)
+        if special.search(text)
+        else len(spoken := backend.normalizer.normalize_str(text)) - len(_STRESSED.findall(spoken)) + num_added
+        for text in texts
+    ]
+
+
+def _is_of_letters_and_sounds(backend: Any) -> bool:
+    """Whether each character is one token, but for a mark of stress, which belongs to the next."""
+    from tokenizers import models
+
+    pre_tokenizer = json.loads(backend.pre_tokenizer.__getstate__()) if backend.pre_tokenizer else None
+    has_words = isinstance(backend.model, models.WordLevel) and backend.normalizer is not None
+    return has_words and pre_tokenizer == _LETTERS_AND_SOUNDS
 
 
 class LexiconNormalizer:

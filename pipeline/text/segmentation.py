@@ -59,7 +59,7 @@ class _Ruler:
         self._is_heading = paragraph.is_heading
         self._predict_seconds = predict_seconds
         self._phrases: dict[Span, str] = {}
-        self._seconds: dict[Span, float] = {}
+        self._measured: dict[Span, tuple[float, bool]] = {}  # seconds, and whether there is anything to say
 
     def spoken(self, span: Span) -> str:
         first, last = bisect_right(self._starts, span[0]) - 1, bisect_left(self._starts, span[1])
@@ -73,29 +73,44 @@ class _Ruler:
             )
         return self._phrases[span]
 
+    def _measure(self, span: Span) -> tuple[float, bool]:
+        measured = self._measured.get(span)
+        if measured is None:
+            spoken = self.spoken(span)
+            measured = self._measured[span] = (self._predict_seconds(spoken), is_speakable(spoken))
+        return measured
+
     def seconds(self, span: Span) -> float:
-        if span not in self._seconds:
-            self._seconds[span] = self._predict_seconds(self.spoken(span))
-        return self._seconds[span]
+        return self._measure(span)[0]
+
+    def is_speakable(self, span: Span) -> bool:
+        return self._measure(span)[1]
 
     def fits(self, span: Span) -> bool:
         return self.seconds(span) <= self.max_seconds
 
     def price(self, span: Span, after: Boundary) -> float:
         """Cost of one segment. One that is too long cannot be cut, so that its length is nobody's choice."""
-        slack = max(0.0, 1 - self.seconds(span) / self.max_seconds)
-        short = _PRICE_OF_SHORT if self.seconds(span) < self.min_seconds else 0.0
-        mute = 0.0 if is_speakable(self.spoken(span)) else _PRICE_OF_MUTE
+        seconds, speakable = self._measure(span)
+        slack = max(0.0, 1 - seconds / self.max_seconds)
+        short = _PRICE_OF_SHORT if seconds < self.min_seconds else 0.0
+        mute = 0.0 if speakable else _PRICE_OF_MUTE
         return slack**2 + short + mute + _PRICE_OF_A_CUT[after]
 
 
-def segment_document(document: Document, text: TextConfig, predict_seconds: Callable[[str], float]) -> list[Segment]:
+def segment_document(
+    document: Document,
+    text: TextConfig,
+    predict_seconds: Callable[[str], float],
+    on_paragraph: Callable[[int], object] = lambda _: None,
+) -> list[Segment]:
     """Cuts a document into segments, in reading order.
 
     Args:
         document: What is cut. Its skips are left out; everything else is in exactly one segment.
         text: The limits, and whether English is normalised. Other languages only get their white space folded.
         predict_seconds: How long a spoken text will last.
+        on_paragraph: Called with the number of characters of each paragraph that is done.
 
     Returns:
         The segments. One that cannot be spoken says so in `problem`.
@@ -125,6 +140,7 @@ def segment_document(document: Document, text: TextConfig, predict_seconds: Call
                         problem=_problem(ruler, unit.span),
                     )
                 )
+            on_paragraph(len(paragraph.text))
     return segments
 
 
@@ -133,7 +149,7 @@ def _problem(ruler: _Ruler, span: Span) -> str | None:
     text = ruler.text[slice(*span)]
     if not text.strip():
         return "empty: the text is empty"
-    if not is_speakable(ruler.spoken(span)):
+    if not ruler.is_speakable(span):
         return "symbols: only symbols, no words to speak"
     if not ruler.fits(span):
         return (
@@ -146,7 +162,7 @@ def _problem(ruler: _Ruler, span: Span) -> str | None:
 def _arrange(ruler: _Ruler) -> list[_Unit]:
     """Cuts a paragraph into units and packs them; if a very short segment is left over, clauses may move to it."""
     whole = (0, len(ruler.text))
-    if ruler.seconds(whole) < ruler.min_seconds or not is_speakable(ruler.spoken(whole)):
+    if ruler.seconds(whole) < ruler.min_seconds or not ruler.is_speakable(whole):
         return [_Unit(whole, Boundary.SENTENCE)]
     packed = _pack([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler)
     if not _count_short(packed, ruler):

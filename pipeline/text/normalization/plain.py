@@ -20,7 +20,8 @@ _SHORT_WORDS = frozenset(b"Mr Mrs Ms Messrs Prof St Dr etc Etc vs Vs v".split())
 _NUMBERED = re.compile(r"[ASCPVascpv](?:ct|cene|hapter|anto|ages?|ection|olume) [ivxl]{1,8}\b")
 _CAPITALS = re.compile(r"[A-Z](?:[A-Z]|(?<![A-Za-z'].)(?<=[VXLCDM])(?![A-Za-z])|[a-z]* I(?![A-Za-z]))|I[ -]centur")
 _UNTIDY = re.compile(r"[ ,;:!?.](?:(?<! ) ?[,;:!?.]|(?<= )[,;:!?.]|(?<=,)[A-Za-z])")
-_LOOSE_HYPHEN = re.compile(r"-(?:(?<![A-Za-z]-)|(?![A-Za-z]))")
+# Neither between letters nor a dash between words.
+_LOOSE_HYPHEN = re.compile(r"-(?!(?<=[A-Za-z]-)[A-Za-z]|(?<=[A-Za-z,;!?\"'] -) [A-Za-z\"'])")
 _BETWEEN_WORDS = bytes.maketrans(b",;:!?'\".-", b" " * 9)
 
 
