@@ -27,6 +27,9 @@ _PRICE_OF_A_CUT = {Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 0.5, Boundary.NONE: 
 _PRICE_OF_SHORT = 4.0
 _PRICE_OF_MUTE = 100.0
 
+_MANY_UNITS = 100
+_CRUMBS = 8  # units that a segment may be put together from, on average
+
 # CLAUSE_MARKS[:_AUDIBLE] are punctuation, where a voice pauses; after them come conjunctions.
 _AUDIBLE = 3
 
@@ -164,12 +167,33 @@ def _arrange(ruler: _Ruler) -> list[_Unit]:
     whole = (0, len(ruler.text))
     if ruler.seconds(whole) < ruler.min_seconds or not ruler.is_speakable(whole):
         return [_Unit(whole, Boundary.SENTENCE)]
-    packed = _pack([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler)
+    packed = _pack(_join_crumbs([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler), ruler)
     if not _count_short(packed, ruler):
         return packed
     clauses = [unit for sentence in ruler.sentences for unit in _cut(ruler, sentence, every_clause=True)]
-    moved = _pack(clauses, ruler)
+    moved = _pack(_join_crumbs(clauses, ruler), ruler)
     return moved if _count_short(moved, ruler) < _count_short(packed, ruler) else packed
+
+
+def _join_crumbs(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
+    """Joins neighbours where a long paragraph falls into far more units than segments, as "a, a, a, a" does.
+
+    Every way to join units is tried. No paragraph of a book has so many that this takes long.
+    """
+    crumb = ruler.max_seconds / _CRUMBS
+    if len(units) < _MANY_UNITS or sum(ruler.seconds(unit.span) for unit in units) > len(units) * crumb:
+        return units
+    joined: list[_Unit] = []
+    total = math.inf
+    for unit in units:
+        seconds = ruler.seconds(unit.span)
+        if total + seconds <= crumb:
+            joined[-1] = _Unit((joined[-1].span[0], unit.span[1]), unit.after)
+            total += seconds
+        else:
+            joined.append(unit)
+            total = seconds
+    return joined
 
 
 def _count_short(units: list[_Unit], ruler: _Ruler) -> int:
