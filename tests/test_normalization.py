@@ -5,8 +5,10 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import re
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.text import normalization
 from pipeline.text.normalization import is_speakable, normalize
+from pipeline.text.spoken import spoken_form
 
 MODULES = [
     normalization.__name__,
@@ -259,6 +262,51 @@ def test_is_read_as_a_narrator_would(written: str, spoken: str) -> None:
     assert normalize(written) == spoken
 
 
+TABLE = Path(__file__).parent / "data" / "spoken.tsv"
+ROWS = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+
+
+def canonical(spoken: str) -> list[str]:
+    """Words without case, punctuation, hyphens and the optional "and"."""
+    words = re.sub(r"[^\w\s]", "", re.sub(r"[-–—]", " ", spoken.lower())).split()
+    return [word for word in words if word != "and"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join([row[0], *row[2:]]))
+def test_the_table_of_spoken_forms(row: list[str]) -> None:
+    """Guards against readings that say something false; each row was wrong once, or is next to one that was."""
+    written, alternatives, *language = row
+    spoken = spoken_form(written, language[0] if language else "en", normalize=True)
+    assert canonical(spoken) in [canonical(each) for each in alternatives.split("|")], spoken
+
+
+@pytest.mark.parametrize(
+    ("heading", "spoken"),
+    [
+        ("I", "one."),
+        ("II.", "two."),
+        ("V: The Visit", "five. The Visit."),
+        ("01: A Letter", "one. A Letter."),
+        ("CHAPTER I\nThe Fox", "Chapter one. The Fox."),
+        ("I Am Here", "I Am Here."),
+        ("C. S. Lewis", "C S Lewis."),
+        ("1984", "nineteen eighty-four."),
+        ("MIX", "MIX."),
+    ],
+)
+def test_headings(heading: str, spoken: str) -> None:
+    """Bug: the numeral I as a heading was spoken as the pronoun."""
+    assert spoken_form(heading, "en", normalize=True, is_heading=True) == spoken
+
+
+@pytest.mark.parametrize(
+    "text", ["Es kostet 3,50 EUR am 03.04.1921, 1h 30m.", "Dr. Nr. 5 wiegt 1,5 kg und 10⁻³ m³ > 5 §"]
+)
+def test_no_english_in_other_languages(text: str) -> None:
+    """Bug: German numbers were read by English rules, 3,50 as "three, fifty"."""
+    assert spoken_form(text, "de", normalize=True) == text
+
+
 @pytest.mark.parametrize(
     "sentence",
     [
@@ -283,8 +331,15 @@ FRAGMENTS = (
     "555-1234 1914-18 2nd 007 A113 3D 1.2.3 x^2 C# w/ Co. Jr. Street number page Sun. c. Ph.D. VIII 6'2\" « ” é 漢字 "
     "① Ⅳ ٣ ™ ×"
 )
+MORE_FRAGMENTS = (
+    "MS. MSS. Rev. 3:20 Gen. Matt. v. 1,5 1.234,56 12 345 0,5 € EUR USD -5 5–10 >5 <3 >= ≤ 1h 30m 2h05m 26' "
+    '46" N W bn 1.5M k Ph.D. LL.B. 10⁻³ m³ x² ⁿ H₂O ₙ § §§ ¶ © (c) LVIII XXth MDCCCXII James I I, tbsp L l K '
+    "5L m/s² kg/m³ m·s⁻¹ Wait–what Sr. 0xFF 0b1 #FF0000 192.168.0.1 1e-5 ISBN 17h30 10:00Z [laughs] <noise> "
+    "03/04/1921 on 3/4 3-4-21 ‰ α -> =>"
+)
 WRITTEN = st.lists(
-    st.tuples(st.sampled_from(FRAGMENTS.split()), st.sampled_from(["", " ", " ", "\n"])), max_size=6
+    st.tuples(st.sampled_from([*FRAGMENTS.split(), *MORE_FRAGMENTS.split()]), st.sampled_from(["", " ", " ", "\n"])),
+    max_size=6,
 ).map(lambda pairs: "".join(fragment + gap for fragment, gap in pairs))
 
 
@@ -298,6 +353,18 @@ def test_properties_of_every_output(text: str) -> None:
     assert not set(spoken) & set("#$%&*+/<=>@\\^_`|~()[]{}–—“”‘’\n\t")
     assert spoken == " ".join(spoken.split())
     assert normalize(spoken) == spoken
+
+
+LANTERNS = ("lantern", "harbour", "window", "marble", "thimble", "orchard")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(LANTERNS), WRITTEN), min_size=1, max_size=4))
+def test_no_word_is_lost(pairs: list[tuple[str, str]]) -> None:
+    """Guards against a rule that takes words for a tag, a mark or a part of what it reads."""
+    words = [word for word, _ in pairs]
+    spoken = normalize(" ".join(f"{word} {written}" for word, written in pairs))
+    assert [word for word in re.findall(r"\w+", spoken) if word in LANTERNS] == words
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

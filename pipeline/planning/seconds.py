@@ -43,16 +43,29 @@ _CLAUSE_PAUSE_SECONDS = 0.2
 # Only pauses between words count: whatever stands at the end of a clip is followed by nothing.
 _SENTENCE_END = re.compile(r"[.!?\u2026\u0964\u0965\u061f]['\"\u2019\u201d)\]]*\s+(?=\S)|[\u3002\uff01\uff1f]+(?=\w)")
 _CLAUSE_END = re.compile(r"[,;:\u060c\u061b]\s+(?=\S)|[\u2013\u2014\u3001\uff0c\uff1b\uff1a]\s*(?=\w)")
+_ASCII_ENDS = (re.compile(r"[.!?]['\")\]]*\s+(?=\S)"), re.compile(r"[,;:]\s+(?=\S)"))  # the same for ASCII, quicker
 
 
 def predict_seconds(prompt: str) -> float:
     """Returns the predicted seconds of speech for a text in spoken form; 0 for one without anything to say."""
-    spoken = sum(map(_character_seconds, prompt))
+    spoken = _ascii_seconds(prompt) if prompt.isascii() else sum(map(_character_seconds, prompt))
     if spoken == 0:
         return 0.0
-    pauses = _SENTENCE_PAUSE_SECONDS * len(_SENTENCE_END.findall(prompt))
-    pauses += _CLAUSE_PAUSE_SECONDS * len(_CLAUSE_END.findall(prompt))
+    sentence_end, clause_end = _ASCII_ENDS if prompt.isascii() else (_SENTENCE_END, _CLAUSE_END)
+    pauses = _SENTENCE_PAUSE_SECONDS * len(sentence_end.findall(prompt))
+    pauses += _CLAUSE_PAUSE_SECONDS * len(clause_end.findall(prompt))
     return round(_EDGE_SECONDS + spoken + pauses, 2)
+
+
+_SILENT = bytes(code for code in range(128) if not chr(code).isalnum() and chr(code) not in "%&@$+<=>|~")
+_LETTERS = bytes(code for code in range(128) if chr(code).isalpha())
+
+
+def _ascii_seconds(prompt: str) -> float:
+    """Return the same sum as character by character, up to an error that rounding removes."""
+    said = prompt.encode("ascii").translate(None, _SILENT)
+    num_figures = len(said.translate(None, _LETTERS))
+    return (len(said) - num_figures) * _LETTER_SECONDS + num_figures * _FIGURE_SECONDS
 
 
 @lru_cache(maxsize=65536)

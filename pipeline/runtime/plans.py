@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
+
+from tqdm import tqdm
 
 from pipeline.config import Config
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
@@ -123,10 +125,14 @@ class Planner:
         Raises:
             SourceError: The input cannot be read, or holds no text at all.
         """
+        with tqdm(desc="planning", unit=" characters", unit_scale=True, disable=None, delay=2, leave=False) as bar:
+            yield from self._shards(bar)
+
+    def _shards(self, bar: tqdm[NoReturn]) -> Iterator[Shard]:
         config, codec = self._config, self._codec
-        segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds)
+        segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
         ids_may_repeat = config.source.id_column is not None  # those that we give do not
-        utterances = plan_utterances(self._documents(), segment, self._casting, config.seed, ids_may_repeat)
+        utterances = plan_utterances(self._documents(bar), segment, self._casting, config.seed, ids_may_repeat)
         for shard in deal(utterances, config.planning.shard_size):
             prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
             placed = place_shard(
@@ -147,9 +153,11 @@ class Planner:
         if not self.summary.utterances:
             raise SourceError(f"{config.input}: there is nothing to say in it")
 
-    def _documents(self) -> Iterator[Document]:
+    def _documents(self, bar: tqdm[NoReturn]) -> Iterator[Document]:
         for document in read_documents(self._config.input, self._config.source):
             self.first_document = self.first_document or document
+            if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
+                bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
             self.summary.add_document(document)
             self.left_out += map(asdict, left_out_of(document))
             yield document

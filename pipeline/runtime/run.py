@@ -145,9 +145,13 @@ def _set_up_voices(config: Config, language: str, checkpoint: Checkpoint | None)
 
 def _check_input(config: Config) -> str:
     """Refuses what cannot be read, and a table where a book is wanted; returns the language of the first text."""
-    language = check_source(config.input, config.source).language
-    if config.task.name == "audiobook" and len(list(islice(read_documents(config.input, config.source), 2))) > 1:
-        raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
+    if config.task.name != "audiobook":
+        language = check_source(config.input, config.source).language
+    else:
+        documents = list(islice(read_documents(config.input, config.source), 2))
+        language = documents[0].language if documents else check_source(config.input, config.source).language
+        if len(documents) > 1:
+            raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
     if config.book.cover:
         from pipeline.book.writing import check_cover  # imports PyAV
 

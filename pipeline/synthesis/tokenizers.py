@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import ModelError
 from pipeline.synthesis.checkpoint_files import tokenizer_files
+from pipeline.synthesis.fast_lexicon import apply_lexicon_in_one_pass, count_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -49,20 +50,29 @@ class _Encoder(Protocol):
     """A tokenizer, as far as it is needed here."""
 
     pad_id: int
+    num_tokens: int  # in its vocabulary
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, special tokens included."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Number of ids of each text."""
 
 
 class _FastEncoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.pad_id = int(tokenizer.padding["pad_id"])
+        self.num_tokens = int(tokenizer.get_vocab_size())
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        apply_lexicon_in_one_pass(tokenizer)
         self._tokenizer = tokenizer
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return count_tokens(self._tokenizer, texts)
 
 
 class _SlowEncoder:
@@ -70,11 +80,15 @@ class _SlowEncoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self.pad_id = int(tokenizer.pad_token_id)
+        self.num_tokens = len(tokenizer)
         self._tokenizer = tokenizer
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         rows: list[list[int]] = self._tokenizer(list(texts)).input_ids
         return rows
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [len(row) for row in self.encode(texts)]
 
 
 class Tokenizers:
@@ -96,11 +110,11 @@ class Tokenizers:
 
     def count_prompts(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each prompt."""
-        return [len(row) for row in self._prompt.encode(texts)]
+        return self._prompt.count(texts)
 
     def count_description(self, text: str) -> int:
         """Number of tokens of a description."""
-        return len(self._description.encode([text])[0])
+        return self._description.count([text])[0]
 
 
 class _Limited:
@@ -119,6 +133,8 @@ class _Limited:
             ModelError: An id that the model has no embedding for: the tokenizer belongs to another model.
         """
         rows = self._encoder.encode(texts)
+        if self._encoder.num_tokens <= self._vocabulary:
+            return rows
         for row, text in zip(rows, texts, strict=True):
             if row and max(row) >= self._vocabulary:
                 raise ModelError(
@@ -126,6 +142,12 @@ class _Limited:
                     f"{self._vocabulary} {self.kind} embeddings: it belongs to another model"
                 )
         return rows
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Number of ids of each text; raises as `encode` does."""
+        if self._encoder.num_tokens <= self._vocabulary:
+            return self._encoder.count(texts)
+        return [len(row) for row in self.encode(texts)]
 
 
 def load_tokenizers(checkpoint: Checkpoint) -> Tokenizers:

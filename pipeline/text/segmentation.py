@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,6 +26,9 @@ from pipeline.types import Boundary, Document, Paragraph, Segment
 _PRICE_OF_A_CUT = {Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 0.5, Boundary.NONE: 1.0}
 _PRICE_OF_SHORT = 4.0
 _PRICE_OF_MUTE = 100.0
+
+_MANY_UNITS = 100
+_CRUMBS = 8  # units that a segment may be put together from, on average
 
 # CLAUSE_MARKS[:_AUDIBLE] are punctuation, where a voice pauses; after them come conjunctions.
 _AUDIBLE = 3
@@ -59,7 +62,7 @@ class _Ruler:
         self._is_heading = paragraph.is_heading
         self._predict_seconds = predict_seconds
         self._phrases: dict[Span, str] = {}
-        self._seconds: dict[Span, float] = {}
+        self._measured: dict[Span, tuple[float, bool]] = {}  # seconds, and whether there is anything to say
 
     def spoken(self, span: Span) -> str:
         first, last = bisect_right(self._starts, span[0]) - 1, bisect_left(self._starts, span[1])
@@ -73,29 +76,44 @@ class _Ruler:
             )
         return self._phrases[span]
 
+    def _measure(self, span: Span) -> tuple[float, bool]:
+        measured = self._measured.get(span)
+        if measured is None:
+            spoken = self.spoken(span)
+            measured = self._measured[span] = (self._predict_seconds(spoken), is_speakable(spoken))
+        return measured
+
     def seconds(self, span: Span) -> float:
-        if span not in self._seconds:
-            self._seconds[span] = self._predict_seconds(self.spoken(span))
-        return self._seconds[span]
+        return self._measure(span)[0]
+
+    def is_speakable(self, span: Span) -> bool:
+        return self._measure(span)[1]
 
     def fits(self, span: Span) -> bool:
         return self.seconds(span) <= self.max_seconds
 
     def price(self, span: Span, after: Boundary) -> float:
         """Cost of one segment. One that is too long cannot be cut, so that its length is nobody's choice."""
-        slack = max(0.0, 1 - self.seconds(span) / self.max_seconds)
-        short = _PRICE_OF_SHORT if self.seconds(span) < self.min_seconds else 0.0
-        mute = 0.0 if is_speakable(self.spoken(span)) else _PRICE_OF_MUTE
+        seconds, speakable = self._measure(span)
+        slack = max(0.0, 1 - seconds / self.max_seconds)
+        short = _PRICE_OF_SHORT if seconds < self.min_seconds else 0.0
+        mute = 0.0 if speakable else _PRICE_OF_MUTE
         return slack**2 + short + mute + _PRICE_OF_A_CUT[after]
 
 
-def segment_document(document: Document, text: TextConfig, predict_seconds: Callable[[str], float]) -> list[Segment]:
+def segment_document(
+    document: Document,
+    text: TextConfig,
+    predict_seconds: Callable[[str], float],
+    on_paragraph: Callable[[int], object] = lambda _: None,
+) -> list[Segment]:
     """Cuts a document into segments, in reading order.
 
     Args:
         document: What is cut. Its skips are left out; everything else is in exactly one segment.
         text: The limits, and whether English is normalised. Other languages only get their white space folded.
         predict_seconds: How long a spoken text will last.
+        on_paragraph: Called with the number of characters of each paragraph that is done.
 
     Returns:
         The segments. One that cannot be spoken says so in `problem`.
@@ -125,6 +143,7 @@ def segment_document(document: Document, text: TextConfig, predict_seconds: Call
                         problem=_problem(ruler, unit.span),
                     )
                 )
+            on_paragraph(len(paragraph.text))
     return segments
 
 
@@ -133,7 +152,7 @@ def _problem(ruler: _Ruler, span: Span) -> str | None:
     text = ruler.text[slice(*span)]
     if not text.strip():
         return "empty: the text is empty"
-    if not is_speakable(ruler.spoken(span)):
+    if not ruler.is_speakable(span):
         return "symbols: only symbols, no words to speak"
     if not ruler.fits(span):
         return (
@@ -146,14 +165,35 @@ def _problem(ruler: _Ruler, span: Span) -> str | None:
 def _arrange(ruler: _Ruler) -> list[_Unit]:
     """Cuts a paragraph into units and packs them; if a very short segment is left over, clauses may move to it."""
     whole = (0, len(ruler.text))
-    if ruler.seconds(whole) < ruler.min_seconds or not is_speakable(ruler.spoken(whole)):
+    if ruler.seconds(whole) < ruler.min_seconds or not ruler.is_speakable(whole):
         return [_Unit(whole, Boundary.SENTENCE)]
-    packed = _pack([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler)
+    packed = _pack(_join_crumbs([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler), ruler)
     if not _count_short(packed, ruler):
         return packed
     clauses = [unit for sentence in ruler.sentences for unit in _cut(ruler, sentence, every_clause=True)]
-    moved = _pack(clauses, ruler)
+    moved = _pack(_join_crumbs(clauses, ruler), ruler)
     return moved if _count_short(moved, ruler) < _count_short(packed, ruler) else packed
+
+
+def _join_crumbs(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
+    """Joins neighbours where a long paragraph falls into far more units than segments, as "a, a, a, a" does.
+
+    Every way to join units is tried. No paragraph of a book has so many that this takes long.
+    """
+    crumb = ruler.max_seconds / _CRUMBS
+    if len(units) < _MANY_UNITS or sum(ruler.seconds(unit.span) for unit in units) > len(units) * crumb:
+        return units
+    joined: list[_Unit] = []
+    total = math.inf
+    for unit in units:
+        seconds = ruler.seconds(unit.span)
+        if total + seconds <= crumb:
+            joined[-1] = _Unit((joined[-1].span[0], unit.span[1]), unit.after)
+            total += seconds
+        else:
+            joined.append(unit)
+            total = seconds
+    return joined
 
 
 def _count_short(units: list[_Unit], ruler: _Ruler) -> int:
@@ -197,17 +237,24 @@ def _even_pieces(ruler: _Ruler, words: list[Span]) -> list[_Unit]:
     if not words:
         return []
     start, end = words[0][0], words[-1][1]
-    count = max(1, math.ceil(ruler.seconds((start, end)) / ruler.max_seconds))
+    word_ends = [word_end for _, word_end in words]
+    fewest = count = max(1, math.ceil(ruler.seconds((start, end)) / ruler.max_seconds))
     while count < len(words):
         cuts = {start, end}
         for number in range(1, count):
-            ideal = start + (end - start) * number / count
-            cuts.add(min((word[1] for word in words), key=lambda cut: abs(cut - ideal)))
+            cuts.add(_nearest(word_ends, start + (end - start) * number / count))
         spans = list(pairwise(sorted(cuts)))
         if all(map(ruler.fits, spans)):
             return [_Unit(piece, Boundary.NONE) for piece in spans]
-        count += 1
+        # One more is nearly always enough; in larger steps words of very uneven length take no quadratic time.
+        count += 1 + (count - fewest) // 8
     return [_Unit(word, Boundary.NONE) for word in words]
+
+
+def _nearest(ordered: Sequence[int], ideal: float) -> int:
+    """The number nearest to an ideal one, of two as near the smaller."""
+    after = bisect_left(ordered, ideal)
+    return min(ordered[max(0, after - 1) : after + 1], key=lambda number: abs(number - ideal))
 
 
 def _pack(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:

@@ -6,9 +6,13 @@ It knows characters only, no lengths: `segmentation` decides which of these plac
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import sentencex
+
+from pipeline.text.wording import find_comments
 
 Span = tuple[int, int]
 
@@ -59,8 +63,12 @@ CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
         re.IGNORECASE,
     ),
 )
-_MARKUP = re.compile(r"<!--.*?-->|\[[^\[\]]*\]\([^()]*\)", re.DOTALL)
+_LINK = re.compile(r"\[[^\[\]]*\]\([^()]*\)")
+_GAP = re.compile(rf"[\s{re.escape(_QUOTES)}]+")
+_CLOSED_GAP = re.compile(rf"[{re.escape(_CLOSING)}]*\s*")
+_WINDOW = 20_000  # characters: no paragraph of a book is as long
 _WORD_END = re.compile(r"\s+")
+_CONTEXT = 80  # characters before or after a cut that decide whether it is one: more than any abbreviation or amount
 
 
 def split_sentences(text: str, language: str) -> list[Span]:
@@ -68,16 +76,18 @@ def split_sentences(text: str, language: str) -> list[Span]:
     if not text:
         return []
     bare = _QUOTE.sub(" ", text)
-    markup = _markup(text, (0, len(text)))
-    cuts = {_real_cut(text, found["end_index"]) for found in sentencex.get_sentence_boundaries(language, bare)}
+    markup = _Spans(_markup(text, (0, len(text))))
+    last_word = _last_word(text, len(text))
+    cuts = _real_cuts(text, _boundaries(bare, language))
     spans: list[Span] = []
     start = 0
+    has_word, seen = False, 0  # of the text from `start` up to the last cut that was looked at
     for cut in sorted(cuts - {0, len(text)}):
-        if any(first < cut < last for first, last in markup):
-            continue
-        if _is_word(text[cut:]) and _is_an_end(text[start:cut], text[cut : cut + 40]):
+        has_word = has_word or _is_word(text[seen:cut])
+        seen = cut
+        if has_word and cut <= last_word and not markup.holds(cut) and _is_an_end(text, start, cut):
             spans.append((start, cut))
-            start = cut
+            start, has_word = cut, False
     return [*spans, (start, len(text))]
 
 
@@ -85,14 +95,18 @@ def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
     """Cuts a span after each `mark` in it, but not behind "Mr."; each piece has a letter or a digit."""
     start, end = span
     cuts = [start]
-    markup = _markup(text, span)
+    markup = _Spans(_markup(text, span))
+    last_word = _last_word(text, end)
+    has_word, seen = False, start  # of the text from the last cut up to the last mark
     for match in mark.finditer(text, start, end):
         cut = match.end()
-        if any(first < cut < last for first, last in markup):
+        has_word = has_word or _is_word(text[seen:cut])
+        seen = cut
+        if not has_word or cut > last_word or markup.holds(cut):
             continue
-        before, after = text[cuts[-1] : cut], text[cut:end]
-        if _is_word(before) and _is_word(after) and not _belongs_together(before, after):
+        if not _belongs_together(_tail(text, cuts[-1], cut), text[cut : min(end, cut + _CONTEXT)]):
             cuts.append(cut)
+            has_word = False
     return list(pairwise([*cuts, end]))
 
 
@@ -101,29 +115,74 @@ def split_words(text: str, span: Span) -> list[Span]:
     return split_at(text, span, _WORD_END)
 
 
-def _real_cut(text: str, cut: int) -> int:
-    """Moves a cut found without quotation marks: closing marks go to the sentence before, opening ones to the next."""
-    while cut and (text[cut - 1].isspace() or text[cut - 1] in _QUOTES):
-        cut -= 1
-    while cut < len(text) and text[cut] in _CLOSING:
-        cut += 1
-    while cut < len(text) and text[cut].isspace():
-        cut += 1
-    return cut
+def _boundaries(text: str, language: str) -> Iterator[int]:
+    """Where sentences may end, for sentencex. It takes quadratic time for some texts, hence a window at a time."""
+    at = 0
+    while at < len(text):
+        window = text[at : at + _WINDOW]
+        ends = [at + found["end_index"] for found in sentencex.get_sentence_boundaries(language, window)]
+        if at + _WINDOW >= len(text):
+            yield from ends
+            return
+        yield from ends[:-1]  # the last sentence may go on
+        at = ends[-2] if len(ends) > 1 and ends[-2] > at else at + _WINDOW
+
+
+def _real_cuts(text: str, found: Iterable[int]) -> set[int]:
+    """Moves cuts found without quotation marks: closing marks go to the sentence before, opening ones to the next."""
+    gaps = [(gap.start(), gap.end()) for gap in _GAP.finditer(text)]
+    starts = [start for start, _ in gaps]
+    before_gaps = set()
+    for cut in found:
+        index = bisect_left(starts, cut) - 1
+        before_gaps.add(gaps[index][0] if index >= 0 and cut <= gaps[index][1] else cut)
+    return {_CLOSED_GAP.match(text, cut).end() for cut in before_gaps}  # type: ignore[union-attr]  # it may be empty
+
+
+class _Spans:
+    """Spans that do not overlap, in order."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+
+    def holds(self, cut: int) -> bool:
+        """Whether a cut lies inside one of them."""
+        found = bisect_left(self._starts, cut) - 1
+        return found >= 0 and cut < self._ends[found]
 
 
 def _markup(text: str, span: Span) -> list[Span]:
     """Comments and links in a span, which `wording` can only leave out when they are whole."""
-    return [found.span() for found in _MARKUP.finditer(text, *span)]
+    found: list[Span] = []
+    at = span[0]
+    for start, end in [*find_comments(text, *span), (span[1], span[1])]:
+        found += [link.span() for link in _LINK.finditer(text, at, start)]
+        found.append((start, end))
+        at = end
+    return found[:-1]
 
 
-def _is_an_end(before: str, after: str) -> bool:
-    """Whether a sentence ends between `before` and `after`; sentencex takes many abbreviations for an end."""
-    return _is_word(before) and not (_STARTS_LOW.match(after) or _belongs_together(before, after))
+def _is_an_end(text: str, start: int, cut: int) -> bool:
+    """Whether a sentence that begins at `start` ends at `cut`; sentencex takes many abbreviations for an end."""
+    after = text[cut : cut + 40]
+    return not (_STARTS_LOW.match(after) or _belongs_together(_tail(text, start, cut), after))
+
+
+def _tail(text: str, start: int, end: int) -> str:
+    """The last characters of a span, so that a look at its end takes no longer for a long one."""
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return text[max(start, end - _CONTEXT) : end]
 
 
 def _is_word(text: str) -> bool:
     return any(map(str.isalnum, text))
+
+
+def _last_word(text: str, end: int) -> int:
+    """The offset of the last letter or digit before `end`, or -1."""
+    return next((offset for offset in range(end - 1, -1, -1) if text[offset].isalnum()), -1)
 
 
 def _belongs_together(before: str, after: str) -> bool:

@@ -6,6 +6,7 @@ Owns which steps are taken. How marks are taken out is known to `wording`, how E
 from __future__ import annotations
 
 from pipeline.text import normalization
+from pipeline.text.normalization.romans import read_heading_number
 from pipeline.text.wording import plain_heading, plain_words
 
 
@@ -19,7 +20,9 @@ def spoken_form(text: str, language: str, normalize: bool, *, is_heading: bool =
         is_heading: The lines of a heading get full stops.
     """
     plain = plain_heading(text) if is_heading else plain_words(text)
-    return normalization.normalize(plain) if normalize and base_language(language) == "en" else plain
+    if not normalize or base_language(language) != "en":
+        return plain
+    return normalization.normalize(read_heading_number(plain) if is_heading else plain, language)
 
 
 def base_language(tag: str) -> str:

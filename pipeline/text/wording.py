@@ -12,8 +12,7 @@ import re
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.MULTILINE), replacement)
     for pattern, replacement in (
-        (r"<!--.*?-->", " "),
-        (r"<((?:https?|mailto):[^>\s]+)>", r"\1"),
+        (r"<((?:https?|mailto):[^>\s]{1,2000})>", r"\1"),
         # Only tags that are markup for certain: "a <b and c> d" stays.
         (
             r"</?(?:a|b|big|br|center|div|em|font|hr|i|img|p|s|small|span|strong|sub|sup|u)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
@@ -28,7 +27,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\$", ""),  # a hard line break of Markdown
         (r"`+", ""),
         (r"(?<![\w\\*])\*+(?=[^\s*])|(?<=[^\s*\\])\*+(?!\w|\*)", ""),  # *emphasis*, but not 2*3
-        (r"(?<![^\W_])(?<!\\)_+(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])", ""),  # _emphasis_, but not snake_case
+        (
+            r"(?<![^\W_])(?<!\\)_{1,200}(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])",
+            "",
+        ),  # _emphasis_, but not snake_case
         (r"\\([\\`*_{}\[\]()#+.!>-])", r"\1"),
         # A word cut at the end of a line; but the hyphens of sister-in-law stay.
         (r"(?<![\w-])([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]+)\b(?!-)", r"\1\2"),
@@ -44,9 +46,23 @@ def plain_words(text: str) -> str:
     """Gives `text` on one line, without markup, with the words that a line end had cut put together again."""
     if not _MARK.search(text):  # nearly all sentences of a novel
         return " ".join(text.split())
+    for start, end in reversed(find_comments(text, 0, len(text))):
+        text = f"{text[:start]} {text[end:]}"
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return " ".join(_ENTITY.sub(lambda match: html.unescape(match[0]), text).split())
+
+
+def find_comments(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Spans of the comments of HTML in a part of a text; one that is never closed is none."""
+    found = []
+    while (start := text.find("<!--", start, end)) >= 0:
+        close = text.find("-->", start + 4, end)
+        if close < 0:
+            break
+        found.append((start, close + 3))
+        start = close + 3
+    return found
 
 
 def plain_heading(text: str) -> str:

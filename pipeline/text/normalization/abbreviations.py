@@ -11,15 +11,16 @@ import re
 from pipeline.text.normalization.words import SENTENCE_OPENERS, after, before, ends_sentence, word_set, word_table
 
 # Read so wherever they stand with a full stop.
-_ALWAYS = word_table(
+ALWAYS = word_table(
     "Mr=Mister, Mrs=Missus, Ms=Miz, Messrs=Messieurs, Mme=Madame, Mlle=Mademoiselle, Prof=Professor, Capt=Captain, "
-    "Lt=Lieutenant, Sgt=Sergeant, Cpl=Corporal, Cmdr=Commander, Rev=Reverend, Esq=Esquire, Jr=Junior, Sr=Senior, "
+    "Lt=Lieutenant, Sgt=Sergeant, Cpl=Corporal, Cmdr=Commander, Rev=Reverend, Esq=Esquire, Jr=Junior, "
+    "Lieut=Lieutenant, Revd=Reverend, Bro=Brother, Abp=Archbishop, Edw=Edward, Jos=Joseph, Benj=Benjamin, "
     "Supt=Superintendent, Wm=William, Chas=Charles, Thos=Thomas, Jas=James, Robt=Robert, Ave=Avenue, "
     "Blvd=Boulevard, Rd=Road, Mt=Mount, Ste=Sainte, Bros=Brothers, Inc=Incorporated, Co=Company, Ltd=Limited, "
     "Corp=Corporation, Dept=Department, Univ=University, dept=department, govt=government, Govt=Government, "
     "etc=et cetera, vs=versus, viz=namely, cf=compare, Cf=Compare, approx=approximately, Approx=Approximately, "
     "ibid=ibidem, Ibid=Ibidem, Vols=Volumes, vols=volumes, incl=including, Assn=Association, ult=ultimo, "
-    "inst=instant, prox=proximo"
+    "inst=instant, prox=proximo, MSS=manuscripts, Mss=manuscripts, mss=manuscripts"
 )
 # Only before a capital: a name.
 _BEFORE_NAME = word_table(
@@ -31,7 +32,8 @@ _BEFORE_NUMBER = word_table(
     "no=number, nos=numbers, vol=volume, ch=chapter, chap=chapter, chs=chapters, fig=figure, figs=figures, p=page, "
     "pp=pages, sec=section, art=article, pt=part, bk=book, op=opus, ed=edition, est=established, ext=extension, "
     "tel=telephone, c=circa, ca=circa, eq=equation, b=born, d=died, "
-    "fl=flourished, app=appendix, nr=number"
+    "fl=flourished, app=appendix, nr=number, v=verse, vv=verses, vs=verse, par=paragraph, para=paragraph, "
+    "cl=clause, ll=lines, fol=folio, sect=section, parag=paragraph, sc=scene"
 )
 _MONTHS = word_table(
     "Jan=January, Feb=February, Mar=March, Apr=April, Jun=June, Jul=July, Aug=August, Sept=September, "
@@ -42,13 +44,15 @@ _DAYS = word_table(
     "Fri=Friday, Sat=Saturday, Sun=Sunday"
 )
 _DOTTED = re.compile(r"\b(?<!\.)(?<!\w')([A-Za-z]{1,6})\.(?![^\W\d])")
-_NUMBER_NEXT = re.compile(r" ?(?:\d|#\d)| (?:[IVXLC]{2,}|[VXivx]{1,5}|I(?= ?[.,;:)]|$))\b(?!')")
+_NUMBER_NEXT = re.compile(r" ?(?:\d|#\d)| (?:[IVXLCDM]{2,}|[VXivx]{1,5}|I(?= ?[.,;:)]|$))\b(?!')")
 _I_SAY = re.compile(r" I(?: ?,|\.\.)")
 _NAME_NEXT = re.compile(r" [\"']?([A-Z][A-Za-z]*)")
 _DATE_NEXT = re.compile(
     rf",? (?:\d{{1,2}}(?:st|nd|rd|th)?\b|(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}\b)| (?:night|morning|afternoon|evening)\b"
 )
-_TITLES = word_set("Mr Mrs Ms Messrs Mme Mlle Prof Capt Lt Sgt Cpl Cmdr Rev Wm Chas Thos Jas Robt Mt Ste cf Cf")
+_TITLES = word_set(
+    "Mr Mrs Ms Messrs Mme Mlle Prof Capt Lt Sgt Cpl Cmdr Rev Wm Chas Thos Jas Robt Mt Ste cf Cf Lieut Revd"
+)
 
 
 def expand_abbreviations(text: str) -> str:
@@ -64,13 +68,35 @@ def expand_abbreviations(text: str) -> str:
 
 def _abbreviation(match: re.Match[str]) -> str:
     short, rest = match[1], after(match, 60)
-    if len(short) > 1 and short.isupper() and short.capitalize() in _TITLES:
-        return _ALWAYS[short.capitalize()].upper() + ("" if rest else ".")
-    full = _ALWAYS.get(short) or _by_context(short, before(match, 6), rest)
+    if len(short) > 1 and short.isupper() and short.capitalize() in _TITLES and not _is_manuscript(short, rest):
+        return ALWAYS[short.capitalize()].upper() + ("" if rest else ".")
+    full = _in_company(short, match) or ALWAYS.get(short) or _by_context(short, before(match, 6), rest)
     if full is None:
         return match[0]
     is_end = not rest.strip("\"')]}*_ ") if short in _TITLES else ends_sentence(rest, any_capital=short == "etc")
     return full + ("." if is_end else " " if rest[:1].isdigit() else "")
+
+
+_SENIOR_BEFORE = re.compile(r"(?:\b[A-Z][\w'.]*,?|\bI{1,3}) $")
+
+
+def _in_company(short: str, match: re.Match[str]) -> str | None:
+    """Abbreviations that mean one thing behind a name and another one before it."""
+    rest = after(match, 60)
+    if short in ("MS", "ms", "Ms") and _is_manuscript(short, rest):
+        return "manuscript" if not before(match, 2).rstrip()[-1:].isdigit() else None
+    if short != "Sr":
+        return None
+    name = _NAME_NEXT.match(rest)
+    is_person = name is not None and name[1] not in SENTENCE_OPENERS
+    return "Sister" if is_person and not _SENIOR_BEFORE.search(before(match, 30)) else "Senior"
+
+
+def _is_manuscript(short: str, rest: str) -> bool:
+    """Whether "MS." is no title: MS. SMITH and Ms. Smith are ladies."""
+    if short == "MS":
+        return re.match(r" [A-Z]{2}", rest) is None
+    return short in ("ms", "Ms") and re.match(r" ?[\"'(]?[A-Z]", rest) is None
 
 
 def _by_context(short: str, earlier: str, rest: str) -> str | None:
@@ -81,6 +107,8 @@ def _by_context(short: str, earlier: str, rest: str) -> str | None:
         return _MONTHS[short]
     if short in _DAYS and _DATE_NEXT.match(rest):
         return _DAYS[short]
+    if short == "v" and re.match(r" ?\d+\.\d", rest):  # a version
+        return None
     is_unit = short in ("sec", "pt", "d") and earlier.rstrip()[-1:].isdigit()  # "5 sec. 3", "6d. 5"
     is_initial = len(short) == 1 and short.isupper()
     is_answer = short == "no" or (short == "No" and not earlier[-2:-1].isalnum())  # "No. I, for one, did not"

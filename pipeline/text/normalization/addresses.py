@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import cardinal, digits
+from pipeline.text.normalization.words import cardinal, digits, spell
 
 _TOP_DOMAINS = "com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|ca|au|de|fr|nl|ch|ie|nz|co|tv|xyz"
 _HOST = rf"(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,6}}(?:{_TOP_DOMAINS})\b(?!\.[a-z])(?![-@])"
@@ -51,15 +51,18 @@ def _spell(address: str) -> str:
 
 
 _HANDLE = re.compile(r"(?<![\w@])@(?=[^\W_])")
+_COLOR = re.compile(r"(?<![\w&#])#(?=[0-9A-Fa-f]{0,5}\d)([0-9A-Fa-f]{6})\b")
 _HASHTAG = re.compile(r"(?<![\w#&])#(?=[^\W\d_])")
 
 
 def read_tags(text: str) -> str:
-    """A name with an @, a hashtag.
+    """A name with an @, a hashtag, a color of a web page.
 
-    >>> read_tags("@jane wrote #reading")
-    'at jane wrote hashtag reading'
+    >>> read_tags("@jane wrote #reading in #FF0000")
+    'at jane wrote hashtag reading in hash F F zero zero zero zero'
     """
+    if "#" in text:
+        text = _COLOR.sub(lambda match: f"hash {spell(match[1])}", text)
     if "@" in text:
         text = _HANDLE.sub("at ", text)
     return _HASHTAG.sub("hashtag ", text) if "#" in text else text

@@ -66,35 +66,71 @@ def _modern(match: re.Match[str]) -> str:
 
 _ISO_DATE = re.compile(rf"(?<![\w/.-])({_YEAR})-(\d\d?)-(\d\d?)(?![\d/-]|\.\d)(?:T(?=\d))?")
 _SLASHED_DATE = re.compile(rf"(?<![\w/.-])(\d\d?)([/.-])(\d\d?)\2({_YEAR}|\d\d)(?![\w/-]|\.\d)")
+_WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+# Without a year, or with a short one between other signs, it may be a fraction or a code: here it is a date.
+_DATED = re.compile(rf"\b(?:on|dated|born|{_WEEKDAY},?|date:) $", re.IGNORECASE)
+_DAY_AND_MONTH = re.compile(
+    rf"(\b(?:[Oo]n|[Dd]ated|{_WEEKDAY},?) )(\d\d?)/(\d\d?)"
+    r"(?=$|[;:!?)]|[.,](?!\d)| (?:at|and|to|we|he|she|they|I|it|the|in|for|by|when|from|with)\b)"
+)
+# English is written with the day first everywhere but in the United States, what belongs to them, and the Philippines.
+# Canada writes both; month first stays there, and where no country is named.
+_MONTH_FIRST_REGIONS = word_set("US CA PH PR GU AS VI MP UM FM MH PW")
 
 
-def read_numeric_dates(text: str) -> str:
-    """Month first between slashes, as in the United States, unless it cannot be one; day first between full stops.
+def is_day_first(language: str) -> bool:
+    """Whether 03/04/1921 is the third of April, by the country in a tag of a language.
 
-    >>> read_numeric_dates("12/25/1999, 25.12.1999")
-    'December twenty-fifth, nineteen ninety-nine, December twenty-fifth, nineteen ninety-nine'
+    >>> [is_day_first(language) for language in ("en-GB", "en_AU", "en-Latn-ZA", "en", "en-US")]
+    [True, True, True, False, False]
+    """
+    parts = language.replace("_", "-").upper().split("-")[1:]
+    region = next((part for part in parts if re.fullmatch(r"[A-Z]{2}|\d{3}", part)), "US")
+    return region not in _MONTH_FIRST_REGIONS
+
+
+def read_numeric_dates(text: str, day_first: bool = False) -> str:
+    """Month first, as in the United States, unless it cannot be one; day first between full stops.
+
+    >>> read_numeric_dates("12/25/1999, 25.12.1999, on 3/4")
+    'December twenty-fifth, nineteen ninety-nine, December twenty-fifth, nineteen ninety-nine, on March fourth'
     >>> read_numeric_dates("1999-12-25, 99/99/1999")
     'December twenty-fifth, nineteen ninety-nine, 99/99/1999'
+    >>> read_numeric_dates("12/5/1999, on 3-4-21, 3/4 of it", day_first=True)
+    'the twelfth of May nineteen ninety-nine, on the third of April twenty-one, 3/4 of it'
     """
-    text = _ISO_DATE.sub(lambda match: _month_day_year(match, match[2], match[3], match[1]), text)
-    return _SLASHED_DATE.sub(_slashed, text)
+
+    def slashed(match: re.Match[str]) -> str:
+        first, sign, second, year_digits = match.groups()
+        is_short = len(year_digits) == 2 and sign != "/"  # 10-12-14 and 1.2.34 are codes more often than dates
+        if is_short and not ((day_first or sign == "-") and _DATED.search(before(match, 12))):
+            return match[0]
+        is_month_first = not day_first and sign != "." and not (sign == "-" and len(year_digits) == 4)
+        return date(match, first, second, year_digits, is_month_first)
+
+    def date(match: re.Match[str], first: str, second: str, year_digits: str, is_month_first: bool) -> str:
+        if int(first if is_month_first else second) > 12:  # it can only be the other way round
+            is_month_first = not is_month_first
+        month, day = (first, second) if is_month_first else (second, first)
+        return _say_date(match, month, day, year_digits, day_first)
+
+    text = _ISO_DATE.sub(lambda match: _say_date(match, match[2], match[3], match[1], day_first), text)
+    text = _SLASHED_DATE.sub(slashed, text)
+    if "/" not in text:
+        return text
+    return _DAY_AND_MONTH.sub(lambda match: match[1] + date(match, match[2], match[3], "", not day_first), text)
 
 
-def _slashed(match: re.Match[str]) -> str:
-    first, sign, second, year_digits = match[1], match[2], match[3], match[4]
-    if len(year_digits) == 2 and sign != "/":  # 10-12-14 and 1.2.34 are codes more often than dates
-        return match[0]
-    month_first = sign == "/" and int(first) <= 12
-    month, day = (first, second) if month_first else (second, first)
-    return _month_day_year(match, month, day, year_digits)
-
-
-def _month_day_year(match: re.Match[str], month: str, day: str, year_digits: str) -> str:
+def _say_date(match: re.Match[str], month: str, day: str, year_digits: str, day_first: bool) -> str:
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
-        return match[0]
-    spoken_year = year(int(year_digits)) if len(year_digits) == 4 else short_year(year_digits)
-    gap = " " if after(match, 1).isdigit() else ""
-    return f"{_MONTHS[int(month) - 1]} {ordinal(int(day))}, {spoken_year}{gap}"
+        return match[0] if year_digits else f"{match[2]}/{match[3]}"
+    spoken_year = ""
+    if year_digits:
+        spoken_year = year(int(year_digits)) if len(year_digits) == 4 else short_year(year_digits)
+    name, gap = _MONTHS[int(month) - 1], " " if after(match, 1).isdigit() else ""
+    if day_first:
+        return " ".join(filter(None, [f"the {ordinal(int(day))} of {name}", spoken_year])) + gap
+    return ", ".join(filter(None, [f"{name} {ordinal(int(day))}", spoken_year])) + gap
 
 
 _DAY_FIRST = re.compile(
@@ -207,6 +243,7 @@ def _bare_year(match: re.Match[str]) -> str:
 _HALF_DAY = r" ?([ap])(?:\. ?)?m\b\.?"
 _CLOCK = re.compile(rf"(?<![\w:.,/-])(\d\d?):([0-5]\d)(?::([0-5]\d))?(?![\d:]|\.\d)(?:h\b|{_HALF_DAY})?", re.IGNORECASE)
 _HOUR = re.compile(rf"(?<![\w:.,/$£€])(\d\d?)(?:\.([0-5]\d))?{_HALF_DAY}", re.IGNORECASE)
+_FRENCH_CLOCK = re.compile(r"(?<![\w:.,/-])(\d\d?)h([0-5]\d)(?!\w)")
 _HOUR_RANGE = re.compile(
     r"(?<![\w:.,/-])(\d\d?(?::[0-5]\d)?(?: ?[ap]\.?m\.?)?)-(?=\d\d?(?::[0-5]\d| ?[ap]\.?m\b))", re.IGNORECASE
 )
@@ -221,7 +258,7 @@ def read_times(text: str) -> str:
     >>> read_times("Odds of 16:9; Psalm 119:105")
     'Odds of 16 to 9; Psalm 119 105'
     """
-    text = _HOUR_RANGE.sub(r"\1 to ", text)
+    text = _FRENCH_CLOCK.sub(r"\1:\2", _HOUR_RANGE.sub(r"\1 to ", text))
     text = _CLOCK.sub(_clock, text)
     text = _HOUR.sub(_hour, text)
     return _VERSE_OR_RATIO.sub(_verse_or_ratio, text) if ":" in text else text
@@ -231,10 +268,11 @@ def _clock(match: re.Match[str]) -> str:
     hour, minutes, seconds, half = match.groups()
     if int(hour) > 24:
         return match[0]
-    spoken = _hour_and_minutes(int(hour), minutes, bool(half), bool(seconds))
-    if seconds:
+    spoken = _hour_and_minutes(int(hour), minutes, bool(half), bool(seconds and seconds != "00"))
+    if seconds and seconds != "00":
         spoken += f" {'oh ' + digits(seconds[1]) if seconds[0] == '0' else cardinal(int(seconds))}"
-    return f"{spoken} {half.lower()}.m." if half else spoken
+    gap = " " if after(match, 1).isalpha() else ""  # 10:00Z
+    return f"{spoken} {half.lower()}.m." if half else spoken + gap
 
 
 def _hour_and_minutes(hour: int, minutes: str, has_half: bool, has_seconds: bool) -> str:

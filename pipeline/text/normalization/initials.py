@@ -9,13 +9,35 @@ from __future__ import annotations
 import re
 
 from pipeline.text.normalization.romans import RULERS
-from pipeline.text.normalization.words import SENTENCE_OPENERS, after, before, ends_sentence
+from pipeline.text.normalization.words import SENTENCE_OPENERS, after, alternatives, before, ends_sentence
 
 _PHRASES = {
     "e.g.": "for example",
     "i.e.": "that is",
     "a.k.a.": "also known as",
     "ph.d.": "P H D",
+    "ph. d.": "P H D",
+    "d.phil.": "D Phil",
+    "m.phil.": "M Phil",
+    "b.sc.": "B S C",
+    "m.sc.": "M S C",
+    "d.sc.": "D S C",
+    "ll.b.": "L L B",
+    "ll.m.": "L L M",
+    "ll.d.": "L L D",
+    "ed.d.": "E D D",
+    "b.ed.": "B Ed",
+    "m.ed.": "M Ed",
+    "psy.d.": "P S Y D",
+    "pharm.d.": "Pharm D",
+    "litt.d.": "Litt D",
+    "d.litt.": "D Litt",
+    "q.v.": "which see",
+    "mss": "manuscripts",
+    "wwi": "World War one",
+    "wwii": "World War two",
+    "ww1": "World War one",
+    "ww2": "World War two",
     "et al.": "and others",
     "&c.": "et cetera",
     "&c": "et cetera",
@@ -25,8 +47,11 @@ _PHRASES = {
     "w/": "with",
     "and/or": "and or",
 }
+_DEGREES = frozenset(short for short in _PHRASES if short.endswith("d.") or short[-3:-1] in ("il", "ed", "tt", "sc"))
+_DEGREES |= {"ll.b.", "ll.m."}
 _PHRASE = re.compile(
-    r"(?<![\w.])(?:e\. ?g\.|i\. ?e\.|a\.k\.a\.|ph\.d\.|et al\.|&c\b\.?|(?:etc|vs)\b(?!\.)|w/o\b|w/(?= )|and/or\b)",
+    rf"(?<![\w.])(?:e\. ?g\.|i\. ?e\.|a\.k\.a\.|q\.v\.|(?:{alternatives(_DEGREES)})(?!\w)|et al\.|&c\b\.?|"
+    r"(?:etc|vs)\b(?!\.)|w/o\b|w/(?= )|and/or\b|(?-i:MSS|WW(?:II?|[12]))\b(?!\.))",
     re.IGNORECASE,
 )
 _BARE_TITLES = {"Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Prof": "Professor"}
@@ -48,12 +73,10 @@ def expand_phrases(text: str) -> str:
 def _phrase(match: re.Match[str]) -> str:
     short = match[0]
     full = _PHRASES[short.lower().replace("e. g", "e.g").replace("i. e", "i.e")]
-    full = full[0].upper() + full[1:] if short[0].isupper() else full
-    keeps_stop = (
-        full in ("et cetera", "and others")
-        and short.endswith(".")
-        and ends_sentence(after(match, 60), any_capital=True)
-    )
+    full = full[0].upper() + full[1:] if short[0].isupper() and short != "MSS" else full
+    may_end = full in ("et cetera", "and others") or short.lower() in _DEGREES
+    is_name_likely = short.lower() in _DEGREES  # "Jane Roe, Ph.D. Candidate"
+    keeps_stop = may_end and short.endswith(".") and ends_sentence(after(match, 60), any_capital=not is_name_likely)
     return full + ("." if keeps_stop else "")
 
 

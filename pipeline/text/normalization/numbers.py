@@ -17,23 +17,18 @@ from pipeline.text.normalization.words import (
     plural,
     quantity,
     short_year,
+    spell,
 )
 
-_SPACED_THOUSANDS = re.compile(r"(?<![\d.,:-])(?<!\d )[1-9]\d{0,2}(?: 000){1,4}(?![\d-]| \d)")
 _LONG_RUN = re.compile(r"\d{16,}")
 
 
 def spell_long_runs(text: str) -> str:
     """Runs that no one reads as a number, digit by digit; this comes first, so that all other rules see short runs.
 
-    Thousands that are set off by spaces become one number.
-
     >>> spell_long_runs("4111111111111111")
     'four one one one one one one one one one one one one one one one'
-    >>> spell_long_runs("50 000 men")
-    '50000 men'
     """
-    text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
     return _LONG_RUN.sub(lambda match: _set_apart(match, digits(match[0])), text)
 
 
@@ -44,9 +39,52 @@ def _set_apart(match: re.Match[str], spoken: str) -> str:
     return f"{left}{spoken}{right}"
 
 
+_HEXADECIMAL = re.compile(r"\b0([xX])([0-9A-Fa-f]{1,16})\b|\b0([bB])([01]{1,64})\b")
+_SCIENTIFIC = re.compile(r"(?<![\w.])(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?)0?(\d{1,2})\b(?![.,]\d)")
+_ADDRESS = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,3}){3}(?::(\d{2,5}))?(?![\w]|\.\d)")
+_ISBN = re.compile(r"\b(IS[BS]N)(?:-1[03])?:? ((?:\d{1,9}-){1,4}(?:\d{1,4}|[Xx])|\d{7,12}[\dXx])\b")
+
+
+def read_computer_numbers(text: str) -> str:
+    """Numbers in base sixteen or two, powers of ten, network addresses, numbers of books.
+
+    >>> read_computer_numbers("0xFF, 0b101, 1.5e-3, ISBN 0-306-40615-X")
+    'zero x F F, zero b one zero one, 1.5 times 10^-3, ISBN zero, three zero six, four zero six one five, X'
+    >>> read_computer_numbers("192.168.0.1")
+    'one hundred and ninety-two dot one hundred and sixty-eight dot zero dot one'
+    """
+    text = _HEXADECIMAL.sub(_hexadecimal, text)
+    text = _SCIENTIFIC.sub(_scientific, text)
+    text = _ADDRESS.sub(_address, text)
+    return _ISBN.sub(_isbn, text) if "IS" in text else text
+
+
+def _hexadecimal(match: re.Match[str]) -> str:
+    return f"zero {(match[1] or match[3]).lower()} {spell(match[2] or match[4])}"
+
+
+def _scientific(match: re.Match[str]) -> str:
+    mantissa, sign, exponent = match.groups()
+    if not sign and "." not in mantissa:  # 3e5 may be a code
+        return match[0]
+    return f"{mantissa} times 10^{'-' if sign == '-' else ''}{exponent}"
+
+
+def _address(match: re.Match[str]) -> str:
+    parts = [int(part) for part in match[0].split(":")[0].split(".")]
+    is_address = max(parts) <= 255 and (max(parts) > 31 or parts[0] in (8, 10))  # 1.7.3.1 is a version
+    port = f" colon {digits(match[1])}" if match[1] else ""
+    return " dot ".join(map(cardinal, parts)) + port if is_address else match[0]
+
+
+def _isbn(match: re.Match[str]) -> str:
+    return f"{match[1]} " + ", ".join(spell(group) for group in match[2].split("-"))
+
+
 _TELEPHONE = re.compile(
-    r"(?<![\w.,/-])(?:\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
-    r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w/-])(?!\.\d)"
+    r"(?<![\w.,/-])(?:0\d(?: \d\d){4}|\+\d{1,3}(?:[ .-]\(?\d{1,8}\)?){2,5}|"
+    r"(?:\d[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|"
+    r"\d{3}-\d{2}(?!00)\d{2}|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}|0\d{2,4} \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\w/-])(?!\.\d)"
 )
 _EMERGENCY = re.compile(
     r"(\b(?:call|dial|phone?)(?:s|l?ed|l?ing)? )(?:911|999)\b(?! times|[,.-]\d)|\b911(?= (?:call|operator|dispatcher))",
@@ -70,8 +108,8 @@ def _groups(match: re.Match[str]) -> str:
     return f"plus {spoken}" if match[0].startswith("+") else spoken
 
 
-_RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s)?)-(?={NUMBER}(?!-\d|/))")
-_MINUS = re.compile(r"(?<![\w.)'\"-])-(?=\.?\d)")
+_RANGE = re.compile(rf"(?<![\w.,/-])({NUMBER}(?:st|nd|rd|th|'?s|%)?)-(?={NUMBER}(?!-\d|/))")
+_MINUS = re.compile(r"(?<![\w.)'\"^-])-(?=\.?\d)")
 _CROSS = re.compile(r"(?<=\d) ?x ?(?=\d)")
 _SET_PHRASES = {"9/11": "nine eleven", "24/7": "twenty-four seven", "20/20": "twenty twenty", "50/50": "fifty fifty"}
 _SET_PAIR = re.compile(r"(?<![\w.,/-])(?:24-7|20-20|50-50)(?![\w/%-]|[.,]\d)")

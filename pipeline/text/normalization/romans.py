@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set
+from pipeline.text.normalization.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set, year
 
 _NUMBERED = word_set(
     "act annex appendix article battalion book canto chapter class corps division episode exhibit figure grade group "
     "lesson letter level mark number opus part phase plate psalm scene section sonata stage stave symphony table title "
-    "type volume war"
+    "type volume war bowl apollo schedule vatican olympiad quartet concerto"
 )
 _NUMBERED_FROM_ONE = word_set(
-    "act appendix article book canto chapter figure number part phase plate scene section stave table volume"
+    "act appendix article book canto chapter class figure grade number part phase plate scene schedule section stage "
+    "stave table type vatican volume"
 )
 RULERS = word_set(
-    "Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles Christian Clement "
+    "Adrian Alexios Amenhotep Antiochus Artaxerxes Baldwin Canute Carl Casimir Celestine Charlemagne Christina Clovis "
+    "Conrad Darius Eric Eugene Faisal Gustaf Gustavus Hadrian Honorius Hussein Justinian Kamehameha Ladislaus Lothair "
+    "Manuel Mehmet Menelik Murad Oscar Paschal Peter Rameses Selim Sigismund Suleiman Theodosius Thutmose Waldemar "
+    "Willem Xerxes Albert Alexander Alexandra Alfonso Alphonse Anne Benedict Boniface Carlos Catherine Charles "
+    "Christian Clement "
     "Constantine David Edgar Edmund Edward Elizabeth Ferdinand Francis Franz Frederick Friedrich George Gregory "
     "Gustav Harald Harold Haakon Henri Henry Innocent Isabella Ivan James John Joseph Juan Julius Karl Leo Leopold "
     "Lewis Louis Ludwig Margaret Mary Maximilian Mehmed Mohammed Napoleon Nicholas Olaf Otto Paul Pedro Peter "
@@ -28,12 +33,28 @@ RULERS = word_set(
 )
 _RANKS = word_set("King Queen Emperor Empress Pope Tsar Czar Prince Sultan Pharaoh")
 _NUMERAL = re.compile(r"[IVXLCDM]{1,15}(?![\w&/]|'(?!s\b)|-(?!\w{4})|\.(?=\w))")
+_KINDS = word_set("Class Type Grade Stage Schedule Phase Category Level")
+_RANKED = re.compile(r"\b([IVXLC]{2,8}|[VX](?=th century))(?:th|st|nd|rd)\b")
 _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
 # What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
 _AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
+_RULER_OF_TWO = re.compile(rf"\b(?:{'|'.join(sorted(RULERS))}) [IVX]+ and $")  # James I and VI
+# What shows that "James I" is a king: the end of his clause, his country, what is his.
+_AFTER_RULER = re.compile(
+    r"'s\b|[.;:!?)]|$| of [A-Z]|,? (?:the )?(?:king|queen|emperor|empress|pope|tsar)\b| and [IVX]+\b|"
+    r" and (?:his|her|[A-Z]\w+ (?:I{1,3}|IV|V)\b)| \("
+)
+_RULED = re.compile(
+    r" (?:was|is|had|has|reigned|ruled|died|became|succeeded|ascended|came|married|inherited|granted|ordered|founded|"
+    r"abdicated|made|gave|declared)\b"
+)
+_CLAUSE_START = re.compile(
+    r"(?:^|[.!?;:] [\"']?|[\"']|"
+    r"\b(?:when|that|as|where|because|since|until|after|before|while|under|by|and) )[A-Z]\w+ $"
+)
 _SURNAME = re.compile(r"\. ([A-Z](?:[a-z]+|'[A-Z]))")
-_SMALL = re.compile(r" ([ivxl]{1,8})\b(?!')")
+_SMALL = re.compile(r" ([ivxl]{1,8})(?:-([ivxl]{1,8}))?\b(?!')")
 _SMALL_BEFORE = re.compile(r"\b(?:act|scene|chapter|canto|pages?|section|volume)$", re.IGNORECASE)
 _HEADING_WORD = re.compile(r"(CHAPTER|BOOK|PART|VOLUME|ACT|SCENE|SECTION)\b(?= [a-z\d])")
 _LISTED = re.compile(r"\((i{1,3}|iv|vi{1,3}|ix)\)")
@@ -47,10 +68,40 @@ def read_romans(text: str) -> str:
     >>> read_romans("In World War I, I did mix MIX, CIVIL and a CD. In this part I sing.")
     'In World War one, I did mix MIX, CIVIL and a CD. In this part I sing.'
     """
+    text = _RANKED.sub(_ranked, text)
     text = _NUMERAL.sub(_numeral, text)
     text = _HEADING_WORD.sub(lambda match: match[0].capitalize(), text)
     text = _SMALL.sub(_small, text)
     return _LISTED.sub(lambda match: f"({cardinal(roman(match[1].upper()) or 0)})", text) if "(" in text else text
+
+
+_HEADING_NUMBER = re.compile(
+    r"(?:0{1,3}(?=\d)(\d{1,3})|(\d{1,3})|([IVX][IVXLC]{0,7}|[LC][IVXLC]{1,7}))(?:[.:)](?!\d)|(?= ?[-–—])|$)"
+)
+_INITIALS_NEXT = re.compile(r" ?[A-Z]\.| [a-z]")
+
+
+def read_heading_number(heading: str) -> str:
+    """The number that opens a heading, set apart from its title; "I" is no pronoun there.
+
+    >>> read_heading_number("I."), read_heading_number("V: The Visit."), read_heading_number("01: A Letter")
+    ('one.', 'five. The Visit.', '1. A Letter')
+    >>> read_heading_number("I. M. Pei"), read_heading_number("I am here"), read_heading_number("10:30 to Rye")
+    ('I. M. Pei', 'I am here', '10:30 to Rye')
+    """
+    match = _HEADING_NUMBER.match(heading)
+    rest = heading[match.end() :] if match else ""
+    if match is None or (match[3] and _INITIALS_NEXT.match(rest)):
+        return heading
+    value = roman(match[3]) if match[3] else None
+    if match[3] and value is None:
+        return heading
+    return f"{cardinal(value) if value else match[1] or match[2]}.{rest}"
+
+
+def _ranked(match: re.Match[str]) -> str:
+    value = roman(match[1])
+    return ordinal(value) if value else match[0]
 
 
 def _numeral(match: re.Match[str]) -> str:
@@ -61,17 +112,41 @@ def _numeral(match: re.Match[str]) -> str:
     text = match.string
     if text[match.end() : match.end() + 9].lower().startswith((" century", " centurie", "-century")):
         return ordinal(value) if numeral != "I" else numeral
+    if numeral != "I" and _RULER_OF_TWO.search(text[max(0, match.start() - 40) : match.start()]):
+        return ordinal(value).capitalize()
     words = _WORDS_BEFORE.search(text, max(0, match.start() - 40), match.start())
     if words is None:
-        return cardinal(value) if _stands_alone(match) else numeral
+        return _bare(value) if _stands_alone(match) else numeral
     earlier, word = words[1] or "", words[2]
     if word.lower() in _NUMBERED and word[0].isupper():
         world_war = (earlier.lower(), word.lower()) == ("world", "war")
-        is_first = word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end())
+        is_kind = word in _KINDS and earlier.lower() in ("a", "an", "the", "of", "this")  # a Class I drug
+        is_first = is_kind or (word.lower() in _NUMBERED_FROM_ONE and _AFTER_FIRST.match(text, match.end()))
         return cardinal(value) if numeral != "I" or world_war or is_first else numeral
     if _is_ruler(earlier, word, numeral) and not _is_initial(match, earlier):
         return "the " + ordinal(value).capitalize()
-    return cardinal(value) if _is_nothing_else(numeral) else numeral
+    if numeral == "I":
+        return "the First" if word in RULERS and _is_first_ruler(match, word) else numeral
+    return _bare(value) if _is_nothing_else(numeral) else numeral
+
+
+def _bare(value: int) -> str:
+    """A numeral of four digits in the range of years is the year of a book or a building."""
+    return year(value) if 1100 <= value <= 2099 else cardinal(value)
+
+
+def _is_first_ruler(match: re.Match[str], name: str) -> bool:
+    """Whether "I" behind a name counts kings and is not the pronoun: "James I was king", "the reign of James I."."""
+    text = match.string
+    surname = _SURNAME.match(text, match.end())
+    if surname and surname[1] not in SENTENCE_OPENERS:  # Victor I. Smith
+        return False
+    if not _AFTER_RULER.match(text, match.end()):
+        return (
+            _RULED.match(text, match.end()) is not None
+            and _CLAUSE_START.search(text[: match.start()][-60:]) is not None
+        )
+    return True
 
 
 def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
@@ -91,6 +166,8 @@ def _is_initial(match: re.Match[str], earlier: str) -> bool:
 
 def _is_nothing_else(numeral: str) -> bool:
     """Whether it can be nothing but a number wherever it stands: no word, no initials, and not what XXX stands for."""
+    if len(numeral) >= 4:
+        return True
     return numeral == "II" or (len(numeral) > 2 and set(numeral) <= set("IVX") and numeral != "XXX")
 
 
@@ -105,4 +182,7 @@ def _stands_alone(match: re.Match[str]) -> bool:
 def _small(match: re.Match[str]) -> str:
     value = roman(match[1].upper())
     is_pronoun = match[1] == "i" and not _AFTER_FIRST.match(match.string, match.end())
-    return f" {cardinal(value)}" if value and not is_pronoun and _SMALL_BEFORE.search(before(match, 10)) else match[0]
+    if not value or is_pronoun or not _SMALL_BEFORE.search(before(match, 10)):
+        return match[0]
+    last = roman(match[2].upper()) if match[2] else None
+    return f" {cardinal(value)}" + (f" to {cardinal(last)}" if last else f"-{match[2]}" if match[2] else "")

@@ -12,6 +12,7 @@ import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 
+from pipeline.text.normalization.money import CURRENCY_SIGNS
 from pipeline.text.normalization.words import before
 
 # What NFKC would get wrong, or does not touch.
@@ -22,21 +23,33 @@ _FOLDED = {
     **dict.fromkeys("–‒", "–"),
     **dict.fromkeys("—―⸺⸻", "—"),
     **dict.fromkeys("⁄∕", "/"),
-    **dict.fromkeys("™®℠†‡", ""),
+    **dict.fromkeys("″ʺ", '"'),
+    **dict.fromkeys("™®℠℗†‡", ""),
     "×": " times ",
     "÷": " divided by ",
     "±": " plus or minus ",
     "≈": " approximately ",
     "≠": " is not equal to ",
-    "≤": " is at most ",
-    "≥": " is at least ",
+    "≤": "<=",
+    "⩽": "<=",
+    "≥": ">=",
+    "⩾": ">=",
+    "♯": " sharp",
+    "♭": " flat",
+    "♮": " natural",
+    "∆": " delta ",
+    "∑": " sum ",
+    "∴": " therefore ",
     "√": " square root of ",
     "∞": " infinity ",
     "→": " to ",
     "№": "No. ",
-    **{sign: f"^{power}" for power, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
-_SAYABLE_SYMBOLS = frozenset("°£€¥₹¢§©")
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_RAISED_RUN = re.compile(r"[⁺⁻]?(?:[⁰¹²³⁴⁵⁶⁷⁸⁹]+|ⁿ(?!ᵈ))")
+_LOWERED_LETTERS = re.compile(r"(?<=\w)[ₐₑₒₓₔₕₖₗₘₙₚₛₜᵢⱼᵣᵤᵥ]+")
+_NUMERO = re.compile(r"\b([Nn])[º°]s?\.? ?(?=\d)")
+_SAYABLE_SYMBOLS = CURRENCY_SIGNS | frozenset("°¢§©¶‰·")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
@@ -55,6 +68,8 @@ def fold_characters(text: str) -> str:
     text = _CONTROL.sub("", text)
     if text.isascii():
         return text
+    text = _RAISED_RUN.sub(lambda match: "^" + "".join(map(_RAISED.__getitem__, match[0])), text)
+    text = _LOWERED_LETTERS.sub(r" \g<0>", _NUMERO.sub(r"\1o. ", text))
     return unicodedata.normalize("NFC", _NON_ASCII.sub(_fold_match, text))
 
 
@@ -100,7 +115,15 @@ def fold_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,10}(?: [^<>]{0,200})?/?>")
+# A tag of HTML, or another word that stands alone between angle brackets; "x<y and y>z" has none.
+_HTML = (
+    r"a|abbr|b|big|blockquote|body|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|head|hr|html|i|img|ins|kbd|li|mark|"
+    r"ol|p|pre|q|rp|rt|ruby|s|small|span|strike|strong|sub|sup|table|tbody|td|th|title|tr|tt|u|ul|var"
+)
+_TAG = re.compile(
+    rf"</?(?:(?i:{_HTML})(?:\s[^<>=]{{0,80}}=[^<>]{{0,200}})?|[A-Za-z][A-Za-z0-9]{{0,10}}\s[^<>=]{{0,80}}=[^<>]{{0,200}})\s?/?>"
+    r"|(?<!\w)</?[A-Za-z][\w-]{0,20}\s?/?>"
+)
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 
 
@@ -147,6 +170,24 @@ def drop_note_marks(text: str) -> str:
     return _RAISED_MARK.sub(r"\1", text) if "^" in text else text
 
 
+# What transcripts put in brackets is heard in a recording, but no word of its speaker.
+_SOUNDS = (
+    r"laugh(?:s|ing|ter)?|chuckles?|giggles?|coughs?|coughing|sneezes?|sighs?|breath(?:s|es|ing)?|inhales?|exhales?|gasps?|"
+    r"clears throat|sniffs?|noises?|background noises?|music|applause|clapping|cheering|crosstalk|cross talk|inaudible|"
+    r"unintelligible|indiscernible|silence|static|beeps?|lip[ -]smack|vocali[sz]ed[ -]noise|foreign language"
+)
+_TAGGED_SOUND = re.compile(rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}[.!]?\] ?", re.IGNORECASE)
+
+
+def drop_transcript_tags(text: str) -> str:
+    """Sounds that a transcript notes between brackets.
+
+    >>> drop_transcript_tags("[laughs] so funny [MUSIC PLAYING] [sic]")
+    'so funny [sic]'
+    """
+    return _TAGGED_SOUND.sub("", text) if "[" in text else text
+
+
 _CODE = re.compile(r"`{1,3}([^`]{1,500})`{1,3}")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3}|~~)(?=[^\s*~])([^*~]{1,2000}?)(?<=[^\s*~])\1(?![*~])")
 _INNER_STARS = re.compile(r"(?<=\w)(\*{1,2})([^\W\d_]{1,50})\1(?![*])")
@@ -170,7 +211,15 @@ def unwrap_emphasis(text: str) -> str:
 _BLANK = re.compile(r"(?<![^\s\"'(])(?:-{4,}|—{2,})(?=(shire)?([^\W_])?[\w\s,.;:!?'])")
 _HIDDEN_NAME = re.compile(r"\b([A-HJ-Z])(?:-{3,}|—{2,})(?=[\s.,;:!?'])")
 _EN_DASH_INSIDE = re.compile(r"(?<=\w)–(?=[\w$£€])|(?<=[.%°])–(?=[\d$£€])|(?<=\d) – (?=\d)")
+# Beside one of these an en dash is a pause, not a hyphen: "Wait–what?", "it was–I think–late".
+_PAUSING = (
+    r"I|you|he|she|it|we|they|him|her|them|me|us|my|his|its|their|our|who|what|why|how|when|where|which|that|this|these|"
+    r"those|there|here|then|the|an?|and|but|or|nor|so|yet|if|as|though|because|not|no|yes|oh|ah|well|wait|stop|please|"
+    r"is|was|are|were|be|am|had|has|have|do|did|does|will|would|could|should|can|very|even|only|just|perhaps|never"
+)
+_PAUSE = re.compile(rf"\b({_PAUSING})–(?=\w)|(?<=[a-z])–(?=(?:{_PAUSING})\b)", re.IGNORECASE)
 _DASH = re.compile(r" ?(?:[–—]|-{2,})[–—-]* ?| - ")
+_ARROW = re.compile(r" ?(?<![-=<])(?:-{1,2}|=)> ?")
 _CLOSING = re.compile(r"[\"')](?!\w)")
 _DASH_AT_START = re.compile(r"(^|^[\"']|(?<= )[\"']) - ")
 
@@ -186,12 +235,15 @@ def plain_dashes(text: str) -> str:
     >>> plain_dashes("1914–18; Lady B—— of the ----shire Militia.")
     '1914-18; Lady B of the blankshire Militia.'
     """
+    if ">" in text:
+        text = _ARROW.sub(" to ", text)
     if "--" not in text and "–" not in text and "—" not in text:
         return text
     if "---" in text or "——" in text:
         text = _BLANK.sub(lambda match: "blank " if match[2] and not match[1] else "blank", text)
         text = _HIDDEN_NAME.sub(r"\1", text)
-    text = _EN_DASH_INSIDE.sub("-", text)
+    if "–" in text:
+        text = _EN_DASH_INSIDE.sub("-", _PAUSE.sub(r"\1 - ", text))
     return _DASH_AT_START.sub(r"\1", _DASH.sub(_dash, text)).strip()
 
 

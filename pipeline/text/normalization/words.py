@@ -6,6 +6,7 @@ It knows values, not text: where a number stands and what it means there is deci
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from num2words import num2words
@@ -25,6 +26,11 @@ def word_set(words: str) -> frozenset[str]:
 def word_table(pairs: str) -> dict[str, str]:
     """The table that "short=long, short=long" writes down."""
     return dict(pair.split("=", 1) for pair in pairs.split(", "))
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """A pattern for any of `words`, the longest first."""
+    return "|".join(sorted(map(re.escape, words), key=lambda word: (-len(word), word)))
 
 
 # What nearly always begins a sentence when it follows a full stop and a space. It decides whether the full stop of an
@@ -92,6 +98,15 @@ def digits(text: str) -> str:
     ('zero zero seven', 'five five five one two')
     """
     return " ".join(_DIGIT_WORDS[int(sign)] for sign in text if sign in "0123456789")
+
+
+def spell(signs: str) -> str:
+    """Names digits and letters one by one.
+
+    >>> spell("fF07")
+    'F F zero seven'
+    """
+    return " ".join(digits(sign) or sign.upper() for sign in signs)
 
 
 def number(text: str) -> str:
@@ -197,3 +212,31 @@ def before(match: re.Match[str], length: int) -> str:
 def after(match: re.Match[str], length: int) -> str:
     """Up to `length` characters after a match."""
     return match.string[match.end() : match.end() + length]
+
+
+_ARTICLE_BEFORE = re.compile(r"(?:\ban?|^\W*An?) $")
+_DETERMINER_BEFORE = re.compile(
+    r"\b(?:the|this|that|his|her|its|my|your|our|their|each|every|another|\w+'s) $", re.IGNORECASE
+)
+_NOUN_NEXT = re.compile(rf"(?:-| (?!(?i:{'|'.join(SENTENCE_OPENERS)})\b))[A-Za-z]")
+# What follows "the $500" when nothing more is named: "the $500 was paid", "the $20 you owe".
+_NO_NOUN_NEXT = re.compile(
+    r" (?:is|was|are|were|has|had|have|will|would|could|should|can|may|might|must|did|does|goes|went|came|comes|paid|"
+    r"owed|lost|spent|won|left|made|got|gets|per|to|into|up|off|out|over|off|than|apiece|more|less|back|down|today|now|"
+    r"again|already|alone|either|or|\w+(?:ed|ly|ing))\b"
+)
+
+
+def has_article(match: re.Match[str]) -> bool:
+    """Whether an amount is one thing of its kind, which is said in the singular: a 6 ft wall, a 9mm."""
+    return _ARTICLE_BEFORE.search(before(match, 4)) is not None
+
+
+def is_before_noun(match: re.Match[str]) -> bool:
+    """Whether an amount describes what follows: a $20 tip, the $500 million deal, but not "the $500 was paid"."""
+    if not _NOUN_NEXT.match(match.string, match.end()):
+        return False
+    if has_article(match):
+        return True
+    is_determined = _DETERMINER_BEFORE.search(before(match, 20)) is not None
+    return is_determined and not _NO_NOUN_NEXT.match(match.string, match.end())
