@@ -22,8 +22,9 @@ from pipeline.text.blocks import Block, assemble, human_title
 from pipeline.text.epub import read_epub
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.levels import leading_title
+from pipeline.text.lines import plain_blocks
 from pipeline.text.markdown import markdown_blocks
-from pipeline.text.structure import find_structure, plain_blocks
+from pipeline.text.structure import find_structure
 from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
 

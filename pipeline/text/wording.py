@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 import re
 
+from pipeline.text.blocks import roman_value
+
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.MULTILINE), replacement)
     for pattern, replacement in (
@@ -37,6 +39,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _MARK = re.compile(r"[<>\[\]`*_\\&]|-[ \t]*\n")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
+_LINE_END = "\ue000"  # no character of a text
+_LINE_ENDS = re.compile(rf"\s*(?:{_LINE_END}\s*)+")
+# A numeral that is all of a line of a heading, or has a stop or a colon and a title behind it: no initial of a name.
+_NUMERAL = re.compile(
+    r"\A(?:0+(?P<digits>\d{1,3})\b|(?P<roman>[IVXLC]+)(?=[.:]?\Z|[.:]\s+(?![A-Z]\.)[\"'“‘]?[A-Z0-9]))"
+)
+_FRAME = re.compile(r"\A[-–—~•*\[(]\s*(\d{1,3}|[IVXLC]+)\s*[-–—~•*\])]\Z")  # - 1 -
 _ENDS_A_LINE = tuple(".!?:;,…—-\"'”’)")
 
 
@@ -49,7 +58,32 @@ def plain_words(text: str) -> str:
     return " ".join(_ENTITY.sub(lambda match: html.unescape(match[0]), text).split())
 
 
-def plain_heading(text: str) -> str:
-    """Like `plain_words` for a heading. Its lines get full stops, or "Chapter 1 The Fox" is read in one breath."""
+def plain_lines(text: str) -> str:
+    """Like `plain_words` for verse and addresses: each line that has no mark at its end gets a comma, for a pause."""
+    words = plain_words(text.replace("\n", f" {_LINE_END} "))
+    return _LINE_ENDS.sub(_pause, words).strip()
+
+
+def _pause(match: re.Match[str]) -> str:
+    return " " if not match.start() or match.string[match.start() - 1] in _ENDS_A_LINE else ", "
+
+
+def plain_heading(text: str, *, numbers: bool = False) -> str:
+    """Like `plain_words` for a heading. Its lines get full stops, or "Chapter 1 The Fox" is read in one breath.
+
+    Args:
+        text: As written.
+        numbers: Whether numerals at its beginning become digits: "IV" is four there, "I" no pronoun and "01" no zero.
+    """
     lines = [line for line in map(plain_words, text.split("\n")) if line]
+    if numbers:
+        lines = [_NUMERAL.sub(_digits, _FRAME.sub(r"\1", line)) for line in lines]
     return " ".join(line if line.endswith(_ENDS_A_LINE) or line.lower() == "by" else line + "." for line in lines)
+
+
+def _digits(match: re.Match[str]) -> str:
+    if match["digits"]:
+        return match["digits"]
+    value = roman_value(match["roman"])
+    is_initial = match["roman"] in "CDLM" and bool(match.string[match.end() :].strip(" .:"))
+    return match[0] if value is None or is_initial else str(value)
