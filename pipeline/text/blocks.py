@@ -44,6 +44,11 @@ class Block:
     keeps_lines: bool = False  # its line ends are those of verse or of an address
 
 
+def key(line: str) -> str:
+    """Return what two appearances of a title have in common, whatever their case and marks."""
+    return re.sub(r"[\W_]+", " ", line).strip().casefold()
+
+
 def human_title(text: str) -> str:
     """A heading on one line, as a list of chapters shows it: no final stop, and ALL CAPS in ordinary letters."""
     lines = []
@@ -142,7 +147,8 @@ class _Book:
 
     def _title(self, block: Block, part: str) -> str:
         own = human_title(block.title or self.text[block.start : block.end])
-        return f"{part}, {own}" if part else own
+        is_book = key(part) == key(self.title)  # a half title above all chapters
+        return f"{part}, {own}" if part and not is_book else own
 
     def _paragraph(self, block: Block) -> Paragraph:
         is_heading = block.role in (Role.PART, Role.CHAPTER, Role.SECTION)

@@ -16,7 +16,7 @@ from pipeline.text.headings import Candidate, Kind, is_contents, recognise
 # A heading with less of the text that belongs to it directly below, before the first heading of its own, is a part: it
 # has an epigraph or a subtitle. One with more is a chapter with sections.
 _MIN_OWN_SHARE = 0.05
-_MAX_LEAVES = 2  # times the longest chapter beside it: a longer one without text of its own is no chapter with sections
+_MAX_TIMES = 2  # as many sections, or as long, as the chapters beside it: what is more is a part
 
 
 @dataclass
@@ -110,11 +110,12 @@ def _assign(result: list[Block], roots: Sequence[_Node]) -> None:
     while waiting:
         siblings, part = waiting.pop()
         with_children = [node for node in siblings if node.children]
-        are_whole = sum(node.has_own_text for node in with_children) * 2 >= len(with_children)
+        whole = [len(node.children) for node in with_children if node.has_own_text]
+        max_sections = _MAX_TIMES * max(whole) if len(whole) * 2 >= len(with_children) and whole else 0
         longest = max((node.extent for node in siblings if not node.children and node.own), default=0)
         for node in siblings:
             block = result[node.place]
-            is_part = bool(node.children) and _is_part(node, are_whole, longest)
+            is_part = bool(node.children) and _is_part(node, max_sections, longest)
             if block.role is Role.TEXT:
                 result[node.place] = replace(block, title=node.title, part=part)
             else:
@@ -134,12 +135,13 @@ def _make_sections(result: list[Block], nodes: Sequence[_Node], *, keep_first: b
         waiting += [] if keep_first else node.children
 
 
-def _is_part(node: _Node, are_whole: bool, longest: int) -> bool:
+def _is_part(node: _Node, max_sections: int, longest: int) -> bool:
     """Return whether a heading with others below stands above chapters, and does not begin one that has sections.
 
     Args:
         node: The heading.
-        are_whole: Whether most headings beside it that have others below have text of their own.
+        max_sections: As many headings below it may be sections, since most headings beside it have sections and text
+            of their own.
         longest: Characters of the longest chapter beside it that has no headings below.
     """
     has_chapters = sum(child.kind is Kind.CHAPTER for child in node.children) * 2 >= len(node.children)
@@ -147,6 +149,9 @@ def _is_part(node: _Node, are_whole: bool, longest: int) -> bool:
         return has_chapters
     if node.kind is Kind.PART:
         return True
-    if node.has_own_text or are_whole:
+    if node.has_own_text or len(node.children) <= max_sections:
         return False
-    return node.extent > _MAX_LEAVES * longest
+    is_numbered = all(
+        child.found is not None and child.found.is_bare for child in node.children
+    )  # a story in I, II, III
+    return not is_numbered or node.extent > _MAX_TIMES * longest

@@ -74,6 +74,10 @@ _RAISED_CLASS = re.compile(r"(?:^|[\s_-])(?:sup|super|superscript|supscript)\d*(
 INITIAL_CLASS = re.compile(r"drop|initial|\bdc\b|lettrine|firstletter|first-letter|bigletter|\bcap\b", re.I)
 TITLE_CLASS = re.compile(r"title|chap|head|\bct\b|\bcn\b|\bnum\b", re.I)
 _TEXT_PICTURE = re.compile(r"gaiji|math|formula|equation|latex|drop|initial", re.I)
+_PLACEHOLDER = re.compile(
+    r"(?:(?:alternat(?:iv)?e|alt)[ -]?text|description|alt).{0,30}|(?:an? )?(?:math|equation|formula|image|null)\d*|[\W_]*",
+    re.I,
+)
 _CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:code|programlisting|sourcecode|listing|highlight|language-\w+|screen)", re.I)
 _CODE_SIGN = re.compile(r"[{}()\[\];=<>/\\#$_|]")
 _MAX_CODE_SIGNS = 0.06  # of the characters of preformatted words
@@ -132,6 +136,12 @@ def is_picture_of_text(image: etree._Element, alt: str) -> bool:
         return True
     names = f"{image.get('class', '')} {image.get('role', '')}"
     return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
+
+
+def words_of_formula(formula: etree._Element) -> str:
+    """Return the alternative text of a formula, if it is words and not TeX or a placeholder; "": it has none."""
+    words = " ".join(str(formula.get("alttext", "")).split())
+    return "" if "\\" in words or "$" in words or _PLACEHOLDER.fullmatch(words) else words
 
 
 def words_of_drawing(drawing: etree._Element) -> str:

@@ -22,6 +22,7 @@ _ENCRYPTION = "META-INF/encryption.xml"
 _WORDLESS = re.compile(r"(?:image|audio|video|font)/.*|application/x-dtbncx\+xml")
 _DRAWING = "image/svg+xml"
 _PAGE = re.compile(r"|text/.*|application/.*(?:xml|html|oeb).*")
+_CORE_PAGE = re.compile(r"application/xhtml\+xml.*|application/x-dtbook\+xml|text/x-oeb1-document|text/html.*")
 _MAX_FALLBACKS = 10
 _NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # ISO 639-2: undetermined, several, uncoded, none
 _SHORT_LANGUAGES = {  # of its other codes those that books use in the place of the short ones
@@ -174,10 +175,12 @@ class Package:
         for _ in range(_MAX_FALLBACKS):
             kind = str(item.get("media-type", "")).lower().strip()
             kinds.append((kind, str(item.get("href", ""))))
-            if _PAGE.fullmatch(kind) and not _WORDLESS.fullmatch(kind):
+            following = self._items.get(str(item.get("fallback")))
+            if _CORE_PAGE.fullmatch(kind) or (
+                _PAGE.fullmatch(kind) and following is None and not _WORDLESS.fullmatch(kind)
+            ):
                 target = resolve(str(item.get("href", "")), self.path)
                 return SpineItem(target[0], is_linear) if target else SpineItem("", problem=str(item.get("href")))
-            following = self._items.get(str(item.get("fallback")))
             if following is None:
                 break
             item = following

@@ -150,7 +150,7 @@ class _Reader:
             else:
                 self._put_aside(alt, inner.reason or Reason.PICTURE)
         elif tag == "math":
-            words = element.get("alttext") or read_formula(element)
+            words = kinds.words_of_formula(element) or read_formula(element)
             if words:
                 self._add(f" {words} ", inner)
             else:

@@ -25,6 +25,7 @@ _META_ENCODING = re.compile(rb"<meta[^>]*charset=[\"']?([\w.-]+)", re.I)
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(?:\[(?P<subset>[^\]]*(?:\](?!\s*>)[^\]]*)*)\]\s*)?>", re.I)
 _ENTITY_DECLARATION = re.compile(r"<!ENTITY\s+([\w:.-]+)\s+(?:\"([^\"]*)\"|'([^']*)')\s*>")
+_EXTERNAL_ENTITY = re.compile(r"<!ENTITY\s+([\w:.-]+)\s+(?:SYSTEM|PUBLIC)\b")
 _ENTITY = re.compile(r"&([A-Za-z_:][\w:.-]*);")
 _XML_ENTITIES = ("amp", "lt", "gt", "quot", "apos")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -68,6 +69,8 @@ def tag_of(element: etree._Element) -> str:
 
 def types_of(element: etree._Element) -> list[str]:
     """Return what an element says that it is: its epub:type and its role."""
+    if not isinstance(element.tag, str):  # a comment
+        return []
     kinds = str(element.get("{http://www.idpf.org/2007/ops}type") or element.get("epub:type") or "").split()
     return [kind.lower() for kind in (*kinds, *(role.removeprefix("doc-") for role in element.get("role", "").split()))]
 
@@ -125,7 +128,8 @@ def _own_entities(subset: str) -> dict[str, str]:
     Raises:
         UnreadablePageError: One contains itself, or grows beyond the limit.
     """
-    raw = {name: double or single for name, double, single in _ENTITY_DECLARATION.findall(subset)}
+    raw = dict.fromkeys(_EXTERNAL_ENTITY.findall(subset), "")
+    raw |= {name: double or single for name, double, single in _ENTITY_DECLARATION.findall(subset)}
     known: dict[str, str] = {}
 
     def value(name: str, above: tuple[str, ...]) -> str:
