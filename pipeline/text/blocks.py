@@ -44,7 +44,7 @@ class Block:
     keeps_lines: bool = False  # its line ends are those of verse or of an address
 
 
-def key(line: str) -> str:
+def _letters(line: str) -> str:
     """Return what two appearances of a title have in common, whatever their case and marks."""
     return re.sub(r"[\W_]+", " ", line).strip().casefold()
 
@@ -147,7 +147,7 @@ class _Book:
 
     def _title(self, block: Block, part: str) -> str:
         own = human_title(block.title or self.text[block.start : block.end])
-        is_book = key(part) == key(self.title)  # a half title above all chapters
+        is_book = _letters(part) == _letters(self.title)  # a half title above all chapters
         return f"{part}, {own}" if part and not is_book else own
 
     def _paragraph(self, block: Block) -> Paragraph:

@@ -18,9 +18,12 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"<((?:https?|mailto):[^>\s]+)>", r"\1"),
         # Only tags that are markup for certain: "a <b and c> d" stays.
         (
-            r"</?(?:a|b|big|br|center|div|em|font|hr|i|img|p|s|small|span|strong|sub|sup|u)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
+            r"</?(?:a|abbr|b|big|br|center|cite|code|del|dfn|div|em|font|hr|i|img|ins|kbd|mark|p|q|s|samp|small|span|"
+            r"strike|strong|sub|sup|tt|u|var)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
             "",
         ),
+        (r"!\[\[[^\[\]]*\]\]|%%.*?%%|\^\[[^\[\]]*\]", ""),  # a picture, a comment, a note of wikis and of Pandoc
+        (r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # a link of wikis: its words
         (r"!\[[^\[\]]*\]\([^()]*\)", " "),  # an image
         (r"\[\^[^\[\]\s]+\]", ""),  # a footnote's mark
         (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # the number of a page, as Project Gutenberg writes it
@@ -28,6 +31,14 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
         (r"^[ \t]*>[> \t]*", ""),  # quotation marks of Markdown, line by line
         (r"\\$", ""),  # a hard line break of Markdown
+        (r"(?<=[\])\w])\{[:#.][^{}]*\}|(?<!\S)\{[:#.][^{}]*\}|\{\d{1,3}\}", ""),  # attributes; marks of notes
+        (
+            r"(?<![\w$\\])\$\$?(?=[^\s$])[^$]*\\[^$]*(?<=[^\s$\\])\$\$?(?![\w$])",
+            "",
+        ),  # a formula in TeX: not for a voice
+        (r"(?<![\w$\\])(\$\$?)(?=[^\s$])([^$\n]*[=+^_<>][^$\n]*|[A-Za-z])(?<=[^\s$\\])\1(?![\w$])", r"\2"),
+        (r"(?<![\w=])==(?=[^\s=])([^=]+)(?<=\S)==(?![\w=])", r"\1"),  # highlighted
+        (r"(?<![\w:]):[a-z][a-z0-9_+-]+:(?![\w:])", ""),  # :smile:
         (r"`+", ""),
         (r"(?<![\w\\*])\*+(?=[^\s*])|(?<=[^\s*\\])\*+(?!\w|\*)", ""),  # *emphasis*, but not 2*3
         (r"(?<![^\W_])(?<!\\)_+(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])", ""),  # _emphasis_, but not snake_case
@@ -37,7 +48,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
     )
 )
-_MARK = re.compile(r"[<>\[\]`*_\\&]|-[ \t]*\n")
+_MARK = re.compile(r"[<>\[\]`*_\\&{$]|-[ \t]*\n|==|%%|:[a-z]")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
 _LINE_END = "\ue000"  # no character of a text
 _LINE_ENDS = re.compile(rf"\s*(?:{_LINE_END}\s*)+")

@@ -75,7 +75,8 @@ INITIAL_CLASS = re.compile(r"drop|initial|\bdc\b|lettrine|firstletter|first-lett
 TITLE_CLASS = re.compile(r"title|chap|head|\bct\b|\bcn\b|\bnum\b", re.I)
 _TEXT_PICTURE = re.compile(r"gaiji|math|formula|equation|latex|drop|initial", re.I)
 _PLACEHOLDER = re.compile(
-    r"(?:(?:alternat(?:iv)?e|alt)[ -]?text|description|alt).{0,30}|(?:an? )?(?:math|equation|formula|image|null)\d*|[\W_]*",
+    r"(?:(?:alternat(?:iv)?e|alt)[ -]?text|description|alt).{0,30}|"
+    r"(?:an? )?(?:math|equation|formula|image|null)\d*|[\W_]*",
     re.I,
 )
 _CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:code|programlisting|sourcecode|listing|highlight|language-\w+|screen)", re.I)

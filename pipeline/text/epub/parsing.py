@@ -69,7 +69,7 @@ def tag_of(element: etree._Element) -> str:
 
 def types_of(element: etree._Element) -> list[str]:
     """Return what an element says that it is: its epub:type and its role."""
-    if not isinstance(element.tag, str):  # a comment
+    if not tag_of(element):  # a comment
         return []
     kinds = str(element.get("{http://www.idpf.org/2007/ops}type") or element.get("epub:type") or "").split()
     return [kind.lower() for kind in (*kinds, *(role.removeprefix("doc-") for role in element.get("role", "").split()))]
