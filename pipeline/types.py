@@ -80,6 +80,7 @@ class Document:
     language: str = "en"
     speaker: str | None = None  # a row's own voice, when the table has such a column
     description: str | None = None  # a row's own description, likewise
+    num_pages: int = 0  # files with words in an EPUB
     copy: int | None = None  # which one of the row's clips, if it has a list of voices
 
 

@@ -22,7 +22,6 @@ from pipeline.places import is_local, move_folder, remove_folder, sha256_of
 from pipeline.planning import (
     PlanSummary,
     deal,
-    left_out_of,
     place_shard,
     plan_utterances,
     predict_seconds,
@@ -150,8 +149,7 @@ class Planner:
     def _documents(self) -> Iterator[Document]:
         for document in read_documents(self._config.input, self._config.source):
             self.first_document = self.first_document or document
-            self.summary.add_document(document)
-            self.left_out += map(asdict, left_out_of(document))
+            self.left_out += map(asdict, self.summary.add_document(document))
             yield document
 
 
@@ -170,7 +168,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
-        left_out = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in planner.left_out)
+        left_out = json_lines(planner.left_out)
         write_text(following / LEFT_OUT_NAME, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
@@ -183,6 +181,11 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
         remove_folder(following)
         raise
     return head
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def install_plan(run_dir: Path, head: PlanHead) -> None:

@@ -24,6 +24,7 @@ from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.levels import leading_title
 from pipeline.text.lines import plain_blocks
 from pipeline.text.markdown import markdown_blocks
+from pipeline.text.reasons import Reason
 from pipeline.text.structure import find_structure
 from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
@@ -94,6 +95,7 @@ class _Book:
     author: str
     skips: tuple[Skip, ...] = ()
     language: str = ""
+    num_pages: int = 0
 
 
 def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
@@ -107,7 +109,7 @@ def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
     except (OSError, EOFError) as error:
         raise _unreadable(path, error) from error
     epub = read_epub(content, str(path))
-    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, language=epub.language)
+    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, (), epub.language, epub.num_pages)
 
 
 def _book_text(text: str, format_name: str, name: str) -> _Book:
@@ -134,6 +136,7 @@ def _book(read: _Book, source: SourceConfig) -> Document:
         title=title,
         author=source.author or read.author,
         language=source.language or read.language or DEFAULT_LANGUAGE,
+        num_pages=read.num_pages,
     )
     if not chapters:
         raise SourceError(f"{read.name}: there are no words to speak in it")
@@ -152,7 +155,7 @@ def _with_chapters(book: Document, selection: str) -> Document:
             raise SourceError(f"source.chapters={selection}: {book.title} has chapters 1 to {len(book.chapters)}")
         wanted.update(range(first, last + 1))
     left_out = [
-        Skip(paragraph.start, paragraph.start + len(paragraph.text), "chapter not selected")
+        Skip(paragraph.start, paragraph.start + len(paragraph.text), Reason.NOT_SELECTED.value)
         for number, chapter in enumerate(book.chapters, 1)
         if number not in wanted
         for paragraph in chapter.paragraphs

@@ -43,6 +43,7 @@ class Epub:
     title: str
     author: str
     language: str
+    num_pages: int  # with words
 
 
 def read_epub(content: bytes, name: str) -> Epub:
@@ -69,7 +70,8 @@ def read_epub(content: bytes, name: str) -> Epub:
     blocks = skip_page_numbers(text, _with_roles(text, blocks, len(pages)))
     if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
         _refuse(name, blocks)
-    return Epub(text, blocks, package.title(), package.author(), package.language())
+    num_pages = sum(any(piece.is_spoken for piece in page.pieces) for page in pages)
+    return Epub(text, blocks, package.title(), package.author(), package.language(), num_pages)
 
 
 def read_cover(content: bytes, name: str) -> bytes | None:
