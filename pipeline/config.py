@@ -259,7 +259,7 @@ class BookConfig:
     peak_dbfs: float = -3.0
     bitrate_kbps: int = 96  # AAC in the m4b
     narrator: str | None = None  # default: the voice's name
-    cover: str | None = None  # a JPEG or PNG
+    cover: str | None = None  # a JPEG or PNG; default: that of an EPUB; "": none
 
     def __post_init__(self) -> None:
         for key in ("clause", "sentence", "paragraph", "scene", "heading", "chapter"):

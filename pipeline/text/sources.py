@@ -19,7 +19,7 @@ from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
 from pipeline.errors import SourceError, nearest_first
 from pipeline.places import is_local, open_input, open_text, place, plain_name
 from pipeline.text.blocks import Block, assemble, human_title
-from pipeline.text.epub import read_epub
+from pipeline.text.epub import read_cover, read_epub
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.levels import leading_title
 from pipeline.text.lines import plain_blocks
@@ -84,6 +84,20 @@ def check_source(input: str, source: SourceConfig) -> None:
         raise SourceError(f"{input}: there are no rows in it; give a table with at least one")
 
 
+def read_cover_of(input: str, source: SourceConfig) -> bytes | None:
+    """Return the JPEG or PNG that is the cover of a book in EPUB; None: it has none, or the input is no EPUB.
+
+    Raises:
+        SourceError: It cannot be read any more.
+    """
+    if input == STORY or source.format not in ("auto", "epub") or is_saved_dataset(Path(input)):
+        return None
+    path = place(input)
+    if path.is_dir() or (source.format == "auto" and _known_format(path) != "epub"):
+        return None
+    return read_cover(_read_bytes(path), str(path))
+
+
 @dataclass(frozen=True)
 class _Book:
     """What a format tells of a book."""
@@ -102,14 +116,17 @@ def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
     name = PurePath(plain_name(path)).stem
     if format_name != "epub":
         return _book_text(_read_text(path, source.encoding), format_name, name)
+    epub = read_epub(_read_bytes(path), str(path))
+    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, (), epub.language, epub.num_pages)
+
+
+def _read_bytes(path: Path) -> bytes:
     _refuse_empty(path)
     try:
         with open_input(path) as file:
-            content = file.read()
+            return file.read()
     except (OSError, EOFError) as error:
         raise _unreadable(path, error) from error
-    epub = read_epub(content, str(path))
-    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, (), epub.language, epub.num_pages)
 
 
 def _book_text(text: str, format_name: str, name: str) -> _Book:

@@ -68,7 +68,8 @@ def _candidate(text: str, block: Block, listed: Collection[str] = ()) -> Candida
 
 def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
     """Leaves out numerals that do not count 1, 2, 3."""
-    kept = {i: found for i, found in candidates.items() if i not in _running_through(candidates)}
+    pages = _running_through(candidates)
+    kept = {i: found for i, found in candidates.items() if i not in pages}
     candidates = dict(kept)
     for kind in (Kind.NUMERAL, Kind.TITLED_NUMERAL, Kind.PERIOD):
         places = [i for i, found in candidates.items() if found.kind is kind]
@@ -106,16 +107,19 @@ def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candid
 def _listed(candidates: dict[int, Candidate]) -> list[int]:
     """Lines of a list, "1. Buy milk.", "2. Buy bread.": from 1 on, with nothing between, and none that count on."""
     found: list[int] = []
-    for i, first in candidates.items():
-        run = [i]
-        while (after := candidates.get(run[-1] + 1)) and after.kind is first.kind and after.number == len(run) + 1:
-            run.append(run[-1] + 1)
-        after = next((each for j, each in candidates.items() if j > run[-1] and each.kind is first.kind), None)
-        goes_on = after is not None and after.number == len(run) + 1  # the first chapters of a book without their text
+    titled = [i for i, candidate in candidates.items() if candidate.kind is Kind.TITLED_NUMERAL]
+    numbers = [*(candidates[i].number for i in titled), None]
+    for position, i in enumerate(titled):
+        if candidates[i].number != 1:
+            continue
+        end = position + 1
+        while end < len(titled) and titled[end] == titled[end - 1] + 1 and numbers[end] == end - position + 1:
+            end += 1
+        goes_on = numbers[end] == end - position + 1  # the first chapters of a book, without their text
         part = candidates.get(i - 1)
         goes_on = goes_on or (part is not None and part.kind is Kind.PART)
-        if first.kind is Kind.TITLED_NUMERAL and first.number == 1 and len(run) > 1 and not goes_on:
-            found += run
+        if end - position > 1 and not goes_on:
+            found += titled[position:end]
     return found
 
 

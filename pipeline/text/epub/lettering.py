@@ -17,7 +17,10 @@ _LONE_LETTER = re.compile(rf"{_OPENING}[^\W\d_]")
 _ONSETS = frozenset(
     "bl br ch cl cr dr dw fl fr gh gl gn gr kn ph pl pr qu rh sc sh sk sl sm sn sp sq st sw th tr tw wh wr".split()  # noqa: SIM905
 )
-_FUSED = re.compile(rf"(?P<before>[^\s{EDGE}{LINE_END}]+){EDGE}+(?=[\"'“‘]?(?P<after>[^\W_]+))")
+_EDGES = re.compile(rf"{EDGE}+")
+_LAST_WORD = re.compile(r"\S{1,40}\Z")
+_FIRST_WORD = re.compile(r"[\"'“‘]?([^\W_]{1,40})")
+_MAX_NUMBER = 60  # characters of a heading that is only a number, such as "Chapter the Twenty-First"
 _NUMBER = re.compile(r"\d{1,4}[.:]?|[IVXLC]+[.:]?")
 
 
@@ -55,30 +58,40 @@ def break_fused(text: str, is_heading: bool) -> str:
     >>> break_fused(f"V{EDGE}{EDGE}The Visit", True).split(LINE_END)
     ['V', 'The Visit']
     """
-    if EDGE not in text:
-        return text
     if is_heading:
-        lines = text.split(LINE_END)
-        text = LINE_END.join(_split_number(line) for line in lines)
+        text = LINE_END.join(_split_number(line) for line in text.split(LINE_END))
+    parts: list[str] = []
+    at = 0
+    for found in _EDGES.finditer(text):
+        parts.append(text[at : found.start()])
+        before = text[max(0, found.start() - _MAX_NUMBER) : found.start()]
+        if _is_fused(before, text[found.end() : found.end() + _MAX_NUMBER], is_heading):
+            parts.append(LINE_END)
+        at = found.end()
+    return "".join([*parts, text[at:]])
 
-    def separated(match: re.Match[str]) -> str:
-        before, after = match["before"], match["after"]
-        is_number = bool(_NUMBER.fullmatch(before)) and not (after.isupper() and before.isalpha())
-        is_word = is_heading and len(before) > 1 and before[-1].isalnum() and not before.startswith(("Mc", "Mac", "O’"))
-        starts = (after[0].isupper() and (is_number or is_word)) or (
-            before.isalpha() and after.isdigit() and is_heading
-        )
-        whole = match.string[: match.end("before")].replace(EDGE, "").rpartition(LINE_END)[2]
-        bare = recognise(whole) if starts and not is_heading else None
-        return before + (LINE_END if starts and (is_heading or (bare is not None and bare.is_bare)) else "")
 
-    return _FUSED.sub(separated, text).replace(EDGE, "")
+def _is_fused(line: str, after: str, is_heading: bool) -> bool:
+    """Return whether a new line begins between the end of one element and the beginning of another."""
+    line = line.replace(EDGE, "").rpartition(LINE_END)[2]
+    before, next_word = _LAST_WORD.search(line), _FIRST_WORD.match(after)
+    if before is None or next_word is None:
+        return False
+    word, following = before[0], next_word[1]
+    if not is_heading:
+        number = recognise(line)
+        return following[0].isupper() and number is not None and number.is_bare
+    if word.isalpha() and following.isdigit():
+        return True
+    is_number = bool(_NUMBER.fullmatch(word)) and not (following.isupper() and word.isalpha())
+    is_word = len(word) > 1 and word[-1].isalnum() and not word.startswith(("Mc", "Mac", "O’"))
+    return following[0].isupper() and (is_number or is_word)
 
 
 def _split_number(line: str) -> str:
     """Break a heading behind an element that holds nothing but its number."""
-    found = re.match(rf"\s*{EDGE}+\s*([^{EDGE}]+?)\s*{EDGE}+\s*(?=[\"'“‘{EDGE}]*[^\W_a-z])", line)
-    if not found or len(found[1]) > 40:
+    found = re.match(rf"\s*{EDGE}+([^{EDGE}]{{1,{_MAX_NUMBER}}}){EDGE}+\s*(?=[\"'“‘{EDGE}]*[^\W_a-z])", line)
+    number = recognise(found[1].strip()) if found else None
+    if not found:
         return line
-    number = recognise(found[1])
     return line[: found.end()] + LINE_END + line[found.end() :] if number is not None and number.is_bare else line

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 _COMMENT = re.compile(r"/\*(?:.*?\*/|.*\Z)", re.S)
 _SELECTOR = re.compile(r"(?P<tag>[a-z][\w-]*)?(?P<parts>(?:[.#][\w-]+)+)", re.I)
 _MEDIA_TYPE = re.compile(r"\s*(?P<no>not\s+)?(?:only\s+)?(?P<type>[a-z][\w-]*)?", re.I)
+_MAX_RULES = 100  # that end with one class: more are only found where somebody means harm
 _SHOWN = ("all", "screen")
 _RAISED = re.compile(r"super|text-top|(?!0)[\d.]+(?:em|ex|rem|%|pt|px)")
 
@@ -37,7 +38,7 @@ class Look:
 class Styles:
     """The rules of a page's style sheets, by the last class or id of their selector."""
 
-    rules: dict[str, list[tuple[str, frozenset[str], Look]]] = field(default_factory=dict)
+    rules: dict[str, dict[tuple[str, frozenset[str]], Look]] = field(default_factory=dict)
 
     def add(self, sheet: str) -> None:
         """Add the rules of one style sheet; later ones win."""
@@ -49,8 +50,10 @@ class Styles:
                 found = _SELECTOR.fullmatch(selector.strip())
                 if found:
                     parts = re.findall(r"[.#][\w-]+", found["parts"])
-                    rule = ((found["tag"] or "").lower(), frozenset(parts), look)
-                    self.rules.setdefault(parts[-1], []).append(rule)
+                    selected = ((found["tag"] or "").lower(), frozenset(parts))
+                    rules = self.rules.setdefault(parts[-1], {})
+                    if selected in rules or len(rules) < _MAX_RULES:
+                        rules[selected] = rules.pop(selected, Look()) | look
 
     def look(self, tag: str, classes: str, name: str, style: str) -> Look:
         """Return what the rules say of an element."""
@@ -58,7 +61,7 @@ class Styles:
         if self.rules and (classes or name):
             own = {f".{each}" for each in classes.split()} | ({f"#{name}"} if name else set())
             for part in own & self.rules.keys():
-                for its_tag, parts, look in self.rules[part]:
+                for (its_tag, parts), look in self.rules[part].items():
                     if its_tag in ("", tag) and parts <= own:
                         result |= look
         return result | look_of(style) if style else result
@@ -95,9 +98,10 @@ def _rules(sheet: str) -> Iterator[tuple[str, str]]:
     """Yield selectors and declarations of all rules that count, also of those in blocks such as `@media screen`."""
     blocks: list[bool] = []  # of the open @-blocks, whether their rules count
     selectors = ""
-    for found in re.finditer(r"([^{}]*)([{}])", sheet):
-        words = found[1].rpartition(";")[2].strip() if found[2] == "{" else found[1]
-        if found[2] == "}":
+    parts = re.split(r"([{}])", sheet)
+    for before, brace in zip(parts[::2], parts[1::2], strict=False):
+        words = before.rpartition(";")[2].strip() if brace == "{" else before
+        if brace == "}":
             if selectors:
                 yield selectors, words
                 selectors = ""
