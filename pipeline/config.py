@@ -258,7 +258,7 @@ class BookConfig:
     peak_dbfs: float = -3.0
     bitrate_kbps: int = 96  # AAC in the m4b
     narrator: str | None = None  # default: the voice's name
-    cover: str | None = None  # a JPEG or PNG
+    cover: str | None = None  # a JPEG or PNG; default: that of an EPUB; "": none
 
     def __post_init__(self) -> None:
         for key in ("clause", "sentence", "paragraph", "scene", "heading", "chapter"):
@@ -287,8 +287,7 @@ class ExecutorConfig:
         self.devices = [self.devices] if isinstance(self.devices, str) and self.devices != "auto" else self.devices
         listed = [] if self.devices == "auto" else self.devices
         is_list = isinstance(listed, list) and all(isinstance(device, str) and device for device in listed)
-        is_somebody = is_list and self.devices != []
-        _require(is_somebody, "executor.devices", self.devices, "give auto or a list: [cuda:0,cuda:1], [cpu,cpu]")
+        _require(is_list and self.devices != [], "executor.devices", self.devices, "give auto or a list: [cuda:0,cpu]")
         kinds = {device.partition(":")[0] for device in listed}
         _require(len(kinds) < 2, "executor.devices", self.devices, "clips of different kinds of device would differ")
         for key in ("workers", "gpus_per_worker", "backoff_seconds"):
@@ -321,6 +320,7 @@ class Config:
     run: str | None = None  # an existing run directory, for task=verify, status and retry_rejects
     seed: int = 0
     dry_run: bool = False  # plan, print, load no model, write nothing
+    left_out: str | None = None  # with dry_run: write what is not spoken, and why, to this file (JSON lines)
     shard_index: int | None = None  # this job's number among num_shards jobs on one run, from 0; null: the only one
     num_shards: int = 1  # jobs that share the run, e.g. a Slurm array
     task: TaskConfig = field(default_factory=TaskConfig)

@@ -43,6 +43,7 @@ class Paragraph:
     start: int  # offset into Document.text, in characters
     boundary: Boundary = Boundary.PARAGRAPH  # what follows it
     is_heading: bool = False
+    keeps_lines: bool = False  # its line ends are those of verse or of an address: each is heard
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Skip:
 
     start: int
     end: int
-    reason: str  # e.g. "scene break mark", "markup"
+    reason: str  # a value of text.reasons.Reason
+    detail: str = ""  # what is missing, where the text has no words of it: a page that cannot be read
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Document:
     language: str = "en"
     speaker: str | None = None  # a row's own voice, when the table has such a column
     description: str | None = None  # a row's own description, likewise
+    num_pages: int = 0  # files with words in an EPUB
     copy: int | None = None  # which one of the row's clips, if it has a list of voices
 
 

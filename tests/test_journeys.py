@@ -6,6 +6,7 @@ import errno
 import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -336,10 +337,12 @@ def test_a_preview_speaks_into_a_file(
     assert "cannot stream" in capsys.readouterr().err
 
 
-def test_a_model_folder_without_weights_is_refused(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = book.parent / "hollow"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "parler_tts"}))
+def test_a_model_folder_without_weights_is_refused(
+    book: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(
+        checkpoint_of(TINY), book.parent / "hollow", ignore=shutil.ignore_patterns("*.safetensors")
+    )
     assert main(command(book, f"model={folder}")) == 2
     assert "model.safetensors is missing" in capsys.readouterr().err
     assert main(command(book, f"model={folder}-or-not/")) == 2

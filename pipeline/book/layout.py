@@ -28,7 +28,7 @@ class BookMetadata:
     language: str = "en"
     date: str = ""
     description: str = ""
-    cover: Path | None = None  # a JPEG or PNG
+    cover: Path | bytes | None = None  # a JPEG or PNG
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def make_book(
             folder cannot be written.
         ValueError: The clips are not in reading order, differ in their sampling rate, or changed between the readings.
     """
-    cover = check_cover(metadata.cover) if metadata.cover else None
+    cover = check_cover(metadata.cover) if isinstance(metadata.cover, Path) else metadata.cover
     old_names = files_of(directory / INDEX_NAME)
     layout = lay_out(clips(), chapter_titles, metadata, config)
     staging = directory / STAGING_NAME

@@ -157,15 +157,20 @@ def check_cover(path: Path) -> bytes:
         content = path.expanduser().read_bytes()
     except OSError as error:
         raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); give a JPEG or PNG file") from error
+    if problem := picture_problem(content):
+        raise ConfigError(f"book.cover={path}: {problem}; give a JPEG or PNG file")
+    return content
+
+
+def picture_problem(content: bytes) -> str:
+    """Return why these bytes cannot be a cover; "": they can."""
     try:
         with av.open(io.BytesIO(content)) as picture:
-            codec = picture.streams.video[0].codec_context.name
+            codec = str(picture.streams.video[0].codec_context.name)
             next(picture.decode(video=0))
-    except (av.FFmpegError, IndexError, StopIteration) as error:
-        raise ConfigError(f"book.cover={path}: is not a picture that can be read; give a JPEG or PNG file") from error
-    if codec not in ("mjpeg", "png"):
-        raise ConfigError(f"book.cover={path}: is {codec}; give a JPEG or PNG file")
-    return content
+    except (av.FFmpegError, IndexError, StopIteration, AttributeError):  # AttributeError: no codec, as of an SVG
+        return "is not a picture that can be read"
+    return "" if codec in ("mjpeg", "png") else f"is {codec}"
 
 
 def _written(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What is going to be made, in which order and in which shapes; all of it known before a model is loaded.
 
 `seconds` predicts lengths, `utterances` turns documents into utterances and shards, `buckets` gives each its shape and
-makes batches, `files` is the plan on disk, `summary` is the plan for a person. Nothing here depends on devices.
+makes batches, `files` is the plan on disk, `left_out` what is not spoken,
+`summary` the plan for a person. Nothing here depends on devices.
 """
 
 from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
@@ -12,13 +13,15 @@ from pipeline.planning.files import (
     utterance_key,
     utterance_to_json,
 )
+from pipeline.planning.left_out import LeftOut, left_out_of
 from pipeline.planning.seconds import predict_seconds
-from pipeline.planning.summary import PlanSummary, left_out_of
+from pipeline.planning.summary import PlanSummary
 from pipeline.planning.utterances import deal, plan_utterances
 from pipeline.seeds import take_seed, utterance_seed
 
 __all__ = [
     "Batch",
+    "LeftOut",
     "PlanSummary",
     "bucket_problem",
     "deal",

@@ -7,10 +7,11 @@ of titled chapters, not with the number of utterances.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.planning.buckets import Batch, make_batches
+from pipeline.planning.left_out import LeftOut, LeftOutCounts
 from pipeline.types import Bucket, Document, Shard, Utterance
 
 _MAX_TITLES = 300  # more than any book has; a table whose every row has a title must not fill the memory
@@ -19,25 +20,6 @@ _TITLE_WIDTH = 48
 # 44.1 kHz 0.64 bytes a sample without any, 0.88 at -75 dBFS, 1.0 at -65 dBFS; pure noise comes close to WAV.
 _BYTES_PER_SAMPLE = {"flac": 0.9, "wav": 2.0}
 _BYTES_PER_SECOND = {"opus": 8_000.0, "mp3": 8_600.0}
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Words of a source text that are in no segment."""
-
-    source_id: str
-    reason: str
-    start: int  # offsets into the source text, in characters
-    end: int
-    text: str
-
-
-def left_out_of(document: Document) -> Iterator[LeftOut]:
-    """What of `document` is not spoken, as far as there are words in it."""
-    for skip in document.skips:
-        text = document.text[skip.start : skip.end]
-        if any(map(str.isalnum, text)):
-            yield LeftOut(document.id, skip.reason, skip.start, skip.end, text)
 
 
 @dataclass
@@ -72,19 +54,19 @@ class PlanSummary:
     problems: Counter[str] = field(default_factory=Counter)  # by code, the part before the colon
     buckets: dict[Bucket, BucketCount] = field(default_factory=dict)
     titles: dict[tuple[str, int], ChapterCount] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)  # stretches of text by reason
+    left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
     _padded_seconds: float = 0.0
     _bucketed_prompt_tokens: int = 0
 
-    def add_document(self, document: Document) -> None:
-        """Counts a source text and keeps the titles of its chapters."""
+    def add_document(self, document: Document) -> list[LeftOut]:
+        """Counts a source text and keeps the titles of its chapters; returns what of it is left out."""
         self.documents += 1
         self.chapters += len(document.chapters)
-        self.left_out.update(each.reason for each in left_out_of(document))
         for index, chapter in enumerate(document.chapters):
             # Rows of a table have one chapter without a title: nothing to list.
             if (chapter.title or len(document.chapters) > 1) and len(self.titles) < _MAX_TITLES:
                 self.titles[document.id, index] = ChapterCount(chapter.title)
+        return self.left_out.add(document)
 
     def add_shard(self, shard: Shard, prompt_tokens: Sequence[int]) -> None:
         """Counts a shard whose utterances have their buckets. Token counts are in the shard's order."""
@@ -136,7 +118,9 @@ class PlanSummary:
 
     def __str__(self) -> str:
         """Lays the plan out as a table for a terminal."""
-        return "\n".join([*self._overview(), *self._bucket_table(), *self._chapter_table()])
+        warnings = [f"WARNING: {warning}" for warning in self.left_out.warnings]
+        tables = [*self._bucket_table(), *self._chapter_table(), *self.left_out.lines()]
+        return "\n".join([*warnings, *self._overview(), *tables])
 
     def _overview(self) -> list[str]:
         spoken = self.utterances - sum(self.problems.values())
@@ -146,7 +130,7 @@ class PlanSummary:
             *([f"chapters        {self.chapters:,}"] if self.titles else []),
             f"utterances      {self.utterances:,}, of which {spoken:,} can be spoken",
             *problems,
-            *([f"left out        {_listed(self.left_out)}"] if self.left_out else []),
+            *([f"left out        {_listed(self.left_out.stretches)}"] if self.left_out.stretches else []),
             f"speech          {_duration(self.seconds)} (predicted)",
             f"shards          {self.shards:,}",
             f"disk            about {_size(self.disk_bytes)} of {self.audio_format}",

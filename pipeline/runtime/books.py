@@ -13,12 +13,15 @@ from tqdm import tqdm
 from pipeline.book.joining import BookClip
 from pipeline.book.layout import BookMetadata
 from pipeline.book.making import make_book
+from pipeline.book.writing import picture_problem
 from pipeline.config import Config
 from pipeline.dataset.files import write_folder
 from pipeline.dataset.shards import finished_shards, read_shard
-from pipeline.errors import RunDirectoryError
+from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.runtime.beginning import remove_beginning
 from pipeline.runtime.plans import PlanHead, read_shard_plan
+from pipeline.runtime.progress import say
+from pipeline.text.sources import read_cover_of
 from pipeline.types import Boundary
 
 _COLUMNS = ("id", "audio")
@@ -31,7 +34,7 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         author=config.source.author or head.author,
         narrator=config.book.narrator or narrator,
         language=head.language,
-        cover=Path(config.book.cover) if config.book.cover else None,
+        cover=_cover(config),
     )
     with tqdm(desc="book", unit="s", disable=None, bar_format="{desc} {percentage:3.0f}% |{bar}| [{elapsed}]") as bar:
 
@@ -50,6 +53,20 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         "chapters": len(book.chapters),
         "omitted": list(book.omitted),
     }
+
+
+def _cover(config: Config) -> Path | bytes | None:
+    """Return the cover that the config names, else that of the EPUB; None: there is none."""
+    if config.book.cover is not None:
+        return Path(config.book.cover) if config.book.cover else None
+    try:
+        cover = read_cover_of(config.input, config.source)
+    except SourceError:  # the input is no longer there, or is another one by now
+        return None
+    problem = picture_problem(cover) if cover else ""
+    if problem:
+        say(f"warning: {config.input}: its cover {problem}; the book has none (book.cover=FILE gives it one)")
+    return None if problem else cover
 
 
 def book_clips(run_dir: Path) -> Iterator[BookClip]:

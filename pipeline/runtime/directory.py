@@ -30,6 +30,7 @@ FREE_KEYS = frozenset(
         "output_dir",
         "run",
         "dry_run",
+        "left_out",
         "shard_index",
         "num_shards",
         "task.name",

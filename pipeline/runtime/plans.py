@@ -24,7 +24,6 @@ from pipeline.places import is_local, move_folder, remove_folder, sha256_of
 from pipeline.planning import (
     PlanSummary,
     deal,
-    left_out_of,
     place_shard,
     plan_utterances,
     predict_seconds,
@@ -158,8 +157,7 @@ class Planner:
             self.first_document = self.first_document or document
             if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
                 bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
-            self.summary.add_document(document)
-            self.left_out += map(asdict, left_out_of(document))
+            self.left_out += map(asdict, self.summary.add_document(document))
             yield document
 
 
@@ -178,7 +176,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
-        left_out = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in planner.left_out)
+        left_out = json_lines(planner.left_out)
         write_text(following / LEFT_OUT_NAME, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
@@ -191,6 +189,11 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
         remove_folder(following)
         raise
     return head
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def install_plan(run_dir: Path, head: PlanHead) -> None:

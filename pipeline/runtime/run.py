@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.config import Config, SamplingConfig
-from pipeline.dataset.files import remove_leftovers
+from pipeline.dataset.files import remove_leftovers, write_text
 from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError, VerificationError
@@ -33,6 +33,7 @@ from pipeline.runtime.plans import (
     Planner,
     TokenCounter,
     install_plan,
+    json_lines,
     read_head,
     stage_plan,
 )
@@ -79,6 +80,10 @@ def run(config: Config) -> int:
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
         return _dry_run(config, language)
+    if config.left_out:
+        raise ConfigError(
+            f"left_out={config.left_out}: give dry_run=true with it; a run lists it in plan/left_out.jsonl"
+        )
     working = check_executor(config)
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config, casting = _set_up_voices(config, language, checkpoint)
@@ -124,6 +129,7 @@ def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Castin
         head = stage_plan(run_dir, config, planner, mark)
         freeze_config(run_dir, frozen)
         install_plan(run_dir, head)
+        _tell_left_out(planner)
     else:
         freeze_config(run_dir, frozen)
     _announce(head, casting)
@@ -197,6 +203,8 @@ def _dry_run(config: Config, language: str) -> int:
     for _ in planner.shards():
         pass
     warn(casting.row_warnings())
+    if config.left_out:
+        write_text(place(config.left_out), json_lines(planner.left_out))
     show(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
     if config.task.name == "audiobook":
         chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
@@ -247,3 +255,12 @@ def _announce(head: PlanHead, casting: Casting) -> None:
     if head.num_shards > _MOST_FILES:
         size = -(-head.num_utterances // _MOST_FILES)
         warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])
+
+
+def _tell_left_out(planner: Planner) -> None:
+    """Say what of the source is not spoken, by chapter, and warn where it may be missed."""
+    left_out = planner.summary.left_out
+    for line in left_out.lines():
+        say(line)
+    for warning in left_out.warnings:
+        say(f"WARNING: {warning}")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from pipeline.text.reasons import Reason
 from pipeline.types import Boundary, Chapter, Paragraph, Skip
 
 # Text before the first heading that is shorter than this is a title page: it is spoken before the first heading.
@@ -36,8 +37,16 @@ class Block:
     end: int
     role: Role = Role.TEXT
     reason: str = ""  # of a SKIP
-    level: int = 0  # of a heading, as the format counts it; 1 is the outermost
+    level: int = 0  # of a heading that may begin a chapter, as the format counts it; 1 is the outermost
     blank_lines: int = 0  # before it
+    title: str = ""  # of the chapter that begins here, where that is not its words; of a skip, what has no words
+    part: str | None = None  # title of the part that the chapter is in; None: of the part that came last
+    keeps_lines: bool = False  # its line ends are those of verse or of an address
+
+
+def _letters(line: str) -> str:
+    """Return what two appearances of a title have in common, whatever their case and marks."""
+    return re.sub(r"[\W_]+", " ", line).strip().casefold()
 
 
 def human_title(text: str) -> str:
@@ -76,7 +85,7 @@ def _ordinary_letters(title: str) -> str:
 
 def roman_value(text: str) -> int | None:
     """The value of a Roman numeral up to 399, in capital letters; None if it is not one."""
-    if not _ROMAN.fullmatch(text):
+    if not text or not _ROMAN.fullmatch(text):
         return None
     values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in text]
     return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
@@ -110,18 +119,20 @@ class _Book:
 
     def add(self, block: Block) -> None:
         if block.role is Role.SKIP:
-            self.skips.append(Skip(block.start, block.end, block.reason))
+            self.skips.append(Skip(block.start, block.end, block.reason, block.title))
         elif block.role is Role.SCENE:
             self._end_scene(block)
         elif block.role is Role.PART:
             self._close()
             self.waiting.append(self._paragraph(block))
-            self.part = human_title(self.waiting[-1].text)
+            self.part = self._title(block, block.part or "")
         elif block.role is Role.CHAPTER:
             self._close()
-            heading = self._paragraph(block)
-            own = human_title(heading.text)
-            self._open(f"{self.part}, {own}" if self.part else own, heading)
+            self._open(self._title(block, self.part if block.part is None else block.part), self._paragraph(block))
+        elif block.title:  # a chapter that begins with these words, above its heading
+            self._close()
+            self._open(self._title(block, block.part or ""))
+            self.paragraphs.append(self._paragraph(block))
         else:
             if self.waiting:  # a part with words of its own, before its chapters or without any
                 self._open(self.part)
@@ -134,14 +145,21 @@ class _Book:
             self.chapters.append(Chapter(self.chapter_title or self.title, tuple(self.paragraphs)))
         return tuple(self.chapters), tuple(sorted(self.skips, key=lambda skip: skip.start))
 
+    def _title(self, block: Block, part: str) -> str:
+        own = human_title(block.title or self.text[block.start : block.end])
+        is_book = _letters(part) == _letters(self.title)  # a half title above all chapters
+        return f"{part}, {own}" if part and not is_book else own
+
     def _paragraph(self, block: Block) -> Paragraph:
         is_heading = block.role in (Role.PART, Role.CHAPTER, Role.SECTION)
         boundary = Boundary.HEADING if is_heading else Boundary.PARAGRAPH
-        return Paragraph(self.text[block.start : block.end], block.start, boundary, is_heading)
+        words = self.text[block.start : block.end]
+        keeps_lines = block.keeps_lines and "\n" in words and not is_heading
+        return Paragraph(words, block.start, boundary, is_heading, keeps_lines)
 
     def _end_scene(self, block: Block) -> None:
         if block.end > block.start:
-            self.skips.append(Skip(block.start, block.end, "scene break mark"))
+            self.skips.append(Skip(block.start, block.end, Reason.SCENE_MARK.value))
         if self.paragraphs and not self.paragraphs[-1].is_heading:
             self.paragraphs[-1] = replace(self.paragraphs[-1], boundary=Boundary.SCENE)
 

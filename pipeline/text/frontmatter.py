@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from pipeline.text.blocks import human_title
+from pipeline.text.reasons import Reason
 from pipeline.types import Skip
 
 
@@ -50,10 +51,10 @@ def read_plain_front(text: str) -> Front:
         start = found.end()
         if credit := _PRODUCED_BY.match(text, start):
             start = credit.end()
-        skips.append(Skip(0, start, "header of Project Gutenberg"))
+        skips.append(Skip(0, start, Reason.GUTENBERG_HEADER.value))
     if found := _GUTENBERG_END.search(text, start):
         end = found.start()
-        skips.append(Skip(end, len(text), "footer of Project Gutenberg"))
+        skips.append(Skip(end, len(text), Reason.GUTENBERG_FOOTER.value))
     title, author, title_page_end = _title_page(text, start, end)
     return Front(start, end, fields.get("title") or title, fields.get("author") or author, title_page_end, tuple(skips))
 
@@ -66,7 +67,7 @@ def read_markdown_front(text: str) -> Front:
     if found := _FRONT_MATTER.match(text):
         fields = _fields(found[1])
         start = len(found[0])
-        skips.append(Skip(0, start, "front matter"))
+        skips.append(Skip(0, start, Reason.FRONT_MATTER.value))
     page = "\n".join(text[start:].split("\n", 20)[:20])
     lines = [line for line in page.split("\n") if line.strip()]
     title = author = ""

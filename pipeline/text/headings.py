@@ -24,10 +24,13 @@ class Kind(IntEnum):
 
     NAMED = 0  # Preface, Epilogue: a chapter in any book
     CHAPTER = 1  # Chapter 1, Letter IV
-    TITLED_NUMERAL = 2  # IV. The Fox
-    NUMERAL = 3  # IV
-    PART = 4  # Volume I, Book One: above chapters, if there are any
-    CAPS = 5  # THE FOX AND THE CROW
+    MARKED = 2  # an underlined line, or one with "#" before it
+    TITLED_NUMERAL = 3  # IV. The Fox
+    NUMERAL = 4  # IV
+    PERIOD = 5  # Day 1
+    LISTED = 6  # what the list of contents names
+    PART = 7  # Volume I, Book One: above chapters, if there are any
+    CAPS = 8  # THE FOX AND THE CROW
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,20 @@ _WORD = re.compile(
     r"(?P<word>chapter|chap\.?|letter|stave|canto|adventure|volume|vol\.?|book|part)\s+(?P<rest>.+)", re.IGNORECASE
 )
 _PARTS = ("vol", "book", "part")
+_ORDINAL_FIRST = re.compile(
+    r"(?:the\s+)?(?P<number>[a-z]+(?:-[a-z]+)?|\d{1,4}(?:st|nd|rd|th))\s+(?P<word>chapter|letter|stave|canto|book|part|"
+    r"volume)(?P<rest>.*)",
+    re.IGNORECASE,
+)
+_PERIOD = re.compile(
+    r"(?:day|night|week|month|scene|entry|episode|lesson|session|story|tale)\s+(?P<rest>.+)", re.IGNORECASE
+)
 _NAMED = re.compile(
     r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|afterword|interlude|appendix|postscript|"
     r"acknowledge?ments|dedication|author['’]s note|a note on the text)\b(?P<rest>.*)",
     re.IGNORECASE,
 )
+_FRAMED = re.compile(r"[-–—~*•\[(]\s*(?P<number>\d{1,3}|[IVXLC]+)\s*[-–—~*•\])]")
 _NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
 _CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
 _LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page
@@ -57,14 +69,13 @@ _NOT_A_TITLE = re.compile(r"[\"“”'‘,;]|.*(?<![IVXLC])[,;\"”’]$|the end
 
 def recognise(line: str) -> Candidate | None:
     """What kind of heading a line would be, judged alone."""
+    if framed := _FRAMED.fullmatch(line.strip()):
+        line = framed["number"]
     line = line.strip().strip("_*=# ")
     if not line or len(line) > _LONGEST_HEADING or line[-1] in ",;":
         return None
-    if found := _WORD.fullmatch(line):
-        number, rest = _leading_number(found["rest"])
-        if number is not None and line[0].isupper() and _is_title_after_number(rest):
-            is_part = found["word"].lower().startswith(_PARTS)
-            return Candidate(Kind.PART if is_part else Kind.CHAPTER, number, is_bare=not rest.strip(" .:"))
+    if numbered := _numbered(line):
+        return numbered
     if (found := _NAMED.fullmatch(line)) and line[0].isupper() and _is_title_after_number(found["rest"]):
         return Candidate(Kind.NAMED)
     if found := _NUMERAL.fullmatch(line):
@@ -76,6 +87,26 @@ def recognise(line: str) -> Candidate | None:
             return Candidate(Kind.TITLED_NUMERAL, value)
     if line.isupper() and sum(map(str.isalpha, line)) >= 3 and not _NOT_A_TITLE.match(line):
         return Candidate(Kind.CAPS)
+    return None
+
+
+def _numbered(line: str) -> Candidate | None:
+    """Return what a line is that has a word such as "Chapter" and a number, in either order."""
+    for pattern in (_WORD, _PERIOD):
+        if found := pattern.fullmatch(line):
+            number, rest = _leading_number(found["rest"])
+            is_bare = not rest.strip(" .:")
+            if number is None or not (line[0].isupper() or is_bare) or not _is_title_after_number(rest):
+                continue
+            word = found.groupdict().get("word", "").lower()
+            kind = Kind.PERIOD if pattern is _PERIOD else Kind.PART if word.startswith(_PARTS) else Kind.CHAPTER
+            return Candidate(kind, number, is_bare)
+    if (found := _ORDINAL_FIRST.fullmatch(line)) and line[0].isupper() and _is_title_after_number(found["rest"]):
+        number = _numbers_in_words(ordinals_only=True).get(found["number"].lower())
+        number = int(re.sub(r"\D", "", found["number"])) if found["number"][0].isdigit() else number
+        if number is not None:
+            is_part = found["word"].lower().startswith(_PARTS)
+            return Candidate(Kind.PART if is_part else Kind.CHAPTER, number, not found["rest"].strip(" .:"))
     return None
 
 
@@ -144,7 +175,7 @@ def _is_title(text: str | None) -> bool:
 
 def _leading_number(text: str) -> tuple[int | None, str]:
     """The number at the head of `text`, in digits, Roman or words, and what stands after it."""
-    found = re.match(r"(?:the\s+)?((\d{1,3})|([A-Za-z]+)(?:[- ]([A-Za-z]+))?)\b", text, re.IGNORECASE)
+    found = re.match(r"(?:the\s+)?((\d{1,4})|([A-Za-z]+)(?:[- ]([A-Za-z]+))?)\b", text, re.IGNORECASE)
     if found is None:
         return None, text
     if found[2]:
@@ -159,5 +190,6 @@ def _leading_number(text: str) -> tuple[int | None, str]:
 
 
 @functools.cache
-def _numbers_in_words() -> dict[str, int]:
-    return {num2words(n, to=to): n for n in range(1, 100) for to in ("cardinal", "ordinal")}
+def _numbers_in_words(*, ordinals_only: bool = False) -> dict[str, int]:
+    kinds = ("ordinal",) if ordinals_only else ("cardinal", "ordinal")
+    return {num2words(n, to=to): n for n in range(1, 100) for to in kinds}

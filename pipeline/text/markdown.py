@@ -11,31 +11,49 @@ from dataclasses import replace
 
 from pipeline.text.blocks import Block, Role
 from pipeline.text.levels import with_roles
+from pipeline.text.reasons import Reason
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>[ \t]+#+)?[ \t]*")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
+_INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
+_COMMENTS = {"<!--": "-->", "%%": "%%"}  # what opens and closes one
+_HEADING = re.compile(
+    r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>(?:[ \t]+#+)?(?:[ \t]*\{[^{}]*\})?)[ \t]*"
+)
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
 _BULLET = re.compile(r"[ \t]*(?P<mark>[-*+])[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
 _NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
 _QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+")
 _LINK_TO_HERE = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\(#[^)]*\)[ \t]*")
+_NOTE = re.compile(r" {0,3}\[\^[^\]]+\]:.*")
+_DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
+_DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
 _WHOLE_LINE_SKIPS = (
-    (re.compile(r"[ \t]*\|.*\|[ \t]*"), "table"),
-    (re.compile(r"[ \t]*(?:!\[[^\]]*\]\([^)]*\)[ \t]*)+"), "image"),
-    (re.compile(r" {0,3}\[\^[^\]]+\]:.*"), "footnote"),
-    (re.compile(r" {0,3}\[[^\]]+\]:[ \t]*\S.*"), "link target"),
-    (_LINK_TO_HERE, "table of contents"),
-    (re.compile(r"[ \t]*</?[a-zA-Z][^<>]*>[ \t]*"), "markup"),
+    (re.compile(r"[ \t]*\|.*\|[ \t]*"), Reason.TABLE),
+    (re.compile(r"[ \t]*(?:!(?:\[[^\]]*\]\([^)]*\)|\[\[[^\]]*\]\])(?:\{[^{}]*\})?[ \t]*)+"), Reason.IMAGE),
+    (_NOTE, Reason.FOOTNOTE),
+    (re.compile(r" {0,3}\*?\[[^\]]+\]:[ \t]*\S.*"), Reason.LINK_TARGET),
+    (_LINK_TO_HERE, Reason.CONTENTS),
+    (re.compile(r"[ \t]*(?:\[\[?_?TOC_?\]\]?|\$\{toc\}|\{:toc\})[ \t]*", re.I), Reason.CONTENTS),
+    (re.compile(r"[ \t]*\$\$.*\$\$[ \t]*"), Reason.FORMULA),
+    (re.compile(r"[ \t]*(?:</?[a-zA-Z][^<>]*>[ \t]*)+"), Reason.MARKUP),
+    # Fenced divs, attributes, commands of TeX, templates, kinds of call-outs.
+    (re.compile(r"[ \t]*(?::{3,}.*|\{:?[^{}]*\}|\\[a-zA-Z]+(?:\{[^{}]*\})?|\{%.*%\}|\{\{.*\}\})[ \t]*"), Reason.MARKUP),
 )
+_MAX_CODE_LINES = 0.2  # share of the lines that may be indented as code: where there are more, paragraphs are
 _LONGEST_SETEXT = 90  # characters: a longer paragraph above "---" is no heading, the line is a scene break
 
 
 def markdown_blocks(text: str, start: int) -> list[Block]:
     """The blocks of `text[start:]`, headings with their level and the role that it means in this text."""
-    reader = _Reader(text)
-    for line_start, line in _lines(text, start):
-        reader.read(line_start, line)
+    lines = list(_lines(text, start))
+    tables = _tables([line for _, line in lines])
+    reader = _Reader(text, has_indented_code=_has_indented_code([line for _, line in lines]))
+    for number, (line_start, line) in enumerate(lines):
+        if number in tables and not reader.fence:
+            reader.skip(line_start, line, Reason.TABLE)
+        else:
+            reader.read(line_start, line)
     return with_roles(text, reader.blocks)
 
 
@@ -45,53 +63,98 @@ def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:
         start += len(line) + 1
 
 
+def _tables(lines: list[str]) -> set[int]:
+    """Return the numbers of the lines of tables that have a line of dashes below their head."""
+    found: set[int] = set()
+    for i in range(1, len(lines)):
+        if i in found or "|" not in lines[i - 1] or "|" not in lines[i] or not _DELIMITERS.fullmatch(lines[i]):
+            continue
+        end = i + 1
+        while end < len(lines) and "|" in lines[end]:
+            end += 1
+        found |= set(range(i - 1, end))
+    return found
+
+
+def _has_indented_code(lines: list[str]) -> bool:
+    words = [line for line in lines if line.strip()]
+    return sum(bool(_INDENTED.match(line)) for line in words) <= _MAX_CODE_LINES * len(words)
+
+
 class _Reader:
     """Reads line by line; `is_open` says that the next line goes on with the last block."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, has_indented_code: bool) -> None:
         self.text = text
+        self.has_indented_code = has_indented_code
+        self.in_list = False  # where lines that are indented go on with an item
+        self.in_note = False
         self.blocks: list[Block] = []
         self.is_open = False
         self.fence = ""  # the marks that opened a block of code
-        self.in_comment = False
+        self.comment_end = ""  # what closes the comment that is open
 
     def read(self, start: int, line: str) -> None:
-        if self._inside(start, line) or self._leaf(start, line):
+        if self._inside(start, line) or self._goes_on(start, line) or self._leaf(start, line):
             return
         quote = _QUOTE.match(line)
         offset = quote.end() if quote else 0
         bullet = _BULLET.match(line, offset)
         if bullet:
             offset = bullet.end()
-        if bullet or _NUMBERED.match(line, offset) or not line[offset:].strip():
+        elif definition := _DEFINITION.match(line, offset):
+            bullet, offset = definition, definition.end()
+        is_item = bool(bullet or _NUMBERED.match(line, offset))
+        if is_item or not line[offset:].strip():
             self.is_open = False
+        if line.strip():
+            self.in_list = is_item or (self.in_list and line[:1].isspace())
         if self.is_open:  # a mark of quotation inside a paragraph is left to `wording`
             self._extend(start, line)
             return
-        self._skip(start, line[:offset], "markup")
+        self.skip(start, line[:offset], Reason.MARKUP)
         self._add(start + offset, line[offset:], Role.TEXT)
         self.is_open = bool(line[offset:].strip())
 
+    def _goes_on(self, start: int, line: str) -> bool:
+        """Reads a further line of a note, or a line of code that is indented."""
+        if not line.strip():
+            return False
+        is_indented = bool(_INDENTED.match(line))
+        before = self.blocks[-1].end if self.blocks else start
+        is_next = self.text.count("\n", before, start) == 1
+        if self.in_note and (is_indented or (is_next and not any(p.fullmatch(line) for p, _ in _WHOLE_LINE_SKIPS))):
+            self.skip(start, line, Reason.FOOTNOTE)
+            return True
+        self.in_note = bool(_NOTE.fullmatch(line))
+        if is_indented and self.has_indented_code and not self.is_open and not self.in_list:
+            self.skip(start, line, Reason.CODE)
+            return True
+        return False
+
     def _inside(self, start: int, line: str) -> bool:
-        """Reads a line of a block of code or of a comment; also the first and the last of one."""
+        """Reads a line of a block of code, a formula or a comment; also the first and the last of one."""
         found = _FENCE.match(line)
         if self.fence:
-            self._skip(start, line, "code")
+            self.skip(start, line, Reason.FORMULA if self.fence == "$$" else Reason.CODE)
             if found and found[1].startswith(self.fence):
                 self.fence = ""
             return True
         if found:
             self.fence = found[1]
-            self._skip(start, line, "code")
+            self.skip(start, line, Reason.CODE)
             return True
-        if self.in_comment or line.lstrip().startswith("<!--"):
-            closed = line.find("-->")
-            self.in_comment = closed < 0
-            if closed >= 0 and line[closed + 3 :].strip():
-                self._skip(start, line[: closed + 3], "comment")
-                self.read(start + closed + 3, line[closed + 3 :])
+        mark = next((mark for mark in _COMMENTS if line.lstrip().startswith(mark)), "")
+        if self.comment_end or mark:
+            opening = 0 if self.comment_end else line.index(mark) + len(mark)
+            end = self.comment_end or _COMMENTS[mark]
+            closed = line.find(end, opening)
+            self.comment_end = end if closed < 0 else ""
+            if closed >= 0 and line[closed + len(end) :].strip():
+                self.skip(start, line[: closed + len(end)], Reason.COMMENT)
+                self.read(start + closed + len(end), line[closed + len(end) :])
             else:
-                self._skip(start, line, "comment")
+                self.skip(start, line, Reason.COMMENT)
             return True
         return False
 
@@ -104,13 +167,13 @@ class _Reader:
             return True
         if (heading := _HEADING.fullmatch(line)) and (heading["words"] or "").strip():
             words_start, words_end = heading.span("words")
-            self._skip(start, line[:words_start], "markup")
+            self.skip(start, line[:words_start], Reason.MARKUP)
             self._add(start + words_start, line[words_start:words_end], Role.SECTION, level=len(heading["marks"]))
-            self._skip(start + words_end, line[words_end:], "markup")
+            self.skip(start + words_end, line[words_end:], Reason.MARKUP)
             return True
         for pattern, reason in _WHOLE_LINE_SKIPS:
             if pattern.fullmatch(line):
-                self._skip(start, line, reason)
+                self.skip(start, line, reason)
                 return True
         return False
 
@@ -120,7 +183,7 @@ class _Reader:
             return False
         level = 1 if found[1].startswith("=") else 2
         self.blocks[-1] = replace(before, role=Role.SECTION, level=level)
-        self._skip(start, line, "markup")
+        self.skip(start, line, Reason.MARKUP)
         return True
 
     def _add(self, start: int, words: str, role: Role, level: int = 0, reason: str = "") -> None:
@@ -128,16 +191,16 @@ class _Reader:
         if stripped := words.strip():
             start += len(words) - len(words.lstrip())
             if role is Role.TEXT and not any(map(str.isalnum, stripped)):
-                role, reason = Role.SKIP, "only symbols"
+                role, reason = Role.SKIP, Reason.SYMBOLS
             self.blocks.append(Block(start, start + len(stripped), role, reason, level))
 
     def _extend(self, start: int, line: str) -> None:
         self.blocks[-1] = replace(self.blocks[-1], end=start + len(line.rstrip()))
 
-    def _skip(self, start: int, words: str, reason: str) -> None:
+    def skip(self, start: int, words: str, reason: str) -> None:
         """Adds a skip, or goes on with the last one: lines of code are one skip together."""
         last = self.blocks[-1] if self.blocks else None
-        if last and last.role is Role.SKIP and last.reason == reason != "markup" and words.strip():
+        if last and last.role is Role.SKIP and last.reason == reason != Reason.MARKUP and words.strip():
             self._extend(start, words)
             self.is_open = False
         else:

@@ -60,6 +60,7 @@ class _Ruler:
         self._language = language
         self._normalize = config.normalize
         self._is_heading = paragraph.is_heading
+        self._keeps_lines = paragraph.keeps_lines
         self._predict_seconds = predict_seconds
         self._phrases: dict[Span, str] = {}
         self._measured: dict[Span, tuple[float, bool]] = {}  # seconds, and whether there is anything to say
@@ -72,7 +73,11 @@ class _Ruler:
     def _phrase(self, span: Span) -> str:
         if span not in self._phrases:
             self._phrases[span] = spoken_form(
-                self.text[slice(*span)], self._language, self._normalize, is_heading=self._is_heading
+                self.text[slice(*span)],
+                self._language,
+                self._normalize,
+                is_heading=self._is_heading,
+                keeps_lines=self._keeps_lines,
             )
         return self._phrases[span]
 

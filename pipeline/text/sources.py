@@ -19,11 +19,13 @@ from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
 from pipeline.errors import SourceError, nearest_first
 from pipeline.places import is_local, open_input, open_text, place, plain_name
 from pipeline.text.blocks import Block, assemble, human_title
-from pipeline.text.epub import read_epub
+from pipeline.text.epub import read_cover, read_epub
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.levels import leading_title
+from pipeline.text.lines import plain_blocks
 from pipeline.text.markdown import markdown_blocks
-from pipeline.text.structure import find_structure, plain_blocks
+from pipeline.text.reasons import Reason
+from pipeline.text.structure import find_structure
 from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
 
@@ -84,6 +86,20 @@ def check_source(input: str, source: SourceConfig) -> Document:
     return first
 
 
+def read_cover_of(input: str, source: SourceConfig) -> bytes | None:
+    """Return the JPEG or PNG that is the cover of a book in EPUB; None: it has none, or the input is no EPUB.
+
+    Raises:
+        SourceError: It cannot be read any more.
+    """
+    if input == STORY or source.format not in ("auto", "epub") or is_saved_dataset(Path(input)):
+        return None
+    path = place(input)
+    if path.is_dir() or (source.format == "auto" and _known_format(path) != "epub"):
+        return None
+    return read_cover(_read_bytes(path), str(path))
+
+
 @dataclass(frozen=True)
 class _Book:
     """What a format tells of a book."""
@@ -95,20 +111,24 @@ class _Book:
     author: str
     skips: tuple[Skip, ...] = ()
     language: str = ""
+    num_pages: int = 0
 
 
 def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
     name = PurePath(plain_name(path)).stem
     if format_name != "epub":
         return _book_text(_read_text(path, source.encoding), format_name, name)
+    epub = read_epub(_read_bytes(path), str(path))
+    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, (), epub.language, epub.num_pages)
+
+
+def _read_bytes(path: Path) -> bytes:
     _refuse_empty(path)
     try:
         with open_input(path) as file:
-            content = file.read()
+            return file.read()
     except (OSError, EOFError) as error:
         raise _unreadable(path, error) from error
-    epub = read_epub(content, str(path))
-    return _Book(name, epub.text, epub.blocks, epub.title, epub.author, language=epub.language)
 
 
 def _book_text(text: str, format_name: str, name: str) -> _Book:
@@ -135,6 +155,7 @@ def _book(read: _Book, source: SourceConfig) -> Document:
         title=title,
         author=source.author or read.author,
         language=source.language or read.language or DEFAULT_LANGUAGE,
+        num_pages=read.num_pages,
     )
     if not chapters:
         raise SourceError(f"{read.name}: there are no words to speak in it")
@@ -153,7 +174,7 @@ def _with_chapters(book: Document, selection: str) -> Document:
             raise SourceError(f"source.chapters={selection}: {book.title} has chapters 1 to {len(book.chapters)}")
         wanted.update(range(first, last + 1))
     left_out = [
-        Skip(paragraph.start, paragraph.start + len(paragraph.text), "chapter not selected")
+        Skip(paragraph.start, paragraph.start + len(paragraph.text), Reason.NOT_SELECTED.value)
         for number, chapter in enumerate(book.chapters, 1)
         if number not in wanted
         for paragraph in chapter.paragraphs

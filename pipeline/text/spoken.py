@@ -6,11 +6,12 @@ Owns which steps are taken. How marks are taken out is known to `wording`, how E
 from __future__ import annotations
 
 from pipeline.text import normalization
-from pipeline.text.normalization.romans import read_heading_number
-from pipeline.text.wording import plain_heading, plain_words
+from pipeline.text.wording import plain_heading, plain_lines, plain_words
 
 
-def spoken_form(text: str, language: str, normalize: bool, *, is_heading: bool = False) -> str:
+def spoken_form(
+    text: str, language: str, normalize: bool, *, is_heading: bool = False, keeps_lines: bool = False
+) -> str:
     """The words to be spoken for a sentence, or a part of one, on one line; "" where there are none.
 
     Args:
@@ -18,11 +19,14 @@ def spoken_form(text: str, language: str, normalize: bool, *, is_heading: bool =
         language: A tag such as "en", "en-GB" or "de_DE".
         normalize: Whether numbers, abbreviations ... become words. There are rules for English only.
         is_heading: The lines of a heading get full stops.
+        keeps_lines: The lines of verse and of addresses are heard.
     """
-    plain = plain_heading(text) if is_heading else plain_words(text)
-    if not normalize or base_language(language) != "en":
-        return plain
-    return normalization.normalize(read_heading_number(plain) if is_heading else plain, language)
+    is_normalized = normalize and base_language(language) == "en"
+    if is_heading:
+        plain = plain_heading(text, numbers=is_normalized)
+    else:
+        plain = plain_lines(text) if keeps_lines else plain_words(text)
+    return normalization.normalize(plain, language) if is_normalized else plain
 
 
 def base_language(tag: str) -> str:

@@ -75,30 +75,6 @@ def read_romans(text: str) -> str:
     return _LISTED.sub(lambda match: f"({cardinal(roman(match[1].upper()) or 0)})", text) if "(" in text else text
 
 
-_HEADING_NUMBER = re.compile(
-    r"(?:0{1,3}(?=\d)(\d{1,3})|(\d{1,3})|([IVX][IVXLC]{0,7}|[LC][IVXLC]{1,7}))(?:[.:)](?!\d)|(?= ?[-–—])|$)"
-)
-_INITIALS_NEXT = re.compile(r" ?[A-Z]\.| [a-z]")
-
-
-def read_heading_number(heading: str) -> str:
-    """The number that opens a heading, set apart from its title; "I" is no pronoun there.
-
-    >>> read_heading_number("I."), read_heading_number("V: The Visit."), read_heading_number("01: A Letter")
-    ('one.', 'five. The Visit.', '1. A Letter')
-    >>> read_heading_number("I. M. Pei"), read_heading_number("I am here"), read_heading_number("10:30 to Rye")
-    ('I. M. Pei', 'I am here', '10:30 to Rye')
-    """
-    match = _HEADING_NUMBER.match(heading)
-    rest = heading[match.end() :] if match else ""
-    if match is None or (match[3] and _INITIALS_NEXT.match(rest)):
-        return heading
-    value = roman(match[3]) if match[3] else None
-    if match[3] and value is None:
-        return heading
-    return f"{cardinal(value) if value else match[1] or match[2]}.{rest}"
-
-
 def _ranked(match: re.Match[str]) -> str:
     value = roman(match[1])
     return ordinal(value) if value else match[0]

@@ -1,0 +1,74 @@
+"""Why a stretch of a source is not spoken: the one list of reasons, and which of them need no warning."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reason(str, Enum):
+    """Reason of a `Skip`. The value is what `left_out.jsonl` and the dry run show."""
+
+    # What a narrator leaves out as well.
+    NOTE = "note"
+    FOOTNOTE = "footnote"  # of Markdown
+    NOTE_MARK = "note reference"
+    PAGE_NUMBER = "page number"
+    RUNNING_HEAD = "running head"
+    LINE_NUMBER = "line number"
+    VERSE_NUMBER = "verse number"
+    CONTENTS = "table of contents"
+    PAGE_LIST = "list of pages"
+    ILLUSTRATION_LIST = "list of illustrations"
+    TABLE_LIST = "list of tables"
+    TITLE_PAGE = "title page"
+    IMPRINT = "imprint"
+    COLOPHON = "colophon"
+    OTHER_BOOKS = "list of other books"
+    INDEX = "index"
+    BIBLIOGRAPHY = "bibliography"
+    GUTENBERG_HEADER = "header of Project Gutenberg"
+    GUTENBERG_FOOTER = "footer of Project Gutenberg"
+    GUTENBERG_NOTICE = "notice of Project Gutenberg"
+    FRONT_MATTER = "front matter"  # of Markdown: title, author ... as fields
+    SCENE_MARK = "scene break mark"
+    MARKUP = "markup"
+    COMMENT = "comment"
+    LINK_TARGET = "link target"
+    NOT_SELECTED = "chapter not selected"
+    # What may be missed.
+    TABLE = "table"
+    CODE = "code"
+    FORM = "form"
+    FORMULA = "formula"
+    PICTURE = "picture"
+    IMAGE = "image"  # of Markdown
+    ILLUSTRATION = "illustration"  # of Project Gutenberg
+    DRAWING = "drawing"
+    MEDIA = "audio or video"
+    READING = "reading of characters"  # ruby
+    ALTERNATIVE = "alternative for other devices"
+    HIDDEN = "hidden"
+    SYMBOLS = "only symbols"
+    OUTSIDE = "outside the reading order"
+    # What is wrong with the file. The record has no text of the source; its detail names the file or the address.
+    MISSING_PAGE = "missing page"
+    UNREADABLE_PAGE = "unreadable page"
+    BROKEN_ENTRY = "broken entry of the table of contents"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether leaving it out, however much it is, needs no warning."""
+        return self in _EXPECTED
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether it says that the file itself lacks something."""
+        return self in _DAMAGE
+
+
+_ALL = list(Reason)
+_EXPECTED = frozenset(_ALL[: _ALL.index(Reason.TABLE)])
+_DAMAGE = frozenset({Reason.MISSING_PAGE, Reason.UNREADABLE_PAGE, Reason.BROKEN_ENTRY})
