@@ -240,9 +240,12 @@ class DatasetConfig:
     format: str = "flac"
     license: str = "other"  # of the dataset, for its card
     name: str | None = None  # title of the card; default: the run's name
+    readings_per_text: int = 1  # clips of each row of a table, each another reading
 
     def __post_init__(self) -> None:
         _require_choice("dataset.format", self.format, AUDIO_FORMATS)
+        readings = self.readings_per_text
+        _require(1 <= readings <= 10_000, "dataset.readings_per_text", readings, "give 1 to 10000")
 
 
 @dataclass
@@ -346,5 +349,11 @@ class Config:
         _require(self.num_shards >= 1, "num_shards", self.num_shards, "give the number of jobs that share the run")
         is_one = self.num_shards == 1 if self.shard_index is None else 0 <= self.shard_index < self.num_shards
         _require(is_one, "shard_index", self.shard_index, f"say which of the num_shards={self.num_shards} jobs, from 0")
+        _require(
+            self.task.name != "audiobook" or self.dataset.readings_per_text == 1,
+            "dataset.readings_per_text",
+            self.dataset.readings_per_text,
+            "a book is read once; give task=dataset",
+        )
         if self.task.name in ("verify", "status", "retry_rejects"):
             _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-bundled")

@@ -21,6 +21,7 @@ import soundfile
 from pipeline.audio.checks import measure
 from pipeline.audio.encoding import audio_format, decode, encode, stored_rate
 from pipeline.errors import RunDirectoryError
+from pipeline.planning import safe_file_stem
 from pipeline.types import Boundary, Clip, ModelInfo, Utterance
 
 
@@ -63,6 +64,8 @@ COLUMNS = (
     Column("leading_silence_seconds", "float32", "before the first sound above -60 dBFS"),
     Column("trailing_silence_seconds", "float32", "after the last sound above -60 dBFS"),
 )
+
+COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
 
 _ARROW_TYPES = {
     "string": pa.string(),
@@ -160,14 +163,15 @@ def renew_row(row: Row, utterance: Utterance, language: str) -> Row:
     return dataclasses.replace(
         row,
         columns={
-            **row.columns,
+            **{name: value for name, value in row.columns.items() if name in COLUMN_NAMES},
+            **utterance.columns,
             "id": utterance.id,
-            "audio": {"bytes": row.audio, "path": utterance.id + suffix},
+            "audio": {"bytes": row.audio, "path": (utterance.file_stem or safe_file_stem(utterance.id)) + suffix},
             "text": segment.text if segment else utterance.prompt,
             "text_normalized": utterance.prompt,
             "text_description": utterance.description,
             "speaker_id": utterance.speaker,
-            "language": language,
+            "language": utterance.language or language,
             "source_id": segment.source_id if segment else "",
             "chapter": segment.chapter if segment else 0,
             "segment_index": segment.index if segment else 0,

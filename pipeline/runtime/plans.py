@@ -26,6 +26,7 @@ from pipeline.planning import (
     place_shard,
     plan_utterances,
     predict_seconds,
+    repeat_documents,
     shard_from_json_lines,
     shard_to_json_lines,
 )
@@ -126,7 +127,8 @@ class Planner:
         config, codec = self._config, self._codec
         segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds)
         ids_may_repeat = config.source.id_column is not None  # those that we give do not
-        utterances = plan_utterances(self._documents(), segment, self._casting, config.seed, ids_may_repeat)
+        documents = repeat_documents(self._documents(), config.dataset.readings_per_text)
+        utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
         for shard in deal(utterances, config.planning.shard_size):
             prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
             placed = place_shard(

@@ -269,6 +269,7 @@ def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document
             speaker=speaker,
             description=description,
             copy=copy if is_list else None,
+            has_own_id=given_id not in (None, ""),
         )
 
 
