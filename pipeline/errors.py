@@ -52,6 +52,11 @@ class WorkersLostError(PipelineError):
     exit_code = 6
 
 
+def printable(text: str) -> str:
+    """Return `text` on one line, with escapes for what could control a terminal or hide (ESC, line breaks, bidi)."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def nearest_first(given: str, known: Iterable[str], limit: int = 8) -> list[str]:
     """Sorts `known` by likeness to `given`, for messages of the kind "did you mean"."""
     lowered = given.lower()

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.config import Config
+from pipeline.dataset.features import COLUMN_NAMES
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
+from pipeline.dataset.kept_columns import Type, TypeFinder, dataset_name
+from pipeline.dataset.shards import FORMAT_VERSION
 from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.places import is_local, move_folder, remove_folder, sha256_of
 from pipeline.planning import (
@@ -103,6 +106,8 @@ class PlanHead:
     num_bytes: int = 0  # of all shard files
     input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
     left_out_sha256: str = ""  # of the list of what is left out; empty: an older plan, which has none
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # of the input, in the dataset: see `kept_columns`
+    format_version: int = 1  # of the files in `plan/`, see `FORMAT_VERSION`
 
 
 class Planner:
@@ -111,6 +116,7 @@ class Planner:
     def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
         self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second)
         self.first_document: Document | None = None
+        self.column_types = TypeFinder()
         self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
         self._config = config
         self._casting = casting
@@ -154,7 +160,9 @@ class Planner:
             self.first_document = self.first_document or document
             self.summary.add_document(document)
             self.left_out += map(asdict, left_out_of(document))
-            yield document
+            kept = {dataset_name(name, COLUMN_NAMES): value for name, value in document.columns.items()}
+            self.column_types.add(kept)
+            yield replace(document, columns=kept)
 
 
 def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
@@ -273,6 +281,8 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
         plan_hash=plan_hash,
         shard_seconds=shard_seconds,
         buckets=tuple(sorted(summary.buckets)),
+        kept_columns=planner.column_types.types(),
+        format_version=FORMAT_VERSION,
     )
 
 
