@@ -19,6 +19,7 @@ from pipeline.config_executor import ExecutorConfig
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"
 LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)*")  # en, de, pt-BR
+RENAMED_KEYS: dict[str, str] = {}  # dotted, old to new: a frozen config and the command line may use the old name
 SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "json", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -293,7 +294,9 @@ class TaskConfig:
 class Config:
     """One run, whole."""
 
-    input: str = "story"  # a file, a hub dataset with source.format=datasets, or `story`: the one that ships
+    # A file, a folder, a glob, a list [a.jsonl,b.jsonl], - for standard input (with source.format), a hub dataset with
+    # source.format=datasets, or `story`: the one that ships.
+    input: str = "story"
     name: str | None = None  # of the run's directory; default: from the input and the model
     output_dir: str = "outputs"
     run: str | None = None  # an existing run directory, for task=verify, status and retry_rejects

@@ -33,7 +33,7 @@ from pipeline.planning import (
     shard_from_json_lines,
     shard_to_json_lines,
 )
-from pipeline.runtime.directory import fingerprint
+from pipeline.runtime.directory import run_fingerprint
 from pipeline.seeds import content_digest
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sources import read_documents
@@ -184,6 +184,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
         write_text(following / LEFT_OUT_NAME, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
+            fingerprint=run_fingerprint(run_dir, config),
             num_bytes=num_bytes,
             input_mark=input_mark,
             left_out_sha256=hashlib.sha256(left_out.encode()).hexdigest(),
@@ -270,7 +271,7 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
     document, summary = planner.first_document, planner.summary
     assert document is not None  # a plan without documents has raised by now
     return PlanHead(
-        fingerprint=fingerprint(config),
+        fingerprint="",
         num_shards=summary.shards,
         num_utterances=summary.utterances,
         predicted_seconds=round(summary.seconds, 2),

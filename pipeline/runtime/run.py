@@ -23,7 +23,7 @@ from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
 from pipeline.places import place
-from pipeline.runtime.directory import check_config, freeze_config, run_directory
+from pipeline.runtime.directory import check_config, freeze_config, refuse_foreign, run_directory
 from pipeline.runtime.executors import Order, check_executor, execute
 from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
@@ -41,11 +41,13 @@ from pipeline.runtime.preview import run_preview
 from pipeline.runtime.progress import clock, count, say, show
 from pipeline.runtime.report import Session
 from pipeline.runtime.retry import retry_rejects
+from pipeline.runtime.standard_input import copy_standard_input
 from pipeline.runtime.status import read_status, render_status
-from pipeline.runtime.unchanged import mark_input, unchanged_plan
+from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import Tokenizers, load_tokenizers
+from pipeline.text.inputs import is_there
 from pipeline.text.sources import check_source, read_documents
 from pipeline.types import ModelInfo
 from pipeline.voices import Casting
@@ -73,6 +75,7 @@ def run(config: Config) -> int:
         return retry_rejects(config, build_synthesizer)
     casting = Casting(config.voice, config.model)
     if config.task.name != "preview":
+        config = copy_standard_input(config)
         _check_input(config)
     _warn(casting.warnings)
     if config.model.name == "untrained":
@@ -83,7 +86,7 @@ def run(config: Config) -> int:
         return _dry_run(config, casting)
     working = check_executor(config)
     checkpoint = find_checkpoint(config.model)
-    source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
+    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # ./a is a
     sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
     config = replace(
         config,
@@ -93,9 +96,10 @@ def run(config: Config) -> int:
     )
     working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)
     run_dir = run_directory(config)
+    refuse_foreign(run_dir)
     with writer(run_dir, config.shard_index, config.num_shards) as right:
         with right.by_turns() as is_alone:
-            check_config(run_dir, config)
+            check_config(run_dir, config, input_digest(config))
             head = _plan(run_dir, config, checkpoint, casting) if is_alone else read_head(run_dir)
         order = Order(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
         session, model = _render(order)
@@ -118,10 +122,10 @@ def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Castin
     if head is None:
         planner = Planner(config, casting, _tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
-        freeze_config(run_dir, frozen)
+        freeze_config(run_dir, frozen, input_digest(config))
         install_plan(run_dir, head)
     else:
-        freeze_config(run_dir, frozen)
+        freeze_config(run_dir, frozen, input_digest(config))
     _announce(head, casting)
     return head
 

@@ -37,7 +37,7 @@ def input_paths(input: str) -> list[Path]:
     Raises:
         SourceError: A glob matches nothing, or an entry of a list is empty.
     """
-    is_list = input.startswith("[") and input.endswith("]") and not _exists(input)
+    is_list = input.startswith("[") and input.endswith("]") and not is_there(input)
     entries = [each.strip() for each in next(csv.reader([input[1:-1]], skipinitialspace=True))] if is_list else [input]
     if not all(entries):
         raise SourceError(f"input={input}: an entry of the list is empty; write [a.jsonl,b.jsonl]")
@@ -141,7 +141,7 @@ def _card(folder: Path) -> dict[str, Any]:
 
 
 def _matches(entry: str) -> Iterator[Path]:
-    if not re.search(r"[*?\[]", entry) or _exists(entry):
+    if not re.search(r"[*?\[]", entry) or is_there(entry):
         yield place(entry)
         return
     if is_address(entry):
@@ -154,7 +154,8 @@ def _matches(entry: str) -> Iterator[Path]:
     yield from (place(name) for name in found)
 
 
-def _exists(name: str) -> bool:
+def is_there(name: str) -> bool:
+    """Whether a file or folder of this machine has that name."""
     try:
         return not is_address(name) and Path(name).expanduser().exists()
     except OSError:  # a name that is too long
