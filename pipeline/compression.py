@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from pipeline.errors import SourceError
 
@@ -52,7 +52,9 @@ def decompressed(file: BinaryIO, ending: str, path: Path, max_bytes: int | None)
     with contextlib.ExitStack() as opened:
         with _as_os_errors():
             content = opened.enter_context(_open(file, ending, path))
-        yield cast(BinaryIO, opened.enter_context(io.BufferedReader(_Limited(content, limit, path), _BUFFER)))
+        yield cast(
+            BinaryIO, opened.enter_context(io.BufferedReader(cast(Any, _Limited(content, limit, path)), _BUFFER))
+        )
 
 
 def _open(file: BinaryIO, ending: str, path: Path) -> contextlib.AbstractContextManager[BinaryIO]:

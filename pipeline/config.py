@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config_checks import check_numbers
 from pipeline.config_checks import require as _require
 from pipeline.config_checks import require_choice as _require_choice
-from pipeline.config_executor import ExecutorConfig
+from pipeline.config_executor import ExecutorConfig as ExecutorConfig
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"

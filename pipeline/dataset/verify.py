@@ -115,8 +115,12 @@ def _read_head(run_dir: Path) -> _PlanHead:
     path = plan_path(run_dir)
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
-        numbers = (int(head[key]) for key in ("num_shards", "num_utterances"))
-        return _PlanHead(*numbers, str(head["fingerprint"]), int(head.get("format_version", 1)))
+        return _PlanHead(
+            num_shards=int(head["num_shards"]),
+            num_utterances=int(head["num_utterances"]),
+            fingerprint=str(head["fingerprint"]),
+            format_version=int(head.get("format_version", 1)),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(
             f"{path}: no readable plan ({error!r}): give the directory of a run, one that holds plan/ and data/"

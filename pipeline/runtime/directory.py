@@ -252,7 +252,8 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _without_defaults(schema: Any) -> dict[str, Any]:
     """A config as plain values, without those that have their default; in lists of groups too."""
-    default, values = type(schema)(), {}
+    default = type(schema)()
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(schema):
         value = getattr(schema, field.name)
         if dataclasses.is_dataclass(value):

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 from pipeline.config import SourceConfig
@@ -17,12 +17,13 @@ from pipeline.places import open_text
 from pipeline.text.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, used_columns, with_bom
 
 _SEPARATORS = ",;\t|"
+_LINES_LOOKED_AT = 20
 
 
 def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
     """Reads a table with a header line, or with the names of `source.columns`.
 
-    The separator is the one of , ; tab | that the first line has most of, or as many as the named columns need.
+    The separator is one of , ; tab |: see `_separator`.
 
     Raises:
         SourceError: Words would be lost, as a row has more cells than the header, or marks that do not fit.
@@ -30,10 +31,10 @@ def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses a field over 128 kB: a chapter is longer
     limit = source.max_inflated_mb * 2**20
     with open_text(path, with_bom(source.encoding), newline="", max_inflated_bytes=limit) as file:
-        first = file.readline(MAX_ROW_CHARACTERS + 1)
+        first = list(islice(lines_of(file), _LINES_LOOKED_AT if source.columns else 1))
         separator = _separator(first, source.columns)
         is_quoted = separator in ",;" or _is_quoted(path, source, separator)
-        rows = _cells_and_lines(chain([first], lines_of(file)), separator, is_quoted)
+        rows = _cells_and_lines(chain(first, lines_of(file)), separator, is_quoted)
         try:
             columns, lines = (source.columns, []) if source.columns else next(rows, ([], []))
         except csv.Error as error:
@@ -76,9 +77,12 @@ def _rows(
         raise SourceError(f"{path}: the row of line {number} is not CSV ({error}): mend it") from error
 
 
-def _separator(line: str, columns: list[str]) -> str:
-    fitting = [each for each in _SEPARATORS if columns and line.count(each) == len(columns) - 1]
-    return max(fitting or _SEPARATORS, key=line.count)
+def _separator(lines: list[str], columns: list[str]) -> str:
+    """The separator that the header has most of; without one, that which most lines have as often as they need."""
+    fitting = {each: sum(line.count(each) == len(columns) - 1 for line in lines) for each in _SEPARATORS}
+    if columns and any(fitting.values()):
+        return max(reversed(_SEPARATORS), key=fitting.__getitem__)  # commas also stand in texts
+    return max(_SEPARATORS, key="".join(lines[:1]).count)
 
 
 def _check_header(path: Path, columns: list[str]) -> None:

@@ -23,8 +23,9 @@ from pipeline.text.frontmatter import read_markdown_front, read_plain_front
 from pipeline.text.inputs import check_file, files_of_split, input_paths
 from pipeline.text.levels import leading_title
 from pipeline.text.markdown import markdown_blocks
+from pipeline.text.row_columns import Row
 from pipeline.text.structure import find_structure, plain_blocks
-from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
+from pipeline.text.tables import ROW_READERS, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
 
 STORY = "story"  # the name of the text that ships with the package
@@ -284,7 +285,8 @@ def _refuse_binary(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: OSError) -> SourceError:
-    return SourceError(f"{path}: cannot be read ({error.strerror or error}); check the file, and who may read it")
+    reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+    return SourceError(f"{path}: cannot be read ({reason}); check the file, and who may read it")
 
 
 def _no_such_file(path: Path) -> SourceError:
