@@ -19,9 +19,15 @@ class PipelineError(Exception):
 class ConfigError(PipelineError):
     """A key, a value or a combination of values that cannot work."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())  # names of files and values may hold anything
+
 
 class SourceError(PipelineError):
     """An input that cannot be read as text: missing, empty, binary, wrongly encoded, without the column."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ModelError(PipelineError):

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, TextIO, cast
 from pipeline.compression import COMPRESSIONS, decompressed
 from pipeline.errors import ConfigError, PipelineError
 
+_MAX_NAME_BYTES = 255
 _BLOCK = 4 * 2**20  # bytes fetched at a time as an object is read
 
 
@@ -33,10 +34,14 @@ def place(text: str) -> Path:
     """The place that a user named.
 
     Raises:
-        ConfigError: fsspec does not know such addresses, a package for them is not installed, or nobody answers.
+        ConfigError: A name in it is too long; or fsspec does not know such addresses, a package for them is not
+            installed, or nobody answers.
     """
     if not is_address(text):
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
+            raise ConfigError(f"{text[:60]}...: holds a name of more than {_MAX_NAME_BYTES} bytes, which no disk takes")
+        return path
     from upath import UPath  # only who needs it waits for it
 
     try:

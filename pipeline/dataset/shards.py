@@ -36,7 +36,7 @@ from pipeline.types import Reject
 
 # The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
 ROWS_PER_GROUP = 100
-FORMAT_VERSION = 2  # of plan, manifests and frozen config; see docs/formats.md
+FORMAT_VERSION = 2  # of plan, manifests and frozen config; what has none is of format 1
 BYTES_PER_GROUP = 64 * 2**20
 ROWS_PER_READ = 8  # rows of a shard in memory at once when it is read
 _DATA_NAME = re.compile(r"(?P<split>\w[\w.]*)-\d{5,}-of-\d{5,}\.parquet", re.ASCII)

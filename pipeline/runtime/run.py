@@ -21,7 +21,7 @@ from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers
 from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError
+from pipeline.errors import ConfigError, ModelError, RunDirectoryError, VerificationError, printable
 from pipeline.places import place
 from pipeline.runtime.directory import check_config, freeze_config, refuse_foreign, run_directory
 from pipeline.runtime.executors import Order, check_executor, execute
@@ -180,7 +180,7 @@ def _dry_run(config: Config, casting: Casting) -> int:
     for _ in planner.shards():
         pass
     _warn(casting.row_warnings())
-    show(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
+    show(f"{printable(config.input)} -> {run_directory(config)}\n\n{planner.summary}")
     if config.task.name == "audiobook":
         chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
         show(f"\nbook            about {chapters / 1e6:,.0f} MB of chapters and {m4b / 1e6:,.0f} MB of m4b beside it")

@@ -6,6 +6,7 @@ import csv
 import glob
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -42,7 +43,7 @@ def input_paths(input: str) -> list[Path]:
     if not all(entries):
         raise SourceError(f"input={input}: an entry of the list is empty; write [a.jsonl,b.jsonl]")
     paths = [path for entry in entries for path in _matches(entry)]
-    if twice := [str(path) for number, path in enumerate(paths) if path in paths[:number]]:
+    if twice := [name for name, count in Counter(map(str, paths)).items() if count > 1]:
         raise SourceError(f"input={input}: names {twice[0]} twice")
     return paths
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,8 +35,8 @@ class _RepeatedKeyError(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedKeyError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise _RepeatedKeyError(f"the key {name[:60]!r} occurs twice")
     return content
 
 

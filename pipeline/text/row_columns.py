@@ -29,7 +29,7 @@ COLUMN_KEYS = (
 )
 _ROWS_LOOKED_AT = 100  # a JSONL row may leave a column out; the first rows together say which columns there are
 _MAX_KEPT_BYTES = 1 << 20  # of the other columns of one row, which each of its clips repeats
-_MAX_SHOWN = 20
+_MAX_SHOWN, _MAX_SHOWN_CHARACTERS = 20, 60  # names in an error
 _MISSING = object()
 
 
@@ -82,7 +82,8 @@ def checked_rows(
         if column is None or column in columns:
             continue
         if top_column(column, columns) is None or not (_is_inside(head, column) or not head):
-            there = ", ".join(nearest_first(column, _names_of(head, columns), limit=_MAX_SHOWN)) or "none"
+            near = nearest_first(column, _names_of(head, columns), limit=_MAX_SHOWN)
+            there = ", ".join(each[:_MAX_SHOWN_CHARACTERS] for each in near) or "none"
             header = " (if its first line is no header, name the columns: source.columns=[id,text])" if is_csv else ""
             raise SourceError(f"{name}: no column {column!r}{header}; set {key} to one of: {there}")
     yield from chain(head, rows)
@@ -95,7 +96,7 @@ def kept_values(row: Row, number: int, source: SourceConfig) -> dict[str, Any]:
         SourceError: They are too large, or cannot be written.
     """
     if source.keep_columns is None:
-        used = {top_column(name, row) for name in used_columns(source) if name in row}
+        used = used_columns(source)
         values = {name: value for name, value in row.items() if name not in used}
     else:
         values = {name: cell(row, name) for name in source.keep_columns}
