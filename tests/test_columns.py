@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.__main__ import main
 from pipeline.config import SourceConfig
 from pipeline.dataset.features import COLUMN_NAMES
-from pipeline.dataset.kept_columns import TypeFinder, arrow_type, dataset_name, fit, leaf_paths
+from pipeline.dataset.kept_columns import TypeFinder, arrow_type, card_entry, dataset_name, feature, fit, leaf_paths
 from pipeline.dataset.shards import finished_shards
 from pipeline.errors import SourceError
 from pipeline.text.sources import read_documents
@@ -252,6 +252,23 @@ def test_one_type_holds_all_values_of_a_column(values: list[Any]) -> None:
     stored = pq.read_table(pa.BufferReader(buffer.getvalue()))["c"].to_pylist()
     if column == "string":
         assert stored == [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "int64", "bool", {"list": "string"}, {"list": {"list": "float64"}}, {"struct": {"a": "string", "b c": "bool"}},
+        {"list": {"struct": {"a": "int64", "b": {"list": "string"}}}}, {"struct": {"a": {"struct": {"b": "string"}}}},
+        {"list": {"list": {"struct": {"a": "string"}}}},
+    ],
+)  # fmt: skip
+def test_card_and_files_say_the_same_of_a_column(column: Any) -> None:
+    """Bug: a card whose features are not those of the files makes a dataset that cannot be loaded."""
+    datasets = pytest.importorskip("datasets")
+    of_file = datasets.Features.from_dict({"c": feature(column)})
+    of_card = datasets.Features._from_yaml_list(yaml.safe_load(yaml.safe_dump([{"name": "c", **card_entry(column)}])))
+    assert of_file == of_card
+    assert of_file.arrow_schema.field("c").type == arrow_type(column)
 
 
 @given(st.lists(st.text("source_idxur", max_size=12) | st.sampled_from(sorted(COLUMN_NAMES)), unique=True, max_size=9))

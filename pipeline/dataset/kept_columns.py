@@ -99,8 +99,9 @@ def card_entry(column: Type) -> dict[str, Any]:
         return {"dtype": column}
     if "list" in column:
         inner = card_entry(column["list"])
-        key = "sequence" if isinstance(column["list"], str) else "list"
-        return {key: next(iter(inner.values())) if len(inner) == 1 else inner}
+        if "struct" in column["list"]:
+            return {"list": inner["struct"]}
+        return {"sequence": inner.get("dtype", inner)}
     return {"struct": [{"name": name, **card_entry(inner)} for name, inner in column["struct"].items()]}
 
 

@@ -24,8 +24,10 @@ from pipeline.text.sources import STORY
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # What decides how a text becomes a plan. An update of any of it is planned for anew.
-_CODE = ("text", "planning", "types.py", "voices.py", "voices.csv", "seeds.py", "runtime/plans.py")
-_CODE += ("compression.py", "dataset/kept_columns.py")
+_CODE = (
+    *("text", "planning", "types.py", "voices.py", "voices.csv", "seeds.py", "runtime/plans.py"),
+    *("compression.py", "dataset/kept_columns.py"),
+)
 _LIBRARIES = ("num2words", "sentencex", "transformers", "tokenizers", "datasets", "pyarrow")
 
 
