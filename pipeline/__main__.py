@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.composition import compose_config, group_options
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError, PipelineError, printable
 from pipeline.runtime.progress import show
 
 HELP = """\
@@ -58,8 +58,11 @@ def main(arguments: Sequence[str]) -> int:
         with _ended_by_sigterm():
             return run(config)
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
         return error.exit_code
+    except MemoryError:
+        print("error: out of memory; give a smaller input or source.limit=..., or a machine with more", file=sys.stderr)
+        return PipelineError.exit_code
     except (KeyboardInterrupt, Terminated) as stop:
         again = "and makes again what was under way and the last half minute"
         print(f"\nStopped; the same command goes on from there, {again}.", file=sys.stderr)

@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline import config
-from pipeline.config import Config
+from pipeline.config import RENAMED_KEYS, Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
 from pipeline.voices import is_description
 
@@ -86,9 +86,31 @@ def config_from(values: Mapping[str, Any]) -> Config:
         ConfigError: They are not of this version, or not good.
     """
     try:
-        return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), dict(values))))
+        plain = {key: _literal(value) for key, value in _renamed(values).items()}
+        return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error, ())) from error
+
+
+def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with today's names of their keys."""
+    renamed = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    for old, new in RENAMED_KEYS.items():
+        (*old_group, old_name), (*new_group, new_name) = old.split("."), new.split(".")
+        source = renamed.get(old_group[0], {}) if old_group else renamed
+        if isinstance(source, dict) and old_name in source:
+            target = renamed.setdefault(new_group[0], {}) if new_group else renamed
+            target[new_name] = source.pop(old_name)
+    return renamed
+
+
+def _literal(value: Any) -> Any:
+    """The value with escapes, so that OmegaConf looks up nothing: `${oc.env:HOME}` is text."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    if isinstance(value, Mapping):
+        return {key: _literal(each) for key, each in value.items()}
+    return [_literal(each) for each in value] if isinstance(value, list) else value
 
 
 def group_options(group: str) -> list[str]:
@@ -134,6 +156,10 @@ def _expand(argument: str) -> list[str]:
     key, equals, value = argument.partition("=")
     if not equals:
         raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
+    if value == "???":  # to OmegaConf a value that is missing
+        raise ConfigError(f"{argument}: is no value; write another")
+    key = RENAMED_KEYS.get(key, key)
+    argument = f"{key}={value}"
     if key in GROUPS:
         return _choose(key, value)
     if key == "text":  # short, since it is typed by hand; text.max_seconds and its like are another matter
@@ -209,6 +235,10 @@ def _as_hydra_value(argument: str, value: str, is_text: bool) -> str:
 
     So do they hold digits: to Hydra `2024_05_01` is a number, and `1.10` is 1.1.
     """
+    if "${" in value and not is_text:
+        raise ConfigError(f"{argument}: nothing is looked up in ${{...}}; write the value itself")
+    if "${" in value:
+        return _quote(value)
     try:
         parsed = OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -218,6 +248,7 @@ def _as_hydra_value(argument: str, value: str, is_text: bool) -> str:
 
 
 def _quote(value: str) -> str:
+    value = _literal(value)
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value)) + "'"
 
 

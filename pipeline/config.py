@@ -10,36 +10,33 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import ConfigError, nearest_first
+from pipeline.config_checks import check_numbers
+from pipeline.config_checks import require as _require
+from pipeline.config_checks import require_choice as _require_choice
+from pipeline.config_executor import ExecutorConfig as ExecutorConfig
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"
 SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # of voice.speaker: the checkpoint's own; drawn from a list or its own
-SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "csv", "parquet", "datasets")
+LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)*")  # en, de, pt-BR
+RENAMED_KEYS: dict[str, str] = {}  # dotted, old to new: a frozen config and the command line may use the old name
+SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "json", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU that is good at it, else float32
 SHIPPED = ("bundled", "untrained")  # checkpoints that need no path: one lies in the package, one is made on the spot
+MAX_TOKENS = 65_536  # of a prompt or a description, far beyond what any checkpoint was trained on
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
-EXECUTORS = ("auto", "inline", "local", "ray")  # auto: inline with one device, local with several
 _TRAINED_ON = "Parler-TTS was trained on up to 30 s"
-
-
-def _require(ok: bool, key: str, value: object, need: str) -> None:
-    if not ok:
-        raise ConfigError(f"{key}={value}: {need}")
-
-
-def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, key, value, f"choose one of {', '.join(nearest_first(value, choices))}")
 
 
 @dataclass
 class SourceConfig:
-    """How the input is read. Column names are for tables (JSONL, CSV, Parquet, `datasets`).
+    """How the input is read. Columns matter for tables only (JSONL, JSON, CSV, Parquet, `datasets`).
 
+    A name of a column may reach into a nested one: meta.text, messages.0.content.
     Quotation marks between , or ; are those of CSV; between tabs or | too if all of them can be, else they are letters.
     """
 
@@ -52,7 +49,13 @@ class SourceConfig:
     id_column: str | None = None  # default: the row's number
     description_column: str | None = None  # a string, or a list: one clip for each description
     speaker_column: str | None = None  # a string, or a list: one clip for each speaker
-    split: str = "train"  # of a `datasets` dataset
+    language_column: str | None = None  # a code for each row; empty cells: source.language
+    seed_column: str | None = None  # a seed for each row, used as it is; empty cells: one of our own
+    split_column: str | None = None  # the split of the new dataset that a row goes to; empty cells: train
+    keep_columns: list[str] | None = None  # other columns that go through to the dataset; null: all, []: none
+    columns: list[str] = field(default_factory=list)  # names for a CSV without a header line: [id,text]
+    max_inflated_mb: int = 256  # of a book; a compressed table may also be 100 times as large as its file
+    split: str = "train"  # which split is read of a `datasets` dataset, or of a folder with splits
     subset: str | None = None  # of a `datasets` dataset: its configuration name
     limit: int | None = None  # read only that many rows
     chapters: str | None = None  # of a book: only these, e.g. "1-3" or "1,4,7"
@@ -60,8 +63,11 @@ class SourceConfig:
     def __post_init__(self) -> None:
         _require_choice("source.format", self.format, SOURCE_FORMATS)
         _require(self.limit is None or self.limit > 0, "source.limit", self.limit, "give a positive number of rows")
-        is_code = self.language is None or re.fullmatch(r"[A-Za-z]{2,3}([-_]\w+)*", self.language)
+        is_code = self.language is None or LANGUAGE_CODE.fullmatch(self.language)
         _require(bool(is_code), "source.language", self.language, "give a code such as en, de or pt-BR")
+        _require(self.max_inflated_mb > 0, "source.max_inflated_mb", self.max_inflated_mb, "give megabytes")
+        is_unique = len({*self.columns}) == len(self.columns) and all(self.columns)
+        _require(is_unique, "source.columns", self.columns, "give each column a name of its own: [id,text]")
 
 
 @dataclass
@@ -71,6 +77,7 @@ class TextConfig:
     normalize: bool = True  # to spoken form: numbers, dates, money, abbreviations ... in words
     max_seconds: float = 15.0  # longest predicted segment
     min_seconds: float = 1.5  # shorter segments join a neighbour of their paragraph
+    split: bool = True  # false: each row of a table is one clip, or a reject if it is longer than max_seconds
 
     def __post_init__(self) -> None:
         _require(1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, _TRAINED_ON)
@@ -203,12 +210,9 @@ class PlanningConfig:
         _require(self.headroom >= 1, "planning.headroom", self.headroom, "give at least 1, or every clip would be cut")
         for key in ("prompt_tokens", "description_tokens", "max_seconds"):
             ladder: list[Any] = getattr(self, key)
-            _require(
-                bool(ladder) and ladder == sorted(set(ladder)) and ladder[0] > 0,
-                f"planning.{key}",
-                ladder,
-                "give positive lengths in rising order",
-            )
+            is_rising = bool(ladder) and ladder == sorted(set(ladder)) and ladder[0] > 0
+            _require(is_rising, f"planning.{key}", ladder, "give positive lengths in rising order")
+            _require(ladder[-1] <= MAX_TOKENS, f"planning.{key}", ladder, f"no model takes more than {MAX_TOKENS}")
 
 
 @dataclass
@@ -239,9 +243,12 @@ class DatasetConfig:
     format: str = "flac"
     license: str = "other"  # of the dataset, for its card
     name: str | None = None  # title of the card; default: the run's name
+    readings_per_text: int = 1  # clips of each row of a table, each another reading
 
     def __post_init__(self) -> None:
         _require_choice("dataset.format", self.format, AUDIO_FORMATS)
+        readings = self.readings_per_text
+        _require(1 <= readings <= 10_000, "dataset.readings_per_text", readings, "give 1 to 10000")
 
 
 @dataclass
@@ -270,33 +277,6 @@ class BookConfig:
 
 
 @dataclass
-class ExecutorConfig:
-    """Who does the work. Clips do not depend on it, so all of it may change from call to call."""
-
-    kind: str = "auto"
-    devices: Any = "auto"  # of local, a process each: [cuda:0,cuda:1], [cpu,cpu]; auto: all GPUs, else the CPU
-    address: str | None = None  # of ray: a cluster's; null: a local one is started
-    workers: int = 0  # of ray; 0: one for each GPU of the cluster, or one without GPUs
-    gpus_per_worker: float = 1.0  # of ray, where there are GPUs
-    hang_seconds: float = 900.0  # a worker that makes no clip for so long is ended and replaced
-    restarts: int = 16  # of a worker, in a row without a single clip; then its device is given up
-    backoff_seconds: float = 1.0  # before the second restart in a row; doubles, up to a minute
-
-    def __post_init__(self) -> None:
-        _require_choice("executor.kind", self.kind, EXECUTORS)
-        self.devices = [self.devices] if isinstance(self.devices, str) and self.devices != "auto" else self.devices
-        listed = [] if self.devices == "auto" else self.devices
-        is_list = isinstance(listed, list) and all(isinstance(device, str) and device for device in listed)
-        _require(is_list and self.devices != [], "executor.devices", self.devices, "give auto or a list: [cuda:0,cpu]")
-        kinds = {device.partition(":")[0] for device in listed}
-        _require(len(kinds) < 2, "executor.devices", self.devices, "clips of different kinds of device would differ")
-        for key in ("workers", "gpus_per_worker", "backoff_seconds"):
-            _require(getattr(self, key) >= 0, f"executor.{key}", getattr(self, key), "give 0 or more")
-        for key in ("hang_seconds", "restarts"):
-            _require(getattr(self, key) > 0, f"executor.{key}", getattr(self, key), "give a positive number")
-
-
-@dataclass
 class TaskConfig:
     """What is asked for."""
 
@@ -314,7 +294,9 @@ class TaskConfig:
 class Config:
     """One run, whole."""
 
-    input: str = "story"  # a file, a hub dataset with source.format=datasets, or `story`: the one that ships
+    # A file, a folder, a glob, a list [a.jsonl,b.jsonl], - for standard input (with source.format), a hub dataset with
+    # source.format=datasets, or `story`: the one that ships.
+    input: str = "story"
     name: str | None = None  # of the run's directory; default: from the input and the model
     output_dir: str = "outputs"
     run: str | None = None  # an existing run directory, for task=verify, status and retry_rejects
@@ -336,6 +318,7 @@ class Config:
     book: BookConfig = field(default_factory=BookConfig)
 
     def __post_init__(self) -> None:
+        check_numbers("", self)
         _require(0 <= self.seed < 2**63, "seed", self.seed, "give 0 or more")
         _require(
             self.text.max_seconds <= self.model.max_seconds,
@@ -346,5 +329,13 @@ class Config:
         _require(self.num_shards >= 1, "num_shards", self.num_shards, "give the number of jobs that share the run")
         is_one = self.num_shards == 1 if self.shard_index is None else 0 <= self.shard_index < self.num_shards
         _require(is_one, "shard_index", self.shard_index, f"say which of the num_shards={self.num_shards} jobs, from 0")
+        _require(
+            self.task.name != "audiobook" or self.dataset.readings_per_text == 1,
+            "dataset.readings_per_text",
+            self.dataset.readings_per_text,
+            "a book is read once; give task=dataset",
+        )
+        is_split = self.text.split or self.task.name != "audiobook"
+        _require(is_split, "text.split", self.text.split, "a book does not fit into one clip; give task=dataset")
         if self.task.name in ("verify", "status", "retry_rejects"):
             _require(self.run is not None, "run", self.run, "name the run directory, e.g. run=outputs/story-bundled")

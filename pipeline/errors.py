@@ -19,9 +19,15 @@ class PipelineError(Exception):
 class ConfigError(PipelineError):
     """A key, a value or a combination of values that cannot work."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())  # names of files and values may hold anything
+
 
 class SourceError(PipelineError):
     """An input that cannot be read as text: missing, empty, binary, wrongly encoded, without the column."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ModelError(PipelineError):
@@ -54,6 +60,11 @@ class WorkersLostError(PipelineError):
     """A run whose workers died, one after the other, until none was left."""
 
     exit_code = 6
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, with escapes for what could control a terminal or hide (ESC, line breaks, bidi)."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def nearest_first(given: str, known: Iterable[str], limit: int = 8) -> list[str]:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import io
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO, cast
 
+from pipeline.compression import COMPRESSIONS, decompressed
 from pipeline.errors import ConfigError, PipelineError
 
+_MAX_NAME_BYTES = 255
 _BLOCK = 4 * 2**20  # bytes fetched at a time as an object is read
 
 
@@ -33,10 +34,14 @@ def place(text: str) -> Path:
     """The place that a user named.
 
     Raises:
-        ConfigError: fsspec does not know such addresses, a package for them is not installed, or nobody answers.
+        ConfigError: A name in it is too long; or fsspec does not know such addresses, a package for them is not
+            installed, or nobody answers.
     """
     if not is_address(text):
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
+            raise ConfigError(f"{text[:60]}...: holds a name of more than {_MAX_NAME_BYTES} bytes, which no disk takes")
+        return path
     from upath import UPath  # only who needs it waits for it
 
     try:
@@ -65,27 +70,42 @@ def readable(path: Path) -> Iterator[Path | BinaryIO]:
 
 
 @contextlib.contextmanager
-def open_input(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading as a stream of bytes; what ends in `.gz` is decompressed."""
+def open_input(path: Path, max_inflated_bytes: int | None = None) -> Iterator[BinaryIO]:
+    """Opens a file for reading as a stream of bytes; what has the ending of a compression is decompressed.
+
+    Raises:
+        SourceError: It inflates to more than `max_inflated_bytes`, or its compression cannot be read here.
+    """
     with _opened(path) as file:
-        if _without_query(path).lower().endswith(".gz"):
-            with gzip.GzipFile(fileobj=file) as content:
-                yield cast(BinaryIO, content)
+        if ending := compression_of(path):
+            with decompressed(file, ending, path, max_inflated_bytes) as content:
+                yield content
         else:
             yield file
 
 
 @contextlib.contextmanager
-def open_text(path: Path, encoding: str, newline: str | None = None) -> Iterator[TextIO]:
-    """Opens a file for reading as a stream of text; what ends in `.gz` is decompressed."""
-    with open_input(path) as content, io.TextIOWrapper(content, encoding=encoding, newline=newline) as text:
+def open_text(
+    path: Path, encoding: str, newline: str | None = None, max_inflated_bytes: int | None = None
+) -> Iterator[TextIO]:
+    """Opens a file for reading as a stream of text; see `open_input`."""
+    with (
+        open_input(path, max_inflated_bytes) as content,
+        io.TextIOWrapper(content, encoding=encoding, newline=newline) as text,
+    ):
         yield text
+
+
+def compression_of(path: Path) -> str:
+    """The ending of a compressed file, e.g. ".gz"; "" of another."""
+    ending = PurePath(_without_query(path)).suffix.lower()
+    return ending if ending in COMPRESSIONS else ""
 
 
 def plain_name(path: Path) -> str:
     """The last part of a path, without the query of an address and the ending of its compression."""
     name = _without_query(path)
-    return name[:-3] if name.lower().endswith(".gz") else name
+    return name[: -len(ending)] if (ending := compression_of(path)) else name
 
 
 @contextlib.contextmanager

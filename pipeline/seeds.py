@@ -28,9 +28,17 @@ def content_fraction(*parts: str | int) -> float:
     return (content_seed(*parts) >> 10) / 2**53
 
 
-def utterance_seed(run_seed: int, prompt: str, description: str) -> int:
-    """Returns the seed of an utterance. The same words in the same voice get the same seed wherever they stand."""
-    return content_seed("utterance", run_seed, prompt, description)
+def utterance_seed(run_seed: int, prompt: str, description: str, occurrence: int = 0) -> int:
+    """Return the seed of an utterance: the same for the same words in the same voice, wherever they stand.
+
+    `occurrence` counts the earlier utterances of a run with the same words and voice, so that each is another reading.
+    """
+    return content_seed("utterance", run_seed, prompt, description, *((occurrence,) if occurrence else ()))
+
+
+def reading_seed(seed: int, reading: int) -> int:
+    """Return the seed of one of several readings of a text whose seed was given; reading 0 uses that one."""
+    return seed if reading == 0 else content_seed("reading", seed, reading)
 
 
 def take_seed(seed: int, take: int) -> int:

@@ -80,8 +80,12 @@ class Document:
     language: str = "en"
     speaker: str | None = None  # a row's own voice, when the table has such a column
     description: str | None = None  # a row's own description, likewise
+    copy: int | None = None  # which one of the row's clips, if it has several
+    has_own_id: bool = True  # False: the id is the number of the row, which changes when a row is inserted
+    seed: int | None = None  # the row's own seed, used as it is
+    split: str = ""  # of the dataset that its clips are written to; empty: train
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)  # other columns of the row: plain JSON values
     num_pages: int = 0  # files with words in an EPUB
-    copy: int | None = None  # which one of the row's clips, if it has a list of voices
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,10 @@ class Utterance:
     bucket: Bucket | None = None  # the shape it is generated in, a function of this utterance alone; None: unpadded
     problem: str | None = None  # why it is rejected without being generated (its segment's, or it fits no bucket)
     urgent: bool = False  # somebody waits to hear it: it is generated before others
+    language: str = ""  # of the text; empty: that of the run
+    split: str = ""  # of the dataset that it is written to; empty: train
+    file_stem: str = ""  # name of its audio in the dataset, without suffix; empty: made of the id
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)  # other columns of its row: plain JSON values
 
 
 @dataclass(frozen=True, order=True)

@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pipeline"
 # Rooms on one line may not know each other, and know only the lines above: see the docstring of the package.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
+    ("compression", "config_checks"),
+    ("config_executor",),
     ("config", "seeds", "places"),
     ("voices", "text"),
     ("planning",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -152,7 +153,14 @@ def test_a_cover_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     text = tmp_path / "cover.png"
     text.write_text("not a picture")
     bitmap = write_cover(tmp_path / "cover.bmp", "bmp")
-    for path, said in ((tmp_path / "missing.png", "cannot be read"), (text, "not a picture"), (bitmap, "is bmp")):
+    drawing, pipe = tmp_path / "cover.svg", tmp_path / "pipe.png"
+    drawing.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
+    )
+    os.mkfifo(pipe)
+    given = [(tmp_path / "missing.png", "cannot be read"), (text, "not a picture"), (bitmap, "is bmp")]
+    given += [(path, "not a picture") for path in (drawing, pipe, Path("/dev/zero"), Path("/dev/null"))]
+    for path, said in given:
         with pytest.raises(ConfigError, match=said) as caught:
             check_cover(path)
         assert str(path) in str(caught.value)

@@ -59,6 +59,7 @@ def test_every_field_is_in_the_file():
     """A field added to a type and forgotten here would be lost when a run goes on."""
     segment = Segment("s", 1, 2, 3, 4, "Text", "text", Boundary.SCENE, "problem")
     utterance = Utterance("p", "d", 5, "i", "Jon", 6.5, segment, Bucket(1, 2, 3, 4), "problem", True)
+    utterance = dataclasses.replace(utterance, language="de", split="test", file_stem="x", columns={"a": [1.5, None]})
     line = utterance_to_json(utterance)
     assert set(line) == {field.name for field in dataclasses.fields(Utterance)}
     assert set(line["segment"]) == {field.name for field in dataclasses.fields(Segment)}

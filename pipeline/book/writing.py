@@ -27,6 +27,7 @@ Samples = npt.NDArray[np.float32]
 
 NAME_BYTES = 120  # well below the 255 that file systems allow, so that folder and ending fit as well
 MARK_BYTES = 255  # a chapter title in an m4b; FFmpeg would cut a longer one in the middle of a letter
+MAX_COVER_BYTES = 20_000_000
 RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 # The languages that Parler-TTS checkpoints for Europe speak, in the spelling that MP4 wants (ISO 639-2).
 MP4_LANGUAGES = {"en": "eng", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "de": "deu", "it": "ita", "nl": "nld"}
@@ -153,11 +154,18 @@ def check_cover(path: Path) -> bytes:
     Raises:
         ConfigError: It cannot be read, or is no JPEG or PNG.
     """
+    path = path.expanduser()
     try:
-        content = path.expanduser().read_bytes()
+        is_strange = path.exists() and not path.is_file()  # a pipe or a device, which may never end
+        content = b""
+        if not is_strange:
+            with path.open("rb") as file:
+                content = file.read(MAX_COVER_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); give a JPEG or PNG file") from error
-    if problem := picture_problem(content):
+    if len(content) > MAX_COVER_BYTES:
+        raise ConfigError(f"book.cover={path}: has more than {MAX_COVER_BYTES / 1e6:,.0f} MB; give a smaller picture")
+    if problem := "is no file" if is_strange else picture_problem(content):
         raise ConfigError(f"book.cover={path}: {problem}; give a JPEG or PNG file")
     return content
 
@@ -168,7 +176,7 @@ def picture_problem(content: bytes) -> str:
         with av.open(io.BytesIO(content)) as picture:
             codec = str(picture.streams.video[0].codec_context.name)
             next(picture.decode(video=0))
-    except (av.FFmpegError, IndexError, StopIteration, AttributeError):  # AttributeError: no codec, as of an SVG
+    except (av.FFmpegError, IndexError, StopIteration, AttributeError, ValueError):  # of an SVG, for one
         return "is not a picture that can be read"
     return "" if codec in ("mjpeg", "png") else f"is {codec}"
 

@@ -7,9 +7,10 @@ audio is read. Knows nothing of how clips are made: the caller brings that as `C
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from pipeline.dataset.features import COLUMNS
-from pipeline.dataset.files import write_atomically, write_text
+from pipeline.dataset.files import TRAIN, write_atomically, write_text
+from pipeline.dataset.kept_columns import Type, card_entry
 from pipeline.dataset.shards import finished_shards
+from pipeline.errors import printable
 from pipeline.places import readable
 from pipeline.types import ModelInfo
 
@@ -79,6 +82,7 @@ class CardFacts:
     settings: Mapping[str, Mapping[str, object]]  # by group, e.g. sampling, checks: name and value
     version: str  # of this project
     is_noise: bool = False  # the weights were never trained
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # of the input, with their types
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Statistics:
     num_bytes: int  # in memory, as `datasets` counts a split
     num_file_bytes: int
     sampling_rate: int  # Hz, as stored; 0 without clips
+    splits: Mapping[str, tuple[int, int]]  # number of clips and of bytes in memory, train first
 
     @property
     def seconds(self) -> float:
@@ -116,7 +121,8 @@ def collect_statistics(run_dir: Path) -> Statistics:
     voice_seconds: Counter[str] = Counter()
     languages: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    num_bytes = num_file_bytes = sampling_rate = 0
+    splits: dict[str, tuple[int, int]] = {}
+    num_file_bytes = sampling_rate = 0
     for manifest in finished_shards(run_dir):
         reasons.update(str(reject["reason"]).split(":")[0] for reject in manifest.rejects)
         if not manifest.clips:
@@ -124,8 +130,10 @@ def collect_statistics(run_dir: Path) -> Statistics:
         num_file_bytes += manifest.num_bytes
         with readable(run_dir / "data" / manifest.file) as source, pq.ParquetFile(source) as file:
             groups = range(file.metadata.num_row_groups)
-            num_bytes += sum(file.metadata.row_group(group).total_byte_size for group in groups)
+            num_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             columns = file.read(columns=["duration", "speaker_id", "language", "sampling_rate"]).to_pydict()
+        before = splits.get(manifest.split, (0, 0))
+        splits[manifest.split] = (before[0] + len(manifest.clips), before[1] + num_bytes)
         durations.append(np.array(columns["duration"], dtype=np.float64))
         sampling_rate = columns["sampling_rate"][0]
         languages.update(columns["language"])
@@ -138,9 +146,10 @@ def collect_statistics(run_dir: Path) -> Statistics:
         voice_seconds=voice_seconds,
         languages=tuple(language for language, _ in languages.most_common()),
         reject_reasons=reasons,
-        num_bytes=num_bytes,
+        num_bytes=sum(num_bytes for _, num_bytes in splits.values()),
         num_file_bytes=num_file_bytes,
         sampling_rate=sampling_rate,
+        splits=dict(sorted(splits.items(), key=lambda split: (split[0] != TRAIN, split[0]))),
     )
 
 
@@ -154,7 +163,7 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
         _making(facts),
         *([_voices(statistics)] if len(statistics.durations) else []),
         _rejects(statistics),
-        "## Columns\n\n" + _table(("Column", "Meaning"), ((f"`{column.name}`", column.meaning) for column in COLUMNS)),
+        "## Columns\n\n" + _table(("Column", "Meaning"), _columns(facts)),
         f"## Limits\n\n{_LIMITS}",
     ]
     return f"---\n{head}---\n\n" + "\n".join(sections)
@@ -172,12 +181,12 @@ def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
         "annotations_creators": ["machine-generated"],
         "tags": ["synthetic", "speech", "parler-tts"],
     }
-    return metadata | _loading(statistics) if num_clips else metadata
+    return metadata | _loading(facts, statistics) if num_clips else metadata
 
 
-def _loading(statistics: Statistics) -> dict[str, object]:
+def _loading(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
     """What `datasets` loads by. With `num_examples` in it, `load_dataset` refuses a copy that lacks a shard."""
-    features = [
+    features: list[dict[str, Any]] = [
         {
             "name": column.name,
             "dtype": {"audio": {"sampling_rate": statistics.sampling_rate}}
@@ -186,11 +195,16 @@ def _loading(statistics: Statistics) -> dict[str, object]:
         }
         for column in COLUMNS
     ]
+    files = [{"split": split, "path": f"data/{split}-*"} for split in statistics.splits]
+    features += [{"name": name, **card_entry(column)} for name, column in facts.kept_columns.items()]
     return {
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {
             "features": features,
-            "splits": [{"name": "train", "num_bytes": statistics.num_bytes, "num_examples": len(statistics.durations)}],
+            "splits": [
+                {"name": split, "num_bytes": num_bytes, "num_examples": num_clips}
+                for split, (num_clips, num_bytes) in statistics.splits.items()
+            ],
             "download_size": statistics.num_file_bytes,
             "dataset_size": statistics.num_bytes,
         },
@@ -201,7 +215,7 @@ def _introduction(facts: CardFacts, statistics: Statistics) -> str:
     num_clips = len(statistics.durations)
     if not num_clips:
         return (
-            f"Meant to be synthetic speech: {facts.source}, spoken by a text-to-speech model. **No clip was "
+            f"Meant to be synthetic speech: {printable(facts.source)}, spoken by a text-to-speech model. **No clip was "
             "accepted**, so there is nothing to load; the rejects below say why.\n"
         )
     noise = (
@@ -218,8 +232,8 @@ def _introduction(facts: CardFacts, statistics: Statistics) -> str:
     ]
     return (
         f"{noise if facts.is_noise else ''}"
-        f"Synthetic speech: {facts.source}, spoken by a text-to-speech model. Each clip comes with its text as written "
-        "and as spoken, the description of its voice, its seed, and what was measured on it.\n\n"
+        f"Synthetic speech: {printable(facts.source)}, spoken by a text-to-speech model. Each clip comes with its "
+        "text as written and as spoken, the description of its voice, its seed, and what was measured on it.\n\n"
         f"{_table(('', ''), rows)}\n![How long the clips are](durations.png)\n"
     )
 
@@ -265,9 +279,16 @@ def _rejects(statistics: Statistics) -> str:
     )
 
 
+def _columns(facts: CardFacts) -> Iterator[tuple[str, str]]:
+    yield from ((f"`{column.name}`", column.meaning) for column in COLUMNS)
+    yield from ((f"`{name}`", "from the input") for name in facts.kept_columns)
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return "".join(
+        f"| {' | '.join(printable(cell).replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines
+    )
 
 
 def _length(seconds: float) -> str:

@@ -20,7 +20,9 @@ import soundfile
 
 from pipeline.audio.checks import measure
 from pipeline.audio.encoding import audio_format, decode, encode, stored_rate
+from pipeline.dataset.kept_columns import NO_COLUMNS, Type, arrow_type, feature
 from pipeline.errors import RunDirectoryError
+from pipeline.planning import safe_file_stem
 from pipeline.types import Boundary, Clip, ModelInfo, Utterance
 
 
@@ -64,6 +66,8 @@ COLUMNS = (
     Column("trailing_silence_seconds", "float32", "after the last sound above -60 dBFS"),
 )
 
+COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
+
 _ARROW_TYPES = {
     "string": pa.string(),
     "int32": pa.int32(),
@@ -74,20 +78,22 @@ _ARROW_TYPES = {
 }
 
 
-def arrow_schema(sampling_rate: int) -> pa.Schema:
-    """The schema of every shard.
+def arrow_schema(sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUMNS) -> pa.Schema:
+    """The schema of every shard: our columns, then those of the input that go through.
 
     Its metadata is what `datasets.Features(...).arrow_schema` would hold, written by hand because importing
     `datasets` takes seconds in every worker, and encoding with its `Audio` needs torchcodec.
     """
-    features: dict[str, dict[str, Any]] = {}
+    features: dict[str, Any] = {}
     for column in COLUMNS:
         if column.dtype == "audio":
             features[column.name] = {"sampling_rate": sampling_rate, "_type": "Audio"}
         else:
             features[column.name] = {"dtype": column.dtype, "_type": "Value"}
+    features |= {name: feature(column) for name, column in kept_columns.items()}
     return pa.schema(
-        [(column.name, _ARROW_TYPES[column.dtype]) for column in COLUMNS],
+        [(column.name, _ARROW_TYPES[column.dtype]) for column in COLUMNS]
+        + [(name, arrow_type(column)) for name, column in kept_columns.items()],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
 
@@ -96,8 +102,8 @@ def arrow_schema(sampling_rate: int) -> pa.Schema:
 class Row:
     """A clip as it is stored: encoded audio and everything known about it.
 
-    `columns` is by name of `COLUMNS`; a row that was read may have only some of them. `key` is the content hash under
-    which the clip can be found again when a text was edited.
+    `columns` is by name of `COLUMNS` and of the input's columns; a row that was read may have only some. `key` is
+    the content hash under which the clip can be found again when a text was edited.
     """
 
     columns: Mapping[str, Any]
@@ -160,14 +166,15 @@ def renew_row(row: Row, utterance: Utterance, language: str) -> Row:
     return dataclasses.replace(
         row,
         columns={
-            **row.columns,
+            **{name: value for name, value in row.columns.items() if name in COLUMN_NAMES},
+            **utterance.columns,
             "id": utterance.id,
-            "audio": {"bytes": row.audio, "path": utterance.id + suffix},
+            "audio": {"bytes": row.audio, "path": (utterance.file_stem or safe_file_stem(utterance.id)) + suffix},
             "text": segment.text if segment else utterance.prompt,
             "text_normalized": utterance.prompt,
             "text_description": utterance.description,
             "speaker_id": utterance.speaker,
-            "language": language,
+            "language": utterance.language or language,
             "source_id": segment.source_id if segment else "",
             "chapter": segment.chapter if segment else 0,
             "segment_index": segment.index if segment else 0,

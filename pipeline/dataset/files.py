@@ -15,10 +15,12 @@ from pathlib import Path
 from pipeline.errors import RunDirectoryError
 from pipeline.places import file_sizes, is_local, put_file, remove_folder
 
+TRAIN = "train"  # the split of what names none
 
-def shard_path(run_dir: Path, index: int, num_shards: int) -> Path:
-    """The Parquet file of a shard."""
-    return run_dir / "data" / f"train-{index:05d}-of-{num_shards:05d}.parquet"
+
+def shard_path(run_dir: Path, index: int, num_shards: int, split: str = "") -> Path:
+    """The Parquet file of a shard, which belongs to one split; "" is `TRAIN`."""
+    return run_dir / "data" / f"{split or TRAIN}-{index:05d}-of-{num_shards:05d}.parquet"
 
 
 def manifest_path(run_dir: Path, index: int) -> Path:

@@ -22,21 +22,25 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset.features import COLUMNS, Row, arrow_schema
 from pipeline.dataset.files import (
+    TRAIN,
     manifest_path,
     plan_shard_path,
     remove_file,
     shard_path,
     write_atomically,
 )
+from pipeline.dataset.kept_columns import NO_COLUMNS, Type, fit, leaf_paths
 from pipeline.errors import RunDirectoryError
 from pipeline.places import file_sizes, readable, sha256_of
 from pipeline.types import Reject
 
 # The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
 ROWS_PER_GROUP = 100
+FORMAT_VERSION = 2  # of plan, manifests and frozen config; what has none is of format 1
 BYTES_PER_GROUP = 64 * 2**20
 ROWS_PER_READ = 8  # rows of a shard in memory at once when it is read
-_DATA_NAME, _MANIFEST_NAME = re.compile(r"train-.*\.parquet"), re.compile(r"shard-.*\.json")
+_DATA_NAME = re.compile(r"(?P<split>\w[\w.]*)-\d{5,}-of-\d{5,}\.parquet", re.ASCII)
+_MANIFEST_NAME = re.compile(r"shard-.*\.json")
 BYTES_PER_READ = 2**20  # of a column; without it Arrow reads the column of a whole row group first
 
 
@@ -64,6 +68,13 @@ class Manifest:
     work_seconds: float  # wall time that making it took; shards that were made side by side share it out
     clips: tuple[WrittenClip, ...]  # in reading order, which is the order of the rows
     rejects: tuple[Mapping[str, Any], ...]  # `Reject.as_json` of each
+    format_version: int = 1  # of this file and of its Parquet file, see `FORMAT_VERSION`
+
+    @property
+    def split(self) -> str:
+        """The split that its clips are in; that of a shard without clips is not known."""
+        found = _DATA_NAME.fullmatch(self.file)
+        return found["split"] if found else TRAIN
 
 
 def hash_plan(run_dir: Path, index: int) -> str:
@@ -82,6 +93,8 @@ def write_shard(
     fingerprint: str,
     plan_hash: str,
     work_seconds: float = 0.0,
+    split: str = "",
+    kept_columns: Mapping[str, Type] = NO_COLUMNS,
 ) -> Manifest:
     """Writes a whole shard, atomically.
 
@@ -95,11 +108,13 @@ def write_shard(
         fingerprint: Of the config.
         plan_hash: Of the plan that the rows were made for, taken before the work began.
         work_seconds: Wall time that making the rows took, as far as it was theirs.
+        split: Of all its rows; "": train.
+        kept_columns: Columns of the input that the rows may have, with their types.
 
     Raises:
         RunDirectoryError: No space left, or the directory cannot be written.
     """
-    path = shard_path(run_dir, index, num_shards)
+    path = shard_path(run_dir, index, num_shards, split)
     manifest = Manifest(
         index=index,
         num_shards=num_shards,
@@ -112,12 +127,13 @@ def write_shard(
         work_seconds=work_seconds,
         clips=tuple(WrittenClip(row.id, row.key, row.audio_sha256()) for row in rows),
         rejects=tuple(reject.as_json() for reject in rejects),
+        format_version=FORMAT_VERSION,
     )
     if not rows:
         _replace_manifest(run_dir, manifest, path)
         return manifest
     with write_atomically(path) as temporary:
-        _write_parquet(temporary, rows, sampling_rate)
+        _write_parquet(temporary, rows, sampling_rate, kept_columns)
         manifest = replace(manifest, file=path.name, num_bytes=temporary.stat().st_size, sha256=sha256_of(temporary))
         _replace_manifest(run_dir, manifest, path)
     return manifest
@@ -235,26 +251,35 @@ def _replace_manifest(run_dir: Path, manifest: Manifest, path: Path) -> None:
         remove_file(path)
 
 
-def _write_parquet(path: Path, rows: Sequence[Row], sampling_rate: int) -> None:
+def _write_parquet(
+    path: Path, rows: Sequence[Row], sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUMNS
+) -> None:
     """Writes rows as a Parquet file that streams well and shows well on the hub."""
-    schema = arrow_schema(sampling_rate)
+    schema = arrow_schema(sampling_rate, kept_columns)
     for row in rows:
-        if row.columns.keys() != set(schema.names):  # Arrow would write null, or leave a column out
-            raise ValueError(f"row {row.id}: columns {sorted(row.columns.keys() ^ set(schema.names))} are amiss")
+        amiss = (row.columns.keys() ^ set(schema.names)) - (kept_columns.keys() - row.columns.keys())
+        if amiss:  # Arrow would write null, or leave a column out
+            raise ValueError(f"row {row.id}: columns {sorted(amiss)} are amiss")
     plain = [column.name for column in COLUMNS if column.dtype != "audio"]
+    kept = [path for name, column in kept_columns.items() for path in leaf_paths(name, column)]
+    flat = [*plain, *(name for name, column in kept_columns.items() if isinstance(column, str))]
     writer = pq.ParquetWriter(
         path,
         schema,
         # Encoded audio does not get smaller, and its least and greatest value are megabytes that help nobody.
-        compression={"audio.bytes": "none", "audio.path": "zstd", **dict.fromkeys(plain, "zstd")},
-        use_dictionary=plain,
-        write_statistics=plain,
+        compression={"audio.bytes": "none", "audio.path": "zstd", **dict.fromkeys([*plain, *kept], "zstd")},
+        use_dictionary=flat,
+        write_statistics=flat,
         write_page_index=True,
         use_content_defined_chunking=True,
     )
     with writer:
         for group in _row_groups(rows):
-            writer.write_table(pa.Table.from_pylist([row.columns for row in group], schema))
+            records = [
+                {**row.columns, **{name: fit(row.columns.get(name), column) for name, column in kept_columns.items()}}
+                for row in group
+            ]
+            writer.write_table(pa.Table.from_pylist(records, schema))
 
 
 def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import soundfile
 
 from pipeline.audio.encoding import decode
+from pipeline.config_checks import load_yaml
 from pipeline.dataset.features import Row
 from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, shard_path
 from pipeline.dataset.shards import Manifest, hash_plan, read_manifest, read_shard, reject_line
@@ -55,6 +56,7 @@ class _PlanHead:
     num_shards: int
     num_utterances: int
     fingerprint: str
+    format_version: int
 
 
 def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) -> VerifyReport:
@@ -71,9 +73,10 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
     problems: list[str] = []
     manifests: list[Manifest] = []
     first_seen: dict[str, int] = {}
+    splits: dict[int, str] = {}
     num_planned = 0
     for index in watch(range(head.num_shards)):
-        planned = _planned_ids(run_dir, index, problems)
+        planned, split = _planned_ids(run_dir, index, problems)
         num_planned += len(planned)
         for id in planned:
             if first_seen.setdefault(id, index) != index:
@@ -81,14 +84,16 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
                     f"{_name(run_dir, plan_shard_path(run_dir, index))}: id {id} is also planned in "
                     f"shard {first_seen[id]}"
                 )
-        manifest = _checked_manifest(run_dir, index, head, problems)
+        splits[index] = split
+        manifest = _checked_manifest(run_dir, index, head, split, problems)
         if manifest is not None:
             manifests.append(manifest)
             problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned, manifest)
             problems += _file_problems(run_dir, manifest)
     if num_planned != head.num_utterances:
         problems.append(f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}")
-    problems += _stray_problems(run_dir, head, manifests)
+    problems += _stray_problems(run_dir, splits, manifests)
+    problems += _repeated_audio(run_dir, head, manifests)
     problems += _summary_problems(run_dir, manifests)
     problems += _book_problems(run_dir / "book")
     problems += _unknown_damage(run_dir, manifests, problems)
@@ -110,28 +115,35 @@ def _read_head(run_dir: Path) -> _PlanHead:
     path = plan_path(run_dir)
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
-        return _PlanHead(int(head["num_shards"]), int(head["num_utterances"]), str(head["fingerprint"]))
+        return _PlanHead(
+            num_shards=int(head["num_shards"]),
+            num_utterances=int(head["num_utterances"]),
+            fingerprint=str(head["fingerprint"]),
+            format_version=int(head.get("format_version", 1)),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(
             f"{path}: no readable plan ({error!r}): give the directory of a run, one that holds plan/ and data/"
         ) from error
 
 
-def _planned_ids(run_dir: Path, index: int, problems: list[str]) -> list[str]:
+def _planned_ids(run_dir: Path, index: int, problems: list[str]) -> tuple[list[str], str]:
+    """The ids that a shard's plan has, and the split that it belongs to."""
     path = plan_shard_path(run_dir, index)
     try:
         with path.open(encoding="utf-8") as lines:
-            ids = [str(json.loads(line)["id"]) for line in lines]
+            planned = [json.loads(line) for line in lines]
+        ids = [str(line["id"]) for line in planned]
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"{_name(run_dir, path)}: missing or damaged ({error!r})")
-        return []
+        return [], ""
     problems += [
         f"{_name(run_dir, path)}: id {id} is planned {count} times" for id, count in Counter(ids).items() if count > 1
     ]
-    return ids
+    return ids, str(planned[0].get("split", "")) if planned else ""
 
 
-def _checked_manifest(run_dir: Path, index: int, head: _PlanHead, problems: list[str]) -> Manifest | None:
+def _checked_manifest(run_dir: Path, index: int, head: _PlanHead, split: str, problems: list[str]) -> Manifest | None:
     """The manifest of a shard, if it is one: what belongs to another shard proves nothing about this one."""
     path = manifest_path(run_dir, index)
     name = _name(run_dir, path)
@@ -143,7 +155,7 @@ def _checked_manifest(run_dir: Path, index: int, head: _PlanHead, problems: list
     except RunDirectoryError as error:
         problems.append(str(error))
         return None
-    file = shard_path(run_dir, index, head.num_shards).name if manifest.clips else ""
+    file = shard_path(run_dir, index, head.num_shards, split).name if manifest.clips else ""
     if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
         problems.append(
             f"{name}: belongs to shard {manifest.index} of {manifest.num_shards} ({manifest.file or 'no file'}), "
@@ -225,13 +237,13 @@ def _clip_problem(row: Row, audio_sha256: str) -> str | None:
     return None
 
 
-def _stray_problems(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest]) -> Iterator[str]:
+def _stray_problems(run_dir: Path, splits: Mapping[int, str], manifests: Sequence[Manifest]) -> Iterator[str]:
     """Files that no shard owns: a dataset's loader would read some of them, the others are left over."""
     names = {manifest.index: manifest.file for manifest in manifests}
     owned = set()
-    for index in range(head.num_shards):
+    for index, split in splits.items():
         # A shard whose manifest is missing or wrong was told of already; its file is no stray.
-        name = names.get(index, shard_path(run_dir, index, head.num_shards).name)
+        name = names.get(index, shard_path(run_dir, index, len(splits), split).name)
         owned |= {run_dir / "data" / name, manifest_path(run_dir, index), plan_shard_path(run_dir, index)}
     found = {
         run_dir / name
@@ -240,6 +252,31 @@ def _stray_problems(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest
     }
     for path in sorted(found - owned):
         yield f"{_name(run_dir, path)}: belongs to no shard, left over from a run that was killed or had another plan"
+
+
+def _repeated_audio(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Clips with the same audio, which teach a model nothing twice: each should be another reading.
+
+    Not where a column of the input gave the seeds; nor in a book of the first format, whose equal sentences had one.
+    """
+    config = _frozen(run_dir)
+    if config.get("source.seed_column") or (head.format_version < 2 and config.get("task.name") == "audiobook"):
+        return
+    first: dict[str, str] = {}
+    for manifest in manifests:
+        for clip in manifest.clips:
+            other = first.setdefault(clip.audio_sha256, clip.id)
+            if other != clip.id:
+                yield f"data/{manifest.file}: id {clip.id}: its audio is that of id {other}, byte for byte"
+
+
+def _frozen(run_dir: Path) -> dict[str, Any]:
+    """Two keys of the frozen config, dotted; nothing of one that cannot be read, which others tell of."""
+    try:
+        content = load_yaml((run_dir / "config.yaml").read_text(encoding="utf-8"))
+        return {"source.seed_column": content["source"].get("seed_column"), "task.name": content["task"]["name"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[str]:

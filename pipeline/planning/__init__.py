@@ -7,6 +7,7 @@ makes batches, `files` is the plan on disk, `left_out` what is not spoken,
 
 from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
 from pipeline.planning.files import (
+    safe_file_stem,
     shard_from_json_lines,
     shard_to_json_lines,
     utterance_from_json,
@@ -16,7 +17,7 @@ from pipeline.planning.files import (
 from pipeline.planning.left_out import LeftOut, left_out_of
 from pipeline.planning.seconds import predict_seconds
 from pipeline.planning.summary import PlanSummary
-from pipeline.planning.utterances import deal, plan_utterances
+from pipeline.planning.utterances import deal, plan_utterances, repeat_documents
 from pipeline.seeds import take_seed, utterance_seed
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "place_shard",
     "plan_utterances",
     "predict_seconds",
+    "repeat_documents",
+    "safe_file_stem",
     "shard_from_json_lines",
     "shard_to_json_lines",
     "take_seed",

@@ -6,6 +6,7 @@ Owns the format, and the key under which a clip can be found again. It returns t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from pipeline.seeds import content_digest
 from pipeline.types import Boundary, Bucket, Segment, Shard, Utterance
 
 _KEY_BYTES = 16
+_OPTIONAL = ("language", "split", "file_stem", "columns")  # written only where they say something
+_MAX_STEM = 100
+_PLAIN_STEM = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?")
+_RESERVED_STEM = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # devices of Windows
 
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
@@ -29,6 +34,7 @@ def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
         "urgent": utterance.urgent,
         "bucket": None if bucket is None else dict(vars(bucket)),
         "segment": None if segment is None else {**vars(segment), "boundary": segment.boundary.value},
+        **{name: value for name in _OPTIONAL if (value := getattr(utterance, name))},
     }
 
 
@@ -68,3 +74,14 @@ def utterance_key(utterance: Utterance, model_fingerprint: str) -> str:
     shape = "" if bucket is None else f"{bucket.prompt_tokens},{bucket.description_tokens},{bucket.max_frames}"
     content = (model_fingerprint, utterance.prompt, utterance.description, utterance.seed, shape)
     return content_digest("clip", *content, size=_KEY_BYTES).hex()
+
+
+def safe_file_stem(id: str) -> str:
+    """Return a file name, without suffix, for any id: plain ASCII, good on every system, at most 100 bytes.
+
+    An id that is such a name already is its own. Otherwise a hash of the id keeps the names of different ids apart.
+    """
+    if _PLAIN_STEM.fullmatch(id) and not _RESERVED_STEM.fullmatch(id):
+        return id
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", id[:_MAX_STEM]).strip("-")[:64]
+    return "-".join(filter(None, (readable or "clip", content_digest("file", id).hex()[:12])))

@@ -7,12 +7,29 @@ does not know how text is cut (that is given as a function), nor which shapes th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from pipeline.errors import SourceError
+from pipeline.planning.files import safe_file_stem
+from pipeline.planning.occurrences import Occurrences
 from pipeline.planning.seconds import predict_seconds
-from pipeline.seeds import content_digest, utterance_seed
+from pipeline.seeds import content_digest, reading_seed, utterance_seed
 from pipeline.types import Boundary, Document, Segment, Shard, Utterance
-from pipeline.voices import Casting
+from pipeline.voices import Casting, Voice
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What has come so far in a plan."""
+
+    texts: Occurrences = field(default_factory=Occurrences)  # prompts with their descriptions
+    rows: Occurrences = field(default_factory=Occurrences)  # rows without an id of their own
+    ids: Occurrences = field(default_factory=Occurrences)
+    file_stems: Occurrences = field(default_factory=Occurrences)
+
+    def close(self) -> None:
+        for counts in (self.texts, self.rows, self.ids, self.file_stems):
+            counts.close()
 
 
 def plan_utterances(
@@ -25,54 +42,105 @@ def plan_utterances(
     """Yields the utterances of all documents in reading order, without a bucket.
 
     A segment with a problem comes through as well, with that problem, so that what is planned is always what is written
-    plus what is rejected. A document without any segment yields one such utterance.
+    plus what is rejected. A document without any segment yields one such utterance. The second utterance with the same
+    prompt and description gets another seed than the first, and so on: see `seeds.utterance_seed`.
 
     Raises:
-        SourceError: an id occurs twice. That is looked for where `ids_may_repeat`: ids are then remembered as 64-bit
-            hashes, about 75 bytes each. For a million ids the chance is one in 30 million that two different ones meet
-            and the run is refused for nothing.
+        SourceError: an id occurs twice. That is looked for where `ids_may_repeat`.
     """
-    seen: set[int] = set()
-    for number, document in enumerate(documents, start=1):
-        segments = segment(document) or [_nothing_to_say(document)]
-        for part in segments:
-            utterance = _utterance(document, part, len(segments) == 1, casting, run_seed)
-            key = int.from_bytes(content_digest(utterance.id), "big") if ids_may_repeat else None
-            if key in seen:
-                raise SourceError(
-                    f"the id {utterance.id!r} of source text number {number} is already taken by an earlier one: "
-                    "make the ids unique, or set source.id_column=null to number the rows"
+    counts = _Counts()
+    language = None
+    try:
+        for number, document in enumerate(documents, start=1):
+            language = language or document.language
+            segments = segment(document) or [_nothing_to_say(document)]
+            name = document.id if document.copy is None else f"{document.id}-{document.copy}"
+            drawn_by = name if document.has_own_id else _name_of_content(document, counts.rows)
+            for part in segments:
+                utterance = replace(
+                    _utterance(document, part, casting.cast(drawn_by, part.text, run_seed, *_own_voice(document))),
+                    id=name if len(segments) == 1 else f"{name}-{part.index:05d}",
+                    language="" if document.language == language else document.language,
                 )
-            if key is not None:
-                seen.add(key)
-            yield utterance
+                if ids_may_repeat:
+                    utterance = _with_unique_names(utterance, number, counts)
+                yield _seeded(utterance, document.seed, run_seed, counts.texts)
+    finally:
+        counts.close()
+
+
+def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterator[Document]:
+    """Yields each document once for each reading, as copies of it."""
+    for document in documents:
+        for reading in range(num_readings):
+            if num_readings == 1:
+                yield document
+                continue
+            copy = (document.copy or 0) * num_readings + reading
+            seed = None if document.seed is None else reading_seed(document.seed, reading)
+            yield replace(document, copy=copy, seed=seed)
 
 
 def deal(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
-    """Yields shards of `shard_size` utterances in reading order; the last may be smaller."""
+    """Yields shards of `shard_size` utterances in reading order, each of one split; the last may be smaller."""
     index = 0
-    hand: list[Utterance] = []
+    hands: dict[str, list[Utterance]] = {}
     for utterance in utterances:
+        hand = hands.setdefault(utterance.split, [])
         hand.append(utterance)
         if len(hand) == shard_size:
             yield Shard(index, tuple(hand))
-            index, hand = index + 1, []
-    if hand:
+            index += 1
+            hand.clear()
+    for hand in filter(None, hands.values()):
         yield Shard(index, tuple(hand))
+        index += 1
 
 
-def _utterance(document: Document, segment: Segment, alone: bool, casting: Casting, run_seed: int) -> Utterance:
-    name = document.id if document.copy is None else f"{document.id}-{document.copy}"
-    voice = casting.cast(name, segment.text, run_seed, document.speaker, document.description)
+def _own_voice(document: Document) -> tuple[str | None, str | None]:
+    return document.speaker, document.description
+
+
+def _name_of_content(document: Document, rows: Occurrences) -> str:
+    """What a draw depends on where there is no id: the row's content, and which occurrence of it this is."""
+    content = ("row", document.text, document.speaker or "", document.description or "")
+    occurrence = rows.add(*content)
+    name = content_digest(*content).hex()
+    return f"{name}-{occurrence}" if occurrence else name
+
+
+def _with_unique_names(utterance: Utterance, number: int, counts: _Counts) -> Utterance:
+    """Checks that the id is new, and gives the audio another file name where that of the id is taken already."""
+    if counts.ids.add(utterance.id):
+        raise SourceError(
+            f"the id {utterance.id!r} of source text number {number} is already taken by an earlier one: "
+            "make the ids unique, or set source.id_column=null to number the rows"
+        )
+    stem, is_taken = safe_file_stem(utterance.id), False
+    while counts.file_stems.add(stem.lower()):
+        stem, is_taken = safe_file_stem(f"{utterance.id} {stem}"), True
+    return replace(utterance, file_stem=stem) if is_taken else utterance
+
+
+def _seeded(utterance: Utterance, own_seed: int | None, run_seed: int, texts: Occurrences) -> Utterance:
+    """Gives the seed. What cannot be spoken is not counted: nobody hears it."""
+    prompt, description = utterance.prompt, utterance.description
+    if own_seed is not None:
+        return replace(utterance, seed=own_seed)
+    occurrence = 0 if utterance.problem else texts.add("text", prompt, description)
+    return replace(utterance, seed=utterance_seed(run_seed, prompt, description, occurrence))
+
+
+def _utterance(document: Document, segment: Segment, voice: Voice) -> Utterance:
     return Utterance(
         prompt=segment.spoken,
         description=voice.description,
-        seed=utterance_seed(run_seed, segment.spoken, voice.description),
-        id=name if alone else f"{name}-{segment.index:05d}",
         speaker=voice.speaker,
         predicted_seconds=0.0 if segment.problem else predict_seconds(segment.spoken),
         segment=segment,
         problem=segment.problem,
+        split=document.split,
+        columns=document.columns,
     )
 
 

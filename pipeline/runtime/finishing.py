@@ -63,4 +63,5 @@ def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo)
         settings={"sampling": vars(config.engine.sampling), "checks": vars(config.checks)},
         version=version("parler-pipeline"),
         is_noise=config.model.name == "untrained",
+        kept_columns=head.kept_columns,
     )

@@ -8,9 +8,11 @@ less than that is written once, as itself.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.dataset.features import Row
+from pipeline.dataset.kept_columns import NO_COLUMNS, Type
 from pipeline.dataset.shards import list_manifests, write_shard
 from pipeline.places import remove_folder
 
@@ -31,11 +33,14 @@ def forget_kept(run_dir: Path) -> None:
 class Keeper:
     """Keeps the clips of one worker."""
 
-    def __init__(self, run_dir: Path, sampling_rate: int, fingerprint: str) -> None:
+    def __init__(
+        self, run_dir: Path, sampling_rate: int, fingerprint: str, kept_columns: Mapping[str, Type] = NO_COLUMNS
+    ) -> None:
         """Writes nothing yet; see `write_shard` for the arguments."""
         self._run_dir = run_dir
         self._sampling_rate = sampling_rate
         self._fingerprint = fingerprint
+        self._kept_columns = kept_columns
         self._fresh: dict[int, tuple[float, list[Row]]] = {}  # by shard: clips that are not written, since when
 
     def add(self, shard: int, row: Row) -> None:
@@ -54,6 +59,7 @@ class Keeper:
             (),
             sampling_rate=self._sampling_rate,
             fingerprint=self._fingerprint,
+            kept_columns=self._kept_columns,
             plan_hash="",  # they are found by their keys, whatever the plan is by then
         )
         del self._fresh[shard]

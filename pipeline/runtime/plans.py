@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -18,7 +18,10 @@ from typing import Any, NoReturn, Protocol
 from tqdm import tqdm
 
 from pipeline.config import Config
+from pipeline.dataset.features import COLUMN_NAMES
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
+from pipeline.dataset.kept_columns import Type, TypeFinder, dataset_name
+from pipeline.dataset.shards import FORMAT_VERSION
 from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.places import is_local, move_folder, remove_folder, sha256_of
 from pipeline.planning import (
@@ -27,10 +30,11 @@ from pipeline.planning import (
     place_shard,
     plan_utterances,
     predict_seconds,
+    repeat_documents,
     shard_from_json_lines,
     shard_to_json_lines,
 )
-from pipeline.runtime.directory import fingerprint
+from pipeline.runtime.directory import run_fingerprint
 from pipeline.seeds import content_digest
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sources import read_documents
@@ -103,6 +107,8 @@ class PlanHead:
     num_bytes: int = 0  # of all shard files
     input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
     left_out_sha256: str = ""  # of the list of what is left out; empty: an older plan, which has none
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # of the input, in the dataset: see `kept_columns`
+    format_version: int = 1  # of the files in `plan/`, see `FORMAT_VERSION`
 
 
 class Planner:
@@ -111,6 +117,7 @@ class Planner:
     def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
         self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second)
         self.first_document: Document | None = None
+        self.column_types = TypeFinder()
         self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
         self._config = config
         self._casting = casting
@@ -131,7 +138,8 @@ class Planner:
         config, codec = self._config, self._codec
         segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
         ids_may_repeat = config.source.id_column is not None  # those that we give do not
-        utterances = plan_utterances(self._documents(bar), segment, self._casting, config.seed, ids_may_repeat)
+        documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
+        utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
         for shard in deal(utterances, config.planning.shard_size):
             prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
             placed = place_shard(
@@ -158,7 +166,9 @@ class Planner:
             if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
                 bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
             self.left_out += map(asdict, self.summary.add_document(document))
-            yield document
+            kept = {dataset_name(name, COLUMN_NAMES): value for name, value in document.columns.items()}
+            self.column_types.add(kept)
+            yield replace(document, columns=kept)
 
 
 def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
@@ -180,6 +190,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
         write_text(following / LEFT_OUT_NAME, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
+            fingerprint=run_fingerprint(run_dir, config),
             num_bytes=num_bytes,
             input_mark=input_mark,
             left_out_sha256=hashlib.sha256(left_out.encode()).hexdigest(),
@@ -271,7 +282,7 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
     document, summary = planner.first_document, planner.summary
     assert document is not None  # a plan without documents has raised by now
     return PlanHead(
-        fingerprint=fingerprint(config),
+        fingerprint="",
         num_shards=summary.shards,
         num_utterances=summary.utterances,
         predicted_seconds=round(summary.seconds, 2),
@@ -282,6 +293,8 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
         plan_hash=plan_hash,
         shard_seconds=shard_seconds,
         buckets=tuple(sorted(summary.buckets)),
+        kept_columns=planner.column_types.types(),
+        format_version=FORMAT_VERSION,
     )
 
 

@@ -14,6 +14,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from pipeline.errors import printable
+
 _MAX_WARNINGS = 5
 _MOST_RATES = 8  # workers whose own speed has room beside the bar
 
@@ -32,7 +34,7 @@ def count(number: int, noun: str) -> str:
 
 def say(line: str) -> None:
     """Tells a person something, beside what the command prints."""
-    print(line, file=sys.stderr, flush=True)
+    print("\n".join(map(printable, line.split("\n"))), file=sys.stderr, flush=True)
 
 
 def warn(warnings: Sequence[str]) -> None:

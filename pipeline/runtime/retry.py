@@ -39,6 +39,7 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
     run_dir = place(asked.run or "")
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
+    frozen_config(run_dir)  # refuses a folder that is no run before a lock is put there
     with writer(run_dir):
         frozen = frozen_config(run_dir)
         engine = replace(frozen.engine, device=asked.engine.device, slots=asked.engine.slots)

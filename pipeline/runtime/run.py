@@ -20,9 +20,15 @@ from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers, write_text
 from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError, VerificationError
+from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError, VerificationError, printable
 from pipeline.places import place
-from pipeline.runtime.directory import check_config, freeze_config, recorded_revisions, run_directory
+from pipeline.runtime.directory import (
+    check_config,
+    freeze_config,
+    recorded_revisions,
+    refuse_foreign,
+    run_directory,
+)
 from pipeline.runtime.executors import Order, check_executor, execute
 from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
@@ -41,12 +47,14 @@ from pipeline.runtime.preview import run_preview
 from pipeline.runtime.progress import clock, count, say, show, warn
 from pipeline.runtime.report import Session
 from pipeline.runtime.retry import retry_rejects
+from pipeline.runtime.standard_input import copy_standard_input
 from pipeline.runtime.status import read_status, render_status
-from pipeline.runtime.unchanged import mark_input, unchanged_plan
+from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
 from pipeline.runtime.voice_setup import announce_voice, set_up_voices
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
+from pipeline.text.inputs import is_there
 from pipeline.text.sources import check_source, read_documents
 from pipeline.types import ModelInfo
 from pipeline.voices import Casting
@@ -76,6 +84,7 @@ def run(config: Config) -> int:
         say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
     if config.task.name == "preview":
         return run_preview(config)
+    config = copy_standard_input(config)
     language = _check_input(config)
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
@@ -88,7 +97,7 @@ def run(config: Config) -> int:
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config, casting = _set_up_voices(config, language, checkpoint)
     config = _fit_to_checkpoint(config, checkpoint)
-    source = os.path.normpath(config.input) if Path(config.input).exists() else config.input  # ./a and a are the same
+    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # ./a is a
     sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
     config = replace(
         config,
@@ -102,9 +111,10 @@ def run(config: Config) -> int:
     )
     working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)
     run_dir = run_directory(config)
+    refuse_foreign(run_dir)
     with writer(run_dir, config.shard_index, config.num_shards) as right:
         with right.by_turns() as is_alone:
-            check_config(run_dir, config)
+            check_config(run_dir, config, input_digest(config))
             head = _plan(run_dir, config, checkpoint, casting) if is_alone else read_head(run_dir)
         order = Order(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
         session, model = _render(order)
@@ -127,11 +137,11 @@ def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Castin
     if head is None:
         planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
-        freeze_config(run_dir, frozen)
+        freeze_config(run_dir, frozen, input_digest(config))
         install_plan(run_dir, head)
         _tell_left_out(planner)
     else:
-        freeze_config(run_dir, frozen)
+        freeze_config(run_dir, frozen, input_digest(config))
     _announce(head, casting)
     return head
 
@@ -205,7 +215,7 @@ def _dry_run(config: Config, language: str) -> int:
     warn(casting.row_warnings())
     if config.left_out:
         write_text(place(config.left_out), json_lines(planner.left_out))
-    show(f"{config.input} -> {run_directory(config)}\n\n{planner.summary}")
+    show(f"{printable(config.input)} -> {run_directory(config)}\n\n{planner.summary}")
     if config.task.name == "audiobook":
         chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
         show(f"\nbook            about {chapters / 1e6:,.0f} MB of chapters and {m4b / 1e6:,.0f} MB of m4b beside it")

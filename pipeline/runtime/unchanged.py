@@ -15,15 +15,19 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.dataset.files import plan_shard_path
 from pipeline.errors import RunDirectoryError
-from pipeline.places import content_mark, file_sizes, is_local, place, sha256_of
+from pipeline.places import content_mark, file_sizes, is_local, sha256_of
 from pipeline.runtime.directory import fingerprint
 from pipeline.runtime.plans import LEFT_OUT_NAME, PlanHead, hash_files, is_half_set_aside, read_head
 from pipeline.seeds import content_digest
+from pipeline.text.inputs import input_paths
 from pipeline.text.sources import STORY
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # What decides how a text becomes a plan. An update of any of it is planned for anew.
-_CODE = ("text", "planning", "types.py", "voices", "seeds.py", "runtime/plans.py")
+_CODE = (
+    *("text", "planning", "types.py", "voices", "seeds.py", "runtime/plans.py"),
+    *("compression.py", "dataset/kept_columns.py"),
+)
 _LIBRARIES = ("num2words", "sentencex", "transformers", "tokenizers", "datasets", "pyarrow")
 
 
@@ -34,11 +38,21 @@ def mark_input(config: Config, catalogue_digest: str = "") -> str:
     """
     if config.source.format == "datasets":
         return ""  # a stream from the hub, or what `datasets` keeps in a cache of its own
-    content = "" if config.input == STORY else content_mark(place(config.input))
-    if content is None:
+    content = input_digest(config)
+    if not content:
         return ""
     free = (config.source.title or "", config.source.author or "")  # of the book, not of its clips
     return content_digest("plan", fingerprint(config), *free, content, _code_mark(), catalogue_digest, size=16).hex()
+
+
+def input_digest(config: Config) -> str:
+    """Hash of what is in the files of the input; empty: it cannot be told without reading them from afar."""
+    if config.source.format == "datasets":
+        return ""
+    marks = [] if config.input == STORY else [content_mark(path) for path in input_paths(config.input)]
+    if None in marks:
+        return ""
+    return marks[0] if len(marks) == 1 and marks[0] else content_digest("inputs", *filter(None, marks), size=16).hex()
 
 
 def unchanged_plan(run_dir: Path, mark: str) -> PlanHead | None:

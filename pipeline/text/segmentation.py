@@ -123,6 +123,8 @@ def segment_document(
     Returns:
         The segments. One that cannot be spoken says so in `problem`.
     """
+    if not text.split:
+        return [_one_segment(document, text, predict_seconds)]
     segments: list[Segment] = []
     for number, chapter in enumerate(document.chapters):
         for position, paragraph in enumerate(chapter.paragraphs):
@@ -150,6 +152,35 @@ def segment_document(
                 )
             on_paragraph(len(paragraph.text))
     return segments
+
+
+def _one_segment(document: Document, text: TextConfig, predict_seconds: Callable[[str], float]) -> Segment:
+    """The whole document as one segment, for `text.split=false`; its paragraphs follow each other without a pause."""
+    paragraphs = [paragraph for chapter in document.chapters for paragraph in chapter.paragraphs]
+    rulers = [_Ruler(paragraph, document.language, text, predict_seconds) for paragraph in paragraphs]
+    spoken = " ".join(filter(None, (ruler.spoken((0, len(ruler.text))) for ruler in rulers)))
+    problem, seconds = None, predict_seconds(spoken)
+    if not document.text.strip():
+        problem = "empty: the text is empty"
+    elif not is_speakable(spoken):
+        problem = "symbols: only symbols, no words to speak"
+    elif seconds > text.max_seconds:
+        problem = (
+            f"too-long: about {seconds:.0f} s of speech, more than text.max_seconds={text.max_seconds:g}, and "
+            "text.split=false keeps it in one"
+        )
+    start, end = paragraphs[0].start, paragraphs[-1].start + len(paragraphs[-1].text)
+    return Segment(
+        source_id=document.id,
+        chapter=0,
+        index=0,
+        start=start,
+        end=end,
+        text=document.text[start:end],
+        spoken=spoken,
+        boundary=Boundary.CHAPTER,
+        problem=problem,
+    )
 
 
 def _problem(ruler: _Ruler, span: Span) -> str | None:

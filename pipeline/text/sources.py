@@ -6,27 +6,28 @@ inside is known to `structure`, `markdown`, `epub` and `tables`.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import chain
 from pathlib import Path, PurePath
-
-from charset_normalizer import from_bytes
 
 from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
 from pipeline.errors import SourceError, nearest_first
-from pipeline.places import is_local, open_input, open_text, place, plain_name
+from pipeline.places import compression_of, is_local, open_input, open_text, plain_name
 from pipeline.text.blocks import Block, assemble, human_title
+from pipeline.text.encodings import LOOKED_AT, check_encoding, wrong_encoding
 from pipeline.text.epub import read_cover, read_epub
 from pipeline.text.frontmatter import read_markdown_front, read_plain_front
+from pipeline.text.inputs import check_file, files_of_split, input_paths
 from pipeline.text.levels import leading_title
 from pipeline.text.lines import plain_blocks
 from pipeline.text.markdown import markdown_blocks
 from pipeline.text.reasons import Reason
+from pipeline.text.row_columns import Row
 from pipeline.text.structure import find_structure
-from pipeline.text.tables import ROW_READERS, Row, dataset_rows, is_saved_dataset, read_table
+from pipeline.text.tables import ROW_READERS, dataset_rows, is_saved_dataset, read_table
 from pipeline.types import Document, Skip
 
 STORY = "story"  # the name of the text that ships with the package
@@ -38,14 +39,15 @@ _ENDINGS = {
     ".markdown": "md",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
     ".epub": "epub",
 }
+_FORMATS = tuple(dict.fromkeys(_ENDINGS.values()))
 _SIGNATURES = {b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive (DOCX ...)", b"{\\rtf": "RTF", b"\x1f\x8b": "gzip"}
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_LOOKED_AT = 1 << 16  # bytes that are enough to tell an encoding
 
 
 def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
@@ -57,21 +59,20 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
     if input == STORY:
         text = resources.files("pipeline.text").joinpath("story.md").read_text(encoding="utf-8")
         yield _book(_book_text(text, "md", STORY), source)
-    elif source.format == "datasets" or is_saved_dataset(Path(input)):
+        return
+    check_encoding(source.encoding)
+    if source.format == "datasets" or is_saved_dataset(Path(input)):
         yield from read_table(dataset_rows(input, source), source)
-    else:
-        path = place(input)
+        return
+    paths = input_paths(input)
+    for path in paths:
+        check_file(path)
         if not path.exists():
             raise _no_such_file(path)
-        _check_encoding(source.encoding)
-        if path.is_dir():
-            yield from read_table(_folder_rows(path, source), source)
-            return
-        format_name = _format_of(path, source)
-        if format_name in ROW_READERS:
-            yield from read_table(_rows(path, format_name, source), source)
-        else:
-            yield _book(_read_book(path, format_name, source), source)
+    if len(paths) == 1 and not paths[0].is_dir() and _format_of(paths[0], source) not in ROW_READERS:
+        yield _book(_read_book(paths[0], _format_of(paths[0], source), source), source)
+        return
+    yield from read_table(chain.from_iterable(_rows_of(path, source) for path in paths), source)
 
 
 def check_source(input: str, source: SourceConfig) -> Document:
@@ -94,10 +95,10 @@ def read_cover_of(input: str, source: SourceConfig) -> bytes | None:
     """
     if input == STORY or source.format not in ("auto", "epub") or is_saved_dataset(Path(input)):
         return None
-    path = place(input)
-    if path.is_dir() or (source.format == "auto" and _known_format(path) != "epub"):
+    path, *others = input_paths(input)
+    if others or path.is_dir() or (source.format == "auto" and _known_format(path) != "epub"):
         return None
-    return read_cover(_read_bytes(path), str(path))
+    return read_cover(_read_bytes(path, source), str(path))
 
 
 @dataclass(frozen=True)
@@ -117,17 +118,20 @@ class _Book:
 def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
     name = PurePath(plain_name(path)).stem
     if format_name != "epub":
-        return _book_text(_read_text(path, source.encoding), format_name, name)
-    epub = read_epub(_read_bytes(path), str(path))
+        return _book_text(_read_text(path, source), format_name, name)
+    epub = read_epub(_read_bytes(path, source), str(path))
     return _Book(name, epub.text, epub.blocks, epub.title, epub.author, (), epub.language, epub.num_pages)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, source: SourceConfig) -> bytes:
     _refuse_empty(path)
     try:
-        with open_input(path) as file:
-            return file.read()
-    except (OSError, EOFError) as error:
+        limit = source.max_inflated_mb * 2**20
+        with open_input(path, limit) as file:
+            content = file.read(limit + 1)
+        _check_size(path, len(content) > limit, source)
+        return content
+    except OSError as error:
         raise _unreadable(path, error) from error
 
 
@@ -194,7 +198,9 @@ def _format_of(path: Path, source: SourceConfig) -> str:
         _refuse_binary(path)
         suffix = PurePath(plain_name(path)).suffix
         ending = f"ending {suffix!r}" if suffix else "a name without an ending"
-        raise SourceError(f"{path}: {ending} is not known; set source.format to txt, md, epub, jsonl, csv or parquet")
+        raise SourceError(
+            f"{path}: {ending} is not known; set source.format to txt, md, epub, jsonl, json, csv or parquet"
+        )
     return known
 
 
@@ -202,8 +208,19 @@ def _known_format(path: Path) -> str | None:
     return _ENDINGS.get(PurePath(plain_name(path)).suffix.lower())
 
 
+def _rows_of(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """The rows of a table, or of the tables of a folder."""
+    if path.is_dir():
+        yield from _folder_rows(path, source)
+        return
+    format_name = _format_of(path, source)
+    if format_name not in ROW_READERS:
+        raise SourceError(f"{path}: is a book, and several inputs have to be tables; give each book a run of its own")
+    yield from _rows(path, format_name, source)
+
+
 def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
-    """The rows of all tables of one format in a folder, in the order of their names."""
+    """The rows of the tables in a folder that belong to the split, in the order of their names."""
     wanted = ROW_READERS if source.format == "auto" else {source.format}
     files = [
         path
@@ -212,14 +229,17 @@ def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
     ]
     tables = [path for path in files if _known_format(path) in ROW_READERS.keys() & wanted]
     if not tables:
-        raise SourceError(f"{folder}: is a folder without .parquet, .jsonl or .csv files; name a file in it")
+        raise SourceError(f"{folder}: is a folder without .parquet, .jsonl, .json or .csv files; name a file in it")
     formats = {_format_of(path, source) for path in tables}
+    if formats == {"json", "jsonl"} or formats > {"json"}:  # settings of other programs beside the tables
+        formats, tables = formats - {"json"}, [path for path in tables if _format_of(path, source) != "json"]
     if len(formats) > 1:
         raise SourceError(
             f"{folder}: holds tables of several formats; set source.format to {' or '.join(sorted(formats))}"
         )
-    for path in tables:
-        yield from _rows(path, _format_of(path, source), source)
+    by_name = {path.relative_to(folder).as_posix(): path for path in tables}
+    for name in files_of_split(folder, list(by_name), source):
+        yield from _rows(by_name[name], _format_of(by_name[name], source), source)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -227,38 +247,52 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 
 def _rows(path: Path, format_name: str, source: SourceConfig) -> Iterator[Row]:
+    if source.columns and format_name != "csv":
+        raise SourceError(f"{path}: source.columns names the columns of CSV, and this is {format_name}; leave it out")
     if format_name == "parquet":
+        if ending := compression_of(path):
+            raise SourceError(f"{path}: Parquet is compressed inside; unpack it from {ending} first")
         _refuse_empty(path)
     else:
         _refuse_binary(path)
     try:
         yield from ROW_READERS[format_name](path, source)
-    except UnicodeDecodeError as error:
-        raise _wrong_encoding(path, source.encoding) from error
-    except (OSError, EOFError) as error:  # EOFError: compressed, and cut short
+    except UnicodeError as error:
+        raise wrong_encoding(path, source.encoding) from error
+    except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _read_text(path: Path, encoding: str) -> str:
+def _read_text(path: Path, source: SourceConfig) -> str:
     """Reads a whole file; its line ends become plain newlines, so that offsets do not depend on the system."""
     _refuse_binary(path)
+    limit = source.max_inflated_mb * 2**20
     try:
-        with open_text(path, encoding) as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise _wrong_encoding(path, encoding) from error
-    except (OSError, EOFError) as error:
+        with open_text(path, source.encoding, max_inflated_bytes=limit) as file:
+            text = file.read(limit)
+            _check_size(path, bool(file.read(1)), source)
+    except UnicodeError as error:
+        raise wrong_encoding(path, source.encoding) from error
+    except OSError as error:
         raise _unreadable(path, error) from error
     if not text.strip():
         raise SourceError(f"{path}: is empty; give a file with text in it")
     return text.removeprefix("\ufeff")
 
 
+def _check_size(path: Path, is_larger: bool, source: SourceConfig) -> None:
+    if is_larger:
+        raise SourceError(
+            f"{path}: is more than source.max_inflated_mb={source.max_inflated_mb} MB, which is no book; if it is "
+            "one, set that to more"
+        )
+
+
 def _refuse_empty(path: Path) -> bytes:
     try:
         with open_input(path) as file:
-            head = file.read(_LOOKED_AT)
-    except (OSError, EOFError) as error:
+            head = file.read(LOOKED_AT)
+    except OSError as error:
         raise _unreadable(path, error) from error
     if not head:
         raise SourceError(f"{path}: is empty; give a file with text in it")
@@ -274,54 +308,9 @@ def _refuse_binary(path: Path) -> None:
         raise SourceError(f"{path}: is a binary file, not text; give a text file")
 
 
-def _unreadable(path: Path, error: OSError | EOFError) -> SourceError:
-    return SourceError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check who may read it")
-
-
-def _wrong_encoding(path: Path, encoding: str) -> SourceError:
-    """Proposes the encoding of what is around the first byte that cannot be read, so far as it can be told."""
-    with open_input(path) as file:
-        sample = next((chunk for chunk in iter(lambda: file.read(_LOOKED_AT), b"") if not chunk.isascii()), b"")
-    best = from_bytes(sample).best()
-    if best is None:
-        return SourceError(
-            f"{path}: is not {encoding}; save it as UTF-8, or name its encoding with source.encoding=..."
-        )
-    name = best.encoding
-    if _reads_as_cp1252(sample) and not name.startswith("utf") and _is_latin(str(best)):
-        name = "cp1252"
-    # Nothing but the reader can tell Western letters from those of Central Europe or Turkey: one byte stands for both.
-    other = best.encoding if best.encoding.startswith("cp125") else name
-    doubt = f" ({other} if its letters come out wrong)" if name != other and sample.decode(name) != str(best) else ""
-    return SourceError(
-        f"{path}: is not {encoding}; it looks like {name}: set source.encoding={name}{doubt}, or save it as UTF-8"
-    )
-
-
-def _reads_as_cp1252(sample: bytes) -> bool:
-    try:
-        sample.decode("cp1252")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_latin(text: str) -> bool:
-    """Whether the letters beyond ASCII stand among plain ones, as accented letters do, and not in words of their own.
-
-    It holds for a wrong guess too, whatever letters that makes of the accented ones.
-    """
-    words = [word for word in re.findall(r"[^\W\d_]{2,}", text) if not word.isascii()]
-    mixed = [word for word in words if re.search("[A-Za-z]", word)]
-    return 2 * len(mixed) >= len(words)
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        message = f"source.encoding={encoding}: is not an encoding that Python knows; try utf-8, cp1252 or utf-16"
-        raise SourceError(message) from error
+def _unreadable(path: Path, error: OSError) -> SourceError:
+    reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+    return SourceError(f"{path}: cannot be read ({reason}); check the file, and who may read it")
 
 
 def _no_such_file(path: Path) -> SourceError:

@@ -1,157 +1,43 @@
-"""Rows of tables (JSONL, CSV, Parquet, `datasets`) as `Document`s, one row at a time in constant memory.
+"""Rows of tables (JSONL, JSON, CSV, Parquet, `datasets`) as `Document`s, one row at a time in constant memory.
 
 A row is never dropped: one without text becomes a `Document` without text, which segmentation marks as a problem.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice, product, repeat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
+from pipeline.config import DEFAULT_LANGUAGE, LANGUAGE_CODE, SourceConfig
 from pipeline.errors import SourceError, nearest_first
-from pipeline.places import open_text, readable
+from pipeline.places import readable
+from pipeline.text.csv_rows import csv_rows
+from pipeline.text.json_rows import json_rows, jsonl_rows
+from pipeline.text.row_columns import Row, cell, checked_rows, kept_values, top_column, used_columns
 from pipeline.types import Chapter, Document, Paragraph
 
-Row = Mapping[str, Any]
-
-_ROWS_LOOKED_AT = 100  # a JSONL row may leave a column out; the first rows together say which columns there are
 _BATCH = 1024  # rows of a Parquet file in memory
+_MAX_SPLITS = 100
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write it, and nothing can encode it
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")  # what `datasets` takes
 
 
 def read_table(rows: Iterable[Row], source: SourceConfig) -> Iterator[Document]:
     """Makes `Document`s of rows: one for each, or one for each of its descriptions and speakers."""
+    splits: set[str] = set()
     for number, row in enumerate(islice(rows, source.limit)):
-        yield from _documents(number, row, source)
-
-
-def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads one JSON object from each line that is not blank."""
-    rows = _json_lines(path, source.encoding)
-    head = list(islice(rows, _ROWS_LOOKED_AT))
-    if head:
-        check_columns(str(path), list(dict.fromkeys(chain.from_iterable(head))), source)
-    yield from chain(head, rows)
-
-
-def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads a table with a header line; the separator is the one of , ; tab | that the header has most of.
-
-    Raises:
-        SourceError: Words would be lost, as a row has more cells than the header, or marks that do not fit.
-    """
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses a field over 128 kB: a chapter is longer
-    with open_text(path, _with_bom(source.encoding), newline="") as file:
-        header = file.readline()
-        separator = max(",;\t|", key=header.count)
-        is_quoted = separator in ",;" or _is_quoted(path, source.encoding, separator)
-        rows = _cells_and_lines(chain([header], file), separator, is_quoted)
-        number = 1  # of the first line of a row
-        try:
-            columns, lines = next(rows, ([], []))
-            check_columns(str(path), columns, source)
-            number += len(lines)
-            for cells, lines in rows:
-                if cells:
-                    if is_quoted:
-                        _check_marks(cells, lines, separator, len(columns))
-                    _check_cells(f"{path}: line {number}", columns, cells, separator, is_quoted, source)
-                    yield dict(zip(columns, chain(cells, repeat(None)), strict=False))
-                number += len(lines)
-        except csv.Error as error:
-            raise SourceError(f"{path}: the row of line {number} is not CSV ({error}): mend it") from error
-
-
-def _cells_and_lines(lines: Iterable[str], separator: str, is_quoted: bool) -> Iterator[tuple[list[str], list[str]]]:
-    """The cells of each row, whatever its quotation marks are, and the lines that it was read from."""
-    read: list[str] = []
-
-    def kept() -> Iterator[str]:
-        for line in lines:
-            read.append(line)
-            yield line
-
-    reader = csv.reader(kept(), delimiter=separator, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
-    for cells in reader:
-        yield cells, read[:]
-        read.clear()
-
-
-def _is_quoted(path: Path, encoding: str, separator: str) -> bool:
-    """Whether quotation marks stand around cells, as in CSV. Many write tables with tabs or | without, marks or not.
-
-    Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or stands beside the end of a
-    cell. Where it does neither, or other cells could not be read without the marks around them, it is read as CSV.
-    """
-    is_csv, is_needed, width = True, False, 0
-    with open_text(path, _with_bom(encoding), newline="") as file:
-        try:
-            for cells, lines in _cells_and_lines(file, separator, is_quoted=True):
-                width = width or len(cells)
-                if _holds_row(lines, separator, width):
-                    return False
-                is_csv = is_csv and not _fault(lines, separator)
-                is_needed = is_needed or len(lines) > 1 or any(separator in cell for cell in cells)
-        except csv.Error:
-            return False
-    return is_csv or is_needed
-
-
-def _holds_row(lines: list[str], separator: str, width: int) -> bool:
-    """Whether the first line of one row, of `width` cells, looks like a whole one, and one below it too."""
-    is_whole = [line.strip() and line[0] != separator and line.count(separator) >= width - 1 for line in lines]
-    return bool(is_whole[0]) and any(is_whole[1:])
-
-
-def _fault(lines: list[str], separator: str) -> str:
-    """What is wrong with the quotation marks of a row, for a strict reader that takes blanks behind them; or ""."""
-    if not any('"' in line for line in lines):
-        return ""
-    blanks = re.compile(rf'" +(?=[{separator}\r\n]|$)')
-    try:
-        list(csv.reader((blanks.sub('"', line) for line in lines), delimiter=separator, strict=True))
-    except csv.Error as error:
-        return str(error)
-    return ""
-
-
-def _check_marks(cells: list[str], lines: list[str], separator: str, width: int) -> None:
-    """Raises `csv.Error` for marks at wrong places that took in another row or moved the bounds of cells."""
-    if (fault := _fault(lines, separator)) and (
-        len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)
-    ):
-        raise csv.Error(fault)
-
-
-def _check_cells(
-    line: str, columns: list[str], cells: list[str], separator: str, is_quoted: bool, source: SourceConfig
-) -> None:
-    """Raises `SourceError` for a row with more cells than the header, or fewer where that is half a row of CSV.
-
-    Of a last column that nobody reads it takes more: "see me, later", where no other cell begins with a blank.
-    """
-    width = len(columns)
-    if any(cells[width:]) and not (
-        columns[-1] not in wanted_columns(source)
-        and all(cell.startswith(" ") for cell in cells[width:])
-        and not any(cell.startswith(" ") for cell in cells[:width])
-    ):
-        raise SourceError(
-            f"{line} has more cells than the header: put quotation marks around a text with {separator!r} in it, and "
-            "double those that it holds"
-        )
-    if not is_quoted and len(cells) < width and sum(cell.count('"') for cell in cells) % 2:
-        raise SourceError(
-            f"{line} has fewer cells than the header, and not all quotation marks in the file are those of CSV: mend "
-            "them, or give the row all its cells"
-        )
+        for document in _documents(number, row, source):
+            splits.add(document.split)
+            if len(splits) > _MAX_SPLITS:
+                raise SourceError(
+                    f"source.split_column={source.split_column}: names more than {_MAX_SPLITS} splits; name the column "
+                    "that holds train, validation, test"
+                )
+            yield document
 
 
 def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
@@ -161,51 +47,46 @@ def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
 
     try:
         with readable(path) as opened, pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
-            check_columns(str(path), list(file.schema_arrow.names), source)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=wanted_columns(source)):
-                yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise SourceError(f"{path}: is not a Parquet file that can be read ({reason}): make it again") from error
+            schema = file.schema_arrow
+            _check_unique(str(path), schema.names)
+            binary = [field.name for field in schema if _has_bytes(field.type, pyarrow.types)]
+            columns = _columns_to_read(str(path), schema.names, binary, source)
+            batches = file.iter_batches(batch_size=_BATCH, columns=columns)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            yield from checked_rows(str(path), rows, source, schema.names)
+    except (pyarrow.ArrowException, ValueError, OverflowError, TypeError) as error:
+        raise SourceError(
+            f"{path}: is not a Parquet file that can be read ({_first_line(error)}): make it again"
+        ) from error
 
 
 def dataset_rows(name: str, source: SourceConfig) -> Iterator[Row]:
-    """Reads a dataset saved with `save_to_disk`, or streams one from a folder or from the hub."""
+    """Reads a dataset saved with `save_to_disk`, or streams one from a folder or from the hub. Runs no code of it."""
     import datasets
 
-    if is_saved_dataset(Path(name)):
-        saved = datasets.load_from_disk(name)
-        if isinstance(saved, datasets.DatasetDict):
-            if source.split not in saved:
-                raise _no_split(name, source.split, list(saved))
-            saved = saved[source.split]
-    else:
-        saved = _streamed(name, source, datasets)
-    columns = saved.column_names or list(next(iter(saved), {}))  # a stream may not know them before its first row
-    if columns:
-        check_columns(name, columns, source)
-        saved = saved.select_columns(wanted_columns(source))  # so that no audio column is decoded
-    yield from saved
+    try:
+        opened = _saved(name, source, datasets) if is_saved_dataset(Path(name)) else _streamed(name, source, datasets)
+        columns = opened.column_names or list(next(iter(opened), {}))  # a stream may not know them before its first row
+        if columns:
+            features = opened.features or {}
+            binary = [column for column in columns if _is_media(features.get(column))]
+            opened = opened.select_columns(_columns_to_read(name, columns, binary, source))  # no audio is decoded
+        yield from checked_rows(name, opened, source, columns or None)
+    except SourceError:
+        raise
+    except Exception as error:  # each file format and file system has errors of its own
+        raise SourceError(
+            f"{name}: this dataset cannot be read ({_first_line(error)}): check the folder or name, source.subset and "
+            "source.split; without a connection give a local folder"
+        ) from error
 
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether a folder was made by `save_to_disk`."""
-    return any((path / marker).is_file() for marker in ("state.json", "dataset_dict.json"))
-
-
-def wanted_columns(source: SourceConfig) -> list[str]:
-    """The columns that are read, each once."""
-    named = (source.text_column, source.id_column, source.description_column, source.speaker_column)
-    return list(dict.fromkeys(name for name in named if name))
-
-
-def check_columns(name: str, columns: list[str], source: SourceConfig) -> None:
-    """Raises `SourceError` for a column that is configured but not there."""
-    for key in ("text_column", "id_column", "description_column", "speaker_column"):
-        wanted = getattr(source, key)
-        if wanted and wanted not in columns:
-            there = ", ".join(nearest_first(wanted, columns, limit=20)) or "none"
-            raise SourceError(f"{name}: no column {wanted!r}; set source.{key} to one of: {there}")
+    try:
+        return any((path / marker).is_file() for marker in ("state.json", "dataset_dict.json"))
+    except OSError:  # a name that is too long, for one
+        return False
 
 
 def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
@@ -214,35 +95,62 @@ def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
     return tuple(Paragraph(block[0].rstrip(), block.start()) for block in blocks) or (Paragraph("", 0),)
 
 
-def _json_lines(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
-    with open_text(path, _with_bom(encoding)) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise SourceError(
-                    f"{path}: line {number} is not JSON ({error.msg} at column {error.colno}): mend or delete it"
-                ) from error
-            if not isinstance(row, dict):
-                raise SourceError(f'{path}: line {number} is not a JSON object: write {{"text": ...}} on each line')
-            yield row
+def _columns_to_read(name: str, columns: list[str], binary: list[str], source: SourceConfig) -> list[str]:
+    """The columns that are used or kept. Bytes (audio, images) are not kept: no text file could hold them.
+
+    Raises:
+        SourceError: Such a column is to be kept.
+    """
+    used = {top_column(column, columns) for column in used_columns(source)}
+    if source.keep_columns is None:
+        return [column for column in columns if column in used or column not in binary]
+    kept = {top_column(column, columns) for column in source.keep_columns}
+    if unfit := [column for column in binary if column in kept]:
+        raise SourceError(f"{name}: column {unfit[0]!r} holds bytes; take it out of source.keep_columns")
+    return [column for column in columns if column in used | kept] or columns[:1]  # one, to count the rows
 
 
-def _with_bom(encoding: str) -> str:
-    """The codec that also accepts a byte order mark, which Windows puts before UTF-8."""
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+def _has_bytes(arrow_type: Any, types: Any) -> bool:
+    if types.is_nested(arrow_type):
+        fields = [arrow_type.field(index) for index in range(arrow_type.num_fields)]
+        return any(_has_bytes(field.type, types) for field in fields)
+    return bool(
+        types.is_binary(arrow_type) or types.is_large_binary(arrow_type) or types.is_fixed_size_binary(arrow_type)
+    )
+
+
+def _is_media(feature: Any) -> bool:
+    """Whether a feature of `datasets` is audio, images or bytes."""
+    if isinstance(feature, dict):
+        return any(map(_is_media, feature.values()))
+    inner = getattr(feature, "feature", None)
+    if inner is not None:
+        return _is_media(inner)
+    return hasattr(feature, "decode_example") or getattr(feature, "dtype", None) in ("binary", "large_binary")
+
+
+def _check_unique(name: str, columns: list[str]) -> None:
+    repeated = [column for column, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise SourceError(f"{name}: has several columns {repeated[0]!r}; rename them")
+
+
+def _saved(name: str, source: SourceConfig, datasets: Any) -> Any:
+    saved = datasets.load_from_disk(name)
+    if isinstance(saved, datasets.DatasetDict):
+        if source.split not in saved:
+            raise _no_split(name, source.split, list(saved))
+        return saved[source.split]
+    return saved
 
 
 def _streamed(name: str, source: SourceConfig, datasets: Any) -> Any:
     try:
         return datasets.load_dataset(name, source.subset, split=source.split, streaming=True)
-    except (ValueError, OSError, datasets.exceptions.DatasetNotFoundError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:
         raise SourceError(
-            f"{name}: cannot open split {source.split!r} of this dataset ({reason}): check the name, source.subset and "
-            "source.split; without a connection give a local folder"
+            f"{name}: cannot open split {source.split!r} of this dataset ({_first_line(error)}): check the name, "
+            "source.subset and source.split; without a connection give a local folder"
         ) from error
 
 
@@ -252,29 +160,78 @@ def _no_split(name: str, split: str, known: list[str]) -> SourceError:
     )
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document]:
-    text = _string(row.get(source.text_column), source.text_column, number)
-    given_id = row.get(source.id_column) if source.id_column else None
-    row_id = f"row-{number:07d}" if given_id in (None, "") else _whole(str(given_id), str(source.id_column), number)
+    text = _string(cell(row, source.text_column), source.text_column, number)
+    own_id = _id(cell(row, source.id_column), str(source.id_column), number)
     descriptions = _choices(row, source.description_column, number)
     speakers = _choices(row, source.speaker_column, number)
     is_list = any(isinstance(each, list) for each in (descriptions, speakers))
     pairs = product(descriptions or [None], speakers or [None])
     for copy, (description, speaker) in enumerate(pairs):
         yield Document(
-            id=row_id,
+            id=own_id or f"row-{number:07d}",
             text=text,
             chapters=(Chapter("", paragraphs_of(text)),),
-            language=source.language or DEFAULT_LANGUAGE,
+            language=_language(row, number, source),
             speaker=speaker,
             description=description,
             copy=copy if is_list else None,
+            has_own_id=bool(own_id),
+            seed=_seed(row, number, source),
+            split=_split(row, number, source),
+            columns=kept_values(row, number, source),
         )
+
+
+def _id(value: object, column: str, number: int) -> str:
+    if isinstance(value, (dict, list, tuple, bytes)):
+        raise SourceError(f"row {number}: column {column!r} holds a {type(value).__name__}, not an id")
+    return "" if value is None or value != value else _whole(str(value), column, number)
+
+
+def _language(row: Row, number: int, source: SourceConfig) -> str:
+    column = source.language_column
+    language = _string(cell(row, column), str(column), number).strip() if column else ""
+    if language and not LANGUAGE_CODE.fullmatch(language):
+        raise SourceError(f"row {number}: column {column!r} holds {language!r}, not a code such as en, de or pt-BR")
+    return language or source.language or DEFAULT_LANGUAGE
+
+
+def _seed(row: Row, number: int, source: SourceConfig) -> int | None:
+    value = cell(row, source.seed_column)
+    if value is None or value != value or value == "":
+        return None
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    try:
+        seed = int(value) if is_whole or isinstance(value, str) else -1
+    except ValueError:
+        seed = -1
+    if isinstance(value, bool) or not 0 <= seed < 2**63:
+        raise SourceError(
+            f"row {number}: column {source.seed_column!r} holds {str(value)[:40]!r}, not a whole number from 0 to "
+            "2**63 - 1"
+        )
+    return seed
+
+
+def _split(row: Row, number: int, source: SourceConfig) -> str:
+    column = source.split_column
+    split = _string(cell(row, column), str(column), number) if column else ""
+    if split and (not _SPLIT_NAME.fullmatch(split) or len(split) > 50 or split == "all"):
+        raise SourceError(
+            f"row {number}: column {column!r} holds {split[:60]!r}, which cannot be the name of a split: give letters, "
+            "digits and _, and not 'all'"
+        )
+    return "" if split == "train" else split
 
 
 def _choices(row: Row, column: str | None, number: int) -> list[str | None] | tuple[str | None]:
     """The values of a column that may hold one or a list: a list only if the row holds one that is not empty."""
-    value = row.get(column) if column else None
+    value = cell(row, column)
     if isinstance(value, list) and value:
         return [_string(each, str(column), number) or None for each in value]
     return (_string(value or None, str(column), number) or None,)
@@ -285,7 +242,11 @@ def _string(value: object, column: str, number: int) -> str:
         return ""
     if isinstance(value, (str, int, float)):
         return _whole(str(value), column, number)
-    raise SourceError(f"row {number}: column {column!r} holds a {type(value).__name__}, not text; name another column")
+    hint = ", e.g. " + column + ".0" if isinstance(value, list) else ""
+    raise SourceError(
+        f"row {number}: column {column!r} holds a {type(value).__name__}, not text; name another column, or an entry "
+        f"of it{hint}"
+    )
 
 
 def _whole(text: str, column: str, number: int) -> str:
@@ -298,4 +259,4 @@ def _whole(text: str, column: str, number: int) -> str:
 
 
 _Reader = Callable[[Path, SourceConfig], Iterator[Row]]
-ROW_READERS: dict[str, _Reader] = {"jsonl": jsonl_rows, "csv": csv_rows, "parquet": parquet_rows}
+ROW_READERS: dict[str, _Reader] = {"jsonl": jsonl_rows, "json": json_rows, "csv": csv_rows, "parquet": parquet_rows}

@@ -76,6 +76,8 @@ def put_together(run_dir: Path, head: PlanHead, parts: Pieces) -> Manifest:
             fingerprint=head.fingerprint,
             plan_hash=hash_plan(run_dir, index),
             work_seconds=sum(manifest.work_seconds for _, manifest in sources),
+            split=planned[0].split,
+            kept_columns=head.kept_columns,
         )
 
     if old:  # a kill between the removal of the old file and the name of the new one must not cost the old clips

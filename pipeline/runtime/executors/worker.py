@@ -82,7 +82,7 @@ class _Worker:
         self._in_hand: dict[int, tuple[Task, str]] = {}  # by shard: the task, and the hash of the plan it is done by
         self._shard_of: dict[str, int] = {}  # by the id of each utterance in hand
         self._rate = stored_rate(synthesizer.info.sampling_rate, order.config.dataset.format)
-        self._keeper = Keeper(order.run_dir, self._rate, order.head.fingerprint)
+        self._keeper = Keeper(order.run_dir, self._rate, order.head.fingerprint, order.head.kept_columns)
         self._earlier = EarlierClips([*previous_runs(order.run_dir), *all_pieces(order.run_dir)])
         self._is_new = not len(self._earlier)
         self._beginning: Beginning | None = None  # once the shard with it is in hand
@@ -162,6 +162,8 @@ class _Worker:
             fingerprint=order.head.fingerprint,
             plan_hash=plan_hash,
             work_seconds=rendered.work_seconds,
+            split=shard.utterances[0].split,
+            kept_columns=order.head.kept_columns,
         )
         if task.piece is None:
             self._journal.shard(manifest)

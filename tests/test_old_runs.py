@@ -1,0 +1,315 @@
+"""Runs of earlier versions, moved runs, and frozen configs that somebody has tampered with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from doubles import StandInSynthesizer
+
+from pipeline import composition
+from pipeline.__main__ import main
+from pipeline.composition import compose_config
+from pipeline.config import Config, DatasetConfig, SourceConfig, StyleConfig, VoiceConfig
+from pipeline.dataset.shards import FORMAT_VERSION, finished_shards
+from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.runtime import directory
+from pipeline.runtime.directory import (
+    check_config,
+    fingerprint,
+    freeze_config,
+    frozen_config,
+    run_directory,
+    run_fingerprint,
+)
+
+# As the first format wrote it, with the fingerprint that its version gave.
+FIRST = """\
+input: texts.jsonl
+name: null
+output_dir: /tmp/out
+run: null
+seed: 0
+dry_run: false
+shard_index: null
+num_shards: 1
+task: {name: dataset, text: null}
+source: {format: auto, encoding: utf-8, language: null, title: null, author: null, text_column: text, id_column: id,
+  description_column: null, speaker_column: null, split: train, subset: null, limit: null, chapters: null}
+text: {normalize: true, max_seconds: 5.0, min_seconds: 1.5}
+voice:
+  speaker: jon
+  description: null
+  style: {expressivity: slightly expressive and animated, pace: moderate speed, pitch: '', room: very close,
+    quality: very clear audio, weight: 1.0}
+  speakers: []
+  styles: []
+model: {name: untrained, path: '', revision: abc, speakers: [], similarity: null, max_seconds: 30.0}
+engine:
+  backend: engine
+  device: auto
+  dtype: auto
+  attention: sdpa
+  compile: none
+  cache: dynamic
+  batch_size: 8
+  slots: 0
+  sampling: {do_sample: true, temperature: 1.0, top_k: 50, top_p: 1.0}
+executor: {kind: auto, devices: auto, address: null, workers: 0, gpus_per_worker: 1.0, hang_seconds: 900.0,
+  restarts: 16, backoff_seconds: 1.0}
+planning:
+  shard_size: 2
+  prompt_tokens: [32, 64, 128, 256, 512]
+  description_tokens: [64, 128, 256]
+  max_seconds: [5.0, 10.0, 20.0, 30.0]
+  headroom: 1.6
+checks: {takes: 3, silence_dbfs: -60.0, clipped_fraction: 0.02, length_ratio: 2.5, accept_last_take: false}
+dataset: {format: flac, license: other, name: null}
+book: {clause_pause: 0.15, sentence_pause: 0.35, paragraph_pause: 0.7, scene_pause: 1.6, heading_pause: 1.2,
+  chapter_pause: 2.5, loudness_lufs: -18.0, peak_dbfs: -3.0, bitrate_kbps: 96, narrator: null, cover: null}
+"""
+FIRST_FINGERPRINT = "c247ccc441458cb12c43c98ef7b964ac"
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    """The directory of a run of the first format, as far as its config goes."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(FIRST)
+    return tmp_path / "run"
+
+
+def test_a_config_of_the_first_format_asks_for_the_same(first: Path) -> None:
+    """Bug: keys that came since made every older run another config, and all of its shards were made again."""
+    config = frozen_config(first)
+    assert config.source == SourceConfig(id_column="id")
+    check_config(first, config)
+    assert run_fingerprint(first, config) == FIRST_FINGERPRINT
+    freeze_config(first, dataclasses.replace(config, output_dir="elsewhere"), "digest")
+    assert run_fingerprint(first, config) == FIRST_FINGERPRINT, "also after a later version has written the file"
+    assert frozen_config(first).output_dir == "elsewhere"
+    check_config(first, config, "digest")
+    with pytest.raises(RunDirectoryError, match=r"dataset\.readings_per_text: 1 there, 2 now"):
+        check_config(first, dataclasses.replace(config, dataset=DatasetConfig(readings_per_text=2)))
+
+
+def test_defaults_do_not_enter_the_fingerprint() -> None:
+    """Bug: a key that a version adds changed the fingerprint of all runs. Values that are not the default still do."""
+    config = Config()
+    values = fingerprint(config)
+    assert fingerprint(dataclasses.replace(config, input="elsewhere.jsonl")) == values
+    assert fingerprint(dataclasses.replace(config, source=SourceConfig(seed_column="s"))) != values
+    voices = [VoiceConfig(styles=[StyleConfig(pitch=pitch)]) for pitch in ("", "low", "high")]
+    styled = [dataclasses.replace(config, voice=voice) for voice in voices]
+    assert len({fingerprint(each) for each in (config, *styled)}) == 4
+    bare = directory._without_defaults(styled[1])["voice"]
+    assert bare == {"style": {}, "styles": [{"pitch": "low"}]}, "keys that have their default in a list, too"
+
+
+def test_keys_are_read_under_both_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renamed key would be unknown in all older runs, and in all scripts."""
+    before = dataclasses.replace(Config(), checks=dataclasses.replace(Config().checks, takes=5))
+    freeze_config(tmp_path, before)
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("takes: 5", "attempts: 5").replace("num_shards:", "num_jobs:"))
+    with pytest.raises(RunDirectoryError, match="there is no such key"):
+        frozen_config(tmp_path)
+    renamed = {"checks.attempts": "checks.takes", "num_jobs": "num_shards"}
+    values = fingerprint(before)
+    monkeypatch.setattr(composition, "RENAMED_KEYS", renamed)
+    monkeypatch.setattr(directory, "RENAMED_KEYS", renamed)
+    assert frozen_config(tmp_path).checks.takes == 5
+    assert compose_config(["checks.attempts=7"]).checks.takes == 7
+    assert fingerprint(before) != values, "a fingerprint is made of the first name of a key"
+
+
+def test_a_config_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    """A version that guesses what it does not know would write a directory that is neither."""
+    freeze_config(tmp_path, Config())
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace(f"format_version: {FORMAT_VERSION}", "format_version: 99"))
+    with pytest.raises(RunDirectoryError, match="format 99"):
+        check_config(tmp_path, Config())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x]\nb: &b [*a, *a]\nname: *b\n",
+        "[" * 20_000,
+        "!!python/object/apply:os.system ['touch /tmp/ran']",
+        "x: 1\n" * 2_000_000,
+        "name: \x00",
+        "format_version: [1]",
+        "planning: {prompt_tokens: 7}",
+        "planning: 7",
+        "seed: ${oc.env:HOME}",
+        "7: 8",
+    ],
+)
+def test_a_hostile_config_is_one_line(tmp_path: Path, text: str) -> None:
+    """Bug: YAML aliases that stand for gigabytes; each of the others was a traceback, or ran."""
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(RunDirectoryError) as caught:
+        frozen_config(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "config.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}", "It costs ${5} now.", "a${", "\\${x}", "$", "${now:%Y}\\"])
+def test_nothing_is_looked_up(tmp_path: Path, text: str) -> None:
+    """Bug: `${oc.env:SECRET}` in a frozen config put the secret on the card; a text with ${5} was refused."""
+    assert compose_config(["task=preview", f"text={text}"]).task.text == text
+    for key in ("input", "output_dir", "name", "dataset.license", "source.title"):
+        value: Any = compose_config([f"{key}={text}"])
+        for part in key.split("."):
+            value = getattr(value, part)
+        assert value == text
+    assert compose_config([f"voice=A voice {text}"]).voice.description == f"A voice {text}"
+    frozen = dataclasses.replace(Config(), dataset=dataclasses.replace(Config().dataset, license=text, name=text))
+    freeze_config(tmp_path, frozen)
+    assert frozen_config(tmp_path) == frozen
+    with pytest.raises(ConfigError, match="seed="):
+        compose_config([f"seed={text}"])
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "checks.silence_dbfs=nan", "checks.length_ratio=inf", "planning.headroom=inf", "planning.max_seconds=[1,nan]",
+        "voice.style.weight=nan", "voice.speakers=[{speaker:Jon,weight:inf}]", "executor.hang_seconds=inf",
+        "book.loudness_lufs=nan", "text.min_seconds=nan", "planning.prompt_tokens=[99999999999]",
+        "planning.description_tokens=[64,70000]", "engine.batch_size=9999999999999999999999", "checks.takes=1e400",
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none_are_refused(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: nan passes every comparison, and switched checks off; 99999999999 tokens were allocated."""
+    assert main([argument, "dry_run=true"]) == 2
+    error = capsys.readouterr().err
+    assert argument.split("=")[0].split("[")[0] in error or "weight" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\nb", "a\x1b[2Jb", "é" * 100, "..", "a/b", "\u202e"])
+def test_odd_names_of_runs_are_refused(name: str) -> None:
+    """A name with a line break or an escape is in tables, lists of hashes and on terminals."""
+    with pytest.raises(ConfigError) as caught:
+        run_directory(Config(name=name))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("key", ["input", "output_dir", "run"])
+def test_endless_paths_are_one_line(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: OSError, in a traceback."""
+    task = ["task=verify"] if key == "run" else ["task=dataset", "input=story"]
+    assert main([*task, f"{key}={'x' * 300}/{'y' * 300}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("-", "stdin"),
+        ("/dev/stdin", "stdin"),
+        ("[data/a.jsonl,b.jsonl]", "a"),
+        ("data/*.jsonl", "data"),
+        ("data/x-*.jsonl", "data"),
+        ("a\nb\x1b.txt", "a-b"),
+        ("é" * 120 + ".txt", "é" * 37),
+        ("books/My Book (1).txt", "My-Book-1"),
+    ],
+)
+def test_names_of_runs(source: str, name: str) -> None:
+    """A run is found again by the name that it is given of itself."""
+    assert run_directory(Config(input=source)).name == f"{name}-untrained"
+
+
+ROWS = [{"id": f"r{n}", "text": text, "label": n} for n, text in enumerate(["One more.", "Again.", "Again.", "***"])]
+
+
+def command(tmp_path: Path, *more: str) -> list[str]:
+    tmp_path.mkdir(exist_ok=True)
+    path = tmp_path / "rows.jsonl"
+    if not path.exists():
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    given = ["task=dataset", f"input={path}", f"output_dir={tmp_path}", "name=run", "source.id_column=id"]
+    return [*given, "planning.shard_size=2", *more]
+
+
+def hashes(run_dir: Path) -> Mapping[str, str]:
+    return {clip.id: clip.audio_sha256 for shard in finished_shards(run_dir) for clip in shard.clips}
+
+
+def test_a_run_moves_with_its_input(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Bug: a copy of a run and of its input was refused as another config, since a path was different."""
+    assert main(command(tmp_path / "a")) == 0
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert main(command(tmp_path / "b")) == 0
+    assert len(stand_in) == 1
+    assert main(["task=verify", f"run={tmp_path / 'b' / 'run'}"]) == 0
+    (tmp_path / "c").mkdir()
+    other = tmp_path / "c" / "rows.jsonl"
+    other.write_text(json.dumps({"id": "x", "text": "Other words."}))
+    assert main([*command(tmp_path / "b")[:1], f"input={other}", *command(tmp_path / "b")[2:]]) == 3, "other content"
+
+
+def test_a_refused_folder_stays_as_it_is(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+    """Bug: a lock was left in a folder that is no run."""
+    command(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    assert main(command(tmp_path)) == 3
+    assert main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def run_of_first_format(tmp_path: Path) -> Path:
+    """Leaves what the first version would have: without keys that came since, and with its fingerprint everywhere."""
+    run_dir = tmp_path / "run"
+    assert main(command(tmp_path, "source.keep_columns=[]")) == 0
+    values = yaml.safe_load((run_dir / "config.yaml").read_text())
+    old: dict[str, Any] = {}
+    for key, group in yaml.safe_load(FIRST).items():
+        is_group = isinstance(group, dict)
+        old[key] = {name: each for name, each in values[key].items() if name in group} if is_group else values[key]
+    shutil.rmtree(run_dir)
+    run_dir.mkdir()
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(old, sort_keys=False))
+    rows = [{key: row[key] for key in ("id", "text")} for row in ROWS]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(command(tmp_path)) == 0
+    for path in (run_dir / "plan" / "plan.json", *(run_dir / "manifests").iterdir()):
+        content = json.loads(path.read_text())
+        assert content["fingerprint"] != fingerprint(frozen_config(run_dir))
+        assert content.pop("format_version") == FORMAT_VERSION
+        content.pop("kept_columns", None)
+        path.write_text(json.dumps(content))
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(old, sort_keys=False))
+    return run_dir
+
+
+def test_a_run_of_the_first_format_resumes_retries_and_verifies(
+    tmp_path: Path, stand_in: list[StandInSynthesizer]
+) -> None:
+    """Guards all that users have made so far: nothing of it is made again, and nothing is refused."""
+    run_dir = run_of_first_format(tmp_path)
+    before, num_made = hashes(run_dir), len(stand_in)
+    (run_dir / "SHA256SUMS").unlink()
+    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    assert main(command(tmp_path)) == 0
+    assert len(stand_in) == num_made, "nothing was to be made"
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert main(command(tmp_path)) == 0
+    assert not any(each.computed_frames for each in stand_in[num_made:]), "a new column needs no new clip"
+    assert hashes(run_dir) == before
+    assert main(["task=verify", f"run={run_dir}"]) == 0
+    (run_dir / "data" / "train-00000-of-00002.parquet").unlink()
+    assert main(command(tmp_path)) == 0
+    assert hashes(run_dir) == before
