@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.text import normalization
-from pipeline.text.normalization import is_speakable, normalize
+from pipeline.text.normalization import apply_rules, is_speakable, normalize
+from pipeline.text.normalization.plain import plain_text
 from pipeline.text.spoken import spoken_form
 
 MODULES = [
@@ -353,6 +354,27 @@ def test_properties_of_every_output(text: str) -> None:
     assert not set(spoken) & set("#$%&*+/<=>@\\^_`|~()[]{}–—“”‘’\n\t")
     assert spoken == " ".join(spoken.split())
     assert normalize(spoken) == spoken
+
+
+PLAIN_WORDS = (
+    "Mr St Dr Prof etc vs v I V X A a King James Henry Act act iv i Chapter chapter said she the No no. Mr. Co. al. "
+    "Sr. MS. c. I. century-old I-century O'Brien 'tis don't - -- , . ; ! ? ... \" ' : twenty-one CIVIL MIX page xii "
+    "B plan at p.m. V's II"
+)
+PLAIN = st.lists(
+    st.tuples(
+        st.sampled_from(PLAIN_WORDS.split()), st.sampled_from(["", " ", " ", " ", "\n", ",", ".", '"', "-", "’"])
+    ),
+    max_size=6,
+).map(lambda pairs: "".join(word + gap for word, gap in pairs))
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(st.one_of(PLAIN, WRITTEN))
+def test_plain_text_is_what_no_rule_changes(text: str) -> None:
+    """Guards against a sentence that is taken for plain although a rule reads something in it."""
+    plain = plain_text(text)
+    assert plain is None or plain == apply_rules(text)
 
 
 LANTERNS = ("lantern", "harbour", "window", "marble", "thimble", "orchard")

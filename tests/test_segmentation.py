@@ -193,6 +193,14 @@ def test_no_cut_behind_a_title():
     assert not any(segment.text.rstrip().endswith(("Mr.", "Dr.", "Capt.")) for segment in found)
 
 
+def test_progress_counts_every_character():
+    """Guards against a bar that stands still while a book of one document is planned, or that ends early."""
+    counts: list[int] = []
+    texts = ["The lamp was lit.", "", "It burned all night. " * 20]
+    segment_document(document(*texts), LIMITS, seconds, counts.append)
+    assert counts == list(map(len, texts))
+
+
 def test_boundaries():
     """Pauses in the book come from these."""
     text = "One\n\nFirst.\n\nSecond.\n\nTwo"

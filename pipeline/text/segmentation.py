@@ -216,7 +216,7 @@ def _join_crumbs(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
 
     Every way to join units is tried. No paragraph of a book has so many that this takes long.
     """
-    crumb = ruler.max_seconds / _CRUMBS
+    crumb = ruler.max_seconds / (_CRUMBS if len(units) < 10 * _MANY_UNITS else _CRUMBS / 2)
     if len(units) < _MANY_UNITS or sum(ruler.seconds(unit.span) for unit in units) > len(units) * crumb:
         return units
     joined: list[_Unit] = []

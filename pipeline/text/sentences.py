@@ -64,7 +64,6 @@ CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
     ),
 )
 _LINK = re.compile(r"\[[^\[\]]*\]\([^()]*\)")
-_GAP = re.compile(rf"[\s{re.escape(_QUOTES)}]+")
 _CLOSED_GAP = re.compile(rf"[{re.escape(_CLOSING)}]*\s*")
 _WINDOW = 20_000  # characters: no paragraph of a book is as long
 _WORD_END = re.compile(r"\s+")
@@ -130,12 +129,16 @@ def _boundaries(text: str, language: str) -> Iterator[int]:
 
 def _real_cuts(text: str, found: Iterable[int]) -> set[int]:
     """Moves cuts found without quotation marks: closing marks go to the sentence before, opening ones to the next."""
-    gaps = [(gap.start(), gap.end()) for gap in _GAP.finditer(text)]
-    starts = [start for start, _ in gaps]
     before_gaps = set()
+    previous, previous_start = 0, 0
     for cut in found:
-        index = bisect_left(starts, cut) - 1
-        before_gaps.add(gaps[index][0] if index >= 0 and cut <= gaps[index][1] else cut)
+        start = cut
+        while start > previous and (text[start - 1].isspace() or text[start - 1] in _QUOTES):
+            start -= 1
+        if start == previous:  # one gap as far as the cut before, whose start is known
+            start = previous_start
+        before_gaps.add(start)
+        previous, previous_start = cut, start
     return {_CLOSED_GAP.match(text, cut).end() for cut in before_gaps}  # type: ignore[union-attr]  # it may be empty
 
 
