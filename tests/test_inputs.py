@@ -242,6 +242,8 @@ def test_lists_and_globs(tmp_path):
         (["a", "b"], 0, None),
         (["training/x", "eval/x"], 0, None),
         (["Train", "DEV"], 0, 1),
+        (["train-00000-of-00001", "my.test-00000-of-00001"], 0, None),
+        (["sub/train-part", "other/validation-part"], 0, 1),
     ],
 )
 def test_splits_of_folders(tmp_path, names, train, validation):
@@ -277,6 +279,13 @@ def test_splits_of_a_card(tmp_path):
     for broken in ("---\nconfigs: [\n---\n", "---\na: &a [1]\nconfigs: *a\n---\n", "---\nconfigs: 7\n---\n", "no yaml"):
         (tmp_path / "README.md").write_text(broken, encoding="utf-8")
         assert texts(tmp_path) == ["x", "y", "z"]
+
+
+def test_a_dataset_that_we_made_can_be_read_again(tmp_path, stand_in: list[StandInSynthesizer]):
+    """Its folder also holds plans, manifests and reports, which are tables by their names."""
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    assert main(["task=dataset", f"input={tmp_path / 'a.jsonl'}", f"output_dir={tmp_path}", "name=run"]) == 0
+    assert texts(tmp_path / "run") == ["One.", "Two."]
 
 
 def test_duplicate_columns_are_refused(tmp_path):

@@ -7,7 +7,7 @@ does not know how text is cut (that is given as a function), nor which shapes th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from pipeline.errors import SourceError
 from pipeline.planning.files import safe_file_stem
@@ -16,20 +16,6 @@ from pipeline.planning.seconds import predict_seconds
 from pipeline.seeds import content_digest, reading_seed, utterance_seed
 from pipeline.types import Boundary, Document, Segment, Shard, Utterance
 from pipeline.voices import Casting, Voice
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """What has come so far in a plan."""
-
-    texts: Occurrences = field(default_factory=Occurrences)  # prompts with their descriptions
-    rows: Occurrences = field(default_factory=Occurrences)  # rows without an id of their own
-    ids: Occurrences = field(default_factory=Occurrences)
-    file_stems: Occurrences = field(default_factory=Occurrences)
-
-    def close(self) -> None:
-        for counts in (self.texts, self.rows, self.ids, self.file_stems):
-            counts.close()
 
 
 def plan_utterances(
@@ -48,14 +34,14 @@ def plan_utterances(
     Raises:
         SourceError: an id occurs twice. That is looked for where `ids_may_repeat`.
     """
-    counts = _Counts()
+    counts = Occurrences()  # of texts, of rows without an id, of ids and of file names
     language = None
     try:
         for number, document in enumerate(documents, start=1):
             language = language or document.language
             segments = segment(document) or [_nothing_to_say(document)]
             name = document.id if document.copy is None else f"{document.id}-{document.copy}"
-            drawn_by = name if document.has_own_id else _name_of_content(document, counts.rows)
+            drawn_by = name if document.has_own_id else _name_of_content(document, counts)
             for part in segments:
                 utterance = replace(
                     _utterance(document, part, casting.cast(drawn_by, part.text, run_seed, *_own_voice(document))),
@@ -64,7 +50,7 @@ def plan_utterances(
                 )
                 if ids_may_repeat:
                     utterance = _with_unique_names(utterance, number, counts)
-                yield _seeded(utterance, document.seed, run_seed, counts.texts)
+                yield _seeded(utterance, document.seed, run_seed, counts)
     finally:
         counts.close()
 
@@ -101,33 +87,33 @@ def _own_voice(document: Document) -> tuple[str | None, str | None]:
     return document.speaker, document.description
 
 
-def _name_of_content(document: Document, rows: Occurrences) -> str:
+def _name_of_content(document: Document, counts: Occurrences) -> str:
     """What a draw depends on where there is no id: the row's content, and which occurrence of it this is."""
     content = ("row", document.text, document.speaker or "", document.description or "")
-    occurrence = rows.add(*content)
+    occurrence = counts.add(*content)
     name = content_digest(*content).hex()
     return f"{name}-{occurrence}" if occurrence else name
 
 
-def _with_unique_names(utterance: Utterance, number: int, counts: _Counts) -> Utterance:
+def _with_unique_names(utterance: Utterance, number: int, counts: Occurrences) -> Utterance:
     """Checks that the id is new, and gives the audio another file name where that of the id is taken already."""
-    if counts.ids.add(utterance.id):
+    if counts.add("id", utterance.id):
         raise SourceError(
             f"the id {utterance.id!r} of source text number {number} is already taken by an earlier one: "
             "make the ids unique, or set source.id_column=null to number the rows"
         )
     stem, is_taken = safe_file_stem(utterance.id), False
-    while counts.file_stems.add(stem.lower()):
+    while counts.add("file", stem.lower()):
         stem, is_taken = safe_file_stem(f"{utterance.id} {stem}"), True
     return replace(utterance, file_stem=stem) if is_taken else utterance
 
 
-def _seeded(utterance: Utterance, own_seed: int | None, run_seed: int, texts: Occurrences) -> Utterance:
+def _seeded(utterance: Utterance, own_seed: int | None, run_seed: int, counts: Occurrences) -> Utterance:
     """Gives the seed. What cannot be spoken is not counted: nobody hears it."""
     prompt, description = utterance.prompt, utterance.description
     if own_seed is not None:
         return replace(utterance, seed=own_seed)
-    occurrence = 0 if utterance.problem else texts.add("text", prompt, description)
+    occurrence = 0 if utterance.problem else counts.add("text", prompt, description)
     return replace(utterance, seed=utterance_seed(run_seed, prompt, description, occurrence))
 
 

@@ -23,7 +23,7 @@ def check_encoding(encoding: str) -> None:
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding).read()
     except (LookupError, ValueError, TypeError) as error:
-        message = f"source.encoding={encoding}: is no encoding of text that Python knows; try utf-8, cp1252 or utf-16"
+        message = f"source.encoding={encoding}: is not an encoding of text; try utf-8, cp1252 or utf-16"
         raise SourceError(message) from error
 
 

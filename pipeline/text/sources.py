@@ -221,25 +221,22 @@ def _rows_of(path: Path, source: SourceConfig) -> Iterator[Row]:
 
 def _folder_rows(folder: Path, source: SourceConfig) -> Iterator[Row]:
     """The rows of the tables in a folder that belong to the split, in the order of their names."""
-    wanted = ROW_READERS if source.format == "auto" else {source.format}
-    files = [
-        path
-        for path in sorted(folder.rglob("*"), key=lambda path: path.parts)
-        if path.is_file() and not _is_hidden(path, folder)
-    ]
-    tables = [path for path in files if _known_format(path) in ROW_READERS.keys() & wanted]
+    wanted = ROW_READERS.keys() if source.format == "auto" else ROW_READERS.keys() & {source.format}
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.parts)
+    tables = [path for path in files if _known_format(path) in wanted and not _is_hidden(path, folder)]
     if not tables:
         raise SourceError(f"{folder}: is a folder without .parquet, .jsonl, .json or .csv files; name a file in it")
-    formats = {_format_of(path, source) for path in tables}
-    if formats == {"json", "jsonl"} or formats > {"json"}:  # settings of other programs beside the tables
-        formats, tables = formats - {"json"}, [path for path in tables if _format_of(path, source) != "json"]
+    by_name = {path.relative_to(folder).as_posix(): path for path in tables}
+    chosen = {name: _format_of(by_name[name], source) for name in files_of_split(folder, list(by_name), source)}
+    if len(formats := {*chosen.values()}) > 1:  # .json beside tables: settings of other programs
+        formats -= {"json"}
     if len(formats) > 1:
         raise SourceError(
             f"{folder}: holds tables of several formats; set source.format to {' or '.join(sorted(formats))}"
         )
-    by_name = {path.relative_to(folder).as_posix(): path for path in tables}
-    for name in files_of_split(folder, list(by_name), source):
-        yield from _rows(by_name[name], _format_of(by_name[name], source), source)
+    for name, format_name in chosen.items():
+        if format_name in formats:
+            yield from _rows(by_name[name], format_name, source)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -170,21 +171,18 @@ def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document
     descriptions = _choices(row, source.description_column, number)
     speakers = _choices(row, source.speaker_column, number)
     is_list = any(isinstance(each, list) for each in (descriptions, speakers))
-    pairs = product(descriptions or [None], speakers or [None])
-    for copy, (description, speaker) in enumerate(pairs):
-        yield Document(
-            id=own_id or f"row-{number:07d}",
-            text=text,
-            chapters=(Chapter("", paragraphs_of(text)),),
-            language=_language(row, number, source),
-            speaker=speaker,
-            description=description,
-            copy=copy if is_list else None,
-            has_own_id=bool(own_id),
-            seed=_seed(row, number, source),
-            split=_split(row, number, source),
-            columns=kept_values(row, number, source),
-        )
+    base = Document(
+        id=own_id or f"row-{number:07d}",
+        text=text,
+        chapters=(Chapter("", paragraphs_of(text)),),
+        language=_language(row, number, source),
+        has_own_id=bool(own_id),
+        seed=_seed(row, number, source),
+        split=_split(row, number, source),
+        columns=kept_values(row, number, source),
+    )
+    for copy, (description, speaker) in enumerate(product(descriptions or [None], speakers or [None])):
+        yield replace(base, speaker=speaker, description=description, copy=copy if is_list else None)
 
 
 def _id(value: object, column: str, number: int) -> str:
