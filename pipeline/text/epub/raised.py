@@ -56,7 +56,7 @@ def judge_raised(before: str, text: str, after: str) -> Raised:
     before = before[-60:]
     last = before[-1:]
     is_glued = bool(last) and not last.isspace()
-    if is_glued and last.isdigit() and _ORDINAL.fullmatch(text):
+    if last.isdigit() and _ORDINAL.fullmatch(text) and (len(text) > 1 or not before[-3:].isdigit()):
         return Raised.PART
     word = re.search(r"[^\W\d_]+\Z", before)
     if word and word[0][0].isupper() and len(word[0]) <= 3 and _ABBREVIATED.fullmatch(text) and text != "a":
