@@ -350,7 +350,8 @@ def test_much_that_is_left_out_is_a_warning_unless_a_narrator_leaves_it_out_too(
     for reason, is_warned in (("table", True), ("note", False), ("chapter not selected", False)):
         summary = summarise([Document("a", lost, chapters, (Skip(len(words), len(lost), reason),))])
         assert bool(summary.left_out.warnings) is is_warned
-        assert (f"90 {reason}" in str(summary)) and ("WARNING" in str(summary)) is is_warned
+        assert f"90 {reason}" in str(summary)
+        assert ("WARNING" in str(summary)) is is_warned
 
 
 def test_pages_that_become_one_chapter_are_a_warning():
