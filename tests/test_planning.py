@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -341,6 +342,35 @@ def test_what_is_left_out_is_listed_unless_it_has_no_words():
         "Except the cat.",
     )
     assert "left out        1 note" in str(summarise([document]))
+
+
+def test_much_that_is_left_out_is_a_warning_unless_a_narrator_leaves_it_out_too():
+    """Bug: a play lost 96 % of its words, with exit 0 and no warning."""
+    words = "Some words to be said by a voice. " * 10
+    chapters = make_document("a", words).chapters
+    lost = words + "in a table " * 30
+    for reason, is_warned in (("table", True), ("note", False), ("chapter not selected", False)):
+        summary = summarise([Document("a", lost, chapters, (Skip(len(words), len(lost), reason),))])
+        assert bool(summary.left_out.warnings) is is_warned
+        assert f"90 {reason}" in str(summary)
+        assert ("WARNING" in str(summary)) is is_warned
+
+
+def test_pages_that_become_one_chapter_are_a_warning():
+    """Bug: a book whose chapters were not found was one chapter, and nobody was told."""
+    document = make_document("a", "Some words.")
+    assert summarise([replace(document, num_pages=7)]).left_out.warnings
+    assert not summarise([replace(document, num_pages=1)]).left_out.warnings
+
+
+def test_what_is_left_out_names_its_chapter():
+    """Bug: a list of a thousand notes does not say where they were."""
+    text = "Note. One. Table. Two. Note."
+    chapters = tuple(Chapter(title, (Paragraph(f"{title}.", text.index(title)),)) for title in ("One", "Two"))
+    skips = (Skip(0, 5, "note"), Skip(11, 17, "table"), Skip(23, 28, "note"), Skip(28, 28, "missing page", "b.xhtml"))
+    found = list(left_out_of(Document("a", text, chapters, skips)))
+    assert [(each.chapter_number, each.chapter) for each in found] == [(0, ""), (1, "One"), (2, "Two"), (2, "Two")]
+    assert [each.expected for each in found] == [True, False, True, False]
 
 
 def test_padding_is_what_rows_wait_for():

@@ -11,6 +11,7 @@ from pipeline.text.reasons import Reason
 from pipeline.types import Document
 
 _MAX_SHARE = 0.05  # of a text's words that may be left out for unexpected reasons without a warning
+_MIN_LOST = 20  # words: fewer are no warning, however short the text is
 _MAX_CHAPTERS = 300  # that are counted one by one; a table whose every row has a title must not fill the memory
 _MAX_WARNINGS = 20
 _BEFORE = "(before the first chapter)"
@@ -91,7 +92,7 @@ class LeftOutCounts:
         """Warn where much of a text is left out for other reasons than a narrator would have."""
         spoken = sum(len(paragraph.text.split()) for chapter in document.chapters for paragraph in chapter.paragraphs)
         words, lost = spoken + left_out, unexpected.total()
-        if lost > _MAX_SHARE * words:
+        if lost >= _MIN_LOST and lost > _MAX_SHARE * words:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in unexpected.most_common(5))
             self._warn(document, f"{lost:,} of {words:,} words ({lost / words:.0%}) are left out: {reasons}")
         is_selected = any(skip.reason == Reason.NOT_SELECTED for skip in document.skips)

@@ -17,6 +17,7 @@ from num2words import num2words
 from pipeline.text.blocks import roman_value
 
 _LONGEST_HEADING = 90  # characters
+_LONGEST_ENTRY = 300  # characters of a line of a table of contents
 
 
 class Kind(IntEnum):
@@ -122,12 +123,14 @@ def key(line: str) -> str:
 
 def without_page(line: str) -> str:
     """An entry of a table of contents without the dots and the number of the page behind it."""
-    return _LEADER.sub("", line.strip())
+    return _LEADER.sub("", line.strip()) if len(line) <= _LONGEST_ENTRY else line.strip()
 
 
 def has_page(line: str) -> bool:
     """Whether a line ends like an entry of a table of contents, in a column of page numbers."""
     line = line.strip()
+    if len(line) > _LONGEST_ENTRY:
+        return False
     found = recognise(line)
     return bool(_PAGE.search(line)) and not (found and found.is_bare)  # "CHAPTER  1" is a heading, wherever it is
 

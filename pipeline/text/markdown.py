@@ -16,6 +16,7 @@ from pipeline.text.reasons import Reason
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
 _COMMENTS = {"<!--": "-->", "%%": "%%"}  # what opens and closes one
+_COMMENT_START = re.compile(r"\s*(<!--|%%)")
 _HEADING = re.compile(
     r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>(?:[ \t]+#+)?(?:[ \t]*\{[^{}]*\})?)[ \t]*"
 )
@@ -144,19 +145,27 @@ class _Reader:
             self.fence = found[1]
             self.skip(start, line, Reason.CODE)
             return True
-        mark = next((mark for mark in _COMMENTS if line.lstrip().startswith(mark)), "")
-        if self.comment_end or mark:
-            opening = 0 if self.comment_end else line.index(mark) + len(mark)
-            end = self.comment_end or _COMMENTS[mark]
-            closed = line.find(end, opening)
-            self.comment_end = end if closed < 0 else ""
-            if closed >= 0 and line[closed + len(end) :].strip():
-                self.skip(start, line[: closed + len(end)], Reason.COMMENT)
-                self.read(start + closed + len(end), line[closed + len(end) :])
-            else:
-                self.skip(start, line, Reason.COMMENT)
-            return True
-        return False
+        return self._comment(start, line)
+
+    def _comment(self, start: int, line: str) -> bool:
+        """Reads the comments that a line begins with, and what stands behind them."""
+        at = 0
+        while True:
+            found = None if self.comment_end else _COMMENT_START.match(line, at)
+            if not (self.comment_end or found):
+                break
+            if found:
+                self.comment_end = _COMMENTS[found[1]]
+            closed = line.find(self.comment_end, found.end() if found else at)
+            if closed < 0:
+                self.skip(start + at, line[at:], Reason.COMMENT)
+                return True
+            end = closed + len(self.comment_end)
+            self.skip(start + at, line[at:end], Reason.COMMENT)
+            at, self.comment_end = end, ""
+        if at and line[at:].strip():
+            self.read(start + at, line[at:])
+        return at > 0
 
     def _leaf(self, start: int, line: str) -> bool:
         """Reads a line that is a block of its own: a heading, a rule, an image ..."""

@@ -35,6 +35,8 @@ class Reason(str, Enum):
     COMMENT = "comment"
     LINK_TARGET = "link target"
     NOT_SELECTED = "chapter not selected"
+    READING = "reading of characters"  # ruby: what it says is spoken once, as it is written
+    ALTERNATIVE = "alternative for other devices"  # likewise
     # What may be missed.
     TABLE = "table"
     CODE = "code"
@@ -45,8 +47,6 @@ class Reason(str, Enum):
     ILLUSTRATION = "illustration"  # of Project Gutenberg
     DRAWING = "drawing"
     MEDIA = "audio or video"
-    READING = "reading of characters"  # ruby
-    ALTERNATIVE = "alternative for other devices"
     HIDDEN = "hidden"
     SYMBOLS = "only symbols"
     OUTSIDE = "outside the reading order"

@@ -30,6 +30,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
         (r"^[ \t]*>[> \t]*", ""),  # quotation marks of Markdown, line by line
         (r"\\$", ""),  # a hard line break of Markdown
+        (r"\[([^\[\]]*)\]\{[:#.][^{}]*\}", r"\1"),  # words with attributes
+        (r"(?:(?<=[.,;:!?\"'”’)])|^)[¹²³⁰⁴-⁹]{1,3}(?=\s|$)", ""),  # raised marks of notes
         (r"(?<=[\])\w])\{[:#.][^{}]*\}|(?<!\S)\{[:#.][^{}]*\}|\{\d{1,3}\}", ""),  # attributes; marks of notes
         (
             r"(?<![\w$\\])\$\$?(?=[^\s$])[^$]*\\[^$]*(?<=[^\s$\\])\$\$?(?![\w$])",
@@ -50,7 +52,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
     )
 )
-_MARK = re.compile(r"[<>\[\]`*_\\&{$]|-[ \t]*\n|==|%%|:[a-z]")
+_MARK = re.compile(r"[<>\[\]`*_\\&{$¹²³⁰⁴-⁹]|-[ \t]*\n|==|%%|:[a-z]")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
 _LINE_END = "\ue000"  # no character of a text
 _LINE_ENDS = re.compile(rf"\s*(?:{_LINE_END}\s*)+")

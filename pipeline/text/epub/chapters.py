@@ -82,7 +82,10 @@ def _starts(
     for start, following in zip_longest(found, found[1:]):
         first = next_spoken[start.piece]
         is_empty = following is not None and start.piece < following.piece <= first
-        if not is_empty or (following is not None and following.entry.depth > start.entry.depth):
+        is_above = following is not None and following.entry.depth > start.entry.depth
+        page_end = offsets[start.entry.page] + len(by_name[start.entry.page].pieces)
+        is_cover = first >= page_end and key(start.entry.title) in _BOOK_PARTS
+        if (not is_empty or is_above) and not is_cover:
             result.append(replace(start, piece=first))
     return result
 

@@ -36,6 +36,7 @@ _SIGNS = tuple(
 _STRONG_SIGN = re.compile(
     r"©|\(c\) ?\d{4}|copyright \d{4}|all rights reserved|\bisbn\b|no part of this (?:book|pub)", re.I
 )
+_SENTENCE = re.compile(r"^(?!by\b).*\b[a-z]+ [a-z]+ .*[a-z][.!?][\"”’]?$", re.M)  # on no title page
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _ENDS_WITH_PAGE = re.compile(r"\d[\dn–—-]*\.?\Z|\bsee (?:also )?\w+", re.I)
 
@@ -98,7 +99,7 @@ def _is_plausible(reason: Reason, spoken: Sequence[Piece], facts: BookFacts) -> 
 
 
 def _is_title_page(spoken: Sequence[Piece], facts: BookFacts, is_called_title: bool) -> bool:
-    if _num_words(spoken) > _MAX_TITLE_PAGE or any(_is_prose(piece) for piece in spoken):
+    if _num_words(spoken) > _MAX_TITLE_PAGE or any(_SENTENCE.search(piece.words) for piece in spoken):
         return False
     title = key(facts.title)
     lines = [line for piece in spoken[:4] for line in (piece.words, *piece.words.split("\n"))]
@@ -175,7 +176,8 @@ def _kind_of(title: str) -> tuple[Reason, Callable[[Sequence[Piece]], bool]] | N
 
 def _are_notes(below: Sequence[Piece]) -> bool:
     texts = [piece for piece in below if not piece.level]
-    return sum(map(looks_like_note, texts)) * 2 >= len(texts)
+    notes = [piece for piece in texts if looks_like_note(piece)]
+    return len(notes) * 2 >= len(texts) and _num_words(notes) * 2 >= _num_words(texts)
 
 
 def _are_sources(below: Sequence[Piece]) -> bool:

@@ -127,7 +127,7 @@ class _Reader:
         if inner.level and tag not in kinds.HEADINGS:
             self.words.append(LINE_END)
             return
-        if tag == "td" and not inner.reason and self.words and is_label(element):
+        if tag in ("td", "th") and not inner.reason and self.words and is_label(element):
             self.words.append(LINE_END)
             self.after_label = True
             return

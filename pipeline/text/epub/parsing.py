@@ -99,10 +99,13 @@ def _decode(content: bytes) -> str:
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, "replace")
-    if content[1:2] == b"\0" or content[:1] == b"\0":
-        return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be", "replace")
-    as_utf8 = content.decode("utf-8", "replace")
-    is_utf8 = as_utf8.count("\ufffd") * 2 <= sum(not letter.isascii() for letter in as_utf8)
+    if content[:2] in (b"<\0", b"\0<"):
+        return content.decode("utf-16-le" if content[:1] == b"<" else "utf-16-be", "replace")
+    try:
+        as_utf8, is_utf8 = content.decode("utf-8"), True
+    except UnicodeDecodeError:
+        as_utf8 = content.decode("utf-8", "replace")
+        is_utf8 = as_utf8.count("\ufffd") * 2 <= sum(not letter.isascii() for letter in as_utf8)
     declared = _XML_ENCODING.match(content)
     if declared and (text := _decoded(content, declared[1].decode())) is not None:
         return text

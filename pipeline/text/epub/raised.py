@@ -56,17 +56,20 @@ def judge_raised(before: str, text: str, after: str) -> Raised:
     before = before[-60:]
     last = before[-1:]
     is_glued = bool(last) and not last.isspace()
-    if is_glued and last.isdigit() and _ORDINAL.fullmatch(text):
+    if last.isdigit() and _ORDINAL.fullmatch(text) and (len(text) > 1 or not before[-3:].isdigit()):
         return Raised.PART
     word = re.search(r"[^\W\d_]+\Z", before)
     if word and word[0][0].isupper() and len(word[0]) <= 3 and _ABBREVIATED.fullmatch(text) and text != "a":
         return Raised.PART
-    if is_glued and _POWER.fullmatch(text) and _is_base(before, text):
+    if re.search(r"(?<!\w)[Yy]\Z", before) and text in ("e", "t", "r", "m"):  # ye, yt
+        return Raised.PART
+    in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
+    if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
         return Raised.POWER
     starts_verse = not before.strip() or not is_glued or last in "([“\"‘'—"
     if starts_verse and _NUMBER.fullmatch(text) and (after[:1].isalpha() or after[:1] in "“\"‘'(["):
         return Raised.VERSE_NUMBER
-    if is_mark(text):
+    if is_mark(text) or text in (",", ";", "/", ", "):  # between two marks
         return Raised.NOTE_MARK
     return Raised.WORDS
 

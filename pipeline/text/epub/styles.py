@@ -38,7 +38,8 @@ class Look:
 class Styles:
     """The rules of a page's style sheets, by the last class or id of their selector."""
 
-    rules: dict[str, dict[tuple[str, frozenset[str]], Look]] = field(default_factory=dict)
+    rules: dict[str, dict[tuple[str, frozenset[str]], tuple[int, Look]]] = field(default_factory=dict)
+    num_rules: int = 0
 
     def add(self, sheet: str) -> None:
         """Add the rules of one style sheet; later ones win."""
@@ -53,17 +54,23 @@ class Styles:
                     selected = ((found["tag"] or "").lower(), frozenset(parts))
                     rules = self.rules.setdefault(parts[-1], {})
                     if selected in rules or len(rules) < _MAX_RULES:
-                        rules[selected] = rules.pop(selected, Look()) | look
+                        self.num_rules += 1
+                        earlier = rules[selected][1] if selected in rules else Look()
+                        rules[selected] = (self.num_rules, earlier | look)
 
     def look(self, tag: str, classes: str, name: str, style: str) -> Look:
         """Return what the rules say of an element."""
         result = Look()
         if self.rules and (classes or name):
             own = {f".{each}" for each in classes.split()} | ({f"#{name}"} if name else set())
-            for part in own & self.rules.keys():
-                for (its_tag, parts), look in self.rules[part].items():
-                    if its_tag in ("", tag) and parts <= own:
-                        result |= look
+            found = [
+                (len(parts), number, look)
+                for part in own & self.rules.keys()
+                for (its_tag, parts), (number, look) in self.rules[part].items()
+                if its_tag in ("", tag) and parts <= own
+            ]
+            for _, _, look in sorted(found, key=lambda rule: rule[:2]):  # the more special, then the later rule wins
+                result |= look
         return result | look_of(style) if style else result
 
 
