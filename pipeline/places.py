@@ -59,6 +59,15 @@ def is_local(path: Path) -> bool:
     return isinstance(cast(object, path), Path)
 
 
+def local_folder(path: str) -> Path | None:
+    """Return the folder that `path` names on this machine; None: there is none."""
+    try:
+        folder = Path(path).expanduser()
+        return folder if path and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, an unknown user, a NUL
+        return None
+
+
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[Path | BinaryIO]:
     """What Arrow can read from: the path itself, or a file that fetches what is asked for."""

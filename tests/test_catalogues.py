@@ -293,3 +293,21 @@ def test_the_documentation_is_true() -> None:
 
 def test_the_default_language_is_one_that_the_default_model_speaks() -> None:
     assert DEFAULT_LANGUAGE in find_catalogue(compose_config([]).model).languages
+
+
+def test_merge_keys_are_refused(tmp_path: Path) -> None:
+    """Bug: a file of one kilobyte, whose merge keys doubled forty times, filled the memory."""
+    lines = ["a0: &a0 {name: x}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 41))]
+    (tmp_path / "voices.yaml").write_text("\n".join(lines))
+    with pytest.raises(ModelError, match="merge keys"):
+        find_catalogue(ModelConfig("fine", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "content", ["voices: [Auto]", "voices: [varied]", 'voices: ["A\\u202eb"]', "max_seconds: 0x" + "f" * 5000]
+)
+def test_names_and_numbers_that_cannot_be_used_are_refused(content: str, tmp_path: Path) -> None:
+    """Bug: a speaker of these names could not be chosen, hidden marks turned lines around, long numbers ended in a traceback."""
+    (tmp_path / "voices.yaml").write_text(content)
+    with pytest.raises(ModelError, match=r"voices\.yaml"):
+        find_catalogue(ModelConfig("fine", str(tmp_path)))

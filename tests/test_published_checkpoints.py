@@ -373,6 +373,9 @@ CHANGES = {
     "another vocabulary": lambda config: config | {"vocab_size": 12},
     "another codec": lambda config: changed(config, "audio_encoder", model_type="mimi"),
     "positions": lambda config: changed(config, "decoder", max_position_embeddings=100),
+    "no ratios": lambda config: changed(config, "audio_encoder", downsampling_ratios=[]),
+    "300 ratios": lambda config: changed(config, "audio_encoder", downsampling_ratios=[999] * 300),
+    "quantized": lambda config: config | {"quantization_config": {"load_in_8bit": True}},
     "not a number": lambda config: changed(config, "text_encoder", d_model=float("nan")),
 }
 
@@ -409,6 +412,11 @@ def test_an_impossible_config_is_refused_in_the_dry_run(
         {"min_new_tokens": -1},
         {"temperature": "hot"},
         {"top_k": 2.5},
+        {"top_k": -4},
+        {"temperature": 0.0},
+        {"temperature": float("inf")},
+        {"top_p": 2},
+        {"eos_token_id": 5},
         [],
         "{",
     ],
@@ -475,6 +483,86 @@ def test_an_interrupted_copy_names_the_missing_shard(hub: Publisher, tmp_path: P
         file.truncate(1000)
     with pytest.raises(ModelError, match=r"model-00002-of-00002\.safetensors: damaged"):
         find_checkpoint(ModelConfig(name="half", path=str(folder)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "owner/my--model",
+        "owner/na me",
+        "-x/y",
+        "me/" + "a" * 300,
+        "~nobody-here/x",
+        "./" + "a" * 300,
+        "https://hub.co/a/b",
+    ],
+)
+@pytest.mark.parametrize("task", [["task=preview", "text=Hello."], ["dry_run=true"]], ids=["preview", "dry run"])
+def test_a_model_that_cannot_be_named_so_is_one_line(
+    path: str, task: list[str], hub: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bug: tracebacks of the hub's library and of the file system."""
+    assert main([f"model={path}", *task]) == 2
+    assert path[:40] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_revision_of_a_folder_is_refused(hub: Publisher, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: it was ignored without a word."""
+    folder = hub.publish(MULTILINGUAL)
+    for model in (f"model={folder}", "model=bundled"):
+        assert main([model, "model.revision=v9", "dry_run=true"]) == 2
+        assert "model.revision=v9" in capsys.readouterr().err
+
+
+def test_names_of_a_fine_tune_win_over_its_groups(
+    hub: Publisher, book: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bug: `model=mini model.path=owner/fine-tune voice=otto` knew only the 34 names of mini."""
+    replica = dataclasses.replace(MULTILINGUAL, group="fine", repository="owner/fine-tune")
+    (hub.publish(replica) / "voices.yaml").write_text("voices: [Otto, Lena]\n")
+    model = ["model=mini", "model.path=owner/fine-tune"]
+    for task in ([f"input={book}", "dry_run=true"], ["task=preview", "text=Hello.", "dry_run=true"]):
+        assert main([*model, *task, "voice=otto"]) == 0
+        assert main([*model, *task, "voice=jon"]) == 2
+        assert "Otto" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["--voices", *model]) == 0
+    assert "Lena" in capsys.readouterr().out
+
+
+def test_a_prompt_tokenizer_may_have_a_folder_of_its_own(hub: Publisher) -> None:
+    """Bug: such a repository was taken for an interrupted download, offline."""
+    replica = dataclasses.replace(MULTILINGUAL, group="split", repository="owner/split-tokenizers")
+    snapshot = hub.publish(replica)
+    (snapshot / "prompt_tokenizer").mkdir()
+    for path in [*snapshot.glob("tokenizer*"), snapshot / "special_tokens_map.json"]:
+        shutil.move(path.resolve(), snapshot / "prompt_tokenizer" / path.name)
+        path.unlink()
+    checkpoint = find_checkpoint(ModelConfig(name="x", path="owner/split-tokenizers"))
+    assert load_tokenizers(checkpoint).count_prompts(["The lamp was lit."]) == load_tokenizers(
+        find_checkpoint(found(MULTILINGUAL))
+    ).count_prompts(["The lamp was lit."])
+
+
+def test_other_files_beside_the_weights_do_no_harm(hub: Publisher, tmp_path: Path) -> None:
+    """Bug: a folder or a broken link whose name looks like a file of the model ended in a traceback."""
+    folder = shutil.copytree(hub.publish(MINI), tmp_path / "work")
+    before = find_checkpoint(ModelConfig(name="w", path=str(folder))).revision
+    (folder / "checkpoints.safetensors").mkdir()
+    (folder / "training_config.json").symlink_to(tmp_path / "nowhere")
+    assert find_checkpoint(ModelConfig(name="w", path=str(folder))).revision == before
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool])
+def test_weights_that_are_no_floating_point_numbers_are_refused(
+    dtype: torch.dtype, hub: Publisher, tmp_path: Path
+) -> None:
+    """Bug: quantized weights were loaded without their scales, and spoke noise."""
+    folder = shutil.copytree(hub.publish(MULTILINGUAL), tmp_path / "quantized")
+    tensors = load_file(folder / "model.safetensors")
+    name = "decoder.model.decoder.layers.0.fc1.weight"
+    replace(folder / "model.safetensors", {**tensors, name: tensors[name].to(dtype)})
+    with pytest.raises(ModelError, match=name):
+        upstream.load(folder, attention="sdpa", dtype=torch.float32, device=CPU)
 
 
 def test_an_id_without_an_embedding_is_told(hub: Publisher, tmp_path: Path) -> None:

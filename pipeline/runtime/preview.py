@@ -13,14 +13,14 @@ from pathlib import Path
 
 from pipeline.config import DEFAULT_LANGUAGE, Config, VoiceConfig
 from pipeline.dataset.files import write_text
-from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError
 from pipeline.places import is_address
 from pipeline.planning import predict_seconds, utterance_seed
 from pipeline.runtime.preview_page import PreviewedVoice, render_page
-from pipeline.runtime.progress import show, warn
+from pipeline.runtime.progress import say, show, warn
 from pipeline.runtime.voice_setup import set_up_voices
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.synthesis.checkpoint import check_revision, find_checkpoint
 from pipeline.synthesis.streaming import Streamer, preview
 from pipeline.text.normalization import is_speakable
 from pipeline.text.spoken import spoken_form
@@ -44,8 +44,14 @@ def run_preview(config: Config) -> int:
 
     Of several voices, each has a file of its own, `<name>-<voice>.wav`, and `<name>.html` has all players.
     """
+    check_revision(config.model)
     parts = _parts(config, None)  # refuses names before anything is downloaded
-    if not config.dry_run:
+    if config.dry_run:
+        try:
+            parts = _parts(config, find_checkpoint(config.model, download=False).folder)
+        except NotDownloadedError as error:
+            say(str(error))
+    else:
         if is_address(config.output_dir):
             raise ConfigError(
                 f"output_dir={config.output_dir}: a preview grows while it is spoken; give a local folder"
@@ -57,7 +63,7 @@ def run_preview(config: Config) -> int:
         parts = _parts(config, checkpoint.folder)
         _check_writable([part.path for part in parts])
     for part in parts:
-        print(f"{part.utterance.description}\n{part.utterance.prompt}", file=sys.stderr)
+        print(f"voice:  {part.utterance.description}\nspoken: {part.utterance.prompt}", file=sys.stderr)
     if config.dry_run:
         return 0
     synthesizer = build_synthesizer(checkpoint, **vars(config.engine))

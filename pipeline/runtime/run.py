@@ -20,7 +20,7 @@ from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers, write_text
 from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, NotDownloadedError, RunDirectoryError, VerificationError, printable
+from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError, printable
 from pipeline.places import place
 from pipeline.runtime.directory import (
     check_config,
@@ -52,7 +52,7 @@ from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
 from pipeline.runtime.voice_setup import announce_voice, set_up_voices
 from pipeline.synthesis import build_synthesizer, describe_model
-from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
+from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.text.inputs import is_there
 from pipeline.text.sources import check_source, read_documents
@@ -86,6 +86,7 @@ def run(config: Config) -> int:
         return run_preview(config)
     config = copy_standard_input(config)
     language = _check_input(config)
+    check_revision(config.model)
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
         return _dry_run(config, language)
@@ -201,7 +202,8 @@ def _dry_run(config: Config, language: str) -> int:
     tokens: TokenCounter = EstimatedTokens()
     checkpoint: Checkpoint | None = None
     try:
-        checkpoint = find_checkpoint(config.model, download=False)
+        checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model), download=False)
+        checkpoint.sampling(config.engine.sampling)  # refuses values that cannot be
         tokens = load_tokenizers(checkpoint)
     except NotDownloadedError as error:
         say(f"{error}: numbers of tokens are estimated")
@@ -244,6 +246,9 @@ def _fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
     if config.text.max_seconds <= checkpoint.max_seconds:
         return config
     seconds = round(_SHARE_OF_LIMIT * checkpoint.max_seconds, 1)
+    if seconds < 1:
+        limit = f"max_length={checkpoint.generation.max_length} in its generation_config.json"
+        raise ModelError(f"{checkpoint.model_id}: {limit} allows {checkpoint.max_seconds:.1f} s, too little for speech")
     say(
         f"{checkpoint.model_id} generates at most {checkpoint.max_seconds:.1f} s at a time: text.max_seconds="
         f"{seconds:g} instead of {config.text.max_seconds:g}"

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import SPEAKER_AUTO, Config, ModelConfig
-from pipeline.errors import ModelError
+from pipeline.errors import NotDownloadedError
 from pipeline.runtime.progress import say
 from pipeline.voices import Casting, Catalogue, find_catalogue
 from pipeline.voices.advice import list_command
-from pipeline.voices.catalogue import VOICES_FILE
+from pipeline.voices.catalogue import VOICES_FILE, is_other_repository
 from pipeline.voices.listing import list_voices
 
 _SEGMENT_SHARE = 0.8  # of the longest clip: a longer segment is often cut
@@ -32,7 +32,7 @@ def set_up_voices(config: Config, language: str, folder: Path | None = None) -> 
         ConfigError: A name that the checkpoint does not know.
         ModelError: Its `voices.yaml` is wrong.
     """
-    catalogue = find_catalogue(config.model, folder)
+    catalogue = find_catalogue(config.model, folder or _cached(config.model))
     casting = Casting(config.voice, config.model, catalogue, language)
     return _limited(replace(config, voice=casting.voice), catalogue), casting
 
@@ -60,15 +60,24 @@ def render_voices(model: ModelConfig, is_chosen: bool) -> str:
         model: The model.
         is_chosen: Whether the user named it; else the other models are named below the table.
     """
-    catalogue = find_catalogue(model)
-    if catalogue.speakers is None and model.path and not Path(model.path).expanduser().is_dir():
-        from pipeline.synthesis.checkpoint import find_checkpoint  # imports numpy, which takes a while
+    if not is_other_repository(model.path):
+        return list_voices(model, find_catalogue(model), is_chosen)
+    from pipeline.synthesis.checkpoint import find_checkpoint  # imports numpy, which takes a while
 
-        try:
-            catalogue = find_catalogue(model, find_checkpoint(model, download=False).folder)
-        except ModelError as error:
-            return f"model={model.path}: the names of its voices are not known: {error}"
-    return list_voices(model, catalogue, is_chosen)
+    try:
+        folder = find_checkpoint(model, download=False).folder
+    except NotDownloadedError as error:
+        return f"model={model.path}: the names of its voices are not known: {error}"
+    return list_voices(model, find_catalogue(model, folder), is_chosen)
+
+
+def _cached(model: ModelConfig) -> Path | None:
+    """Return where the files of another repository than the published ones lie already; None: nowhere."""
+    if not is_other_repository(model.path):
+        return None
+    from pipeline.synthesis.checkpoint import known_folder
+
+    return known_folder(model)
 
 
 def _limited(config: Config, catalogue: Catalogue) -> Config:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import torch
 
 from pipeline.config import SHIPPED, EngineConfig, ModelConfig
-from pipeline.errors import ConfigError, ModelError
+from pipeline.errors import ConfigError, ModelError, PipelineError
 from pipeline.synthesis import Synthesizer, upstream
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.synthesis.engine.engine import EngineSynthesizer
@@ -126,8 +126,10 @@ def _load(
         return upstream.load(
             checkpoint.folder, attention=attention, dtype=dtype, device=device, codec_dtype=codec_dtype
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+    except PipelineError:
+        raise
+    except Exception as error:  # config.json is a stranger's: whatever upstream makes of a value has to be one line
+        first_line = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise ModelError(
             f"{checkpoint.model_id}: cannot be loaded as a Parler-TTS checkpoint ({first_line})"
         ) from error

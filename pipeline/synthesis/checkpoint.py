@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.errors import ModelError, nearest_first
+from pipeline.places import local_folder
 from pipeline.synthesis.checkpoint_files import (
     GenerationSettings,
     check_weights,
@@ -24,11 +26,12 @@ from pipeline.synthesis.checkpoint_files import (
     read_generation,
     tokenizer_files,
 )
-from pipeline.synthesis.hub import HubSource, fetch_checkpoint, fetch_tokenizer
+from pipeline.synthesis.hub import HubSource, cached_folder, fetch_checkpoint, fetch_tokenizer
 from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 # What decides how a model speaks, beside its tokenizers: the revision of a folder. Other files may lie there too.
+_HUB_ADDRESS = re.compile(r"https?://[^/]+/([\w.-]+/[\w.-]+)")
 _SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json")
 
 
@@ -61,7 +64,7 @@ class Checkpoint:
     @property
     def max_frames(self) -> int:
         """T, the longest that it generates: by its own limit, without the start step and the K - 1 steps of delay."""
-        return self.generation.max_length - self.num_codebooks
+        return min(self.generation.max_length - self.num_codebooks, self.most_positions - 1)
 
     @property
     def max_seconds(self) -> float:
@@ -107,6 +110,26 @@ class Checkpoint:
         return Sampling(**vars(SamplingConfig(**chosen)))
 
 
+def known_folder(model: ModelConfig) -> Path | None:
+    """Return where files of a checkpoint lie already, without a download and complete or not; None: nowhere."""
+    if not model.path or (local := local_folder(model.path)) or _looks_like_folder(model.path):
+        return local if model.path else None
+    return cached_folder(HubSource(model.path, model.revision))
+
+
+def check_revision(model: ModelConfig) -> None:
+    """Refuse a revision that would have no effect. Call it with what was typed, not with a frozen config.
+
+    Raises:
+        ModelError: The model is not one of the hub.
+    """
+    if model.revision and (not model.path or local_folder(model.path)):
+        raise ModelError(
+            f"model.revision={model.revision}: model={model.path or model.name} is a folder, and only repositories of "
+            "the hub have revisions"
+        )
+
+
 def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
     """Locates the files of `model`, fetching them from the hub where they are not on disk.
 
@@ -117,13 +140,12 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
     Raises:
         ModelError: No such folder, a folder without weights or config, a hub that cannot be reached, an unknown id.
     """
-    folder = Path(model.path).expanduser()
     if not model.path:
         folder, revision = _BUNDLED if model.name == "bundled" else _untrained(), ""
-    elif folder.is_dir():
-        revision = ""
+    elif local := local_folder(model.path):
+        folder, revision = local, ""
     elif _looks_like_folder(model.path):
-        raise ModelError(f"model={model.path}: no such folder{_near_folders(folder)}")
+        raise ModelError(f"model={model.path}: no such folder{_hint(model.path)}")
     else:
         snapshot = fetch_checkpoint(HubSource(model.path, model.revision), download=download)
         folder, revision = snapshot.folder, snapshot.revision
@@ -155,8 +177,15 @@ def _looks_like_folder(path: str) -> bool:
     return path.startswith((".", "/", "~")) or path.count("/") != 1 or "\\" in path
 
 
-def _near_folders(folder: Path) -> str:
-    if not folder.parent.is_dir():
+def _hint(path: str) -> str:
+    """What may have been meant by a folder that is not there."""
+    if match := _HUB_ADDRESS.match(path):
+        return f"; of a page of the hub give owner/name: model={match[1]}"
+    if "@" in path and local_folder(path.rpartition("@")[0]):
+        return "; only repositories of the hub have revisions, after an @"
+    parent = local_folder(str(Path(path).parent))
+    folder = parent / Path(path).name if parent else None
+    if folder is None:
         return ""
     names = nearest_first(folder.name, (entry.name for entry in folder.parent.iterdir() if entry.is_dir()), limit=3)
     return f"; in {folder.parent} there are: {', '.join(names)}" if names else ""
@@ -164,7 +193,8 @@ def _near_folders(folder: Path) -> str:
 
 def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
     """A hash of all that a model is loaded from, its tokenizers too, so that a changed folder is another model."""
-    paths = sorted({path for pattern in _SPOKEN_BY for path in folder.glob(pattern)} | {*tokenizer_files(folder)})
+    spoken_by = {path for pattern in _SPOKEN_BY for path in folder.glob(pattern) if path.is_file()}
+    paths = sorted(spoken_by | {*tokenizer_files(folder)})
     for tokenizer in filter(None, (folder / "prompt_tokenizer", description_tokenizer)):
         paths += tokenizer_files(tokenizer)
     return _hash_files(paths)
@@ -174,9 +204,12 @@ def _hash_files(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 24):
-                digest.update(block)
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 24):
+                    digest.update(block)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     return digest.hexdigest()[:16]
 
 
@@ -202,11 +235,11 @@ def _description_tokenizer(
             return _DescriptionTokenizer(local)
         if config.get("vocab_size") == text_encoder.get("vocab_size"):
             return _DescriptionTokenizer()
-        name = text_encoder.get("_name_or_path", "")
-    path = Path(name).expanduser()
-    if name and path.is_dir():
+        name = text_encoder.get("_name_or_path") or ""
+        name = name if isinstance(name, str) else ""
+    if path := local_folder(name):
         return _DescriptionTokenizer(path, name, _hash_files(tokenizer_files(path)))
-    if not name or path.is_absolute() or name.startswith(".") or name.count("/") > 1 or "\\" in name:
+    if not name or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         given = "model.description_tokenizer is" if model.description_tokenizer else "config.json names"
         raise ModelError(
             f"{folder}: prompt and description have different vocabularies, and {given} "

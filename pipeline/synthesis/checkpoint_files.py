@@ -19,11 +19,14 @@ CODECS = ("dac", "dac_on_the_hub")
 _TOKENIZER_PATTERNS = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
 _TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SINGLE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_CODEBOOK_SIZE = 1024  # of every published codec
 _PUBLISHED_MAX_LENGTH = 2580  # 30 s
 _MAX_BYTES = 64 << 20  # of one JSON file
 _MAX_NAMED = 5  # tensors that an error lists
+_MAX_RATIOS = 8
+_SMALLEST = 1e-6  # of a temperature or a share
 _MAX_SIZE = 1 << 20  # of any width, length or count in a config: far above every real one
-_LOADING_KEYS = ("auto_map", "attn_implementation", "quantization_config")  # say how to load, not what
+_LOADING_KEYS = ("auto_map", "attn_implementation", "torch_dtype", "pruned_heads")  # say how to load, not what
 
 # Settings that change what is drawn and that neither backend implements, each with the value that has no effect.
 _UNSUPPORTED = {
@@ -43,6 +46,12 @@ _UNSUPPORTED = {
     "bad_words_ids": None,
     "forced_bos_token_id": None,
     "forced_eos_token_id": None,
+    "sequence_bias": None,
+    "encoder_repetition_penalty": 1,
+    "encoder_no_repeat_ngram_size": 0,
+    "diversity_penalty": 0,
+    "watermarking_config": None,
+    "stop_strings": None,
 }
 
 
@@ -75,6 +84,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = _without_loading_keys(_read_object(path))
     if config.get("model_type") != "parler_tts":
         raise ModelError(f"{path}: model_type is {config.get('model_type')!r}, not 'parler_tts': another kind of model")
+    if "quantization_config" in config:
+        raise ModelError(f"{path}: quantized weights are not supported; give the checkpoint before quantization")
     for part in ("text_encoder", "audio_encoder", "decoder"):
         if not isinstance(config.get(part), dict):
             raise ModelError(f"{path}: {part} is missing or not an object; the file is damaged, download it again")
@@ -100,7 +111,7 @@ def read_generation(folder: Path, config: Mapping[str, Any]) -> GenerationSettin
     ):
         value = said.get(key) if said.get(key) is not None else fallback
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
-        ids[key] = section.check(key, value, int, 0, decoder["vocab_size"])
+        ids[key] = section.check(key, value, int, _codebook_size(config), decoder["vocab_size"])
     if said.get("max_new_tokens") is not None:
         max_length = section.integer("max_new_tokens", 1) + 1
     else:
@@ -118,11 +129,13 @@ def read_generation(folder: Path, config: Mapping[str, Any]) -> GenerationSettin
         max_length=max_length,
         min_new_tokens=min(max(min_new_tokens, 0), max_length - 1),
         do_sample=section.optional("do_sample", bool),
-        temperature=section.optional("temperature", float),
-        top_k=section.optional("top_k", int),
-        top_p=section.optional("top_p", float),
+        temperature=section.within("temperature", 0 if said.get("do_sample") is False else _SMALLEST, 1e6),
+        top_k=section.optional("top_k", int, 0),
+        top_p=section.within("top_p", _SMALLEST, 1.0),
         unsupported=tuple(
-            f"{key}={said[key]}" for key, neutral in _UNSUPPORTED.items() if said.get(key) not in (None, neutral)
+            f"{key}={ascii(said[key])[:40]}"
+            for key, neutral in _UNSUPPORTED.items()
+            if said.get(key) not in (None, neutral)
         ),
     )
 
@@ -200,6 +213,10 @@ def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
             raise ModelError(f"{folder}: {name} has the shape {shapes[name]}, and config.json says {shape}")
 
 
+def _codebook_size(config: Mapping[str, Any]) -> int:
+    return int(config["audio_encoder"].get("codebook_size") or _CODEBOOK_SIZE)
+
+
 class _Section:
     """One JSON object of a file, with typed access; errors name the file and the dotted key."""
 
@@ -225,14 +242,23 @@ class _Section:
         value = default if value is None else value
         return int(self.check(key, value, int, low, _MAX_SIZE))
 
-    def optional(self, key: str, kind: type) -> Any:
-        """The value of `key`, whose range is checked by whoever uses it; None where it is missing or null."""
+    def within(self, key: str, low: float, high: float) -> float | None:
+        """The number `key`, from `low` to `high`; None where it is missing or null."""
+        value = self.optional(key, float)
+        if value is not None and not low <= value <= high:
+            raise ModelError(f"{self.path}: {self._prefix}{key}={value}; it has to be from {low:g} to {high:g}")
+        return None if value is None else float(value)
+
+    def optional(self, key: str, kind: type, low: int | None = None) -> Any:
+        """The value of `key`, at least `low`; None where it is missing or null."""
         value = self._content.get(key)
         is_kind = isinstance(value, kind | int if kind is float else kind) and (
             kind is bool or not isinstance(value, bool)
         )
         if value is not None and not is_kind:
             raise ModelError(f"{self.path}: {self._prefix}{key}={value!r} is not of type {kind.__name__}")
+        if low is not None and value is not None and value < low:
+            raise ModelError(f"{self.path}: {self._prefix}{key}={value}; it has to be at least {low}")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...]) -> None:
@@ -249,9 +275,11 @@ def _check_config(config: _Section) -> None:
     for key in ("vocab_size", "d_model", "d_ff", "d_kv", "num_layers", "num_heads"):
         text_encoder.integer(key, 1)
     codec.choice("model_type", CODECS)
-    codebook_size = codec.integer("codebook_size", 1, default=1024)
+    codebook_size = codec.integer("codebook_size", 1, default=_CODEBOOK_SIZE)
     codec.integer("sampling_rate", 1_000, default=44_100)
     ratios = codec.optional("downsampling_ratios", list)
+    if ratios is not None and not 1 <= len(ratios) <= _MAX_RATIOS:
+        raise ModelError(f"{codec.path}: audio_encoder.downsampling_ratios={ratios!r:.60}; give 1 to {_MAX_RATIOS}")
     for ratio in ratios if ratios is not None else [2, 4, 8, 8]:
         codec.check("downsampling_ratios", ratio, int, 1, 1_000)
     for key in ("hidden_size", "ffn_dim", "num_hidden_layers", "num_attention_heads", "num_codebooks"):

@@ -206,7 +206,10 @@ def _from_transformers(folder: Path) -> Any:
                 "tokenizer.json"
             ) from error
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{folder}: its tokenizer cannot be loaded ({first_line})") from error
+        raise ModelError(
+            f"{folder}: its tokenizer cannot be loaded ({first_line}); a file of it is missing or damaged: download "
+            "it again"
+        ) from error
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{folder}: its tokenizer has no padding token; name one in tokenizer_config.json (pad_token)")
     return tokenizer

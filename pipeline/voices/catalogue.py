@@ -21,6 +21,7 @@ import yaml
 
 from pipeline.config import ModelConfig
 from pipeline.errors import ConfigError, ModelError, nearest_first
+from pipeline.places import local_folder
 from pipeline.voices.languages import LANGUAGE_TAG, language_code
 
 VOICES_FILE = "voices.yaml"
@@ -30,7 +31,10 @@ _MAX_VOICES = 10_000
 _MAX_NAME = 100  # characters
 _MAX_DESCRIPTION = 2_000  # characters
 _MAX_SECONDS = 30.0  # Parler-TTS was trained on clips of up to 30 s
-_CONTROL = ("Cc", "Cs")  # categories of Unicode
+_CONTROL = ("Cc", "Cs", "Cf")  # categories of Unicode
+_JOINERS = "\u200c\u200d"  # of category Cf, and part of names in Indic scripts
+_RESERVED = ("auto", "varied")  # values of `voice=` with a meaning of their own
+_MAX_SHOWN = 10**18
 _KEYS = ("languages", "default", "description", "max_seconds", "min_seconds", "voices")
 _VOICE_KEYS = ("name", "languages", "similarity")
 
@@ -105,6 +109,10 @@ class Catalogue:
         return preferred if preferred in candidates else candidates[0]
 
 
+def _is_control(letter: str) -> bool:
+    return letter not in _JOINERS and unicodedata.category(letter) in _CONTROL
+
+
 def name_key(name: str) -> str:
     """Return a name in the form in which names are compared: case, blanks and Unicode forms make no difference."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
@@ -122,8 +130,9 @@ def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
         ModelError: A `voices.yaml` that cannot be read.
         ConfigError: An unknown value of `model.similarity`.
     """
-    if folder is None and model.path and Path(model.path).expanduser().is_dir():
-        folder = Path(model.path).expanduser()
+    folder = folder or local_folder(model.path)
+    if folder is None and is_other_repository(model.path):  # its own file, not here yet, may name anybody
+        return Catalogue(speakers=tuple(map(Speaker, model.speakers)) if model.speakers else None)
     file = folder / VOICES_FILE if folder is not None else None
     catalogue = read_catalogue(file) if file is not None and file.is_file() else _published(model)
     if not model.speakers:
@@ -131,6 +140,12 @@ def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
     speakers = tuple(catalogue.find(name) or Speaker(name.strip()) for name in model.speakers)
     default = catalogue.find(catalogue.default) if catalogue.default else None
     return replace(catalogue, speakers=speakers, default=default.name if default in speakers and default else None)
+
+
+def is_other_repository(path: str) -> bool:
+    """Whether a path is the hub id of a repository that we have no catalogue of."""
+    is_id = path.count("/") == 1 and not path.startswith((".", "/", "~"))
+    return is_id and path.lower() not in _BY_REPOSITORY
 
 
 def _published(model: ModelConfig) -> Catalogue:
@@ -201,6 +216,12 @@ def parse_catalogue(content: bytes, file: str) -> Catalogue:
 class _UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, which refuses a key that is there twice: the first value would be lost silently."""
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse merge keys (`<<`): a small file of them can stand for more than fits into memory."""
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "merge keys are not supported", key.start_mark)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         twice = [key for key, count in counts.items() if count > 1]
@@ -254,6 +275,8 @@ class _Reader:
         name = self._text(f"{key}.name", fields.get("name"), _MAX_NAME)
         if name is None:
             raise ModelError(f"{self.file}: {key}.name: is missing; give the name of the speaker")
+        if name_key(name) in _RESERVED:
+            raise self._error(f"{key}.name", name, "has a meaning of its own behind voice=; give another name")
         similarity = self._number(f"{key}.similarity", fields.get("similarity"), 1.0)
         return Speaker(name, self._languages(f"{key}.languages", fields.get("languages")), similarity)
 
@@ -272,7 +295,7 @@ class _Reader:
         if not isinstance(value, str):
             raise self._error(key, value, "give a text; put it in quotes")
         text = " ".join(value.split())
-        if not text or len(text) > max_length or any(unicodedata.category(letter) in _CONTROL for letter in text):
+        if not text or len(text) > max_length or any(map(_is_control, text)):
             raise self._error(key, ascii(text[:40]), f"give 1 to {max_length:,} characters without control codes")
         return text
 
@@ -293,5 +316,7 @@ class _Reader:
                 raise ModelError(f"{self.file}: {prefix}{str(key)[:40]}: there is no such key; nearest are {near}")
 
     def _error(self, key: str, value: object, fix: str) -> ModelError:
-        shown = value if isinstance(value, (str, int, float)) else type(value).__name__
-        return ModelError(f"{self.file}: {key}: {str(shown)[:60]}: {fix}")
+        is_huge = isinstance(value, int) and abs(value) > _MAX_SHOWN  # Python refuses to write thousands of digits
+        is_shown = isinstance(value, (str, int, float)) and not is_huge
+        shown = str(value)[:60] if is_shown else "a large number" if is_huge else type(value).__name__
+        return ModelError(f"{self.file}: {key}: {shown}: {fix}")

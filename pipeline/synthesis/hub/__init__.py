@@ -22,9 +22,9 @@ from pipeline.synthesis.hub.cache import (
     snapshot_at,
 )
 from pipeline.synthesis.hub.download import Listing, download_files, list_files
-from pipeline.synthesis.hub.errors import Failure, HubSource, describe_failure
+from pipeline.synthesis.hub.errors import Failure, HubSource, check_repository_id, describe_failure
 
-__all__ = ["HubSource", "Snapshot", "fetch_checkpoint", "fetch_tokenizer", "missing_weights"]
+__all__ = ["HubSource", "Snapshot", "cached_folder", "fetch_checkpoint", "fetch_tokenizer", "missing_weights"]
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TOKENIZER = (
@@ -72,6 +72,16 @@ def fetch_tokenizer(source: HubSource, *, download: bool) -> Snapshot:
     return _fetch(source, _download_tokenizer, _missing_from_tokenizer, download=download)
 
 
+def cached_folder(source: HubSource) -> Path | None:
+    """Return the folder of a repository's snapshot in the cache, whole or not; None: there is none."""
+    try:
+        check_repository_id(source)
+    except ModelError:
+        return None
+    snapshot = cached_snapshot(source)
+    return snapshot.folder if snapshot else None
+
+
 def missing_weights(folder: Path) -> list[str]:
     """Return the names of weight files that a checkpoint's folder lacks.
 
@@ -105,6 +115,7 @@ def _fetch_or_find(
     """Ask the hub for the commit and fetch what is missing; without the hub, a whole snapshot of the cache will do."""
     from huggingface_hub import constants
 
+    check_repository_id(source)
     if not download or constants.HF_HUB_OFFLINE:
         return require_cached(source, missing)
     try:
@@ -159,7 +170,9 @@ def _select(listing: Listing, patterns: Sequence[str]) -> list[str]:
 
 def _missing_from_checkpoint(folder: Path) -> list[str]:
     settings = [name for name in ("config.json",) if not (folder / name).is_file()]
-    return [*settings, *_missing_from_tokenizer(folder), *missing_weights(folder)]
+    prompt = folder / "prompt_tokenizer"
+    tokenizer = _missing_from_tokenizer(prompt if prompt.is_dir() else folder)
+    return [*settings, *tokenizer, *missing_weights(folder)]
 
 
 def _missing_from_tokenizer(folder: Path) -> list[str]:

@@ -65,6 +65,11 @@ class Failure:
     is_local: bool = False  # of this machine's disk
 
 
+_NO_ID = Failure(
+    "neither a folder here nor an id of the hub", "give owner/name or ./folder", is_local=True, is_final=True
+)
+
+
 def describe_failure(error: BaseException, source: HubSource, num_bytes: int = 0) -> Failure:
     """Find the true cause of an error of `huggingface_hub`, which is often hidden behind others.
 
@@ -80,7 +85,7 @@ def describe_failure(error: BaseException, source: HubSource, num_bytes: int = 0
 
     chain = list(_causes(error))
     if any(isinstance(link, HFValidationError) for link in chain):
-        return Failure("neither a folder here nor an id of the hub", "give owner/name or ./folder", is_final=True)
+        return _NO_ID
     for link in chain:
         if failure := _disk_failure(link, num_bytes):
             return failure
@@ -95,6 +100,21 @@ def describe_failure(error: BaseException, source: HubSource, num_bytes: int = 0
                 return failure
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return Failure(f"cannot be downloaded ({first_line})", "give the same command again", copy_helps=True)
+
+
+def check_repository_id(source: HubSource) -> None:
+    """Refuse what cannot be the id of a repository, before it becomes part of a path or an address.
+
+    Raises:
+        ModelError: It cannot.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(source.repository)
+    except HFValidationError as error:
+        raise source.error(_NO_ID) from error
 
 
 def no_space(num_bytes: int, folder: Path) -> Failure:
