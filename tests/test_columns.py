@@ -152,11 +152,7 @@ def test_repeated_audio_is_a_defect(tmp_path: Path, stand_in: list[StandInSynthe
 def test_nested_names(tmp_path: Path) -> None:
     """Bug: texts of chats, and of every dataset with a `meta` column, could not be named."""
     rows = [
-        {
-            "meta": {"text": "One.", "a.b": {"c": "x"}},
-            "messages": [{"content": "Hi."}, {"content": "Bye."}],
-            "d.e": "D.",
-        },
+        {"meta": {"text": "One.", "a.b": {"c": "x"}}, "messages": [{"content": "Hi."}, {"content": "Bye."}]},
         {"meta": None, "messages": [], "d.e": "D."},
     ]
     path = jsonl(tmp_path / "a.jsonl", rows)

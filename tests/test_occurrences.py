@@ -179,3 +179,26 @@ def test_file_names_of_different_ids_differ(ids: list[str]):
 def test_sqlite_knows_returning():
     """Counting needs SQLite 3.35, of March 2021."""
     assert sqlite3.sqlite_version_info >= (3, 35)
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken", "problem"),
+    [
+        ("Yes. No.", "Yes. No.", None),
+        ("First one.\n\nSecond one.", "First one. Second one.", None),
+        ("Wait... what? Really?! Yes.", "Wait... what? Really?! Yes.", None),
+        ("A sentence of some length. " * 20, None, "too-long"),
+        ("***", None, "symbols"),
+        ("", None, "empty"),
+        (" \n\n ", None, "empty"),
+    ],
+)
+def test_without_splitting_a_row_is_one_clip_or_a_reject(tmp_path, text, spoken, problem):
+    """Bug: rows of ASR corpora became several clips, whose ids were not those of the table."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"text": text}), encoding="utf-8")
+    (document,) = read_documents(str(path), SourceConfig())
+    (segment,) = segment_document(document, TextConfig(split=False), predict_seconds)
+    assert (segment.problem or "").split(":")[0] == (problem or "")
+    assert segment.spoken == spoken or problem
+    assert text.strip() in segment.text or not text.strip()

@@ -40,7 +40,7 @@ def input_paths(input: str) -> list[Path]:
     """
     is_list = input.startswith("[") and input.endswith("]") and not is_there(input)
     entries = [each.strip() for each in next(csv.reader([input[1:-1]], skipinitialspace=True))] if is_list else [input]
-    if not all(entries):
+    if not entries or not all(entries):
         raise SourceError(f"input={input}: an entry of the list is empty; write [a.jsonl,b.jsonl]")
     paths = [path for entry in entries for path in _matches(entry)]
     if twice := [name for name, count in Counter(map(str, paths)).items() if count > 1]:
