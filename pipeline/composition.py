@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline import config
 from pipeline.config import RENAMED_KEYS, Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
+from pipeline.places import local_folder
 from pipeline.voices import is_description
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs"
@@ -178,9 +179,9 @@ def _choose(group: str, choice: str) -> list[str]:
     if choice in options or (group == "experiment" and choice == "null"):
         return [f"{group}={choice}"]
     at_revision = re.fullmatch(r"(\w[\w.-]*(?:/[\w.-]+)?)@(.+)", choice)  # mini@refs/pr/9, owner/name@v1.0
-    if group == "model" and at_revision and not Path(choice).is_dir():
+    if group == "model" and at_revision and not local_folder(choice):
         return [*_choose(group, at_revision[1]), f"model.revision={_quote(at_revision[2])}"]
-    if group == "model" and ("/" in choice or "\\" in choice or Path(choice).is_dir()):
+    if group == "model" and ("/" in choice or "\\" in choice or local_folder(choice)):
         return _choose_checkpoint(choice)
     hint = "; or give a folder (./my-model) or a hub id (owner/name)" if group == "model" else ""
     near = ", ".join(nearest_first(choice, options, limit=40))
@@ -189,7 +190,7 @@ def _choose(group: str, choice: str) -> list[str]:
 
 def _choose_checkpoint(choice: str) -> list[str]:
     """A folder or a repository of the hub. The id of a published checkpoint has the settings of its group."""
-    published = None if Path(choice).is_dir() else _published().get(choice.rstrip("/").lower())
+    published = None if local_folder(choice) else _published().get(choice.rstrip("/").lower())
     if published:
         group, path = published
         return [f"model={group}", f"model.name={_quote(Path(path).name)}"]

@@ -307,7 +307,7 @@ def test_merge_keys_are_refused(tmp_path: Path) -> None:
     "content", ["voices: [Auto]", "voices: [varied]", 'voices: ["A\\u202eb"]', "max_seconds: 0x" + "f" * 5000]
 )
 def test_names_and_numbers_that_cannot_be_used_are_refused(content: str, tmp_path: Path) -> None:
-    """Bug: a speaker of these names could not be chosen, hidden marks turned lines around, long numbers ended in a traceback."""
+    """Bug: such speakers could not be chosen, marks of direction turned lines around, long numbers were a traceback."""
     (tmp_path / "voices.yaml").write_text(content)
     with pytest.raises(ModelError, match=r"voices\.yaml"):
         find_catalogue(ModelConfig("fine", str(tmp_path)))

@@ -123,11 +123,11 @@ def test_sampling_that_is_not_given_is_the_checkpoints_own(checkpoint_of: Checkp
     assert checkpoint.sampling(SamplingConfig(temperature=0.5, top_k=0)) == Sampling(True, 0.5, 0, 1.0)
     silent = find_checkpoint(named(of_temperature(None, checkpoint_of(TINY), tmp_path / "silent")))
     assert silent.sampling(SamplingConfig()) == Sampling()
-    impossible = find_checkpoint(named(of_temperature(0.0, checkpoint_of(TINY), tmp_path / "impossible")))
-    with pytest.raises(ConfigError, match=r"temperature=0\.0: give a value above 0"):
-        impossible.sampling(SamplingConfig())
-    generation = dataclasses.replace(impossible.generation, do_sample=False, temperature=0.0)
-    greedy = dataclasses.replace(impossible, generation=generation)
+    impossible = of_temperature(0.0, checkpoint_of(TINY), tmp_path / "impossible")
+    with pytest.raises(ModelError, match=r"generation_config\.json: temperature=0\.0"):
+        find_checkpoint(named(impossible))
+    generation = dataclasses.replace(checkpoint.generation, do_sample=False, temperature=0.0)
+    greedy = dataclasses.replace(checkpoint, generation=generation)
     assert greedy.sampling(SamplingConfig()) == Sampling(do_sample=False)
 
 
