@@ -135,7 +135,7 @@ def file_sizes(folder: Path) -> dict[str, int]:
     if not is_local(folder):
         found = _store(folder).find(_key(folder), detail=True)
         prefix = len(_key(folder).rstrip("/")) + 1
-        return {name[prefix:]: int(entry["size"]) for name, entry in found.items() if name[prefix:]}
+        return {name[prefix:]: int(entry["size"] or 0) for name, entry in found.items() if name[prefix:]}
     sizes: dict[str, int] = {}
     waiting = [(str(folder), "")]
     while waiting:

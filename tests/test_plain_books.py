@@ -125,7 +125,7 @@ def test_lines_of_verse_and_of_addresses_are_heard(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("heading", "sound"),
     [
-        ("I", "one."), ("V", "five."), ("01", "one."), ("01: The Fox", "one: The Fox."),
+        ("I", "one."), ("V", "five."), ("01", "one."), ("01: The Fox", "one. The Fox."),
         ("V. The Visit", "five. The Visit."),
         ("- 3 -", "three."), ("C. S. Lewis", "C S Lewis."), ("1984", "nineteen eighty-four."),
     ],

@@ -503,7 +503,9 @@ def test_a_model_that_cannot_be_named_so_is_one_line(
 ) -> None:
     """Bug: tracebacks of the hub's library and of the file system."""
     assert main([f"model={path}", *task]) == 2
-    assert path[:40] in capsys.readouterr().err.splitlines()[-1]
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert path.rpartition("/")[2][:20] in error
 
 
 def test_a_revision_of_a_folder_is_refused(hub: Publisher, capsys: pytest.CaptureFixture[str]) -> None:

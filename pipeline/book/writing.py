@@ -165,7 +165,7 @@ def check_cover(path: Path) -> bytes:
         raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); give a JPEG or PNG file") from error
     if len(content) > MAX_COVER_BYTES:
         raise ConfigError(f"book.cover={path}: has more than {MAX_COVER_BYTES / 1e6:,.0f} MB; give a smaller picture")
-    if problem := "is no file" if is_strange else picture_problem(content):
+    if problem := "is not a picture but a pipe or a device" if is_strange else picture_problem(content):
         raise ConfigError(f"book.cover={path}: {problem}; give a JPEG or PNG file")
     return content
 

@@ -142,7 +142,8 @@ def _card(folder: Path) -> dict[str, Any]:
 
 
 def _matches(entry: str) -> Iterator[Path]:
-    if not re.search(r"[*?\[]", entry) or is_there(entry):
+    marks = r"[*\[]" if is_address(entry) else r"[*?\[]"  # the query of an address begins with a question mark
+    if not re.search(marks, entry) or is_there(entry):
         yield place(entry)
         return
     if is_address(entry):

@@ -130,11 +130,11 @@ def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
         ModelError: A `voices.yaml` that cannot be read.
         ConfigError: An unknown value of `model.similarity`.
     """
-    folder = folder or local_folder(model.path)
+    folder, published = folder or local_folder(model.path), _published(model)
     if folder is None and is_other_repository(model.path):  # its own file, not here yet, may name anybody
         return Catalogue(speakers=tuple(map(Speaker, model.speakers)) if model.speakers else None)
     file = folder / VOICES_FILE if folder is not None else None
-    catalogue = read_catalogue(file) if file is not None and file.is_file() else _published(model)
+    catalogue = read_catalogue(file) if file is not None and file.is_file() else published
     if not model.speakers:
         return catalogue
     speakers = tuple(catalogue.find(name) or Speaker(name.strip()) for name in model.speakers)
