@@ -71,7 +71,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         scores = torch.matmul(rows, k.transpose(2, 3)) + bias
     weights = scores.softmax(dim=-1)
     if groups > 1 and length == 1:  # one row at a time: the sums of several over a longer cache depend on its length
-        return torch.cat([torch.matmul(row.contiguous(), v) for row in weights.split(1, dim=2)], dim=2).view(q.shape)
+        return torch.cat([torch.matmul(row.contiguous(), v) for row in torch.split(weights, 1, dim=2)], dim=2).view(
+            q.shape
+        )
     return torch.matmul(weights, v).view(q.shape)
 
 
