@@ -45,10 +45,10 @@ def run_preview(config: Config) -> int:
     Of several voices, each has a file of its own, `<name>-<voice>.wav`, and `<name>.html` has all players.
     """
     check_revision(config.model)
-    parts = _parts(config, None)  # refuses names before anything is downloaded
+    parts, warnings = _parts(config, None)  # refuses names before anything is downloaded
     if config.dry_run:
         try:
-            parts = _parts(config, find_checkpoint(config.model, download=False).folder)
+            parts, warnings = _parts(config, find_checkpoint(config.model, download=False).folder)
         except NotDownloadedError as error:
             say(str(error))
     else:
@@ -60,8 +60,9 @@ def run_preview(config: Config) -> int:
         checkpoint = find_checkpoint(config.model)
         limit = min(config.model.max_seconds, checkpoint.max_seconds)
         config = replace(config, model=replace(config.model, max_seconds=limit))
-        parts = _parts(config, checkpoint.folder)
+        parts, warnings = _parts(config, checkpoint.folder)
         _check_writable([part.path for part in parts])
+    warn(warnings)
     for part in parts:
         print(f"voice:  {part.utterance.description}\nspoken: {part.utterance.prompt}", file=sys.stderr)
     if config.dry_run:
@@ -84,8 +85,8 @@ def run_preview(config: Config) -> int:
     return 0
 
 
-def _parts(config: Config, folder: Path | None) -> list[_Part]:
-    """Casts each voice. `folder` is that of the checkpoint, once it has been found.
+def _parts(config: Config, folder: Path | None) -> tuple[list[_Part], list[str]]:
+    """Casts each voice; returns warnings as well. `folder` is that of the checkpoint, once it has been found.
 
     Raises:
         ConfigError: A name that the checkpoint does not know, or a text that cannot be spoken.
@@ -105,9 +106,7 @@ def _parts(config: Config, folder: Path | None) -> list[_Part]:
         title = cast.speaker or cast.description
         name = _file_name(title, names) if config.task.voices else ""
         parts[key] = _Part(title, _utterance(chosen, cast.speaker, cast.description), _path(config, name, ".wav"))
-    if folder is not None or config.dry_run:
-        warn(list(dict.fromkeys(warnings)))
-    return list(parts.values())
+    return list(parts.values()), list(dict.fromkeys(warnings))
 
 
 def _voices(config: Config) -> list[VoiceConfig]:

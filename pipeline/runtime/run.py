@@ -98,7 +98,7 @@ def run(config: Config) -> int:
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config, casting = _set_up_voices(config, language, checkpoint)
     config = _fit_to_checkpoint(config, checkpoint)
-    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # ./a is a
+    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # as ./a
     sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
     config = replace(
         config,
