@@ -6,11 +6,11 @@ CPU time is measured, not wall time. Sizes are such that a quadratic cost shows,
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from growth import assert_linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +25,6 @@ from pipeline.types import Document, Segment
 from pipeline.voices import Casting
 
 CHARACTERS = 6_000  # of the small input
-SHORTEST = 0.02  # CPU seconds: below, the clock and the start-up of a reader count for more than the work
 MARKS = [
     '"',
     '""',
@@ -51,26 +50,6 @@ MARKS = [
 JSON_MARKS = ['{"text": "a"}\n', '{"text": "a"},', '"text": ', "\\u00e9", "é", "\ufeff", "\u2028", "1", ".", ":"]
 PARTS = st.sampled_from([*MARKS, *JSON_MARKS]) | st.text(min_size=1, max_size=3)
 PIECES = st.lists(PARTS, min_size=1, max_size=6).map("".join)
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """The shorter of two runs: another process can only make one longer."""
-
-    def once() -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    return min(once(), once())
-
-
-def check_growth(work: Callable[[int], object]) -> None:
-    """Fails if ten times the input takes more than fifteen times as long."""
-    small = max(cpu_seconds(lambda: work(1)), SHORTEST)
-    large = cpu_seconds(lambda: work(10))
-    if large > 15 * small:  # measured again, so that a neighbour on the machine does not count
-        small, large = max(small, cpu_seconds(lambda: work(1))), min(large, cpu_seconds(lambda: work(10)))
-    assert large <= 15 * small, f"{small:.3f} s, ten times as much {large:.3f} s"
 
 
 def read_all(path: Path, source: SourceConfig) -> None:
@@ -113,7 +92,7 @@ def test_reading_is_linear(tmp_path_factory: pytest.TempPathFactory, name: str, 
             path.write_text(opening + repeated, encoding="utf-8", errors="replace", newline="")
         read_all(path, SourceConfig())
 
-    check_growth(work)
+    assert_linear(work)
 
 
 ROW_SHAPES: list[Callable[[int], dict[str, object]]] = [
@@ -150,7 +129,7 @@ def test_planning_rows_is_linear(
         utterances = plan_utterances(documents(), segment, casting, 0)
         assert sum(len(shard.utterances) for shard in deal(utterances, PlanningConfig().shard_size)) >= 120 * factor
 
-    check_growth(work)
+    assert_linear(work)
 
 
 def test_many_keys_are_linear(tmp_path: Path) -> None:
@@ -162,4 +141,4 @@ def test_many_keys_are_linear(tmp_path: Path) -> None:
         path.write_text(f'{{"text": "a", {keys}, "k{2000 * factor - 1}": 2}}\n', encoding="utf-8")
         read_all(path, SourceConfig())
 
-    check_growth(work)
+    assert_linear(work)

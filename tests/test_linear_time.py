@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
+from growth import assert_linear, cpu_seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,9 +16,6 @@ from pipeline.text.segmentation import segment_document
 from pipeline.text.sentences import split_sentences
 from pipeline.text.spoken import spoken_form
 from pipeline.types import Chapter, Document, Paragraph
-
-_FLOOR_SECONDS = 0.05  # below it a clock and a garbage collector say more than the text
-_MAX_GROWTH = 15  # for ten times the text
 
 
 def segment(text: str) -> None:
@@ -35,22 +32,10 @@ STEPS: dict[str, Callable[[str], object]] = {
 }
 
 
-def seconds_of(step: Callable[[str], object], text: str) -> float:
-    """CPU time of one call."""
-    start = time.process_time()
-    step(text)
-    return time.process_time() - start
-
-
-def assert_linear(step: Callable[[str], object], unit: str, length: int) -> None:
-    """Growing a text tenfold costs at most fifteen times as much; a machine that is busy gets a second chance."""
+def grow(step: Callable[[str], object], unit: str, length: int) -> None:
+    """Fails where a text of ten times the length takes more than fifteen times as long."""
     text = unit * max(1, length // len(unit))
-    for _ in range(3):
-        short = max(seconds_of(step, text), _FLOOR_SECONDS)
-        long = seconds_of(step, text * 10)
-        if long <= _MAX_GROWTH * short:
-            return
-    raise AssertionError(f"{unit!r} times {len(text) // len(unit)}: {short:.3f} s, ten times as long {long:.3f} s")
+    assert_linear(lambda factor: step(text * factor), f"{unit!r} times {len(text) // len(unit)}")
 
 
 UNITS = [
@@ -140,7 +125,7 @@ UNITS = [
 @pytest.mark.parametrize("unit", UNITS)
 def test_one_sign_repeated(step: str, unit: str) -> None:
     """Bug: "Dr. " 8,000 times, or a comment that is opened 2,000 times, took minutes."""
-    assert_linear(STEPS[step], unit, 800)
+    grow(STEPS[step], unit, 800)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +135,7 @@ def test_one_sign_repeated(step: str, unit: str) -> None:
 )
 def test_a_paragraph_without_end(text: str) -> None:
     """Bug: these were planned in minutes; the limit is far above what they take, and far below what they took."""
-    assert seconds_of(segment, text) < 15
+    assert cpu_seconds(lambda: segment(text)) < 15
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
@@ -158,4 +143,4 @@ def test_a_paragraph_without_end(text: str) -> None:
 def test_any_text_grown_tenfold(unit: str) -> None:
     """Guards against quadratic time where several signs meet."""
     for name in ("normalize", "sentences", "segments"):
-        assert_linear(STEPS[name], unit, 200)
+        grow(STEPS[name], unit, 200)
