@@ -147,6 +147,7 @@ class VoiceConfig:
     style: StyleConfig = field(default_factory=StyleConfig)
     speakers: list[SpeakerChoice] = field(default_factory=list)  # drawn for each utterance
     styles: list[StyleConfig] = field(default_factory=list)  # likewise
+    balance: bool = False  # each of `speakers` equally often, by position in the plan instead of by content
 
 
 @dataclass

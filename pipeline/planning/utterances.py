@@ -44,7 +44,7 @@ def plan_utterances(
             drawn_by = name if document.has_own_id else _name_of_content(document, counts)
             for part in segments:
                 utterance = replace(
-                    _utterance(document, part, casting.cast(drawn_by, part.text, run_seed, *_own_voice(document))),
+                    _utterance(document, part, casting.cast_next(document, part, drawn_by, run_seed)),
                     id=name if len(segments) == 1 else f"{name}-{part.index:05d}",
                     language="" if document.language == language else document.language,
                 )
@@ -81,10 +81,6 @@ def deal(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
     for hand in filter(None, hands.values()):
         yield Shard(index, tuple(hand))
         index += 1
-
-
-def _own_voice(document: Document) -> tuple[str | None, str | None]:
-    return document.speaker, document.description
 
 
 def _name_of_content(document: Document, counts: Occurrences) -> str:

@@ -139,6 +139,7 @@ class Planner:
         segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
         ids_may_repeat = config.source.id_column is not None  # those that we give do not
         documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
+        self._casting.begin_plan(config.planning.shard_size)
         utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
         for shard in deal(utterances, config.planning.shard_size):
             prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])

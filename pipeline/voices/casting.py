@@ -24,6 +24,7 @@ from pipeline.config import (
 )
 from pipeline.errors import ConfigError
 from pipeline.seeds import content_fraction
+from pipeline.types import Document, Segment
 from pipeline.voices.advice import (
     drift_warning,
     language_warnings,
@@ -34,6 +35,7 @@ from pipeline.voices.advice import (
     unknown_name,
     unnamed_warnings,
 )
+from pipeline.voices.balance import BalancedDraw
 from pipeline.voices.catalogue import SPEAKER_FIELD, Catalogue, find_catalogue, load_catalogue
 from pipeline.voices.description import describe
 from pipeline.voices.languages import language_code
@@ -117,9 +119,12 @@ class Casting:
         self._styles = voice.styles or [voice.style]
         self._describe = lru_cache(maxsize=1024)(lambda name, style: describe(name, self._styles[style]))
         self._style_weights = list(accumulate(style.weight for style in self._styles))
+        self._balanced: BalancedDraw | None = None
         self._row_names: Counter[str] = Counter()
         self._last_row = ("", "")
         self.warnings = self._warnings(voice)
+        if voice.balance:
+            _check_balance(self.voice)
 
     def cast(
         self, source_id: str, text: str, run_seed: int, speaker: str | None = None, description: str | None = None
@@ -139,6 +144,31 @@ class Casting:
         style = _draw(self._style_weights, "style", run_seed, source_id, text)
         name = own_speaker or self._speakers[_draw(self._speaker_weights, "speaker", run_seed, source_id, text)]
         return Voice(name, self._describe(name, style))
+
+    def begin_plan(self, shard_size: int) -> None:
+        """Start to deal balanced voices anew.
+
+        Args:
+            shard_size: Number of utterances within which `voice.balance` holds.
+        """
+        self._balanced = BalancedDraw(len(self._speakers), shard_size) if self.voice.balance else None
+
+    def cast_next(self, document: Document, segment: Segment, drawn_by: str, run_seed: int) -> Voice:
+        """Return the voice of the next utterance of a plan: by its position if `voice.balance` is set, else `cast`.
+
+        Args:
+            document: Where the segment comes from, with the row's own voice.
+            segment: What is spoken.
+            drawn_by: Name of the document for draws.
+            run_seed: Seed of the run.
+        """
+        speaker = document.speaker
+        if self._balanced:
+            names_voice = (speaker and speaker.strip()) or (document.description and document.description.strip())
+            if not (names_voice or segment.problem):
+                speaker = self._speakers[self._balanced.draw(run_seed, document.split)]
+            self._balanced.end_utterance(document.split)
+        return self.cast(drawn_by, segment.text, run_seed, speaker, document.description)
 
     @property
     def spoken_by(self) -> str:
@@ -210,6 +240,16 @@ def _speakers_to_draw(
     for index, choice in enumerate(voice.speakers):
         _check(f"voice.speakers[{index}].speaker", choice.speaker, model, catalogue)
     return voice.speakers  # as typed: runs that were begun with it compare it
+
+
+def _check_balance(voice: VoiceConfig) -> None:
+    """Refuse `voice.balance` where there is nothing to balance, or where weights contradict it."""
+    if voice.description or len(voice.speakers) < 2:
+        raise ConfigError(
+            "voice.balance=true: give several speakers: voice=varied, or voice.speakers=[{speaker:Jon},{speaker:Lea}]"
+        )
+    if len({choice.weight for choice in voice.speakers}) > 1:
+        raise ConfigError("voice.balance=true: voice.speakers have different weights; remove the weights")
 
 
 def _check(key: str, name: str, model: ModelConfig, catalogue: Catalogue) -> None:
