@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
+# The comment of every audio file that is written, for people and for programs that look for the term.
+SYNTHETIC_SPEECH = f"Synthetic speech. digitalSourceType={DIGITAL_SOURCE_TYPE}"
+
 
 class Boundary(str, Enum):
     """What follows a segment in the text. It becomes a pause in a book."""

@@ -11,7 +11,7 @@ import soundfile
 
 from pipeline.config import BookConfig
 from pipeline.runtime.beginning import Beginning, remove_beginning
-from pipeline.types import Boundary, Clip, Finish, Segment, Utterance
+from pipeline.types import SYNTHETIC_SPEECH, Boundary, Clip, Finish, Segment, Utterance
 
 RATE = 16_000
 
@@ -49,7 +49,9 @@ def test_it_grows_in_reading_order_whatever_order_clips_come_in(tmp_path: Path, 
         assert add(beginning, clips[number]) == (number == 0), "told of once, when the first can be heard"
         assert seconds(beginning.path) == pytest.approx(length(whole) if whole else 0.0, abs=0.02)
     beginning.close()
-    samples, _ = soundfile.read(beginning.path)
+    with soundfile.SoundFile(beginning.path) as file:
+        assert file.comment == SYNTHETIC_SPEECH
+        samples = file.read()
     at = round((0.5 + 2 * (0.5 + BookConfig().sentence_pause)) * RATE)
     heard, spoken = samples[at + 800 : at + 4000], clips[2].samples[800:4000]
     assert np.abs(heard - spoken).max() < 1e-3, "the third is at its place, at its own level"

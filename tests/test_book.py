@@ -21,7 +21,7 @@ from pipeline.book.layout import BookMetadata
 from pipeline.book.making import BookFiles, make_book
 from pipeline.config import BookConfig
 from pipeline.errors import PipelineError, RunDirectoryError
-from pipeline.types import Boundary
+from pipeline.types import DIGITAL_SOURCE_TYPE, SYNTHETIC_SPEECH, Boundary
 
 CONFIG = BookConfig(chapter_pause=0.8, bitrate_kbps=64)
 METADATA = BookMetadata("The Book", "Ann Author", "Jon", date="2026", description="About a book.")
@@ -125,6 +125,7 @@ def test_tags_say_what_players_look_for(tmp_path: Path) -> None:
         "genre": "Audiobook",
         "date": "2026",
         "description": "About a book.",
+        "comment": SYNTHETIC_SPEECH,
     }.items()  # fmt: skip
     assert [chapter.path.name for chapter in book.chapters] == [
         "01 - One.flac",
@@ -135,6 +136,9 @@ def test_tags_say_what_players_look_for(tmp_path: Path) -> None:
         assert (file.title, file.artist, file.album) == ("Two: the second", "Ann Author", "The Book")
         assert file.tracknumber == "2/3"
         assert file.subtype == "PCM_16"
+    assert index_of(book)["digital_source_type"] == DIGITAL_SOURCE_TYPE
+    with av.open(str(book.chapters[1].path)) as container:
+        assert container.metadata["comment"] == SYNTHETIC_SPEECH
 
 
 def test_the_book_has_the_loudness_and_the_peak_that_were_asked_for(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def run_dir(tmp_path: Path) -> Path:
 
 def front_matter(card: str) -> dict[str, object]:
     loaded = yaml.safe_load(card.split("---\n")[1])
+    assert "synthetic" in loaded["tags"]
+    assert loaded["digital_source_type"].endswith("/trainedAlgorithmicMedia")
     assert isinstance(loaded, dict)
     return loaded
 

@@ -3,6 +3,7 @@
 import io
 import signal
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from pipeline.audio.encoding import audio_format, decode, encode, stored_rate
 from pipeline.config import AUDIO_FORMATS
 from pipeline.errors import ConfigError
+from pipeline.types import SYNTHETIC_SPEECH
 
 
 def tone(seconds: float = 0.5, sampling_rate: int = 44100) -> npt.NDArray[np.float32]:
@@ -32,6 +34,17 @@ def test_lossless_formats_round_once_and_clip(samples: npt.NDArray[np.float32], 
     assert sampling_rate == 44100
     assert decoded.dtype == np.float32
     np.testing.assert_allclose(decoded, np.clip(samples, -1, 32767 / 32768), atol=0.5 / 32768)
+
+
+@pytest.mark.parametrize("name", AUDIO_FORMATS)
+def test_every_file_says_that_it_is_synthetic(name: str) -> None:
+    """A clip that leaves its dataset, and looks like a recording of a person to every program."""
+    encoded = encode(tone(), 44100, name)
+    with soundfile.SoundFile(io.BytesIO(encoded)) as file:
+        assert file.comment == SYNTHETIC_SPEECH
+    with av.open(io.BytesIO(encoded)) as container:
+        tags = {**container.metadata, **container.streams.audio[0].metadata}
+    assert "digitalsourcetype/trainedAlgorithmicMedia" in {key.lower(): tags[key] for key in tags}["comment"]
 
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)

@@ -16,6 +16,7 @@ from pipeline.synthesis import upstream
 from pipeline.synthesis.engine import codec as codec_module
 from pipeline.synthesis.engine.codec import Codec, CodecStream
 from pipeline.synthesis.streaming import preview
+from pipeline.types import SYNTHETIC_SPEECH
 
 HUB = dataclasses.replace(TINY, hub_codec=True, sampling_rate=44_100)
 both_codecs = pytest.mark.parametrize("shape", [TINY, HUB], ids=["transformers", "descript"])
@@ -77,6 +78,8 @@ def test_streamed_audio_is_the_clip(checkpoint_of: Checkpoints, tmp_path: Path) 
     np.testing.assert_allclose(np.concatenate(pieces), clip.samples, rtol=0, atol=1e-5)
 
     report = preview(synthesizer, utterance, tmp_path / "preview.wav")
+    with soundfile.SoundFile(tmp_path / "preview.wav") as file:
+        assert file.comment == SYNTHETIC_SPEECH
     written, rate = soundfile.read(tmp_path / "preview.wav", dtype="float32")
     np.testing.assert_allclose(written, np.clip(clip.samples, -1, 1), rtol=0, atol=1e-4)
     assert report.audio_seconds == len(written) / rate

@@ -23,6 +23,7 @@ import soxr
 
 from pipeline.config import AUDIO_FORMATS
 from pipeline.errors import ConfigError, nearest_first
+from pipeline.types import SYNTHETIC_SPEECH
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -79,7 +80,7 @@ def _out_of_reach_of_signals(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 @_out_of_reach_of_signals
 def encode(samples: npt.NDArray[np.float32], sampling_rate: int, name: str = "flac") -> bytes:
-    """Encodes mono audio; the same samples give the same bytes.
+    """Encodes mono audio; the same samples give the same bytes. A comment says that the speech is synthetic.
 
     Audio is resampled only where the format cannot hold its rate (44.1 kHz as Opus). Samples beyond full scale are
     clipped. There must be at least one sample, and no NaN or infinity: `checks.find_flaws` finds those.
@@ -92,7 +93,9 @@ def encode(samples: npt.NDArray[np.float32], sampling_rate: int, name: str = "fl
         samples = soxr.resample(samples, sampling_rate, rate)
     pcm = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, rate, format=form.container, subtype=form.subtype)
+    with soundfile.SoundFile(buffer, "w", rate, channels=1, format=form.container, subtype=form.subtype) as file:
+        file.comment = SYNTHETIC_SPEECH
+        file.write(pcm)
     encoded = buffer.getvalue()
     return _with_fixed_serial(encoded) if form.container == "OGG" else encoded
 

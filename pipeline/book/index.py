@@ -21,6 +21,7 @@ from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
 from pipeline.places import sha256_of
 from pipeline.text.wording import plain_words
+from pipeline.types import DIGITAL_SOURCE_TYPE
 
 NOTE = (
     "Times are seconds in the m4b; less a chapter's file_start, they are seconds in its own file. Levels are measured "
@@ -42,6 +43,7 @@ def book_json(
     heard = {chapter.index for chapter in layout.chapters}
     contents = {
         "note": NOTE,
+        "digital_source_type": DIGITAL_SOURCE_TYPE,
         **{key: value for key, value in asdict(metadata).items() if key != "cover"},
         "seconds": _rounded(layout.num_samples / layout.sampling_rate),
         "sampling_rate": layout.sampling_rate,

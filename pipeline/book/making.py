@@ -25,6 +25,7 @@ from pipeline.book.mastering import ChapterMeter, Measures, Powers, integrated_l
 from pipeline.book.writing import AudioWriter, check_cover, open_flac, open_m4b, publish, srt, vtt
 from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
+from pipeline.types import SYNTHETIC_SPEECH
 
 INDEX_NAME = "book.json"
 STAGING_NAME = ".partial"
@@ -119,8 +120,9 @@ def _write_audio(
         "composer": metadata.narrator,  # where players of audiobooks look for it
         "date": metadata.date,
         "genre": "Audiobook",
+        "comment": SYNTHETIC_SPEECH,
     }
-    book_tags = {"title": metadata.title, "description": metadata.description, "comment": metadata.description}
+    book_tags = {"title": metadata.title, "description": metadata.description}
     measures: list[Measures] = []
     block_powers: list[Powers] = []
     with open_m4b(

@@ -23,7 +23,7 @@ from pipeline.dataset.kept_columns import Type, card_entry
 from pipeline.dataset.shards import finished_shards
 from pipeline.errors import printable
 from pipeline.places import readable
-from pipeline.types import ModelInfo
+from pipeline.types import DIGITAL_SOURCE_TYPE, ModelInfo
 
 NOT_NAMED = "(described, not named)"  # voice of a clip whose speaker has no name
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
@@ -180,6 +180,7 @@ def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
         "size_categories": [next((name for limit, name in _SIZES if num_clips < limit), "10M<n<100M")],
         "annotations_creators": ["machine-generated"],
         "tags": ["synthetic", "speech", "parler-tts"],
+        "digital_source_type": DIGITAL_SOURCE_TYPE,
     }
     return metadata | _loading(facts, statistics) if num_clips else metadata
 

@@ -19,7 +19,7 @@ import soundfile
 from pipeline.book.joining import BookClip, join
 from pipeline.config import BookConfig
 from pipeline.places import is_local
-from pipeline.types import Boundary, Utterance
+from pipeline.types import SYNTHETIC_SPEECH, Boundary, Utterance
 
 Samples = npt.NDArray[np.float32]
 
@@ -75,6 +75,7 @@ class Beginning:
         try:
             if self._file is None and rate:
                 self._file = soundfile.SoundFile(self.path, "w", rate, channels=1, subtype="PCM_16", format="WAV")
+                self._file.comment = SYNTHETIC_SPEECH
             if self._file is not None:
                 self._append(self._file, utterance, samples)
         except (OSError, soundfile.LibsndfileError) as error:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from pipeline.types import ModelInfo, Utterance
+from pipeline.types import SYNTHETIC_SPEECH, ModelInfo, Utterance
 
 
 @runtime_checkable
@@ -41,6 +41,7 @@ def preview(synthesizer: Streamer, utterance: Utterance, path: Path) -> PreviewR
     with soundfile.SoundFile(
         path, "w", samplerate=synthesizer.info.sampling_rate, channels=1, subtype="PCM_16", format="WAV"
     ) as file:
+        file.comment = SYNTHETIC_SPEECH
         for samples in synthesizer.stream(utterance):
             file.write(samples)
             file.flush()
