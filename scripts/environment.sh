@@ -19,14 +19,45 @@ make_venv() {
   exit 1
 }
 
+# One set-up at a time: two that are started together would install into each other's half-made environment.
+lock=$root/.venv.lock
+
+take_lock() {
+  local holder host pid told=
+  until mkdir "$lock" 2>/dev/null; do
+    holder=$(cat "$lock/holder" 2>/dev/null || true) # empty: it has just been taken
+    read -r host pid <<<"$holder" || true
+    if [ "$host" = "$(hostname)" ] && ! kill -0 "$pid" 2>/dev/null; then
+      rm -rf "$lock" # its process was killed
+      continue
+    fi
+    if [ -z "$told" ]; then
+      echo "Waiting for another set-up of $root/.venv (${holder:-just begun}; if it does not run, delete $lock) ..." >&2
+      told=1
+    fi
+    sleep 1
+  done
+  trap 'rm -rf "$lock"' EXIT
+  echo "$(hostname) $$" >"$lock/holder"
+}
+
+release_lock() {
+  rm -rf "$lock"
+  trap - EXIT
+}
+
 set_up_environment() {
   local extra=${1:-} mark pip
   # What is installed is named by the files that say what to install: another pin, another name, a new installation.
   mark=$root/.venv/installed-${extra:-base}-$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' '-')
   if [ -e "$mark" ]; then return; fi
-  if [ ! -x "$python" ]; then make_venv; fi
-  pip=("$python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt")
-  "${pip[@]}" torch # first and alone: nothing that follows can then choose another build of it
-  "${pip[@]}" -e "$root${extra:+[$extra]}"
-  touch "$mark"
+  take_lock
+  if [ ! -e "$mark" ]; then
+    "$python" -m pip --version >/dev/null 2>&1 || make_venv
+    pip=("$python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt")
+    "${pip[@]}" torch # first and alone: nothing that follows can then choose another build of it
+    "${pip[@]}" -e "$root${extra:+[$extra]}"
+    touch "$mark"
+  fi
+  release_lock
 }
