@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from pipeline.config import (
     DEFAULT_LANGUAGE,
@@ -24,7 +25,6 @@ from pipeline.config import (
 )
 from pipeline.errors import ConfigError
 from pipeline.seeds import content_fraction
-from pipeline.types import Document, Segment
 from pipeline.voices.advice import (
     drift_warning,
     language_warnings,
@@ -39,6 +39,9 @@ from pipeline.voices.balance import BalancedDraw
 from pipeline.voices.catalogue import SPEAKER_FIELD, Catalogue, find_catalogue, load_catalogue
 from pipeline.voices.description import describe
 from pipeline.voices.languages import language_code
+
+if TYPE_CHECKING:
+    from pipeline.types import Document, Segment  # imports numpy, for which `--voices` does not wait
 
 _MAX_ROW_NAMES = 1000  # counted for warnings: a column of a million names must not fill the memory
 
