@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything: lint, types, tests with branch coverage. Arguments go to pytest.
+# Checks everything: lint, types, tests. Arguments go to pytest: `--cov` adds branch coverage.
 # usage: bash scripts/test.sh [pytest arguments]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -9,4 +9,4 @@ cd "$root"
 "$python" -m ruff format --check .
 "$python" -m mypy
 # A test computes on one thread; a file's tests share what they have made, so one process runs them all.
-exec "$python" -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered "$@"
+exec "$python" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
