@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +92,19 @@ def test_changed_weights_are_another_revision(checkpoint_of: Checkpoints, tmp_pa
 def test_a_checkpoint_made_again_is_the_same_revision() -> None:
     """Guards the resuming of a run with the untrained checkpoint, which is made anew for each command."""
     assert find_checkpoint(ModelConfig()).revision == find_checkpoint(ModelConfig()).revision
+
+
+def test_untrained_checkpoints_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: each run that was killed left a checkpoint in the temporary folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f"parler-untrained-{dead.pid}-abc").mkdir()
+    kept = [tmp_path / f"parler-untrained-{os.getpid()}-abc", tmp_path / "parler-untrained-mine", tmp_path / "other"]
+    for folder in kept:
+        folder.mkdir()
+    made = find_checkpoint(ModelConfig()).folder
+    assert set(tmp_path.iterdir()) == {made, *kept}
 
 
 @pytest.mark.parametrize(

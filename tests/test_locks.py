@@ -28,7 +28,7 @@ def test_a_whole_run_is_alone(tmp_path: Path) -> None:
             pass
         with (
             writer(tmp_path / "run", 0, 2) as job,
-            pytest.raises(RunDirectoryError, match=f"{HERE} is at work here"),
+            pytest.raises(RunDirectoryError, match=f"run: {HERE} is at work here"),  # and not "job 0 of 2"
             job.by_turns(),
         ):
             pass

@@ -44,8 +44,9 @@ def find_holders(run_dir: Path) -> tuple[Holder, ...]:
 class Writer:
     """The right to write to a run directory."""
 
-    def __init__(self, run_dir: Path, shared: _Lock | None = None) -> None:
+    def __init__(self, run_dir: Path, shared: _Lock | None = None, own: _Lock | None = None) -> None:
         self._run_dir = run_dir
+        self._own = own  # of this job
         self._shared = shared  # with other jobs; None: this run is alone in the directory
 
     @contextmanager
@@ -61,14 +62,14 @@ class Writer:
                 turn.acquire(wait=True)
             is_alone = self._shared.try_acquire()
             if not is_alone and not self._shared.try_acquire(shared=True):
-                raise _is_taken(self._run_dir)
+                raise _is_taken(self._run_dir, self._own)
             _tag_of(self._shared.path).unlink(missing_ok=True)  # of a killed run: no whole one is here now
             _forget_killed_jobs(self._run_dir)
             try:
                 yield is_alone
             finally:
                 if not self._shared.try_acquire(shared=True):
-                    raise _is_taken(self._run_dir)
+                    raise _is_taken(self._run_dir, self._own)
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
                 _forget_killed_jobs(run_dir)
                 held.callback(_remove_if_empty, run_dir)
             own.sign("" if job is None else f"job {job} of {num_jobs}, ")
-        yield Writer(run_dir, None if job is None else lock)
+        yield Writer(run_dir) if job is None else Writer(run_dir, lock, own)
 
 
 @contextmanager
@@ -173,8 +174,9 @@ class _Lock:
             self._descriptor = None
 
 
-def _is_taken(run_dir: Path) -> RunDirectoryError:
-    holders = [tag.read_text(encoding="utf-8") for tag in _tags(run_dir) if _is_held(_lock_of(tag))]
+def _is_taken(run_dir: Path, own: _Lock | None = None) -> RunDirectoryError:
+    others = (tag for tag in _tags(run_dir) if own is None or tag != _tag_of(own.path))
+    holders = [tag.read_text(encoding="utf-8") for tag in others if _is_held(_lock_of(tag))]
     who = "; ".join(holders) or "another process"
     return RunDirectoryError(f"{run_dir}: {who} is at work here; wait for it, or give name=...")
 

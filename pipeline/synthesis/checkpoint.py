@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -31,6 +32,7 @@ from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 # What decides how a model speaks, beside its tokenizers: the revision of a folder. Other files may lie there too.
+_UNTRAINED_PREFIX = "parler-untrained-"  # then the number of the process
 _HUB_ADDRESS = re.compile(r"https?://[^/]+/([\w.-]+/[\w.-]+)")
 _SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json")
 
@@ -168,9 +170,24 @@ def _untrained() -> Path:
     """The small untrained checkpoint, in a temporary folder of this process: making it anew takes under a second."""
     from pipeline.synthesis.untrained import make_untrained  # imports torch
 
-    folder = Path(tempfile.mkdtemp(prefix="parler-untrained-"))
+    _delete_abandoned()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_UNTRAINED_PREFIX}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return make_untrained(folder)
+
+
+def _delete_abandoned() -> None:
+    """Delete the untrained checkpoints of processes that were killed, which could not do it themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_UNTRAINED_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_UNTRAINED_PREFIX).partition("-")[0]
+        if not pid.isdecimal() or folder.is_symlink():
+            continue
+        try:
+            os.kill(int(pid), 0)  # asks only whether there is such a process
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, OverflowError):  # of another user; no number of a process
+            continue
 
 
 def _looks_like_folder(path: str) -> bool:
