@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -59,14 +61,23 @@ def main(arguments: Sequence[str]) -> int:
             return run(config)
     except PipelineError as error:
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
-        return error.exit_code
+        return _failed(arguments, str(error), error.exit_code)
     except MemoryError:
-        print("error: out of memory; give a smaller input or source.limit=..., or a machine with more", file=sys.stderr)
-        return PipelineError.exit_code
+        message = "out of memory; give a smaller input or source.limit=..., or a machine with more"
+        print(f"error: {message}", file=sys.stderr)
+        return _failed(arguments, message, PipelineError.exit_code)
     except (KeyboardInterrupt, Terminated) as stop:
         again = "and makes again what was under way and the last half minute"
         print(f"\nStopped; the same command goes on from there, {again}.", file=sys.stderr)
-        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        return _failed(arguments, "stopped", 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+
+
+def _failed(arguments: Sequence[str], message: str, exit_code: int) -> int:
+    """Print an error as JSON where the command was asked for JSON; return the exit code."""
+    # The arguments themselves are asked, since they may be what is wrong.
+    if any(re.fullmatch(r"json=(true|yes|on|y|1)", argument, re.IGNORECASE) for argument in arguments):
+        show(json.dumps({"error": message, "exit_code": exit_code}))
+    return exit_code
 
 
 def _list_voices(arguments: Sequence[str]) -> int:
