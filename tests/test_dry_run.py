@@ -16,15 +16,17 @@ from pipeline.__main__ import main
 from pipeline.composition import compose_config
 from pipeline.dataset.shards import finished_shards, read_manifest
 from pipeline.places import file_sizes, place
+from pipeline.runtime import run as run_module
 from pipeline.runtime.directory import CONFIG_NAME, fingerprint
 from pipeline.runtime.disk import Work, disk_problem, estimate_disk, free_bytes
 from pipeline.runtime.journal import Journal
-from pipeline.runtime.plans import read_head
+from pipeline.runtime.plans import EstimatedTokens, read_head
+from pipeline.runtime.speeds import Speed, find_speed
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "dry_run.md").read_text(encoding="utf-8")
 SENTENCE = "The keeper of the lamp went slowly up the long stair, and counted each of the steps as he went. "
 BOOK = f"# The Lamp\n\n## One: Oil\n\n{SENTENCE * 3}\n\n## Two: Wick\n\n{SENTENCE * 5}\n"
-Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  (as shutil's)
+Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
@@ -34,16 +36,37 @@ def book(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.jsonl"
+@pytest.fixture(autouse=True)
+def quick_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads no tokenizers, which takes longer than all the rest of a command."""
+    monkeypatch.setattr(run_module, "load_tokenizers", lambda _: EstimatedTokens())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table, and a run of it in `out/run`, whose audio is WAV. It is not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps({"text": f"Row {n}. {SENTENCE}"}) + "\n" for n in range(40)), encoding="utf-8")
-    return path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer())
+        patch.setattr(run_module, "load_tokenizers", lambda _: EstimatedTokens())
+        assert main(command(path, "name=run")) == 0
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path, finished: Path) -> Path:
+    """The table in a folder of its own, with a copy of its run."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "rows.jsonl"
 
 
 def command(path: Path, *more: str) -> list[str]:
     task = "audiobook" if path.suffix == ".md" else "dataset"
-    return [f"task={task}", f"input={path}", f"output_dir={path.parent / 'out'}", "planning.shard_size=4", *more]
+    form = "flac" if task == "audiobook" else "wav"
+    common = [f"input={path}", f"output_dir={path.parent / 'out'}", "planning.shard_size=4", f"dataset.format={form}"]
+    return [f"task={task}", *common, *more]
 
 
 def told(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int = 0) -> dict[str, Any]:
@@ -111,26 +134,20 @@ def test_the_rows_of_a_table_are_counted(rows: Path, capsys: pytest.CaptureFixtu
 # The speed of earlier runs
 
 
-def test_the_speed_is_that_of_a_run_with_the_same_settings(
-    rows: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(command(rows, "name=part", "source.limit=20")) == 0
-    report = json.loads((rows.parent / "out" / "part" / "report.json").read_text(encoding="utf-8"))["session"]
+def test_the_speed_is_that_of_a_run_with_the_same_settings(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = json.loads((rows.parent / "out" / "run" / "report.json").read_text(encoding="utf-8"))["session"]
     measured = report["audio_seconds"] / report["wall_seconds"]
-    values = told(capsys, command(rows, "dry_run=true"))
+    values = told(capsys, command(rows, "dry_run=true", "name=whole"))
     assert values["speed"]["ratio"] == pytest.approx(measured)
-    assert Path(values["speed"]["run"]).name == "part"
+    assert Path(values["speed"]["run"]).name == "run"
     assert values["render_seconds"] == pytest.approx(values["speech_seconds"] / measured)
     for other in ("engine.batch_size=4", "engine.device=cuda", "model=untrained", "executor=local"):
-        assert told(capsys, command(rows, "dry_run=true", other))["speed"] is None
-    assert told(capsys, command(rows, "dry_run=true", "speed=3"))["speed"] == {"ratio": 3, "run": None, "device": None}
+        assert find_speed(compose_config(command(rows, other))) is None
+    assert find_speed(compose_config(command(rows, "speed=3"))) == Speed(3)
 
 
-def test_an_unfinished_run_tells_its_speed_by_its_journals(
-    rows: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(command(rows, "name=part", "source.limit=8")) == 0
-    run_dir = rows.parent / "out" / "part"
+def test_an_unfinished_run_tells_its_speed_by_its_journals(rows: Path) -> None:
+    run_dir = rows.parent / "out" / "run"
     (run_dir / "report.json").unlink()
     shutil.rmtree(run_dir / "journal")
     now = [0.0]
@@ -140,44 +157,45 @@ def test_an_unfinished_run_tells_its_speed_by_its_journals(
             for _ in range(60):
                 now[0] += 1
                 journal.take(3.0, True, 1.0)
-    speed = told(capsys, command(rows, "dry_run=true"))["speed"]
-    assert speed["ratio"] == pytest.approx(6, rel=0.02)
-    assert speed["device"] == "cpu"
+    speed = find_speed(compose_config(command(rows)))
+    assert speed
+    assert speed.ratio == pytest.approx(6, rel=0.02)
+    assert speed.device == "cpu"
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", '{"session": null}', '{"session": {"audio_seconds": 60, "wall_seconds": 0}}']
-)
-def test_a_damaged_report_measures_nothing(
-    rows: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str], content: str
-) -> None:
-    assert main(command(rows, "name=part", "source.limit=4")) == 0
-    (rows.parent / "out" / "part" / "report.json").write_text(content)
-    assert told(capsys, command(rows, "dry_run=true"))["speed"] is None
+def test_a_damaged_report_measures_nothing(rows: Path) -> None:
+    (rows.parent / "out" / "other").mkdir()
+    (rows.parent / "out" / "other" / CONFIG_NAME).write_text("input: [", encoding="utf-8")
+    config = compose_config(command(rows))
+    no_time = '{"session": {"audio_seconds": 60, "wall_seconds": 0}, "model": {"device": "cpu"}}'
+    for content in ("", "[]", '{"session": null}', no_time):
+        (rows.parent / "out" / "run" / "report.json").write_text(content)
+        shutil.rmtree(rows.parent / "out" / "run" / "journal", ignore_errors=True)
+        assert find_speed(config) is None
 
 
 # The disk
 
 
 def test_a_full_disk_is_told_of_before_the_model_is_loaded(
-    book: Path,
+    rows: Path,
     stand_in: list[StandInSynthesizer],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     set_free(monkeypatch, 50_000)
-    run_dir = book.parent / "out" / "run"
-    assert main(command(book, "name=run", "dry_run=true")) == 0
+    run_dir = rows.parent / "out" / "new"
+    new = command(rows, "name=new", "source.limit=4")
+    assert main([*new, "dry_run=true"]) == 0
     assert "WARNING" in capsys.readouterr().out
-    assert main(command(book, "name=run")) == 3
+    assert main(new) == 3
     error = capsys.readouterr().err
-    for fact in (str(run_dir), "MB", "50 kB", "output_dir=", "dataset.format=opus", "check_disk=false"):
+    for fact in (str(run_dir), "kB", "50 kB", "output_dir=", "dataset.format=opus", "check_disk=false"):
         assert fact in error
     assert stand_in == []
     assert not (run_dir / CONFIG_NAME).exists(), "another format may still be chosen"
     assert not list(run_dir.glob(".plan-next*"))
-    assert "50 kB" in told(capsys, command(book, "name=run"), code=3)["error"]
-    assert main(command(book, "name=run", "dataset.format=wav", "check_disk=false")) == 0
+    assert main([*new, "dataset.format=opus", "check_disk=false"]) == 0
     assert len(stand_in) == 1
 
 
@@ -188,27 +206,23 @@ def test_only_what_is_still_missing_must_have_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Guards a run that is almost done against being refused for what it has written itself."""
-    assert main(command(rows, "name=run")) == 0
     run_dir = rows.parent / "out" / "run"
     for index in (3, 7):
-        manifest = run_dir / "manifests" / f"shard-{index:05d}.json"
-        (run_dir / "data" / read_manifest(manifest).file).unlink()
-    peak = told(capsys, command(rows, "dry_run=true"))["disk_peak_bytes"]
+        (run_dir / "data" / read_manifest(run_dir / "manifests" / f"shard-{index:05d}.json").file).unlink()
+    peak = told(capsys, command(rows, "name=run", "dry_run=true"))["disk_peak_bytes"]
     set_free(monkeypatch, peak / 2)
-    assert main(command(rows, "name=other")) == 3
     assert main(command(rows, "name=run")) == 0
     assert len(list(finished_shards(run_dir))) == 10
     shutil.rmtree(run_dir / "data")
     assert main(command(rows, "name=run")) == 3
-    assert main(command(rows, "name=run", "check_disk=false")) == 0
+    assert len(stand_in) == 1
 
 
-def test_what_is_estimated_is_what_is_written(rows: Path, stand_in: list[StandInSynthesizer]) -> None:
-    arguments = command(rows, "name=run", "dataset.format=wav")
-    assert main(arguments) == 0
-    run_dir = rows.parent / "out" / "run"
+def test_what_is_estimated_is_what_is_written(finished: Path) -> None:
+    run_dir = finished / "out" / "run"
     head = read_head(run_dir)
-    needs = estimate_disk(compose_config(arguments), Work(head.shard_seconds, head.num_utterances, 0, RATE))
+    config = compose_config(command(finished / "rows.jsonl"))
+    needs = estimate_disk(config, Work(head.shard_seconds, head.num_utterances, 0, RATE))
     written = sum(file_sizes(run_dir).values())
     assert 0.8 < needs.total_bytes / written < 1.25
     assert needs.peak_bytes > needs.total_bytes
@@ -227,21 +241,15 @@ def test_a_remote_place_is_not_asked_but_its_temporary_files_are(monkeypatch: py
 # The JSON
 
 
-def test_every_key_is_documented(
-    rows: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
-) -> None:
-    plan = told(capsys, command(rows, "dry_run=true"))
+def test_every_key_is_documented(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = told(capsys, command(rows, "dry_run=true", "verbose=true"))
     assert set(plan) == documented("a dry run")
-    assert plan["plan"] is None
-    shapes = told(capsys, command(rows, "dry_run=true", "verbose=true"))["plan"]
-    assert shapes["shards"] == 10
-    assert sum(bucket["utterances"] for bucket in shapes["buckets"]) == plan["utterances"]
-    after = told(capsys, command(rows, "name=run"))
+    assert plan["plan"]["shards"] == 10
+    assert sum(bucket["utterances"] for bucket in plan["plan"]["buckets"]) == plan["utterances"]
     run = f"run={rows.parent / 'out' / 'run'}"
     status = told(capsys, ["task=status", run])
-    assert set(status) == set(after) == documented("task=status")
-    assert status["state"] == after["state"] == "finished"
-    assert (status["clips"], status["utterances_planned"], status["speed"]) == (plan["utterances"],) * 2 + (None,)
+    assert set(status) == documented("task=status")
+    assert (status["state"], status["clips"], status["speed"]) == ("finished", plan["utterances"], None)
     verified = told(capsys, ["task=verify", run])
     assert set(verified) == documented("task=verify")
     assert (verified["is_whole"], verified["problems"], verified["clips"]) == (True, [], plan["utterances"])
@@ -272,10 +280,13 @@ def test_an_error_is_json_too(arguments: list[str], capsys: pytest.CaptureFixtur
     assert values["error"].splitlines()[0] in printed.err
 
 
-def test_what_is_printed_is_no_part_of_a_run(rows: Path, stand_in: list[StandInSynthesizer]) -> None:
+def test_what_is_printed_is_no_part_of_a_run(
+    rows: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Guards a resumed run against being refused, or made anew, for a key that changes no clip."""
-    output = ["json=true", "verbose=true", "speed=3", "price_per_hour=2", "check_disk=false"]
-    assert fingerprint(compose_config(output)) == fingerprint(compose_config([]))
-    assert main(command(rows, "source.limit=4")) == 0
-    assert main(command(rows, "source.limit=4", *output)) == 0
-    assert len(stand_in) == 1
+    output = ["verbose=true", "speed=3", "price_per_hour=2", "check_disk=false"]
+    assert fingerprint(compose_config([*output, "json=true"])) == fingerprint(compose_config([]))
+    status = told(capsys, command(rows, "name=run", *output))
+    assert set(status) == documented("task=status")
+    assert status["state"] == "finished"
+    assert stand_in == []
