@@ -19,7 +19,7 @@ Renders audiobooks and makes speech datasets with Parler-TTS.
   python -m pipeline                                            the story that ships, as a book
   python -m pipeline input=book.txt model=mini voice=jon        a book: chapters, one m4b, and the dataset of its clips
   python -m pipeline task=dataset input=texts.jsonl model=mini  a Hugging Face speech dataset
-  python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
+  python -m pipeline input=book.txt dry_run=true                what it would make, and how much time and disk it needs
   python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
   python -m pipeline --voices model=indic                       the voices of a model, with their languages
   python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
@@ -37,7 +37,7 @@ The same command again goes on where a stopped run was. Everything lies in outpu
   experiment  {experiment}
 
 Any other key as key=value: engine.batch_size=16 text.max_seconds=12 book.loudness_lufs=-20 seed=7. All keys with their
-meaning are in pipeline/config.py, the groups in configs/.
+meaning are in pipeline/config.py, the groups in configs/. json=true prints dry_run, status and verify for programs.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.composition import compose_config
 from pipeline.dataset.shards import finished_shards, read_manifest
 from pipeline.places import file_sizes, place
 from pipeline.runtime import run as run_module
+from pipeline.runtime.as_json import show_json
 from pipeline.runtime.directory import CONFIG_NAME, fingerprint
 from pipeline.runtime.disk import Work, disk_problem, estimate_disk, free_bytes
 from pipeline.runtime.journal import Journal
@@ -209,8 +211,9 @@ def test_only_what_is_still_missing_must_have_room(
     run_dir = rows.parent / "out" / "run"
     for index in (3, 7):
         (run_dir / "data" / read_manifest(run_dir / "manifests" / f"shard-{index:05d}.json").file).unlink()
-    peak = told(capsys, command(rows, "name=run", "dry_run=true"))["disk_peak_bytes"]
-    set_free(monkeypatch, peak / 2)
+    plan = told(capsys, command(rows, "name=run", "dry_run=true"))
+    set_free(monkeypatch, plan["disk_peak_bytes"] - plan["disk_written_bytes"])
+    assert told(capsys, command(rows, "name=run", "dry_run=true"))["disk_problem"] == ""
     assert main(command(rows, "name=run")) == 0
     assert len(list(finished_shards(run_dir))) == 10
     shutil.rmtree(run_dir / "data")
@@ -239,6 +242,16 @@ def test_a_remote_place_is_not_asked_but_its_temporary_files_are(monkeypatch: py
 
 
 # The JSON
+
+
+def test_the_commands_of_the_page_are_good() -> None:
+    for line in re.findall(r"^python -m pipeline (.*)$", DOCUMENT, re.MULTILINE):
+        assert compose_config(shlex.split(line)).dry_run
+
+
+def test_a_number_that_json_does_not_have_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    show_json({"a": [float("nan"), {"b": float("inf")}], "c": 1.5})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, {"b": None}], "c": 1.5}
 
 
 def test_every_key_is_documented(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,16 @@ _MAX_FAILURES = 100  # that are listed, the last ones
 
 def show_json(values: Mapping[str, Any]) -> None:
     """Print an object, in ASCII, so that no name in it can control a terminal or fail to be encoded."""
-    show(json.dumps(values, allow_nan=False))
+    show(json.dumps(_finite(values), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with None for what is no number in JSON; a damaged manifest may hold NaN."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def status_values(status: Status) -> dict[str, Any]:

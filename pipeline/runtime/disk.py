@@ -94,10 +94,18 @@ def free_bytes(folder: Path) -> int | None:
         return None  # some network file systems do not tell; what cannot be written is told of when it happens
 
 
-def disk_problem(config: Config, run_dir: Path, needs: DiskNeeds) -> str:
-    """Return what is wrong with the space for a run, and what to do; "": nothing is known to be."""
+def disk_problem(config: Config, run_dir: Path, needs: DiskNeeds, written_bytes: int = 0) -> str:
+    """Return what is wrong with the space for a run, and what to do; "": nothing is known to be.
+
+    Args:
+        config: For the keys that a user can change.
+        run_dir: Directory of the run; need not be there yet.
+        needs: What is to be written.
+        written_bytes: How much of it is there already.
+    """
     scratch = Path(tempfile.gettempdir())
-    folder, needed = (run_dir, needs.peak_bytes) if is_local(run_dir) else (scratch, needs.scratch_bytes)
+    needed = needs.peak_bytes - written_bytes if is_local(run_dir) else needs.scratch_bytes
+    folder = run_dir if is_local(run_dir) else scratch
     free = free_bytes(folder)
     if free is None or needed <= free:
         return ""

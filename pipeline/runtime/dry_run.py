@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import printable
+from pipeline.places import file_sizes, is_local
 from pipeline.planning import PlanSummary, duration, render_plan, size
 from pipeline.runtime.directory import run_directory
 from pipeline.runtime.disk import DiskNeeds, Work, disk_problem, estimate_disk, free_bytes
@@ -21,6 +22,7 @@ class Forecast:
 
     run_dir: Path
     disk: DiskNeeds
+    disk_written_bytes: int  # files that the run has already
     disk_free_bytes: int | None  # None: not known
     disk_problem: str  # "": none
     speed: Speed | None  # None: not known
@@ -29,21 +31,23 @@ class Forecast:
 
 
 def make_forecast(config: Config, summary: PlanSummary, shard_seconds: Sequence[float]) -> Forecast:
-    """Work out what a whole run needs. Of a run that was begun, what is done is not taken off."""
+    """Work out what a whole run needs. Time and cost of a run that was begun are those of the whole as well."""
     run_dir = run_directory(config)
     book_seconds = summary.seconds if config.task.name == "audiobook" else 0.0
     work = Work(shard_seconds, summary.utterances, book_seconds, summary.sampling_rate)
     executor = config.executor  # devices that are chosen automatically are not known without loading torch
     num_workers = len(executor.devices) if isinstance(executor.devices, list) else max(1, executor.workers)
     needs = estimate_disk(config, work, num_workers)
+    written_bytes = sum(file_sizes(run_dir).values()) if is_local(run_dir) else 0
     speed = find_speed(config)
     render_seconds = summary.seconds / speed.ratio if speed else None
     has_price = render_seconds is not None and config.price_per_hour is not None
     return Forecast(
         run_dir=run_dir,
         disk=needs,
+        disk_written_bytes=written_bytes,
         disk_free_bytes=free_bytes(run_dir),
-        disk_problem=disk_problem(config, run_dir, needs),
+        disk_problem=disk_problem(config, run_dir, needs, written_bytes),
         speed=speed,
         render_seconds=render_seconds,
         cost=(render_seconds or 0.0) / 3600 * (config.price_per_hour or 0.0) if has_price else None,
@@ -59,6 +63,7 @@ def render_dry_run(config: Config, summary: PlanSummary, forecast: Forecast) -> 
 
 def _disk_lines(config: Config, forecast: Forecast) -> list[str]:
     needs, free = forecast.disk, forecast.disk_free_bytes
+    written = f", of which {size(forecast.disk_written_bytes)} are there" if forecast.disk_written_bytes else ""
     is_free = f"; {size(free)} are free" if free is not None else ""
     parts = [f"{size(needs.clips_bytes)} of clips ({config.dataset.format})"]
     if needs.m4b_bytes:
@@ -66,7 +71,7 @@ def _disk_lines(config: Config, forecast: Forecast) -> list[str]:
     more = needs.peak_bytes - needs.total_bytes
     while_running = [f"{'':16}and {size(more)} of temporary files while it runs"] if more > 0 else []
     return [
-        f"disk            about {size(needs.total_bytes)}{is_free}",
+        f"disk            about {size(needs.total_bytes)}{written}{is_free}",
         f"{'':16}{', '.join(parts)}, {size(needs.records_bytes)} of records",
         *while_running,
         *([f"WARNING: {forecast.disk_problem}"] if forecast.disk_problem else []),
@@ -115,6 +120,7 @@ def dry_run_values(config: Config, summary: PlanSummary, forecast: Forecast) -> 
         "speech_seconds": round(summary.seconds, 3),
         "disk_bytes": forecast.disk.total_bytes,
         "disk_peak_bytes": forecast.disk.peak_bytes,
+        "disk_written_bytes": forecast.disk_written_bytes,
         "disk_free_bytes": forecast.disk_free_bytes,
         "disk_problem": forecast.disk_problem,
         "disk": {

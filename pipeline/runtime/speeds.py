@@ -53,9 +53,16 @@ def _runs(run_dir: Path) -> list[Path]:
     outputs = run_dir.parent
     if not is_local(outputs) or not outputs.is_dir():
         return []
-    configs = list(outputs.glob(f"*/{CONFIG_NAME}"))
-    newest = sorted(configs, key=lambda path: (path.parent.name == run_dir.name, path.stat().st_mtime), reverse=True)
+    configs = outputs.glob(f"*/{CONFIG_NAME}")
+    newest = sorted(configs, key=lambda path: (path.parent.name == run_dir.name, _changed(path)), reverse=True)
     return [path.parent for path in newest[:_MAX_RUNS]]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it has gone meanwhile, or may not be looked at
+        return 0.0
 
 
 def _measured(run_dir: Path, config: Config) -> Speed | None:
