@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ Renders audiobooks and makes speech datasets with Parler-TTS.
   python -m pipeline                                            the story that ships, as a book
   python -m pipeline input=book.txt model=mini voice=jon        a book: chapters, one m4b, and the dataset of its clips
   python -m pipeline task=dataset input=texts.jsonl model=mini  a Hugging Face speech dataset
-  python -m pipeline input=book.txt dry_run=true                what it would make, without loading a model
+  python -m pipeline input=book.txt dry_run=true                what it would make, and how much time and disk it needs
   python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
   python -m pipeline --voices model=indic                       the voices of a model, with their languages
   python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
@@ -35,7 +37,7 @@ The same command again goes on where a stopped run was. Everything lies in outpu
   experiment  {experiment}
 
 Any other key as key=value: engine.batch_size=16 text.max_seconds=12 book.loudness_lufs=-20 seed=7. All keys with their
-meaning are in pipeline/config.py, the groups in configs/.
+meaning are in pipeline/config.py, the groups in configs/. json=true prints dry_run, status and verify for programs.
 """
 
 
@@ -59,14 +61,23 @@ def main(arguments: Sequence[str]) -> int:
             return run(config)
     except PipelineError as error:
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
-        return error.exit_code
+        return _failed(arguments, str(error), error.exit_code)
     except MemoryError:
-        print("error: out of memory; give a smaller input or source.limit=..., or a machine with more", file=sys.stderr)
-        return PipelineError.exit_code
+        message = "out of memory; give a smaller input or source.limit=..., or a machine with more"
+        print(f"error: {message}", file=sys.stderr)
+        return _failed(arguments, message, PipelineError.exit_code)
     except (KeyboardInterrupt, Terminated) as stop:
         again = "and makes again what was under way and the last half minute"
         print(f"\nStopped; the same command goes on from there, {again}.", file=sys.stderr)
-        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        return _failed(arguments, "stopped", 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+
+
+def _failed(arguments: Sequence[str], message: str, exit_code: int) -> int:
+    """Print an error as JSON where the command was asked for JSON; return the exit code."""
+    # The arguments themselves are asked, since they may be what is wrong.
+    if any(re.fullmatch(r"json=(true|yes|on|y|1)", argument, re.IGNORECASE) for argument in arguments):
+        show(json.dumps({"error": message, "exit_code": exit_code}))
+    return exit_code
 
 
 def _list_voices(arguments: Sequence[str]) -> int:

@@ -34,8 +34,8 @@ GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
 # What may stand beside a task that works on an existing run, whose own config holds.
 _OF_A_RUN = {
-    "status": ("task", "run"),
-    "verify": ("task", "run"),
+    "status": ("task", "run", "json"),
+    "verify": ("task", "run", "json"),
     "retry_rejects": ("task", "run", "executor", "executor.*", "engine.device", "engine.slots"),
 }
 

@@ -14,6 +14,7 @@ from pipeline.config_checks import check_numbers
 from pipeline.config_checks import require as _require
 from pipeline.config_checks import require_choice as _require_choice
 from pipeline.config_executor import ExecutorConfig as ExecutorConfig
+from pipeline.config_output import OutputConfig
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"
@@ -292,8 +293,8 @@ class TaskConfig:
 
 
 @dataclass
-class Config:
-    """One run, whole."""
+class Config(OutputConfig):
+    """One run, whole. What is printed and checked beside it: `config_output`."""
 
     # A file, a folder, a glob, a list [a.jsonl,b.jsonl], - for standard input (with source.format), a hub dataset with
     # source.format=datasets, or `story`: the one that ships.
@@ -320,6 +321,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_numbers("", self)
+        self.check_output()
         _require(0 <= self.seed < 2**63, "seed", self.seed, "give 0 or more")
         _require(
             self.text.max_seconds <= self.model.max_seconds,

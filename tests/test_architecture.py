@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pipeline"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("compression", "config_checks"),
-    ("config_executor",),
+    ("config_executor", "config_output"),
     ("config", "seeds", "places"),
     ("voices", "text"),
     ("planning",),

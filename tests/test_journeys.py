@@ -291,7 +291,11 @@ def test_a_dry_run_plans_and_writes_nothing(
 ) -> None:
     assert main(command(book, "dry_run=true", "model=owner/unheard-of")) == 0
     printed = capsys.readouterr().out
-    for word in ("I: Oil", "utterances", "padding", "shards", "disk", "buckets"):
+    for word in ("I: Oil", "utterances", "audio", "disk", "time            not known"):
+        assert word in printed
+    assert main(command(book, "dry_run=true", "model=owner/unheard-of", "verbose=true")) == 0
+    printed = capsys.readouterr().out
+    for word in ("padding", "shards", "buckets"):
         assert word in printed
     assert not (book.parent / "out").exists()
     assert stand_in == []

@@ -15,6 +15,7 @@ from pipeline.config import ModelConfig, PlanningConfig, SpeakerChoice, VoiceCon
 from pipeline.errors import SourceError
 from pipeline.planning import (
     PlanSummary,
+    audio_bytes,
     bucket_problem,
     deal,
     find_bucket,
@@ -24,10 +25,11 @@ from pipeline.planning import (
     place_shard,
     plan_utterances,
     predict_seconds,
+    render_plan,
     utterance_key,
     utterance_seed,
 )
-from pipeline.types import Bucket, Chapter, Document, Paragraph, Segment, Shard, Skip, Utterance
+from pipeline.types import Boundary, Bucket, Chapter, Document, Paragraph, Segment, Shard, Skip, Utterance
 from pipeline.voices import Casting
 
 CASTING = Casting(VoiceConfig(speaker="jon"), ModelConfig())
@@ -322,7 +324,8 @@ def test_the_summary_adds_up():
     assert (summary.documents, summary.utterances, summary.shards) == (2, 7, 2)
     assert summary.problems == {"symbols": 2}, "reasons with figures in them must be counted by their code"
     assert summary.seconds == pytest.approx(5 * predict_seconds("Some words to be said."))
-    assert summary.disk_bytes == pytest.approx(summary.seconds * 88200, abs=1)
+    assert summary.words == 5 * 5
+    assert audio_bytes(summary.seconds, "wav", 44100) == pytest.approx(summary.seconds * 88200, abs=1)
     (count,) = summary.buckets.values()
     assert (count.utterances, count.batches) == (5, 2)
     assert summary.step_waste == 0
@@ -341,7 +344,7 @@ def test_what_is_left_out_is_listed_unless_it_has_no_words():
         "Except the cat.",
         "Except the cat.",
     )
-    assert "left out        1 note" in str(summarise([document]))
+    assert "left out        1 note" in render_plan(summarise([document]))
 
 
 def test_much_that_is_left_out_is_a_warning_unless_a_narrator_leaves_it_out_too():
@@ -352,8 +355,8 @@ def test_much_that_is_left_out_is_a_warning_unless_a_narrator_leaves_it_out_too(
     for reason, is_warned in (("table", True), ("note", False), ("chapter not selected", False)):
         summary = summarise([Document("a", lost, chapters, (Skip(len(words), len(lost), reason),))])
         assert bool(summary.left_out.warnings) is is_warned
-        assert f"90 {reason}" in str(summary)
-        assert ("WARNING" in str(summary)) is is_warned
+        assert f"90 {reason}" in render_plan(summary)
+        assert ("WARNING" in render_plan(summary)) is is_warned
 
 
 def test_pages_that_become_one_chapter_are_a_warning():
@@ -385,19 +388,48 @@ def test_padding_is_what_rows_wait_for():
 
 def test_the_printed_plan_has_what_a_person_asks():
     documents = [make_document("a", *["Some words to be said."] * 5, "***", title="Chapter One")]
-    text = str(summarise(documents))
-    for expected in ("Chapter One", "6, of which 5 can be spoken", "1 rejected: symbols", "of wav", "%", "430"):
+    summary = summarise(documents)
+    text = render_plan(summary, verbose=True)
+    for expected in ("Chapter One", "6, of which 5 can be spoken", "1 rejected: symbols", "%", "430", "shards"):
         assert expected in text
     assert max(map(len, text.splitlines())) <= 100
-    long_title = str(summarise([make_document("a", "Some words.", title="A title without end " * 9)]))
+    long_title = render_plan(summarise([make_document("a", "Some words.", title="A title without end " * 9)]))
     assert max(map(len, long_title.splitlines())) <= 100
     untitled = make_document("a", "Some words.").chapters * 2
-    assert "(no title)" in str(summarise([Document("a", "Some words.", untitled)]))
-    assert str(PlanSummary("flac", 44100, FRAMES_PER_SECOND)), "an empty plan must print too"
+    assert "(no title)" in render_plan(summarise([Document("a", "Some words.", untitled)]))
+    assert render_plan(PlanSummary("flac", 44100, FRAMES_PER_SECOND)), "an empty plan must print too"
+
+
+def test_shapes_are_told_on_request_only():
+    """Guards the reader of a plan from figures that only an engineer of the pipeline can use."""
+    text = render_plan(summarise([make_document("a", "Some words to be said.", title="One")]), is_book=True)
+    assert text.index("chapters  ") < text.index("audio  ")
+    for word in ("shards", "padding", "buckets"):
+        assert word not in text
+
+
+def test_the_pauses_of_a_book_belong_to_its_hours():
+    """Bug: an audiobook was a sixth longer than the dry run had said."""
+    document = make_document("a", *["Some words to be said."] * 5, title="One")
+    summary = PlanSummary("wav", 44100, FRAMES_PER_SECOND, {Boundary.PARAGRAPH: 60.0})
+    summary.add_document(document)
+    for shard in deal(plan(document), 4):
+        summary.add_shard(*place(shard))
+    num_pauses = summary.pause_seconds / 60
+    assert 4 <= num_pauses <= 5
+    (chapter,) = summary.titles.values()
+    assert chapter.seconds == pytest.approx(summary.seconds + summary.pause_seconds)
+    assert f"of which {num_pauses:.0f} min 00 s are pauses" in render_plan(summary)
 
 
 def test_a_table_with_titles_does_not_fill_the_terminal():
     documents = [make_document(str(index), "Some words.", title=f"Row {index}") for index in range(1000)]
-    text = str(summarise(documents))
+    summary = summarise(documents)
+    text = render_plan(summary, verbose=True)
     assert len(text.splitlines()) < 350
     assert "and 700 more" in text
+    assert "rows            1,000" in render_plan(summary)
+    assert len(render_plan(summary).splitlines()) < 10, "the rows of a table are counted, not listed"
+    chapters = tuple(Chapter(f"Part {number}", (Paragraph("Words.", 0),)) for number in range(200))
+    book = render_plan(summarise([Document("a", "Words.", chapters)]))
+    assert "and 100 more (verbose=true lists more)" in book

@@ -15,6 +15,7 @@ from test_epub import write_epub
 
 from pipeline.__main__ import main
 from pipeline.composition import compose_config, config_from
+from pipeline.config_output import OUTPUT_KEYS
 from pipeline.runtime import run as run_module
 from pipeline.runtime.directory import check_config, run_fingerprint
 from pipeline.runtime.voice_setup import set_up_voices
@@ -155,6 +156,7 @@ OLD_FINGERPRINTS = {
 
 NEW_KEYS = (  # which a config.yaml of that time does not have
     ("", "left_out"),
+    *(("", key) for key in OUTPUT_KEYS),
     ("task", "voices"),
     ("text", "split"),
     ("voice", "balance"),

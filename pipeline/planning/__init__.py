@@ -2,7 +2,7 @@
 
 `seconds` predicts lengths, `utterances` turns documents into utterances and shards, `buckets` gives each its shape and
 makes batches, `files` is the plan on disk, `left_out` what is not spoken,
-`summary` the plan for a person. Nothing here depends on devices.
+`summary` the plan in figures and `summary_text` the same in words. Nothing here depends on devices.
 """
 
 from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
@@ -16,7 +16,8 @@ from pipeline.planning.files import (
 )
 from pipeline.planning.left_out import LeftOut, left_out_of
 from pipeline.planning.seconds import predict_seconds
-from pipeline.planning.summary import PlanSummary
+from pipeline.planning.summary import PlanSummary, audio_bytes
+from pipeline.planning.summary_text import duration, render_plan, size
 from pipeline.planning.utterances import deal, plan_utterances, repeat_documents
 from pipeline.seeds import take_seed, utterance_seed
 
@@ -24,18 +25,22 @@ __all__ = [
     "Batch",
     "LeftOut",
     "PlanSummary",
+    "audio_bytes",
     "bucket_problem",
     "deal",
+    "duration",
     "find_bucket",
     "left_out_of",
     "make_batches",
     "place_shard",
     "plan_utterances",
     "predict_seconds",
+    "render_plan",
     "repeat_documents",
     "safe_file_stem",
     "shard_from_json_lines",
     "shard_to_json_lines",
+    "size",
     "take_seed",
     "utterance_from_json",
     "utterance_key",

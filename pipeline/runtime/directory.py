@@ -20,6 +20,7 @@ import yaml
 from pipeline.composition import config_from
 from pipeline.config import RENAMED_KEYS, Config, ModelConfig
 from pipeline.config_checks import load_yaml
+from pipeline.config_output import OUTPUT_KEYS
 from pipeline.dataset.files import write_text
 from pipeline.dataset.shards import FORMAT_VERSION
 from pipeline.errors import ConfigError, RunDirectoryError
@@ -32,7 +33,7 @@ _MAX_NAME_BYTES = 150  # of a run's directory; file systems take 255, and some f
 _MAX_CONFIG_BYTES = 1 << 22
 
 # Keys that say where, when or in what wrapping, and not what the clips are: they may change from call to call.
-FREE_KEYS = frozenset(
+FREE_KEYS = OUTPUT_KEYS | frozenset(
     {
         "name",
         "output_dir",

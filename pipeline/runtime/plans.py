@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 
 from tqdm import tqdm
 
+from pipeline.book.joining import pause_seconds
 from pipeline.config import Config
 from pipeline.dataset.features import COLUMN_NAMES
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
@@ -38,7 +39,7 @@ from pipeline.runtime.directory import run_fingerprint
 from pipeline.seeds import content_digest
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sources import read_documents
-from pipeline.types import Bucket, Document, Shard
+from pipeline.types import Boundary, Bucket, Document, Shard
 from pipeline.voices import Casting
 
 LEFT_OUT_NAME = "left_out.jsonl"
@@ -115,7 +116,9 @@ class Planner:
     """Turns the config's input into shards, once, and sums them up on the way."""
 
     def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
-        self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second)
+        is_book = config.task.name == "audiobook"
+        pauses = {boundary: pause_seconds(boundary, config.book) for boundary in Boundary if is_book}
+        self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second, pauses)
         self.first_document: Document | None = None
         self.column_types = TypeFinder()
         self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why

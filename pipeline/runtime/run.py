@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -17,11 +18,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.config import Config, SamplingConfig
-from pipeline.dataset.files import remove_leftovers, write_text
+from pipeline.dataset.files import remove_leftovers, staged_plan_folder, write_text
 from pipeline.dataset.shards import finished_shards, hash_plan
 from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError, printable
-from pipeline.places import place
+from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError
+from pipeline.places import place, remove_folder
+from pipeline.runtime.as_json import show_json, status_values, verify_values
 from pipeline.runtime.directory import (
     check_config,
     freeze_config,
@@ -29,6 +31,8 @@ from pipeline.runtime.directory import (
     refuse_foreign,
     run_directory,
 )
+from pipeline.runtime.disk import Work, check_disk
+from pipeline.runtime.dry_run import dry_run_values, make_forecast, render_dry_run
 from pipeline.runtime.executors import Order, check_executor, execute
 from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
@@ -74,15 +78,21 @@ def run(config: Config) -> int:
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(place(config.run or ""))
+        return _verify(place(config.run or ""), config.json)
     if config.task.name == "status":
-        show(render_status(read_status(place(config.run or ""))))
+        status = read_status(place(config.run or ""))
+        if config.json:
+            show_json(status_values(status))
+        else:
+            show(render_status(status))
         return 0
     if config.task.name == "retry_rejects":
         return retry_rejects(config, build_synthesizer)
     if config.model.name == "untrained":
         say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
     if config.task.name == "preview":
+        if config.json:
+            raise ConfigError("json=true: task=preview has no JSON; give dry_run=true, task=status or task=verify")
         return run_preview(config)
     config = copy_standard_input(config)
     language = _check_input(config)
@@ -116,20 +126,22 @@ def run(config: Config) -> int:
     with writer(run_dir, config.shard_index, config.num_shards) as right:
         with right.by_turns() as is_alone:
             check_config(run_dir, config, input_digest(config))
-            head = _plan(run_dir, config, checkpoint, casting) if is_alone else read_head(run_dir)
+            head = _plan(run_dir, working, config, checkpoint, casting) if is_alone else read_head(run_dir)
         order = Order(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
         session, model = _render(order)
         with right.by_turns():
             finished = sum(1 for _ in finished_shards(run_dir))
             if finished < head.num_shards:
                 say(f"{run_dir}: {finished} of {head.num_shards} shards are finished; the last job does the rest")
-                return 0
-            model = model or describe_model(checkpoint, working.engine)
-            finish(run_dir, config, head, model, session, narrator=", ".join(casting.names))
+            else:
+                model = model or describe_model(checkpoint, working.engine)
+                finish(run_dir, config, head, model, session, narrator=", ".join(casting.names))
+    if config.json:
+        show_json(status_values(read_status(run_dir)))
     return 0
 
 
-def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
+def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
     """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
     remove_leftovers(run_dir)
     mark = mark_input(config, casting.catalogue.digest)
@@ -138,6 +150,12 @@ def _plan(run_dir: Path, config: Config, checkpoint: Checkpoint, casting: Castin
     if head is None:
         planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
+        if not any(finished_shards(run_dir)):  # before a config is frozen that asks for too much of the disk
+            try:
+                _check_disk(run_dir, working, head, checkpoint, range(head.num_shards))
+            except RunDirectoryError:
+                remove_folder(staged_plan_folder(run_dir))
+                raise
         freeze_config(run_dir, frozen, input_digest(config))
         install_plan(run_dir, head)
         _tell_left_out(planner)
@@ -192,9 +210,20 @@ def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
         say(f"{order.run_dir}: {len(finished)} of {len(share)} shards are finished already")
     if not missing:
         return None, None
+    _check_disk(order.run_dir, order.config, head, order.checkpoint, missing)
     if order.config.executor.kind != "inline":  # the longest first, so that all workers come to their end together
         missing.sort(key=lambda index: -head.shard_seconds[index])
     return execute(order, missing, num_done=sum(finished.values()))
+
+
+def _check_disk(run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, missing: Sequence[int]) -> None:
+    """Refuses a disk that has too little space for the shards that are missing, and the book."""
+    num_utterances = round(head.num_utterances * len(missing) / max(1, head.num_shards))
+    book_seconds = head.predicted_seconds if config.task.name == "audiobook" else 0.0
+    seconds = [head.shard_seconds[index] for index in missing]
+    work = Work(seconds, num_utterances, book_seconds, checkpoint.sampling_rate)
+    devices = config.executor.devices
+    check_disk(config, run_dir, work, len(devices) if isinstance(devices, list) else max(1, config.executor.workers))
 
 
 def _dry_run(config: Config, language: str) -> int:
@@ -212,24 +241,27 @@ def _dry_run(config: Config, language: str) -> int:
         config = _fit_to_checkpoint(config, checkpoint)
     codec = _codec(config, checkpoint) if checkpoint else _PUBLISHED_CODEC
     planner = Planner(config, casting, tokens, codec)
-    for _ in planner.shards():
-        pass
+    shard_seconds = [sum(each.predicted_seconds for each in shard.utterances) for shard in planner.shards()]
     warn(casting.row_warnings())
     if config.left_out:
         write_text(place(config.left_out), json_lines(planner.left_out))
-    show(f"{printable(config.input)} -> {run_directory(config)}\n\n{planner.summary}")
-    if config.task.name == "audiobook":
-        chapters, m4b = planner.summary.disk_bytes, planner.summary.seconds * config.book.bitrate_kbps * 125
-        show(f"\nbook            about {chapters / 1e6:,.0f} MB of chapters and {m4b / 1e6:,.0f} MB of m4b beside it")
+    forecast = make_forecast(config, planner.summary, shard_seconds)
+    if config.json:
+        show_json(dry_run_values(config, planner.summary, forecast))
+    else:
+        show(render_dry_run(config, planner.summary, forecast))
     return 0
 
 
-def _verify(run_dir: Path) -> int:
+def _verify(run_dir: Path, as_json: bool) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
     report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
-    show(str(report))
+    if as_json:
+        show_json(verify_values(report))
+    else:
+        show(str(report))
     return 0 if not report.problems else VerificationError.exit_code
 
 
