@@ -83,19 +83,26 @@ def _run_blocks(text: str, run: list[Line], is_unwrapped: bool) -> list[Block]:
     blocks: list[Block] = []
     is_open = False  # whether the next line goes on with the last block
     is_verse = not is_unwrapped and _is_verse(text, run)
-    for line, is_heading in zip(run, strict, strict=True):
+    for number, (line, is_heading) in enumerate(zip(run, strict, strict=True)):
         words = text[line.start : line.end]
         is_mark = bool(_SCENE_LINE.fullmatch(words))
         is_indented = line.indent > least_indent and mean_width >= _PROSE_WIDTH
         if is_open and not (is_unwrapped or is_mark or is_indented):
-            blocks[-1] = replace(blocks[-1], end=line.end, keeps_lines=is_verse)
+            last = number
             continue
+        if blocks:
+            blocks[-1] = _ended(blocks[-1], run[last], is_verse)
         is_first = not blocks
-        blocks.append(Block(line.start, line.end, blank_lines=line.blank_lines))
-        if is_mark:
-            blocks[-1] = replace(blocks[-1], role=Role.SCENE)
+        blocks.append(Block(line.start, line.end, Role.SCENE if is_mark else Role.TEXT, blank_lines=line.blank_lines))
+        last = number
         is_open = not is_mark and not (is_heading and is_first)
+    blocks[-1] = _ended(blocks[-1], run[last], is_verse)
     return [_judged(text, block) for block in blocks]
+
+
+def _ended(block: Block, last: Line, is_verse: bool) -> Block:
+    """The block with its last line, if it has more than one."""
+    return block if block.end == last.end else replace(block, end=last.end, keeps_lines=is_verse)
 
 
 def _marked_heading(text: str, run: list[Line]) -> tuple[list[Block], list[Line]] | None:

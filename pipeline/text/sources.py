@@ -7,8 +7,9 @@ inside is known to `structure`, `markdown`, `epub` and `tables`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import resources
 from itertools import chain
 from pathlib import Path, PurePath
@@ -107,7 +108,7 @@ class _Book:
 
     name: str
     text: str
-    blocks: list[Block]
+    blocks: Sequence[Block]
     title: str
     author: str
     skips: tuple[Skip, ...] = ()
@@ -119,8 +120,11 @@ def _read_book(path: Path, format_name: str, source: SourceConfig) -> _Book:
     name = PurePath(plain_name(path)).stem
     if format_name != "epub":
         return _book_text(_read_text(path, source), format_name, name)
-    epub = read_epub(_read_bytes(path, source), str(path))
+    epub = _read_epub(_read_bytes(path, source), str(path))
     return _Book(name, epub.text, epub.blocks, epub.title, epub.author, (), epub.language, epub.num_pages)
+
+
+_read_epub = lru_cache(maxsize=1)(read_epub)  # for the same reason
 
 
 def _read_bytes(path: Path, source: SourceConfig) -> bytes:
@@ -135,6 +139,7 @@ def _read_bytes(path: Path, source: SourceConfig) -> bytes:
         raise _unreadable(path, error) from error
 
 
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
 def _book_text(text: str, format_name: str, name: str) -> _Book:
     front = read_markdown_front(text) if format_name == "md" else read_plain_front(text)
     title = front.title
