@@ -68,13 +68,13 @@ def _chapter_lines(summary: PlanSummary, verbose: bool) -> list[str]:
     rest = summary.chapters - len(shown)
     hint = " (verbose=true lists more)" if len(summary.titles) > len(shown) else ""
     return [
-        f"{'chapter':16}{'':{_TITLE_WIDTH}}{'words':>9}{'utterances':>12}{'audio':>14}",
+        f"{'chapter':{_TITLE_WIDTH}}{'words':>9}{'utterances':>12}{'audio':>14}",
         *(
-            f"{'':16}{_shorten(chapter.title or '(no title)'):{_TITLE_WIDTH}}"
+            f"{_shorten(chapter.title or '(no title)'):{_TITLE_WIDTH}}"
             f"{chapter.words:9,}{chapter.utterances:12,}{duration(chapter.seconds):>14}"
             for chapter in shown
         ),
-        *([f"{'':16}and {rest:,} more{hint}"] if rest else []),
+        *([f"and {rest:,} more{hint}"] if rest else []),
         "",
     ]
 
