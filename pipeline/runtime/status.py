@@ -95,6 +95,7 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
         rejects += len(manifest.rejects)
         reasons.update(code for reject in manifest.rejects for code in reason_codes(reject["reason"]))
         audio_seconds += manifest.audio_seconds
+    history = read_journals(run_dir)
     return Status(
         directory=str(run_dir),
         now=time.time() if now is None else now,
@@ -105,10 +106,10 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
         rejects=rejects,
         reasons=reasons,
         audio_seconds=audio_seconds,
-        history=read_journals(run_dir),
+        history=history,
         holders=holders,
         is_complete=(run_dir / SUMS_NAME).exists(),
-        damage=tuple(damage),
+        damage=(*damage, *history.damage),
     )
 
 
