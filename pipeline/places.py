@@ -91,7 +91,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         os.close(descriptor)
         raise
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         yield file
 
 
@@ -230,7 +230,7 @@ def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
         if not entry.is_dir():
             return False
         target = os.path.realpath(entry.path)
-        above = os.path.realpath(os.path.dirname(entry.path))
+        above = os.path.realpath(Path(entry.path).parent)
         return num_links >= _MAX_NESTED_LINKS or os.path.commonpath([target, above]) == target
     except OSError as error:
         return error.errno == errno.ELOOP

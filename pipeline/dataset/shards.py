@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config_checks import MAX_NUMBER
 from pipeline.dataset.features import COLUMNS, Row, arrow_schema
 from pipeline.dataset.files import (
     TRAIN,
@@ -30,7 +31,6 @@ from pipeline.dataset.files import (
     write_atomically,
 )
 from pipeline.dataset.kept_columns import NO_COLUMNS, Type, fit, leaf_paths
-from pipeline.config_checks import MAX_NUMBER
 from pipeline.errors import RunDirectoryError
 from pipeline.places import file_sizes, read_json, readable, reason_of, sha256_of
 from pipeline.types import Reject
