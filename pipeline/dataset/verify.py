@@ -105,14 +105,14 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
             manifests.append(manifest)
             problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
             expected = Expected(planned.utterances, head.language, head.kept_columns)
-            _collect(run_dir, problems, key_problems(manifest, planned.utterances))
-            _collect(run_dir, problems, file_problems(run_dir, manifest, expected))
-    _collect(run_dir, problems, _plan_problems(run_dir, head, num_planned, hashes))
-    _collect(run_dir, problems, _stray_problems(run_dir, head, splits, manifests))
-    _collect(run_dir, problems, _repeated_audio(run_dir, head, manifests))
-    _collect(run_dir, problems, _summary_problems(run_dir, manifests))
-    _collect(run_dir, problems, book_problems(run_dir / "book"))
-    _collect(run_dir, problems, _unknown_damage(run_dir, manifests, tuple(problems)))
+            collect(run_dir, problems, key_problems(manifest, planned.utterances))
+            collect(run_dir, problems, file_problems(run_dir, manifest, expected))
+    collect(run_dir, problems, _plan_problems(run_dir, head, num_planned, hashes))
+    collect(run_dir, problems, _stray_problems(run_dir, head, splits, manifests))
+    collect(run_dir, problems, _repeated_audio(run_dir, head, manifests))
+    collect(run_dir, problems, _summary_problems(run_dir, manifests))
+    collect(run_dir, problems, book_problems(run_dir / "book"))
+    collect(run_dir, problems, _unknown_damage(run_dir, manifests, tuple(problems)))
     return VerifyReport(
         problems=tuple(problems),
         num_shards=head.num_shards,
@@ -127,8 +127,8 @@ def _name(run_dir: Path, path: Path) -> str:
     return path.relative_to(run_dir).as_posix()
 
 
-def _collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
-    """Adds what is found; a file that cannot be read at all ends that one search, and is a problem itself."""
+def collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
+    """Add what is found to the problems. A file that cannot be read ends that one search, and is a problem."""
     try:
         problems.extend(found)
     except RunDirectoryError as error:

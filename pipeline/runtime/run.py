@@ -19,8 +19,7 @@ from tqdm import tqdm
 from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers, write_text
 from pipeline.dataset.shards import finished_shards, hash_plan
-from pipeline.dataset.verify import verify_run
-from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError, printable
+from pipeline.errors import ConfigError, ModelError, NotDownloadedError, VerificationError, printable
 from pipeline.places import place
 from pipeline.runtime.directory import (
     check_config,
@@ -50,6 +49,7 @@ from pipeline.runtime.retry import retry_rejects
 from pipeline.runtime.standard_input import copy_standard_input
 from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
+from pipeline.runtime.verifying import verify
 from pipeline.runtime.voice_setup import announce_voice, set_up_voices
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
@@ -74,7 +74,7 @@ def run(config: Config) -> int:
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(place(config.run or ""))
+        return _verify(config)
     if config.task.name == "status":
         show(render_status(read_status(place(config.run or ""))))
         return 0
@@ -224,11 +224,9 @@ def _dry_run(config: Config, language: str) -> int:
     return 0
 
 
-def _verify(run_dir: Path) -> int:
+def _verify(config: Config) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
-    if not run_dir.is_dir():
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
-    report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
+    report = verify(config, build_synthesizer, partial(tqdm, desc="verifying", unit="shard", disable=None))
     show(str(report))
     return 0 if not report.problems else VerificationError.exit_code
 
