@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -14,16 +15,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import RATE, StandInSynthesizer, speak
+import soundfile
+from doubles import RATE, StandInSynthesizer, build_stand_in, speak
 
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode
+from pipeline.composition import compose_config
 from pipeline.config import Config, TaskConfig
 from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path
 from pipeline.dataset.shards import iter_clips
 from pipeline.dataset.sums import write_sums
+from pipeline.errors import ConfigError
 from pipeline.places import sha256_of
 from pipeline.runtime import run as run_module
+from pipeline.runtime.deep import choose_clips
+from pipeline.runtime.directory import fingerprint
 from pipeline.runtime.plans import hash_files
 from pipeline.runtime.verifying import verify
 from pipeline.seeds import take_seed
@@ -359,3 +365,87 @@ def test_a_book_that_is_another_one_is_found(book: Path) -> None:
         container.mux(stream.encode(None))
     make_hashes_fit(book)
     assert f"book/{path.name}: 1." in problems_of(book)
+
+
+def deep(run_dir: Path, build: Callable[..., Any], clips: int = 8) -> list[str]:
+    asked = replace(Config(), task=TaskConfig("verify"), run=str(run_dir), deep=True, deep_clips=clips)
+    return list(verify(asked, build).problems)
+
+
+def other_audio_everywhere(run_dir: Path) -> None:
+    """Replaces the audio of the retaken clip, and makes everything fit that is not the model: length, hashes, sizes."""
+    for index in range(3):
+        path = run_dir / "data" / f"train-{index:05d}-of-00003.parquet"
+        if not path.exists():
+            continue
+        for position, row in enumerate(pq.read_table(path).to_pylist()):
+            if row["take"] != 1:
+                continue
+            samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+            sound = encode(samples[::-1].copy(), rate)
+            digest = hashlib.sha256(sound).hexdigest()
+            rewrite(manifest_path(run_dir, index), lambda m: m["clips"][position].update(audio_sha256=digest))  # noqa: B023
+            set_column(
+                run_dir,
+                "audio",
+                lambda values: [{**v, "bytes": sound} if p == position else v for p, v in enumerate(values)],  # noqa: B023
+                index,
+            )
+    make_hashes_fit(run_dir)
+
+
+def test_deep_finds_audio_that_the_model_does_not_make(dataset: Path) -> None:
+    """Bug: a recording put in place of a clip, with all that is said of it, was proved to be whole."""
+    stand_in = StandInSynthesizer()
+    assert deep(dataset, lambda *_, **__: stand_in) == []
+    retaken = {row.id: row for row in iter_clips(dataset) if row.columns["take"]}
+    assert {asked.id: asked.seed for asked in stand_in.asked}.items() >= {
+        id: row.columns["seed"] for id, row in retaken.items()
+    }.items(), "also takes with a seed of their own"
+    assert len(stand_in.asked) == 4
+    other_audio_everywhere(dataset)
+    found = deep(dataset, build_stand_in)
+    assert any(f"id {id}: generated again it is another clip" in problem for id in retaken for problem in found)
+
+
+def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) -> None:
+    """Guards the chance to find something: neither the first shard alone, nor first takes alone."""
+    for run_dir in (dataset, book):
+        chosen = choose_clips(run_dir, 3, "salt")
+        assert chosen == choose_clips(run_dir, 3, "salt")
+        assert len(chosen) > 1
+        assert sum(map(len, chosen.values())) == 3
+    takes = {row.id: row.columns["take"] for row in iter_clips(dataset)}
+    assert any(takes[id] for ids in choose_clips(dataset, 1, "salt").values() for id in ids), "a retaken one"
+
+
+def test_deep_elsewhere_compares_loosely_and_says_so(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+
+    def speak_a_bit_different(utterance: Utterance) -> Clip:
+        clip = speak(utterance)
+        return replace(clip, samples=clip.samples * np.float32(0.99))
+
+    def build(*_: object, **__: object) -> StandInSynthesizer:
+        return StandInSynthesizer(speak_a_bit_different)
+
+    assert len(deep(dataset, build)) == 4
+    rewrite(dataset / "report.json", lambda report: report["versions"].update(torch="1.0"))
+    make_hashes_fit(dataset)
+    capsys.readouterr()
+    assert deep(dataset, build) == []
+    assert "made with torch 1.0" in capsys.readouterr().err
+
+
+def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
+    """Bug: a key of verification made another config of the run."""
+    assert fingerprint(Config()) == fingerprint(
+        replace(Config(), task=TaskConfig("verify"), run="x", deep=True, deep_clips=3)
+    )
+    assert compose_config(["task=verify", "run=a", "deep=true", "deep_clips=2", "engine.device=cpu"]).deep_clips == 2
+    with pytest.raises(ConfigError, match="deep=True: give task=verify"):
+        compose_config(["deep=true"])
+    with pytest.raises(ConfigError, match="deep_clips=0"):
+        compose_config(["task=verify", "run=a", "deep=true", "deep_clips=0"])

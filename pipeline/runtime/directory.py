@@ -39,6 +39,8 @@ FREE_KEYS = frozenset(
         "run",
         "dry_run",
         "left_out",
+        "deep",
+        "deep_clips",
         "shard_index",
         "num_shards",
         "task.name",

@@ -15,8 +15,9 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.dataset.verify import VerifyReport, collect, verify_run
 from pipeline.dataset.verify_card import card_problems
-from pipeline.errors import RunDirectoryError
+from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.places import place, read_json, reason_of
+from pipeline.runtime.deep import deep_problems
 from pipeline.runtime.directory import CONFIG_NAME, frozen_config, run_fingerprint
 from pipeline.runtime.plans import PlanHead, read_head
 from pipeline.runtime.report import REPORT_NAME, Session, make_report
@@ -69,6 +70,11 @@ def verify(
         from pipeline.book.listening import audio_problems  # imports PyAV
 
         collect(run_dir, problems, audio_problems(run_dir / "book"))
+    if asked.deep:
+        try:
+            collect(run_dir, problems, deep_problems(run_dir, asked, head, build))
+        except PipelineError as error:  # what was found so far is told as well
+            problems.append(f"deep=true: no clip could be compared: {error}")
     return replace(report, problems=tuple(problems))
 
 
