@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO, cast
 
 from pipeline.compression import COMPRESSIONS, decompressed
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError, PipelineError, RunDirectoryError
 
 _MAX_NAME_BYTES = 255
 _BLOCK = 4 * 2**20  # bytes fetched at a time as an object is read
@@ -102,8 +102,9 @@ def read_regular(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
         OSError: It cannot be opened, is not a regular file, or is larger than `max_bytes`.
     """
     with open_regular(path) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
+        is_larger = is_local(path) and os.fstat(file.fileno()).st_size > max_bytes
+        content = b"" if is_larger else file.read(max_bytes + 1)
+    if is_larger or len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes / 2**20:,.0f} MB", str(path))
     return content
 
@@ -124,6 +125,17 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+@contextlib.contextmanager
+def as_unreadable(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` of reading a run's folder into an error that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{error.filename or folder}: cannot be read ({reason_of(error)}); mend its permissions or its disk"
+        ) from error
 
 
 def reason_of(error: Exception) -> str:

@@ -23,6 +23,7 @@ from pipeline.dataset.verify_book import book_problems
 from pipeline.dataset.verify_rows import Expected, file_problems, key_problems
 from pipeline.errors import RunDirectoryError
 from pipeline.places import (
+    as_unreadable,
     file_sizes,
     parse_json,
     read_json,
@@ -89,7 +90,9 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
     splits: dict[int, str] = {}
     hashes: list[str] = []
     num_planned = 0
-    for index in watch(_shards_to_check(run_dir, head, problems)):
+    with as_unreadable(run_dir):
+        indices = _shards_to_check(run_dir, head, problems)
+    for index in watch(indices):
         planned = _planned_shard(run_dir, index, problems)
         num_planned += len(planned.ids)
         hashes.append(planned.sha256)
@@ -233,7 +236,8 @@ def _checked_manifest(
         manifest = read_manifest(path)
     except RunDirectoryError as error:
         is_missing = isinstance(error.__cause__, FileNotFoundError)
-        problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else str(error))
+        told = str(error).removeprefix(f"{run_dir}/")
+        problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else told)
         return None
     file = shard_path(run_dir, index, head.num_shards, planned.split).name if manifest.clips else ""
     if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
@@ -324,15 +328,12 @@ def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[
         yield "rejects.jsonl: does not hold the rejects of the manifests"
 
 
-def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> list[str]:
+def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> Iterator[str]:
     """What only `SHA256SUMS` knows: a book that is gone whole, another config, a file that nobody made."""
     known = {f"data/{manifest.file}": manifest.sha256 for manifest in manifests if manifest.clips}
     told = {problem.split(": ")[0] for problem in problems}
     # A book without its index was told of; its files cannot be known without it.
     is_told_of = "book/book.json" in told
-    found = list(sum_problems(run_dir, known | book_hashes(run_dir)))
-    return [
-        problem
-        for problem in found
-        if (name := problem.split(": ")[0]) not in told and not (is_told_of and name.startswith("book/"))
-    ]
+    for problem in sum_problems(run_dir, known | book_hashes(run_dir), told):
+        if not (is_told_of and problem.startswith("book/")):
+            yield problem

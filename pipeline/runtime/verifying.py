@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.config_checks import load_yaml
+from pipeline.dataset.files import manifest_path, plan_path
+from pipeline.dataset.shards import FORMAT_VERSION, Manifest, finished_shards
 from pipeline.dataset.verify import VerifyReport, collect, verify_run
 from pipeline.dataset.verify_card import card_problems
 from pipeline.errors import PipelineError, RunDirectoryError
-from pipeline.places import place, read_json, reason_of
+from pipeline.places import as_unreadable, place, read_json, read_regular_text, reason_of
 from pipeline.runtime.deep import deep_problems
 from pipeline.runtime.directory import CONFIG_NAME, frozen_config, run_fingerprint
 from pipeline.runtime.plans import PlanHead, read_head
@@ -52,7 +55,9 @@ def verify(
         RunDirectoryError: There is no such folder, or no readable plan in it.
     """
     run_dir = place(asked.run or "")
-    if not run_dir.is_dir():
+    with as_unreadable(run_dir):
+        is_there = run_dir.is_dir()
+    if not is_there:
         raise RunDirectoryError(f"run={run_dir}: no such folder")
     report = verify_run(run_dir, watch)
     problems = list(report.problems)
@@ -84,12 +89,22 @@ def _is_told_of(name: str, problems: list[str]) -> bool:
 
 def _config_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     """The frozen config is the one that the plan was made with."""
-    found = run_fingerprint(run_dir, frozen_config(run_dir))
+    config = frozen_config(run_dir)  # refuses what is no such file
+    if "format_version" in load_yaml(read_regular_text(run_dir / CONFIG_NAME)):
+        older = [manifest_path(run_dir, one.index) for one in finished_shards(run_dir) if _is_old(one)]
+        for path in [*([plan_path(run_dir)] if _is_old(head) else []), *older]:
+            name = path.relative_to(run_dir).as_posix()
+            yield f"{name}: has an older format than {CONFIG_NAME}, so that less of it would be verified"
+    found = run_fingerprint(run_dir, config)
     if found != head.fingerprint:
         yield (
             f"{CONFIG_NAME}: is config {found}, the plan is of {head.fingerprint}: a value in it that decides what the "
             "clips are (seed, voice, model ...) is not the one that the run was made with; take the file from a copy"
         )
+
+
+def _is_old(file: PlanHead | Manifest) -> bool:
+    return file.format_version < FORMAT_VERSION
 
 
 def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
