@@ -35,7 +35,7 @@ GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 # What may stand beside a task that works on an existing run, whose own config holds.
 _OF_A_RUN = {
     "status": ("task", "run", "json"),
-    "verify": ("task", "run", "json"),
+    "verify": ("task", "run", "json", "deep", "deep_clips", "engine.device", "engine.slots"),
     "retry_rejects": ("task", "run", "executor", "executor.*", "engine.device", "engine.slots"),
 }
 

@@ -302,6 +302,8 @@ class Config(OutputConfig):
     name: str | None = None  # of the run's directory; default: from the input and the model
     output_dir: str = "outputs"
     run: str | None = None  # an existing run directory, for task=verify, status and retry_rejects
+    deep: bool = False  # of task=verify: generate some clips again, and compare
+    deep_clips: int = 8  # how many: spread over the shards, a quarter of them retaken ones
     seed: int = 0
     dry_run: bool = False  # plan, print, load no model, write nothing
     left_out: str | None = None  # with dry_run: write what is not spoken, and why, to this file (JSON lines)
@@ -322,6 +324,8 @@ class Config(OutputConfig):
     def __post_init__(self) -> None:
         check_numbers("", self)
         self.check_output()
+        _require(not self.deep or self.task.name == "verify", "deep", self.deep, "give task=verify with it")
+        _require(self.deep_clips >= 1, "deep_clips", self.deep_clips, "give at least 1")
         _require(0 <= self.seed < 2**63, "seed", self.seed, "give 0 or more")
         _require(
             self.text.max_seconds <= self.model.max_seconds,

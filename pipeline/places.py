@@ -11,18 +11,22 @@ import contextlib
 import errno
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO, cast
 
 from pipeline.compression import COMPRESSIONS, decompressed
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError, PipelineError, RunDirectoryError
 
 _MAX_NAME_BYTES = 255
 _BLOCK = 4 * 2**20  # bytes fetched at a time as an object is read
+MAX_TEXT_BYTES = 2**28  # of a file of a run that is read whole; its own are far smaller
+_MAX_NESTED_LINKS = 4  # symbolic links to folders on one path; more are taken for a trap
 
 
 def is_address(text: str) -> bool:
@@ -69,10 +73,88 @@ def local_folder(path: str) -> Path | None:
 
 
 @contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of a run for reading. Never waits: a named pipe, a device or a folder in its place is refused.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file.
+    """
+    if not is_local(path):
+        with _opened(path) as file:
+            yield file
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # of a pipe it would wait for a writer
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, f"is {_kind_of(kind)}, not a regular file", str(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def read_regular(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """Return the bytes of a file of a run; see `open_regular`.
+
+    Raises:
+        OSError: It cannot be opened, is not a regular file, or is larger than `max_bytes`.
+    """
+    with open_regular(path) as file:
+        is_larger = is_local(path) and os.fstat(file.fileno()).st_size > max_bytes
+        content = b"" if is_larger else file.read(max_bytes + 1)
+    if is_larger or len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"is larger than {max_bytes / 2**20:,.0f} MB", str(path))
+    return content
+
+
+def read_regular_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Return the text of a UTF-8 file of a run; see `read_regular`; raises `ValueError` for other bytes."""
+    return read_regular(path, max_bytes).decode("utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file of a run holds; see `read_regular`; raises `ValueError` for what is not JSON."""
+    return parse_json(read_regular_text(path))
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; whatever is wrong with it is a `ValueError`."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+@contextlib.contextmanager
+def as_unreadable(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` of reading a run's folder into an error that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{error.filename or folder}: cannot be read ({reason_of(error)}); mend its permissions or its disk"
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read, on one line and without its name."""
+    text = error.strerror if isinstance(error, OSError) else None
+    return " ".join(str(text or error).split()) or type(error).__name__
+
+
+def _kind_of(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
+
+
+@contextlib.contextmanager
 def readable(path: Path) -> Iterator[Path | BinaryIO]:
     """What Arrow can read from: the path itself, or a file that fetches what is asked for."""
     if is_local(path):
-        yield path
+        with open_regular(path):  # Arrow would wait for ever for the writer of a pipe
+            yield path
         return
     with _opened(path) as file:
         yield file
@@ -137,17 +219,33 @@ def file_sizes(folder: Path) -> dict[str, int]:
         prefix = len(_key(folder).rstrip("/")) + 1
         return {name[prefix:]: int(entry["size"] or 0) for name, entry in found.items() if name[prefix:]}
     sizes: dict[str, int] = {}
-    waiting = [(str(folder), "")]
+    waiting = [(str(folder), "", 0)]
     while waiting:
-        name, prefix_name = waiting.pop()
+        name, prefix_name, num_links = waiting.pop()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(name) as entries:
             for entry in entries:
-                if entry.is_dir():
-                    waiting.append((entry.path, f"{prefix_name}{entry.name}/"))
-                    continue
-                with contextlib.suppress(FileNotFoundError):  # a temporary file of a run at work has gone meanwhile
-                    sizes[prefix_name + entry.name] = entry.stat().st_size
+                if _is_loop(entry, num_links):  # nothing can be in it, and yet it is there
+                    sizes[prefix_name + entry.name] = 0
+                elif entry.is_dir():
+                    waiting.append((entry.path, f"{prefix_name}{entry.name}/", num_links + entry.is_symlink()))
+                else:
+                    with contextlib.suppress(FileNotFoundError):  # a temporary file of a run at work has gone meanwhile
+                        sizes[prefix_name + entry.name] = entry.stat().st_size
     return sizes
+
+
+def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
+    """Whether this is a symbolic link to itself, to a folder that it lies in, or one too deep among such links."""
+    if not entry.is_symlink():
+        return False
+    try:
+        if not entry.is_dir():
+            return False
+        target = os.path.realpath(entry.path)
+        above = os.path.realpath(Path(entry.path).parent)
+        return num_links >= _MAX_NESTED_LINKS or os.path.commonpath([target, above]) == target
+    except OSError as error:
+        return error.errno == errno.ELOOP
 
 
 def content_mark(path: Path) -> str | None:
@@ -164,7 +262,7 @@ def content_mark(path: Path) -> str | None:
 def sha256_of(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

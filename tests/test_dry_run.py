@@ -101,7 +101,18 @@ def test_a_reader_is_told_chapters_hours_disk_and_time_first(book: Path, capsys:
     assert main(command(book, "dry_run=true", "speed=2", "price_per_hour=90")) == 0
     text = capsys.readouterr().out
     labels = [line[:16].strip() for line in text.splitlines() if line[:1].strip()]
-    assert labels[1:] == ["chapter", "One: Oil", "Two: Wick", "chapters", "words", "utterances", "audio", "disk", "time", "cost"]
+    assert labels[1:] == [
+        "chapter",
+        "One: Oil",
+        "Two: Wick",
+        "chapters",
+        "words",
+        "utterances",
+        "audio",
+        "disk",
+        "time",
+        "cost",
+    ]
     values = told(capsys, command(book, "dry_run=true", "speed=2", "price_per_hour=90"))
     assert values["num_chapters"] == 2
     assert [chapter["title"] for chapter in values["chapters"]] == ["One: Oil", "Two: Wick"]

@@ -26,6 +26,9 @@ from pipeline.dataset.sums import write_sums
 from pipeline.dataset.verify import verify_run
 from pipeline.errors import RunDirectoryError
 from pipeline.places import sha256_of
+from pipeline.planning import utterance_key
+from pipeline.planning.files import utterance_to_json
+from pipeline.runtime.plans import hash_files
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8000
@@ -38,9 +41,14 @@ def utterance(id: str) -> Utterance:
     return Utterance(f"Text of {id}.", "A voice.", seed=1, id=id)
 
 
+def plan_line(id: str) -> str:
+    return json.dumps(utterance_to_json(utterance(id))) + "\n"
+
+
 def row(id: str) -> Row:
     samples = np.random.default_rng(ord(id)).normal(0, 0.1, RATE // 4).astype(np.float32)
-    return make_row(Clip(utterance(id), samples, RATE, 21, Finish.EOS), f"key-{id}", "en", MODEL)
+    key = utterance_key(utterance(id), "f00d float32 cpu")
+    return make_row(Clip(utterance(id), samples, RATE, 21, Finish.EOS, seed=1), key, "en", MODEL)
 
 
 def write(run_dir: Path, index: int, rows: list[Row], rejected: list[str], fingerprint: str = "f00d") -> None:
@@ -68,10 +76,12 @@ def run_dir(made_once: Path, tmp_path: Path) -> Path:
 
 def make_run(tmp_path: Path) -> Path:
     """A finished run of four shards, 7 planned, 5 written, 2 rejected, and a book of two files."""
-    head = {"num_shards": len(PLAN), "num_utterances": 7, "fingerprint": "f00d"}
-    write_text(plan_path(tmp_path), json.dumps(head))
     for index, ids in enumerate(PLAN):
-        write_text(plan_shard_path(tmp_path, index), "".join(json.dumps({"id": id}) + "\n" for id in ids))
+        write_text(plan_shard_path(tmp_path, index), "".join(map(plan_line, ids)))
+    plan_hash = hash_files(plan_shard_path(tmp_path, index) for index in range(len(PLAN)))
+    head = {"num_shards": len(PLAN), "num_utterances": 7, "fingerprint": "f00d", "plan_hash": plan_hash}
+    write_text(plan_path(tmp_path), json.dumps({**head, "language": "en", "kept_columns": {}, "format_version": 2}))
+    for index, ids in enumerate(PLAN):
         rows = [row(id) for id in ids if id not in REJECTED]
         write(tmp_path, index, rows, [id for id in ids if id in REJECTED])
     write_rejects(tmp_path)

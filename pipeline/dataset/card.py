@@ -161,8 +161,8 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
         _introduction(facts, statistics),
         *([f"## Load it\n\n{_LOAD}"] if len(statistics.durations) else []),
         _making(facts),
-        *([_voices(statistics)] if len(statistics.durations) else []),
-        _rejects(statistics),
+        *([voice_table(statistics)] if len(statistics.durations) else []),
+        reject_table(statistics),
         "## Columns\n\n" + _table(("Column", "Meaning"), _columns(facts)),
         f"## Limits\n\n{_LIMITS}",
     ]
@@ -182,10 +182,10 @@ def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
         "tags": ["synthetic", "speech", "parler-tts"],
         "digital_source_type": DIGITAL_SOURCE_TYPE,
     }
-    return metadata | _loading(facts, statistics) if num_clips else metadata
+    return metadata | loading(facts.kept_columns, statistics) if num_clips else metadata
 
 
-def _loading(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
+def loading(kept_columns: Mapping[str, Type], statistics: Statistics) -> dict[str, object]:
     """What `datasets` loads by. With `num_examples` in it, `load_dataset` refuses a copy that lacks a shard."""
     features: list[dict[str, Any]] = [
         {
@@ -197,7 +197,7 @@ def _loading(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
         for column in COLUMNS
     ]
     files = [{"split": split, "path": f"data/{split}-*"} for split in statistics.splits]
-    features += [{"name": name, **card_entry(column)} for name, column in facts.kept_columns.items()]
+    features += [{"name": name, **card_entry(column)} for name, column in kept_columns.items()]
     return {
         "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {
@@ -223,20 +223,26 @@ def _introduction(facts: CardFacts, statistics: Statistics) -> str:
         "> **The model was never trained, so the audio is noise.** It shows the form of such a dataset, and that the "
         "pipeline works.\n\n"
     )
-    rows = [
-        ("Clips", f"{num_clips:,}"),
-        ("Audio", f"{_length(statistics.seconds)}, {statistics.seconds / num_clips:.1f} s a clip on average"),
-        ("Format", f"{facts.audio_format}, {statistics.sampling_rate:,} Hz, mono"),
-        ("Size", f"{statistics.num_file_bytes / 1e6:,.1f} MB"),
-        ("Voices", f"{len(statistics.voice_clips):,}"),
-        ("Rejected", f"{sum(statistics.reject_reasons.values()):,}"),
-    ]
+    rows = figures(statistics)
+    rows.insert(2, ("Format", f"{facts.audio_format}, {statistics.sampling_rate:,} Hz, mono"))
     return (
         f"{noise if facts.is_noise else ''}"
         f"Synthetic speech: {printable(facts.source)}, spoken by a text-to-speech model. Each clip comes with its "
         "text as written and as spoken, the description of its voice, its seed, and what was measured on it.\n\n"
         f"{_table(('', ''), rows)}\n![How long the clips are](durations.png)\n"
     )
+
+
+def figures(statistics: Statistics) -> list[tuple[str, str]]:
+    """Return the figures that stand first on the card, of a dataset that has clips."""
+    num_clips = len(statistics.durations)
+    return [
+        ("Clips", f"{num_clips:,}"),
+        ("Audio", f"{_length(statistics.seconds)}, {statistics.seconds / num_clips:.1f} s a clip on average"),
+        ("Size", f"{statistics.num_file_bytes / 1e6:,.1f} MB"),
+        ("Voices", f"{len(statistics.voice_clips):,}"),
+        ("Rejected", f"{sum(statistics.reject_reasons.values()):,}"),
+    ]
 
 
 def _making(facts: CardFacts) -> str:
@@ -262,7 +268,8 @@ def _making(facts: CardFacts) -> str:
     )
 
 
-def _voices(statistics: Statistics) -> str:
+def voice_table(statistics: Statistics) -> str:
+    """Return the section of the card about voices."""
     rows = [
         (voice, f"{statistics.voice_clips[voice]:,}", _length(seconds))
         for voice, seconds in sorted(statistics.voice_seconds.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -270,7 +277,8 @@ def _voices(statistics: Statistics) -> str:
     return "## Voices\n\n" + _table(("Voice", "Clips", "Audio"), rows)
 
 
-def _rejects(statistics: Statistics) -> str:
+def reject_table(statistics: Statistics) -> str:
+    """Return the section of the card about rejects."""
     if not statistics.reject_reasons:
         return "## Rejects\n\nNone: every planned clip is here.\n"
     rows = [(reason, f"{count:,}") for reason, count in Counter(statistics.reject_reasons).most_common()]

@@ -161,25 +161,32 @@ def renew_row(row: Row, utterance: Utterance, language: str) -> Row:
 
     Only for an utterance with the row's key, that is with the same prompt, description and seed.
     """
-    segment = utterance.segment
     suffix = "." + row.columns["audio"]["path"].rpartition(".")[2]
     return dataclasses.replace(
         row,
         columns={
             **{name: value for name, value in row.columns.items() if name in COLUMN_NAMES},
             **utterance.columns,
-            "id": utterance.id,
             "audio": {"bytes": row.audio, "path": (utterance.file_stem or safe_file_stem(utterance.id)) + suffix},
-            "text": segment.text if segment else utterance.prompt,
-            "text_normalized": utterance.prompt,
-            "text_description": utterance.description,
-            "speaker_id": utterance.speaker,
-            "language": utterance.language or language,
-            "source_id": segment.source_id if segment else "",
-            "chapter": segment.chapter if segment else 0,
-            "segment_index": segment.index if segment else 0,
-            "source_start": segment.start if segment else 0,
-            "source_end": segment.end if segment else len(utterance.prompt),
-            "boundary": (segment.boundary if segment else Boundary.NONE).value,
+            **planned_columns(utterance, language),
         },
     )
+
+
+def planned_columns(utterance: Utterance, language: str) -> dict[str, Any]:
+    """Return the columns that the plan alone decides; `language` is that of the run."""
+    segment = utterance.segment
+    return {
+        "id": utterance.id,
+        "text": segment.text if segment else utterance.prompt,
+        "text_normalized": utterance.prompt,
+        "text_description": utterance.description,
+        "speaker_id": utterance.speaker,
+        "language": utterance.language or language,
+        "source_id": segment.source_id if segment else "",
+        "chapter": segment.chapter if segment else 0,
+        "segment_index": segment.index if segment else 0,
+        "source_start": segment.start if segment else 0,
+        "source_end": segment.end if segment else len(utterance.prompt),
+        "boundary": (segment.boundary if segment else Boundary.NONE).value,
+    }

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config_checks import MAX_NUMBER
 from pipeline.dataset.features import COLUMNS, Row, arrow_schema
 from pipeline.dataset.files import (
     TRAIN,
@@ -31,13 +32,14 @@ from pipeline.dataset.files import (
 )
 from pipeline.dataset.kept_columns import NO_COLUMNS, Type, fit, leaf_paths
 from pipeline.errors import RunDirectoryError
-from pipeline.places import file_sizes, readable, sha256_of
+from pipeline.places import file_sizes, read_json, readable, reason_of, sha256_of
 from pipeline.types import Reject
 
 # The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
 ROWS_PER_GROUP = 100
 FORMAT_VERSION = 2  # of plan, manifests and frozen config; what has none is of format 1
 BYTES_PER_GROUP = 64 * 2**20
+MAX_SECONDS = 1e12  # of audio or work in a run; a manifest with more is damaged
 ROWS_PER_READ = 8  # rows of a shard in memory at once when it is read
 _DATA_NAME = re.compile(r"(?P<split>\w[\w.]*)-\d{5,}-of-\d{5,}\.parquet", re.ASCII)
 _MANIFEST_NAME = re.compile(r"shard-.*\.json")
@@ -142,14 +144,36 @@ def write_shard(
 def read_manifest(path: Path) -> Manifest:
     """Reads one manifest; a `RunDirectoryError` says so when it is missing or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         clips = tuple(WrittenClip(**clip) for clip in content.pop("clips"))
-        return Manifest(clips=clips, rejects=tuple(content.pop("rejects")), **content)
+        manifest = Manifest(clips=clips, rejects=tuple(content.pop("rejects")), **content)
+        _check_types(manifest)
+        return manifest
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else error
         raise RunDirectoryError(
-            f"{path}: not a readable manifest ({error}): delete it and give the same command again to make its shard "
+            f"{path}: not a readable manifest ({reason}): delete it and give the same command again to make its shard "
             "anew"
         ) from error
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Raise `ValueError` for values with which no run writes a manifest: others sum them up, and show them."""
+    for name in ("index", "num_shards", "num_bytes", "format_version"):
+        value = getattr(manifest, name)
+        if type(value) is not int or not 0 <= value < MAX_NUMBER:
+            raise ValueError(f"{name} is {value!r}")
+    for name in ("audio_seconds", "work_seconds"):
+        value = getattr(manifest, name)
+        if type(value) not in (int, float) or not 0 <= value < MAX_SECONDS:
+            raise ValueError(f"{name} is {value!r}")
+    texts = [manifest.file, manifest.sha256, manifest.fingerprint, manifest.plan_hash]
+    texts += [text for clip in manifest.clips for text in (clip.id, clip.key, clip.audio_sha256)]
+    texts += [text for reject in manifest.rejects for text in (reject["id"], reject["reason"])]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text in it is none")
+    if manifest.file and not _DATA_NAME.fullmatch(manifest.file):
+        raise ValueError(f"file is {manifest.file!r}")
 
 
 def finished_shards(run_dir: Path) -> Iterator[Manifest]:

@@ -6,14 +6,13 @@ Not in it are the journals, which are for eyes and may still grow, and what begi
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.dataset.files import remove_file, write_atomically
 from pipeline.dataset.shards import finished_shards
-from pipeline.places import file_sizes, sha256_of
+from pipeline.places import file_sizes, read_json, read_regular_text, reason_of, sha256_of
 
 SUMS_NAME = "SHA256SUMS"
 
@@ -42,26 +41,27 @@ def listed_files(run_dir: Path) -> set[str]:
 def book_hashes(run_dir: Path) -> dict[str, str]:
     """What `book.json` says of the book's files; nothing if there is none, or none that can be read."""
     try:
-        entries = json.loads((run_dir / "book" / "book.json").read_text(encoding="utf-8"))["files"]
+        entries = read_json(run_dir / "book" / "book.json")["files"]
         return {f"book/{entry['name']}": str(entry["sha256"]) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def sum_problems(run_dir: Path, known: Mapping[str, str]) -> Iterator[str]:
+def sum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] = ()) -> Iterator[str]:
     """Compares the run with its `SHA256SUMS`, line by line and file by file.
 
     Args:
         run_dir: Directory of the run.
         known: Hashes of files that are compared with their bytes elsewhere.
+        told: Names of files with which something else is wrong; they are not read again.
     """
     try:
-        lines = (run_dir / SUMS_NAME).read_text(encoding="utf-8").split("\n")[:-1]
+        lines = read_regular_text(run_dir / SUMS_NAME).split("\n")[:-1]
     except FileNotFoundError:
         yield f"{SUMS_NAME}: missing, so that the run did not come to its end"
         return
-    except ValueError as error:
-        yield f"{SUMS_NAME}: damaged ({error})"
+    except (OSError, ValueError) as error:
+        yield f"{SUMS_NAME}: damaged ({reason_of(error)})"
         return
     there, listed = listed_files(run_dir), set()
     for number, line in enumerate(lines, 1):
@@ -71,9 +71,19 @@ def sum_problems(run_dir: Path, known: Mapping[str, str]) -> Iterator[str]:
             continue
         digest, name = entry.groups()
         listed.add(name)
+        if name in told:
+            continue
         if name not in there:
             yield f"{name}: missing, {SUMS_NAME} lists it"
-        elif (known.get(name) or sha256_of(run_dir / name)) != digest:
-            yield f"{name}: its bytes are not those that {SUMS_NAME} lists"
-    for name in sorted(there - listed):
+        elif problem := _sum_problem(run_dir / name, known.get(name), digest):
+            yield f"{name}: {problem}"
+    for name in sorted(name for name in there - listed if name not in told):
         yield f"{name}: {SUMS_NAME} does not list it; it came later, or from elsewhere"
+
+
+def _sum_problem(path: Path, known: str | None, digest: str) -> str:
+    try:
+        is_same = (known or sha256_of(path)) == digest
+    except OSError as error:
+        return f"cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run"
+    return "" if is_same else f"its bytes are not those that {SUMS_NAME} lists"

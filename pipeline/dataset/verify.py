@@ -1,33 +1,43 @@
 """Proof that a finished run is what its plan says, or the list of what is not.
 
-Owns the comparison of plan, manifests, Parquet files and audio, and of a book's files with their index. Believes none
-of them, reads everything, mends nothing. Since it is meant to trust nothing, it reads the plan's head and the book's
-index by itself, not through the rooms that write them.
+Owns the comparison of plan and manifests, and of a book's files with their index; `verify_rows` has that of the Parquet
+files and their audio. Believes none of them, reads everything, mends nothing. Since it is meant to trust nothing, it
+reads the plan's head and the book's index by itself, not through the rooms that write them.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import soundfile
-
-from pipeline.audio.encoding import decode
-from pipeline.config_checks import load_yaml
-from pipeline.dataset.features import Row
+from pipeline.config_checks import MAX_NUMBER, load_yaml
 from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path, shard_path
-from pipeline.dataset.shards import Manifest, hash_plan, read_manifest, read_shard, reject_line
+from pipeline.dataset.kept_columns import Type
+from pipeline.dataset.shards import Manifest, read_manifest, reject_line
 from pipeline.dataset.sums import book_hashes, sum_problems
+from pipeline.dataset.verify_book import book_problems
+from pipeline.dataset.verify_rows import Expected, file_problems, key_problems
 from pipeline.errors import RunDirectoryError
-from pipeline.places import file_sizes, readable, sha256_of
+from pipeline.places import (
+    as_unreadable,
+    file_sizes,
+    parse_json,
+    read_json,
+    read_regular,
+    read_regular_text,
+    reason_of,
+    sha256_of,
+)
+from pipeline.planning.files import utterance_from_json
+from pipeline.seeds import content_digest
+from pipeline.types import Utterance
 
-DURATION_TOLERANCE = 0.001  # seconds; a lossy format may round the length to one of its own samples
+_MOST_MISSING = 1000  # shards without any file that are told of one by one
+_MAX_PLAN_BYTES = 2**30  # of one shard
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,10 @@ class _PlanHead:
     num_shards: int
     num_utterances: int
     fingerprint: str
+    plan_hash: str
+    language: str
+    left_out_sha256: str  # "": an older plan, without such a list
+    kept_columns: Mapping[str, Type]
     format_version: int
 
 
@@ -74,29 +88,34 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
     manifests: list[Manifest] = []
     first_seen: dict[str, int] = {}
     splits: dict[int, str] = {}
+    hashes: list[str] = []
     num_planned = 0
-    for index in watch(range(head.num_shards)):
-        planned, split = _planned_ids(run_dir, index, problems)
-        num_planned += len(planned)
-        for id in planned:
+    with as_unreadable(run_dir):
+        indices = _shards_to_check(run_dir, head, problems)
+    for index in watch(indices):
+        planned = _planned_shard(run_dir, index, problems)
+        num_planned += len(planned.ids)
+        hashes.append(planned.sha256)
+        for id in planned.ids:
             if first_seen.setdefault(id, index) != index:
                 problems.append(
                     f"{_name(run_dir, plan_shard_path(run_dir, index))}: id {id} is also planned in "
                     f"shard {first_seen[id]}"
                 )
-        splits[index] = split
-        manifest = _checked_manifest(run_dir, index, head, split, problems)
+        splits[index] = planned.split
+        manifest = _checked_manifest(run_dir, index, head, planned, problems)
         if manifest is not None:
             manifests.append(manifest)
-            problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned, manifest)
-            problems += _file_problems(run_dir, manifest)
-    if num_planned != head.num_utterances:
-        problems.append(f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}")
-    problems += _stray_problems(run_dir, splits, manifests)
-    problems += _repeated_audio(run_dir, head, manifests)
-    problems += _summary_problems(run_dir, manifests)
-    problems += _book_problems(run_dir / "book")
-    problems += _unknown_damage(run_dir, manifests, problems)
+            problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
+            expected = Expected(planned.utterances, head.language, head.kept_columns)
+            collect(run_dir, problems, key_problems(manifest, planned.utterances))
+            collect(run_dir, problems, file_problems(run_dir, manifest, expected))
+    collect(run_dir, problems, _plan_problems(run_dir, head, num_planned, hashes))
+    collect(run_dir, problems, _stray_problems(run_dir, head, splits, manifests))
+    collect(run_dir, problems, _repeated_audio(run_dir, head, manifests))
+    collect(run_dir, problems, _summary_problems(run_dir, manifests))
+    collect(run_dir, problems, book_problems(run_dir / "book"))
+    collect(run_dir, problems, _unknown_damage(run_dir, manifests, tuple(problems)))
     return VerifyReport(
         problems=tuple(problems),
         num_shards=head.num_shards,
@@ -111,51 +130,116 @@ def _name(run_dir: Path, path: Path) -> str:
     return path.relative_to(run_dir).as_posix()
 
 
+def collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
+    """Add what is found to the problems. A file that cannot be read ends that one search, and is a problem."""
+    try:
+        problems.extend(found)
+    except RunDirectoryError as error:
+        problems.append(str(error))
+    except OSError as error:
+        name = str(error.filename or run_dir)
+        name = Path(name).relative_to(run_dir).as_posix() if Path(name).is_relative_to(run_dir) else name
+        problems.append(f"{name}: cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run")
+
+
 def _read_head(run_dir: Path) -> _PlanHead:
     path = plan_path(run_dir)
     try:
-        head = json.loads(path.read_text(encoding="utf-8"))
+        head = read_json(path)
+        num_shards, num_utterances = head["num_shards"], head["num_utterances"]
+        for name, number in (("num_shards", num_shards), ("num_utterances", num_utterances)):
+            if type(number) is not int or not 0 <= number < MAX_NUMBER:
+                raise ValueError(f"{name} is {number!r}")
         return _PlanHead(
-            num_shards=int(head["num_shards"]),
-            num_utterances=int(head["num_utterances"]),
+            num_shards=num_shards,
+            num_utterances=num_utterances,
             fingerprint=str(head["fingerprint"]),
+            plan_hash=str(head.get("plan_hash")),
+            language=str(head.get("language")),
+            left_out_sha256=str(head.get("left_out_sha256", "")),
+            kept_columns=dict(head.get("kept_columns", {})),
             format_version=int(head.get("format_version", 1)),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RunDirectoryError(
-            f"{path}: no readable plan ({error!r}): give the directory of a run, one that holds plan/ and data/"
+            f"{path}: no readable plan ({_reason(error)}): give the directory of a run, one that holds plan/ and data/"
         ) from error
 
 
-def _planned_ids(run_dir: Path, index: int, problems: list[str]) -> tuple[list[str], str]:
-    """The ids that a shard's plan has, and the split that it belongs to."""
+def _shards_to_check(run_dir: Path, head: _PlanHead, problems: list[str]) -> range:
+    """The shards of the plan, but not many more than there are files: a number in a file may be anything."""
+    files = sum(len(file_sizes(run_dir / folder)) for folder in ("plan", "manifests", "data"))
+    most = files + _MOST_MISSING
+    if head.num_shards > most:
+        problems.append(
+            f"plan/plan.json: says {head.num_shards:,} shards, and only {files:,} files of shards are there; the first "
+            f"{most:,} are checked. Take plan.json from a copy of the run, or give the run's own command again"
+        )
+    return range(min(head.num_shards, most))
+
+
+def _reason(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, OSError) else repr(error)
+
+
+@dataclass(frozen=True)
+class _PlannedShard:
+    ids: tuple[str, ...]
+    utterances: Mapping[str, Utterance]  # by id; none if some of them cannot be read, which was told
+    split: str
+    sha256: str  # of its file; "": it cannot be read
+
+
+def _planned_shard(run_dir: Path, index: int, problems: list[str]) -> _PlannedShard:
+    """What a shard's plan says."""
     path = plan_shard_path(run_dir, index)
     try:
-        with path.open(encoding="utf-8") as lines:
-            planned = [json.loads(line) for line in lines]
-        ids = [str(line["id"]) for line in planned]
+        content = read_regular(path, _MAX_PLAN_BYTES)
+        # Not splitlines(): texts may hold U+2028 and its like, which JSON does not escape.
+        lines = [parse_json(line) for line in content.decode().split("\n") if line]
+        ids = tuple(str(line["id"]) for line in lines)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        problems.append(f"{_name(run_dir, path)}: missing or damaged ({error!r})")
-        return [], ""
+        problems.append(f"{_name(run_dir, path)}: missing or damaged ({_reason(error)})")
+        return _PlannedShard((), {}, "", "")
     problems += [
         f"{_name(run_dir, path)}: id {id} is planned {count} times" for id, count in Counter(ids).items() if count > 1
     ]
-    return ids, str(planned[0].get("split", "")) if planned else ""
+    utterances: dict[str, Utterance] = {}
+    try:
+        for line in lines:
+            utterances[str(line["id"])] = utterance_from_json(line)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problems.append(f"{_name(run_dir, path)}: id {line['id']}: is no planned utterance ({error!r})")
+        utterances = {}
+    split = str(lines[0].get("split", "")) if lines else ""
+    return _PlannedShard(ids, utterances, split, hashlib.sha256(content).hexdigest())
 
 
-def _checked_manifest(run_dir: Path, index: int, head: _PlanHead, split: str, problems: list[str]) -> Manifest | None:
+def _plan_problems(run_dir: Path, head: _PlanHead, num_planned: int, hashes: Sequence[str]) -> Iterator[str]:
+    """The files of the plan are those that its head was written for."""
+    if num_planned != head.num_utterances:
+        yield f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}"
+    if all(hashes) and content_digest(*hashes, size=16).hex() != head.plan_hash:
+        yield "plan/plan.json: its plan_hash is not that of the plan's shards; some were changed after planning"
+    left_out = run_dir / "plan" / "left_out.jsonl"
+    if head.left_out_sha256 and left_out.exists() and sha256_of(left_out) != head.left_out_sha256:
+        yield "plan/left_out.jsonl: is not the list that was planned (left_out_sha256 in plan/plan.json differs)"
+
+
+def _checked_manifest(
+    run_dir: Path, index: int, head: _PlanHead, planned: _PlannedShard, problems: list[str]
+) -> Manifest | None:
     """The manifest of a shard, if it is one: what belongs to another shard proves nothing about this one."""
     path = manifest_path(run_dir, index)
     name = _name(run_dir, path)
-    if not path.exists():
-        problems.append(f"{name}: missing, shard {index} is not finished")
-        return None
     try:
         manifest = read_manifest(path)
     except RunDirectoryError as error:
-        problems.append(str(error))
+        is_missing = isinstance(error.__cause__, FileNotFoundError)
+        told = str(error).removeprefix(f"{run_dir}/")
+        problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else told)
         return None
-    file = shard_path(run_dir, index, head.num_shards, split).name if manifest.clips else ""
+    file = shard_path(run_dir, index, head.num_shards, planned.split).name if manifest.clips else ""
     if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
         problems.append(
             f"{name}: belongs to shard {manifest.index} of {manifest.num_shards} ({manifest.file or 'no file'}), "
@@ -164,7 +248,7 @@ def _checked_manifest(run_dir: Path, index: int, head: _PlanHead, split: str, pr
         return None
     if manifest.fingerprint != head.fingerprint:
         problems.append(f"{name}: made with config {manifest.fingerprint}, the plan is of {head.fingerprint}")
-    if plan_shard_path(run_dir, index).exists() and manifest.plan_hash != hash_plan(run_dir, index):
+    if planned.sha256 and manifest.plan_hash != planned.sha256:
         problems.append(f"{name}: made for another plan than {_name(run_dir, plan_shard_path(run_dir, index))}")
     return manifest
 
@@ -187,63 +271,15 @@ def _id_problems(name: str, planned: Sequence[str], manifest: Manifest) -> Itera
         yield f"{name}: the clips are not in the order of the plan"
 
 
-def _file_problems(run_dir: Path, manifest: Manifest) -> Iterator[str]:
-    """The Parquet file is the manifest's, and so is each clip in it."""
-    if not manifest.clips:
-        return
-    path = run_dir / "data" / manifest.file
-    name = _name(run_dir, path)
-    if not path.exists():
-        yield f"{name}: missing"
-        return
-    if path.stat().st_size != manifest.num_bytes:
-        yield f"{name}: {path.stat().st_size} bytes, its manifest says {manifest.num_bytes}"
-    elif sha256_of(path) != manifest.sha256:
-        yield f"{name}: its bytes have changed since it was written (SHA-256 differs)"
-    try:
-        with readable(path) as source:
-            ids = pq.read_table(source, columns=["id"], partitioning=None)["id"].to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        yield f"{name}: not a readable Parquet file ({error})"
-        return
-    expected = [clip.id for clip in manifest.clips]
-    if ids != expected:
-        yield from (f"{name}: id {id} is in the manifest, but not in the file" for id in sorted({*expected} - {*ids}))
-        yield from (f"{name}: id {id} is in the file, but not in the manifest" for id in sorted({*ids} - {*expected}))
-        yield f"{name}: its ids are not those of its manifest, one by one"
-        return
-    try:
-        rows = read_shard(run_dir, manifest, ["id", "audio", "duration", "sampling_rate"])
-        for row, clip in zip(rows, manifest.clips, strict=True):
-            problem = _clip_problem(row, clip.audio_sha256)
-            if problem:
-                yield f"{name}: id {row.id}: {problem}"
-    except RunDirectoryError as error:
-        yield str(error)
-
-
-def _clip_problem(row: Row, audio_sha256: str) -> str | None:
-    if row.audio_sha256() != audio_sha256:
-        return "its audio has changed since it was written (SHA-256 differs)"
-    try:
-        samples, sampling_rate = decode(row.audio)
-    except soundfile.LibsndfileError as error:
-        return f"its audio cannot be decoded ({error})"
-    if sampling_rate != row.columns["sampling_rate"]:
-        return f"audio at {sampling_rate} Hz, its row says {row.columns['sampling_rate']} Hz"
-    seconds = len(samples) / sampling_rate
-    if abs(seconds - row.columns["duration"]) > DURATION_TOLERANCE:
-        return f"{seconds:.3f} s of audio, its row says {row.columns['duration']:.3f} s"
-    return None
-
-
-def _stray_problems(run_dir: Path, splits: Mapping[int, str], manifests: Sequence[Manifest]) -> Iterator[str]:
+def _stray_problems(
+    run_dir: Path, head: _PlanHead, splits: Mapping[int, str], manifests: Sequence[Manifest]
+) -> Iterator[str]:
     """Files that no shard owns: a dataset's loader would read some of them, the others are left over."""
     names = {manifest.index: manifest.file for manifest in manifests}
     owned = set()
     for index, split in splits.items():
         # A shard whose manifest is missing or wrong was told of already; its file is no stray.
-        name = names.get(index, shard_path(run_dir, index, len(splits), split).name)
+        name = names.get(index, shard_path(run_dir, index, head.num_shards, split).name)
         owned |= {run_dir / "data" / name, manifest_path(run_dir, index), plan_shard_path(run_dir, index)}
     found = {
         run_dir / name
@@ -273,7 +309,7 @@ def _repeated_audio(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest
 def _frozen(run_dir: Path) -> dict[str, Any]:
     """Two keys of the frozen config, dotted; nothing of one that cannot be read, which others tell of."""
     try:
-        content = load_yaml((run_dir / "config.yaml").read_text(encoding="utf-8"))
+        content = load_yaml(read_regular_text(run_dir / "config.yaml"))
         return {"source.seed_column": content["source"].get("seed_column"), "task.name": content["task"]["name"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -288,50 +324,16 @@ def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[
     expected = "".join(reject_line(reject) for manifest in manifests for reject in manifest.rejects)
     if not path.exists():
         yield "rejects.jsonl: missing"
-    elif path.read_bytes() != expected.encode():
+    elif read_regular(path, len(expected.encode()) + 1) != expected.encode():
         yield "rejects.jsonl: does not hold the rejects of the manifests"
 
 
-def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> list[str]:
+def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> Iterator[str]:
     """What only `SHA256SUMS` knows: a book that is gone whole, another config, a file that nobody made."""
     known = {f"data/{manifest.file}": manifest.sha256 for manifest in manifests if manifest.clips}
     told = {problem.split(": ")[0] for problem in problems}
     # A book without its index was told of; its files cannot be known without it.
     is_told_of = "book/book.json" in told
-    found = list(sum_problems(run_dir, known | book_hashes(run_dir)))
-    return [
-        problem
-        for problem in found
-        if (name := problem.split(": ")[0]) not in told and not (is_told_of and name.startswith("book/"))
-    ]
-
-
-def _book_problems(book: Path) -> Iterator[str]:
-    """The files of a book are those that its index lists. Their audio is not decoded: its clips were, in the shards."""
-    if not book.exists():
-        return
-    if not (book / "book.json").exists():
-        yield "book/book.json: missing, so that the book was not finished"
-        return
-    try:
-        entries = json.loads((book / "book.json").read_text(encoding="utf-8"))["files"]
-        # An older index has names alone.
-        listed = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
-        checked = [(book / Path(entry["name"]).name, entry) for entry in listed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        yield f"book/book.json: damaged ({error!r})"
-        return
-    for path, entry in checked:
-        problem = _book_file_problem(path, entry)
-        if problem:
-            yield f"book/{path.name}: {problem}"
-
-
-def _book_file_problem(path: Path, entry: dict[str, Any]) -> str | None:
-    if not path.is_file():
-        return "missing"
-    if "bytes" in entry and path.stat().st_size != entry["bytes"]:
-        return f"{path.stat().st_size} bytes, book.json says {entry['bytes']}"
-    if "sha256" in entry and sha256_of(path) != entry["sha256"]:
-        return "its bytes have changed since it was written (SHA-256 differs)"
-    return None
+    for problem in sum_problems(run_dir, known | book_hashes(run_dir), told):
+        if not (is_told_of and problem.startswith("book/")):
+            yield problem

@@ -24,7 +24,7 @@ from pipeline.config_output import OUTPUT_KEYS
 from pipeline.dataset.files import write_text
 from pipeline.dataset.shards import FORMAT_VERSION
 from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.places import place
+from pipeline.places import place, read_regular_text, reason_of
 from pipeline.seeds import content_digest
 
 CONFIG_NAME = "config.yaml"
@@ -40,6 +40,8 @@ FREE_KEYS = OUTPUT_KEYS | frozenset(
         "run",
         "dry_run",
         "left_out",
+        "deep",
+        "deep_clips",
         "shard_index",
         "num_shards",
         "task.name",
@@ -244,11 +246,9 @@ def _stem(source: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ValueError(f"larger than {_MAX_CONFIG_BYTES:,} bytes")
-        content = load_yaml(path.read_text(encoding="utf-8"))
+        content = load_yaml(read_regular_text(path, _MAX_CONFIG_BYTES))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise RunDirectoryError(f"{path}: cannot be read ({reason}); give name=... for a new run") from error
     if not isinstance(content, dict):
         raise RunDirectoryError(f"{path}: is not a frozen config; give name=... for a new run")

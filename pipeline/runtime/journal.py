@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.dataset.shards import Manifest
-from pipeline.places import as_os_errors, is_local
+from pipeline.places import as_os_errors, is_local, parse_json, read_regular, reason_of
 
 FOLDER = "journal"
 
@@ -38,6 +38,8 @@ SHORTEST_PAUSE = 5.0  # seconds
 LONGEST_PAUSE = 60.0
 _PUT_PAUSE = 20.0  # seconds between two puts of a journal that cannot be added to
 _LINES_A_SESSION = 500  # about as many as a curve can show
+_MAX_BYTES = 2**28  # of a journal that is read
+_MAX_VALUE = 1e11  # of a number in a line: times beyond it are no dates
 
 _log = logging.getLogger(__name__)
 
@@ -279,29 +281,37 @@ class History:
 
     workers: tuple[WorkerHistory, ...]  # by name
     failures: tuple[Failure, ...]  # by time
+    damage: tuple[str, ...] = ()  # journals that cannot be read
 
 
 def read_journals(run_dir: Path) -> History:
-    """Reads every journal of a run; lines that are torn or of an unknown kind are passed over."""
-    workers, failures = [], []
+    """Reads every journal of a run; lines that are torn or of an unknown kind are passed over.
+
+    A journal that cannot be read is told of in `History.damage`.
+    """
+    workers, failures, damage = [], [], []
     for path in sorted((run_dir / FOLDER).glob("*.jsonl"), key=lambda path: path.name):
         sessions: list[Session] = []
-        for line in _read_lines(path):
-            _add_line(line, sessions)
-            if line["event"] == "failure":
-                failures.append(Failure(float(line["time"]), str(line.get("worker") or path.stem), str(line["what"])))
+        try:
+            for line in _read_lines(path):
+                _add_line(line, sessions)
+                if line["event"] == "failure":
+                    worker = str(line.get("worker") or path.stem)
+                    failures.append(Failure(float(line["time"]), worker, str(line["what"])))
+        except OSError as error:
+            damage.append(f"{path}: cannot be read ({reason_of(error)}); what it told is missing here, delete it")
         workers.append(WorkerHistory(path.stem, tuple(sessions)))
-    return History(tuple(workers), tuple(sorted(failures, key=lambda failure: failure.time)))
+    return History(tuple(workers), tuple(sorted(failures, key=lambda failure: failure.time)), tuple(damage))
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for text in read_regular(path, _MAX_BYTES).decode(errors="replace").split("\n"):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             is_known = all(isinstance(line[key], kind) for key, kind in _FORMS[line["event"]].items())
         except (ValueError, TypeError, KeyError):  # torn by a kill, or written by another version
             continue
-        if is_known:
+        if is_known and all(0 <= abs(value) < _MAX_VALUE for value in line.values() if isinstance(value, _NUMBER)):
             yield line
 
 

@@ -17,10 +17,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.places import is_local
+from pipeline.errors import ConfigError, RunDirectoryError, printable
+from pipeline.places import is_local, read_regular, reason_of
 from pipeline.runtime.lease import hold_lease, is_alive_here, read_lease
 
+_MAX_TAG_BYTES = 4096
 _TRIES, _BETWEEN_TRIES_SECONDS = 10, 0.1
 
 
@@ -37,8 +38,18 @@ def find_holders(run_dir: Path) -> tuple[Holder, ...]:
     if not is_local(run_dir):
         lease = read_lease(run_dir)
         return () if lease is None else (Holder(lease.owner, lease.is_alive),)
-    names = [tag.read_text(encoding="utf-8").strip() for tag in _tags(run_dir) if tag.exists()]
+    names = [name for tag in _tags(run_dir) if (name := _holder_name(tag)) is not None]
     return tuple(Holder(name, is_alive_here(name)) for name in names)
+
+
+def _holder_name(tag: Path) -> str | None:
+    """What a holder has signed with; None: it is gone."""
+    try:
+        return printable(read_regular(tag, _MAX_TAG_BYTES).decode(errors="replace").strip())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{tag.name}, which cannot be read ({reason_of(error)}); delete it if nobody is at work"
 
 
 class Writer:

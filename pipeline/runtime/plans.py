@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from pipeline.book.joining import pause_seconds
 from pipeline.config import Config
+from pipeline.config_checks import MAX_NUMBER
 from pipeline.dataset.features import COLUMN_NAMES
 from pipeline.dataset.files import plan_path, plan_shard_path, staged_plan_folder, write_text
 from pipeline.dataset.kept_columns import Type, TypeFinder, dataset_name
-from pipeline.dataset.shards import FORMAT_VERSION
+from pipeline.dataset.shards import FORMAT_VERSION, MAX_SECONDS
 from pipeline.errors import RunDirectoryError, SourceError
-from pipeline.places import is_local, move_folder, remove_folder, sha256_of
+from pipeline.places import is_local, move_folder, read_json, read_regular_text, reason_of, remove_folder, sha256_of
 from pipeline.planning import (
     PlanSummary,
     deal,
@@ -42,6 +43,7 @@ from pipeline.text.sources import read_documents
 from pipeline.types import Boundary, Bucket, Document, Shard
 from pipeline.voices import Casting
 
+MAX_PLAN_BYTES = 2**30  # of one shard
 LEFT_OUT_NAME = "left_out.jsonl"
 _PREVIOUS = ".previous"
 _FORGOTTEN = ".forgotten"  # while it is deleted
@@ -232,15 +234,31 @@ def read_head(run_dir: Path) -> PlanHead:
     """Reads `plan/plan.json`."""
     path = plan_path(run_dir)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
         buckets = tuple(Bucket(**bucket) for bucket in content.pop("buckets"))
         seconds = tuple(content.pop("shard_seconds"))
-        return PlanHead(chapters=chapters, buckets=buckets, shard_seconds=seconds, **content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        head = PlanHead(chapters=chapters, buckets=buckets, shard_seconds=seconds, **content)
+        _check_types(head)
+        return head
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else error
         raise RunDirectoryError(
-            f"{path}: not a readable plan ({error}); delete it and give the same command again"
+            f"{path}: not a readable plan ({reason}); delete it and give the same command again"
         ) from error
+
+
+def _check_types(head: PlanHead) -> None:
+    """Raise `ValueError` for numbers that no plan has: everybody counts by them."""
+    for name in ("num_shards", "num_utterances", "num_bytes", "format_version"):
+        value = getattr(head, name)
+        if type(value) is not int or not 0 <= value < MAX_NUMBER:
+            raise ValueError(f"{name} is {value!r}")
+    if len(head.shard_seconds) != head.num_shards:
+        raise ValueError(f"num_shards is {head.num_shards}, and shard_seconds has {len(head.shard_seconds)} of them")
+    for value in (head.predicted_seconds, *head.shard_seconds):
+        if type(value) not in (int, float) or not 0 <= value < MAX_SECONDS:
+            raise ValueError(f"a number of seconds is {value!r}")
 
 
 def hash_files(paths: Iterable[Path]) -> str:
@@ -252,8 +270,8 @@ def read_shard_plan(run_dir: Path, index: int) -> Shard:
     """Reads the planned utterances of a shard."""
     path = plan_shard_path(run_dir, index)
     try:
-        return shard_from_json_lines(index, path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return shard_from_json_lines(index, read_regular_text(path, MAX_PLAN_BYTES))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RunDirectoryError(f"{path}: cannot be read ({error}); give the same command again") from error
 
 

@@ -10,7 +10,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Report:
     num_files: int  # of the dataset: a shard without clips has none
     session: Session | None  # the last call that rendered anything
     book: dict[str, Any] | None = None
+    versions: dict[str, str] = field(default_factory=dict)  # of what decides the bits of a clip beside the weights
 
 
 def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: Session | None) -> Report:
@@ -81,7 +83,19 @@ def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: S
         num_bytes=num_bytes,
         num_files=num_files,
         session=session or _last_session(run_dir),
+        versions=versions(),
     )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries on which the bits of a clip depend. Imports none of them."""
+    found = {}
+    for name in ("torch", "transformers", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def _last_session(run_dir: Path) -> Session | None:

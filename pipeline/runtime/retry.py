@@ -58,21 +58,25 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         if not tasks:
             say(f"{run_dir}: nothing was rejected that another take could change")
             if not (run_dir / SUMS_NAME).exists():  # an earlier retry was killed at its end
-                described = describe_model(_same_checkpoint(run_dir, config), config.engine)
+                described = describe_model(same_checkpoint(run_dir, config), config.engine)
                 finish(run_dir, frozen, head, described, None, narrator)
             return 0
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
         say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
-        order = Order(run_dir, config, head, _same_checkpoint(run_dir, config), head.buckets, build)
+        order = Order(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
         finish(run_dir, frozen, head, model, session, narrator)
     return 0
 
 
-def _same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
-    """The checkpoint that the run was made with: the clips of another one are not of this dataset."""
+def same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
+    """Find the checkpoint that the run was made with: the clips of another one are not of this dataset.
+
+    Raises:
+        RunDirectoryError: Its weights, or those of its tokenizer, are others now.
+    """
     checkpoint, revision = find_checkpoint(config.model), config.model.revision
     tokenizer, now = config.model.description_tokenizer_revision, checkpoint.description_tokenizer_revision
     if checkpoint.revision != revision or tokenizer not in (None, now):  # None: an older run, or there is none

@@ -20,7 +20,6 @@ from tqdm import tqdm
 from pipeline.config import Config, SamplingConfig
 from pipeline.dataset.files import remove_leftovers, staged_plan_folder, write_text
 from pipeline.dataset.shards import finished_shards, hash_plan
-from pipeline.dataset.verify import verify_run
 from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError
 from pipeline.places import place, remove_folder
 from pipeline.runtime.as_json import show_json, status_values, verify_values
@@ -54,6 +53,7 @@ from pipeline.runtime.retry import retry_rejects
 from pipeline.runtime.standard_input import copy_standard_input
 from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
+from pipeline.runtime.verifying import verify
 from pipeline.runtime.voice_setup import announce_voice, set_up_voices
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
@@ -78,7 +78,7 @@ def run(config: Config) -> int:
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(place(config.run or ""), config.json)
+        return _verify(config)
     if config.task.name == "status":
         status = read_status(place(config.run or ""))
         if config.json:
@@ -253,12 +253,10 @@ def _dry_run(config: Config, language: str) -> int:
     return 0
 
 
-def _verify(run_dir: Path, as_json: bool) -> int:
+def _verify(config: Config) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
-    if not run_dir.is_dir():
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
-    report = verify_run(run_dir, partial(tqdm, desc="verifying", unit="shard", disable=None))
-    if as_json:
+    report = verify(config, build_synthesizer, partial(tqdm, desc="verifying", unit="shard", disable=None))
+    if config.json:
         show_json(verify_values(report))
     else:
         show(str(report))

@@ -17,6 +17,7 @@ from pipeline.dataset.files import staged_plan_folder
 from pipeline.dataset.shards import Manifest, is_finished, list_data, list_manifests, read_manifest
 from pipeline.dataset.sums import SUMS_NAME
 from pipeline.errors import RunDirectoryError
+from pipeline.places import as_unreadable
 from pipeline.runtime.directory import CONFIG_NAME
 from pipeline.runtime.journal import LONGEST_PAUSE, History, Session, WorkerHistory, read_journals
 from pipeline.runtime.locks import Holder, find_holders
@@ -76,8 +77,13 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
     """Looks at a run.
 
     Raises:
-        RunDirectoryError: The folder is not there, or is no run.
+        RunDirectoryError: The folder is not there, cannot be read, or is no run.
     """
+    with as_unreadable(run_dir):
+        return _read_status(run_dir, time.time() if now is None else now)
+
+
+def _read_status(run_dir: Path, now: float) -> Status:
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
     staged = list(staged_plan_folder(run_dir).glob("shard-*"))
@@ -95,9 +101,10 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
         rejects += len(manifest.rejects)
         reasons.update(code for reject in manifest.rejects for code in reason_codes(reject["reason"]))
         audio_seconds += manifest.audio_seconds
+    history = read_journals(run_dir)
     return Status(
         directory=str(run_dir),
-        now=time.time() if now is None else now,
+        now=now,
         head=head,
         num_staged=len(staged),
         done=done,
@@ -105,10 +112,10 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
         rejects=rejects,
         reasons=reasons,
         audio_seconds=audio_seconds,
-        history=read_journals(run_dir),
+        history=history,
         holders=holders,
         is_complete=(run_dir / SUMS_NAME).exists(),
-        damage=tuple(damage),
+        damage=(*damage, *history.damage),
     )
 
 

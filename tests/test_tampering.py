@@ -1,0 +1,478 @@
+"""Verification of runs that somebody has altered, with all hashes of files made to fit again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from doubles import RATE, StandInSynthesizer, build_stand_in, speak
+
+from pipeline.__main__ import main
+from pipeline.audio.encoding import encode
+from pipeline.composition import compose_config
+from pipeline.config import Config, TaskConfig
+from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path
+from pipeline.dataset.shards import iter_clips
+from pipeline.dataset.sums import write_sums
+from pipeline.errors import ConfigError
+from pipeline.places import sha256_of
+from pipeline.runtime import run as run_module
+from pipeline.runtime.deep import choose_clips
+from pipeline.runtime.directory import fingerprint
+from pipeline.runtime.plans import hash_files
+from pipeline.runtime.verifying import verify
+from pipeline.seeds import take_seed
+from pipeline.types import Clip, Utterance
+
+ROWS = [
+    {"id": "a", "text": "One morning the lamp was lit.", "label": 1, "meta": {"page": 1}},
+    {"id": "b", "text": "It cost 5 dollars, and nobody paid.", "label": 2, "meta": {"page": 2}},
+    {"id": "c", "text": "***", "label": 3, "meta": {"page": 3}},  # rejected: there is nothing to say
+    {"id": "d", "text": "The wick was trimmed twice.", "label": 4, "meta": None},
+    {"id": "e", "text": "Then it was dark.", "label": 5, "meta": {"page": 5}},
+]
+BOOK = "# The Lamp\n\n## Oil\n\nMr. Grey lit the lamp, and it burned.\n\n## Wick\n\nThe wick was trimmed. It smoked.\n"
+
+
+def speak_at_second_try(utterance: Utterance) -> Clip:
+    """The first take of some texts is silent."""
+    clip = speak(utterance)
+    if "trimmed" in utterance.prompt and utterance.seed not in _RETAKES:
+        _RETAKES.add(take_seed(utterance.seed, 1))
+        return Clip(utterance, np.zeros_like(clip.samples), RATE, clip.num_frames, clip.finish, seed=clip.seed)
+    return clip
+
+
+_RETAKES: set[int] = set()
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both kinds of a finished run, `dataset` and `book`, whose inputs are gone."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (folder / "lamp.md").write_text(BOOK)
+    with pytest.MonkeyPatch.context() as patch:
+        from doubles import INFO
+
+        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(speak_at_second_try))
+        patch.setattr(run_module, "describe_model", lambda *_: INFO)
+        given = [f"output_dir={folder}", "planning.shard_size=2", "seed=7"]
+        rows = ["task=dataset", f"input={folder / 'rows.jsonl'}", "name=dataset", "source.id_column=id"]
+        assert main([*rows, *given]) == 0
+        assert main([f"input={folder / 'lamp.md'}", "name=book", *given]) == 0
+    (folder / "rows.jsonl").unlink()
+    (folder / "lamp.md").unlink()
+    return folder
+
+
+@pytest.fixture
+def dataset(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once / "dataset", tmp_path / "dataset"))
+
+
+@pytest.fixture
+def book(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once / "book", tmp_path / "book"))
+
+
+def rewrite(path: Path, change: Callable[[Any], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def make_hashes_fit(run_dir: Path) -> None:
+    """Renews every hash of a file, as somebody would who wants nobody to notice; fingerprint and plan_hash stay."""
+    for path in sorted((run_dir / "manifests").iterdir()):
+        manifest = json.loads(path.read_text())
+        file = run_dir / "data" / manifest["file"]
+        manifest["plan_hash"] = sha256_of(plan_shard_path(run_dir, manifest["index"]))
+        if manifest["file"]:
+            manifest["sha256"], manifest["num_bytes"] = sha256_of(file), file.stat().st_size
+        path.write_text(json.dumps(manifest))
+    index = run_dir / "book" / "book.json"
+    if index.exists():
+        content = json.loads(index.read_text())
+        for entry in content["files"]:
+            file = index.parent / entry["name"]
+            entry["sha256"], entry["bytes"] = sha256_of(file), file.stat().st_size
+        index.write_text(json.dumps(content))
+    (run_dir / "SHA256SUMS").unlink(missing_ok=True)
+    write_sums(run_dir)
+
+
+def problems_of(run_dir: Path) -> str:
+    """What verification finds."""
+    asked = replace(Config(), task=TaskConfig("verify"), run=str(run_dir))
+    return "\n".join(verify(asked, StandInSynthesizer).problems)
+
+
+def said_of(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command `task=verify` says, which has to find something."""
+    capsys.readouterr()
+    code = main(["task=verify", f"run={run_dir}"])
+    printed = capsys.readouterr()
+    assert code in (3, 4), printed
+    assert "Traceback" not in printed.err
+    return printed.out + printed.err
+
+
+def set_column(run_dir: Path, name: str, change: Callable[[list[Any]], list[Any]], shard: int = 0) -> None:
+    path = run_dir / "data" / f"train-{shard:05d}-of-00003.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index(name)
+    values = pa.array(change(table[name].to_pylist()), table.schema.field(name).type)
+    pq.write_table(table.set_column(place, table.schema.field(name), values), path)
+
+
+def change_table(run_dir: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    path = run_dir / "data" / "train-00000-of-00003.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def set_first(value: Any) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: [value, *values[1:]]
+
+
+def test_hashes_that_fit_are_no_problem(
+    dataset: Path, book: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tests below would find something in any run; also, a run whose input is gone is still whole."""
+    assert max(row.columns["take"] for row in iter_clips(dataset)) == 1
+    for run_dir in (dataset, book):
+        make_hashes_fit(run_dir)
+        assert main(["task=verify", f"run={run_dir}"]) == 0, capsys.readouterr()
+    assert not stand_in, "without deep=true no model is loaded"
+
+
+def other_text(run_dir: Path) -> str:
+    set_column(run_dir, "text", set_first("Another text."))
+    return "id a: its text is 'Another text.', the plan has 'One morning"
+
+
+def other_spoken_text(run_dir: Path) -> str:
+    set_column(run_dir, "text_normalized", set_first("Another text."))
+    return "id a: its text_normalized is"
+
+
+def other_description(run_dir: Path) -> str:
+    set_column(run_dir, "text_description", set_first("Another voice."))
+    return "id a: its text_description is"
+
+
+def other_kept_value(run_dir: Path) -> str:
+    set_column(run_dir, "label", set_first(9))
+    return "id a: its label is 9, the plan has 1"
+
+
+def other_nested_value(run_dir: Path) -> str:
+    set_column(run_dir, "meta", set_first({"page": 9}))
+    return "id a: its meta is"
+
+
+def other_seed(run_dir: Path) -> str:
+    set_column(run_dir, "seed", set_first(9))
+    return "id a: its seed 9 is not that of take 0"
+
+
+def duration_that_is_no_number(run_dir: Path) -> str:
+    set_column(run_dir, "duration", set_first(float("nan")))
+    return "id a: "
+
+
+def duration_of_a_sample_more(run_dir: Path) -> str:
+    set_column(run_dir, "duration", lambda values: [values[0] + 1 / RATE, *values[1:]])
+    return "its row says"
+
+
+def missing_duration(run_dir: Path) -> str:
+    set_column(run_dir, "duration", set_first(None))
+    return "its row says None"
+
+
+def renamed_column(run_dir: Path) -> str:
+    change_table(run_dir, lambda t: t.rename_columns(["speaker" if n == "speaker_id" else n for n in t.schema.names]))
+    return "its column speaker_id is missing"
+
+
+def renamed_id(run_dir: Path) -> str:
+    change_table(run_dir, lambda t: t.rename_columns(["name" if n == "id" else n for n in t.schema.names]))
+    return "its column id is missing"
+
+
+def renamed_kept_column(run_dir: Path) -> str:
+    change_table(run_dir, lambda t: t.rename_columns(["tag" if n == "label" else n for n in t.schema.names]))
+    return "its column label is missing"
+
+
+def added_column(run_dir: Path) -> str:
+    change_table(run_dir, lambda t: t.append_column("extra", pa.array(range(t.num_rows))))
+    return "its column extra is neither ours nor one of the input"
+
+
+def missing_column(run_dir: Path) -> str:
+    change_table(run_dir, lambda t: t.drop_columns(["take"]))
+    return "its column take is missing"
+
+
+def column_of_another_type(run_dir: Path) -> str:
+    def cast(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index("duration")
+        return table.set_column(place, "duration", table["duration"].cast(pa.string()))
+
+    change_table(run_dir, cast)
+    return "its column duration is string, not double"
+
+
+def other_features(run_dir: Path) -> str:
+    change_table(run_dir, lambda t: t.replace_schema_metadata({"huggingface": '{"info": {"features": {}}}'}))
+    return "the features in its metadata"
+
+
+def shorter_audio(run_dir: Path) -> str:
+    """Audio, its hash and its duration all changed: only another shard's sum and the report can tell, or the model."""
+    path = run_dir / "data" / "train-00000-of-00003.parquet"
+    row = pq.read_table(path).to_pylist()[0]
+    samples = np.frombuffer(np.random.default_rng(1).bytes(3 * RATE), np.int16).astype(np.float32) / 65536
+    sound = encode(samples, RATE)
+    set_column(run_dir, "audio", set_first({**row["audio"], "bytes": sound}))
+    set_column(run_dir, "duration", set_first(len(samples) / RATE))
+    digest = hashlib.sha256(sound).hexdigest()
+    rewrite(manifest_path(run_dir, 0), lambda manifest: manifest["clips"][0].update(audio_sha256=digest))
+    return "of audio, the rows have"
+
+
+def edited_plan(run_dir: Path) -> str:
+    path = plan_shard_path(run_dir, 0)
+    path.write_text(path.read_text().replace("One morning", "One evening"))
+    return "plan/plan.json: its plan_hash is not that of the plan's shards"
+
+
+def edited_plan_and_rows(run_dir: Path) -> str:
+    """Plan, its hash and the rows all say the same, but the clip's content hash was made of other words."""
+    edited_plan(run_dir)
+    for name in ("text", "text_normalized"):
+        set_column(run_dir, name, lambda values: [value.replace("One morning", "One evening") for value in values])
+    shards = [plan_shard_path(run_dir, index) for index in range(3)]
+    rewrite(plan_path(run_dir), lambda head: head.update(plan_hash=hash_files(shards)))
+    return "shard-00000.json: id a: was not made of the words"
+
+
+def edited_left_out(run_dir: Path) -> str:
+    (run_dir / "plan" / "left_out.jsonl").write_text('{"reason": "x"}\n')
+    return "plan/left_out.jsonl: is not the list that was planned"
+
+
+def other_config_seed(run_dir: Path) -> str:
+    path = run_dir / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 7", "seed: 8"))
+    return "config.yaml: is config"
+
+
+def fewer_clips_on_card(run_dir: Path) -> str:
+    path = run_dir / "README.md"
+    path.write_text(path.read_text().replace("| Clips | 4 |", "| Clips | 40 |"))
+    return "README.md: Clips is 40, the shards say 4"
+
+
+def other_length_on_card(run_dir: Path) -> str:
+    path = run_dir / "README.md"
+    text = path.read_text()
+    line = next(line for line in text.split("\n") if line.startswith("| Audio |"))
+    path.write_text(text.replace(line, "| Audio | 900.0 hours, 5.0 s a clip on average |"))
+    return "README.md: Audio is 900.0 hours"
+
+
+def other_examples_on_card(run_dir: Path) -> str:
+    path = run_dir / "README.md"
+    path.write_text(path.read_text().replace("num_examples: 4", "num_examples: 3"))
+    return "README.md: dataset_info.splits is not what the shards say"
+
+
+def no_rejects_on_card(run_dir: Path) -> str:
+    path = run_dir / "README.md"
+    lines = path.read_text().split("\n")
+    place = lines.index("## Rejects")
+    kept = [line for number, line in enumerate(lines) if number < place or not line.startswith("| ")]
+    path.write_text("\n".join(kept))
+    return "README.md: the table under '## Rejects'"
+
+
+def other_count_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report.update(num_clips=40))
+    return "report.json: num_clips is 40, the shards say 4"
+
+
+def other_hours_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report.update(audio_seconds=3600.0))
+    return "report.json: audio_seconds is 3600.0"
+
+
+def no_reasons_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report.update(rejects_by_reason={}))
+    return "report.json: rejects_by_reason is {}"
+
+
+# What is independent of one another is altered together, which saves the time of a verification each.
+TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
+    (other_text, other_spoken_text, other_description, other_kept_value, other_nested_value, other_seed),
+    (
+        fewer_clips_on_card,
+        other_length_on_card,
+        other_examples_on_card,
+        no_rejects_on_card,
+        other_count_in_report,
+        other_hours_in_report,
+        no_reasons_in_report,
+        other_config_seed,
+    ),
+    *((one,) for one in (duration_that_is_no_number, duration_of_a_sample_more, missing_duration, shorter_audio)),
+    *((one,) for one in (renamed_column, renamed_id, renamed_kept_column, added_column, missing_column)),
+    *((one,) for one in (column_of_another_type, other_features, edited_plan_and_rows)),
+    (edited_plan, edited_left_out),
+]
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper[0].__name__)
+def test_what_was_altered_is_found_although_all_hashes_fit(
+    dataset: Path, tamper: tuple[Callable[[Path], str], ...]
+) -> None:
+    """Bug: verify believed hashes that stand beside what they are hashes of."""
+    expected = [one(dataset) for one in tamper]
+    make_hashes_fit(dataset)
+    problems = problems_of(dataset)
+    assert all(part in problems for part in expected), (expected, problems)
+
+
+def older_format(run_dir: Path) -> None:
+    """A file that says it is older than the run, of which less would be compared."""
+    for path in (plan_path(run_dir), manifest_path(run_dir, 0)):
+        rewrite(path, lambda content: content.pop("format_version"))
+
+
+def test_a_file_that_says_it_is_older_is_found(dataset: Path) -> None:
+    older_format(dataset)
+    make_hashes_fit(dataset)
+    problems = problems_of(dataset)
+    assert "plan/plan.json: has an older format" in problems
+    assert "manifests/shard-00000.json: has an older format" in problems
+
+
+@pytest.mark.parametrize("suffix", [".m4b", ".flac"])
+def test_a_book_file_that_was_cut_is_found(book: Path, suffix: str) -> None:
+    """Bug: half a book under its own hash passed for the whole."""
+    path = next((book / "book").glob(f"*{suffix}"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    make_hashes_fit(book)
+    assert f"book/{path.name}: " in problems_of(book)
+
+
+def test_a_book_that_is_another_one_is_found(book: Path) -> None:
+    """Bug: a shorter, whole m4b in place of the right one."""
+    import av
+
+    path = next((book / "book").glob("*.m4b"))
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, RATE), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    make_hashes_fit(book)
+    assert f"book/{path.name}: 1." in problems_of(book)
+
+
+def deep(run_dir: Path, build: Callable[..., Any], clips: int = 8) -> list[str]:
+    asked = replace(Config(), task=TaskConfig("verify"), run=str(run_dir), deep=True, deep_clips=clips)
+    return list(verify(asked, build).problems)
+
+
+def other_audio_everywhere(run_dir: Path) -> None:
+    """Replaces the audio of the retaken clip, and makes everything fit that is not the model: length, hashes, sizes."""
+    for index in range(3):
+        path = run_dir / "data" / f"train-{index:05d}-of-00003.parquet"
+        if not path.exists():
+            continue
+        for position, row in enumerate(pq.read_table(path).to_pylist()):
+            if row["take"] != 1:
+                continue
+            samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+            sound = encode(samples[::-1].copy(), rate)
+            digest = hashlib.sha256(sound).hexdigest()
+            rewrite(manifest_path(run_dir, index), lambda m: m["clips"][position].update(audio_sha256=digest))  # noqa: B023
+            set_column(
+                run_dir,
+                "audio",
+                lambda values: [{**v, "bytes": sound} if p == position else v for p, v in enumerate(values)],  # noqa: B023
+                index,
+            )
+    make_hashes_fit(run_dir)
+
+
+def test_deep_finds_audio_that_the_model_does_not_make(dataset: Path) -> None:
+    """Bug: a recording put in place of a clip, with all that is said of it, was proved to be whole."""
+    stand_in = StandInSynthesizer()
+    assert deep(dataset, lambda *_, **__: stand_in) == []
+    retaken = {row.id: row for row in iter_clips(dataset) if row.columns["take"]}
+    assert {asked.id: asked.seed for asked in stand_in.asked}.items() >= {
+        id: row.columns["seed"] for id, row in retaken.items()
+    }.items(), "also takes with a seed of their own"
+    assert len(stand_in.asked) == 4
+    other_audio_everywhere(dataset)
+    found = deep(dataset, build_stand_in)
+    assert any(f"id {id}: generated again it is another clip" in problem for id in retaken for problem in found)
+
+
+def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) -> None:
+    """Guards the chance to find something: neither the first shard alone, nor first takes alone."""
+    for run_dir in (dataset, book):
+        chosen = choose_clips(run_dir, 3, "salt")
+        assert chosen == choose_clips(run_dir, 3, "salt")
+        assert len(chosen) > 1
+        assert sum(map(len, chosen.values())) == 3
+    takes = {row.id: row.columns["take"] for row in iter_clips(dataset)}
+    assert any(takes[id] for ids in choose_clips(dataset, 1, "salt").values() for id in ids), "a retaken one"
+
+
+def test_deep_elsewhere_compares_loosely_and_says_so(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+
+    def speak_a_bit_different(utterance: Utterance) -> Clip:
+        clip = speak(utterance)
+        return replace(clip, samples=clip.samples * np.float32(0.99))
+
+    def build(*_: object, **__: object) -> StandInSynthesizer:
+        return StandInSynthesizer(speak_a_bit_different)
+
+    assert len(deep(dataset, build)) == 4
+    rewrite(dataset / "report.json", lambda report: report["versions"].update(torch="1.0"))
+    make_hashes_fit(dataset)
+    capsys.readouterr()
+    assert deep(dataset, build) == []
+    assert "made with torch 1.0" in capsys.readouterr().err
+
+
+def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
+    """Bug: a key of verification made another config of the run."""
+    assert fingerprint(Config()) == fingerprint(
+        replace(Config(), task=TaskConfig("verify"), run="x", deep=True, deep_clips=3)
+    )
+    assert compose_config(["task=verify", "run=a", "deep=true", "deep_clips=2", "engine.device=cpu"]).deep_clips == 2
+    with pytest.raises(ConfigError, match="deep=True: give task=verify"):
+        compose_config(["deep=true"])
+    with pytest.raises(ConfigError, match="deep_clips=0"):
+        compose_config(["task=verify", "run=a", "deep=true", "deep_clips=0"])
