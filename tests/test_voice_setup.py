@@ -155,7 +155,7 @@ OLD_FINGERPRINTS = {
 
 
 NEW_KEYS = (  # which a config.yaml of that time does not have
-    ("", "left_out"),
+    *(("", key) for key in ("left_out", "deep", "deep_clips")),
     *(("", key) for key in OUTPUT_KEYS),
     ("task", "voices"),
     ("text", "split"),
