@@ -64,7 +64,10 @@ def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_sp
     arguments = command(tmp_path, small_disk)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(110_000))
-    assert main(arguments) == 3
+    assert main(arguments) == 3, "refused before it starts"
+    assert "check_disk=false" in capsys.readouterr().err
+    assert stand_in == []
+    assert main([*arguments, "check_disk=false"]) == 3
     error = capsys.readouterr().err
     assert "No space left on device" in error
     assert "free some space" in error
@@ -72,7 +75,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_sp
     assert 0 < len(survived) < NUM_TEXTS
     assert not list(small_disk.rglob(".*.tmp"))
     fill(small_disk / "more ballast")
-    assert main(arguments) == 3, "where there is not even space for the name of who is at work"
+    assert main([*arguments, "check_disk=false"]) == 3, "where there is not even space for the name of who is at work"
     assert "free some space" in capsys.readouterr().err
     (small_disk / "more ballast").unlink()
     ballast.unlink()
