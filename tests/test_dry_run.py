@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -185,6 +186,9 @@ def test_a_damaged_report_measures_nothing(rows: Path) -> None:
         (rows.parent / "out" / "run" / "report.json").write_text(content)
         shutil.rmtree(rows.parent / "out" / "run" / "journal", ignore_errors=True)
         assert find_speed(config) is None
+    (rows.parent / "out" / "run" / "report.json").unlink()
+    os.mkfifo(rows.parent / "out" / "run" / "report.json")
+    assert find_speed(config) is None, "and nobody waits for a pipe"
 
 
 # The disk

@@ -5,7 +5,6 @@ Nothing is guessed: where no such run lies beside the new one, the speed is unkn
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.places import is_local
+from pipeline.places import is_local, read_json
 from pipeline.runtime.directory import CONFIG_NAME, frozen_config, run_directory
 from pipeline.runtime.journal import Session, read_journals
 from pipeline.runtime.report import REPORT_NAME
@@ -89,10 +88,10 @@ def _settings(config: Config) -> dict[str, Any]:
 def _reported(run_dir: Path) -> Speed | None:
     """Return what the report of a finished run says of its last session."""
     try:
-        report = json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))
+        report = read_json(run_dir / REPORT_NAME)
         audio, wall = float(report["session"]["audio_seconds"]), float(report["session"]["wall_seconds"])
         return _speed(run_dir, audio, wall, str(report["model"]["device"]))
-    except (OSError, ValueError, TypeError, KeyError):  # not finished, or a report of another version
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):  # not finished, or a report of another version
         return None
 
 

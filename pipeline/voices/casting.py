@@ -127,7 +127,7 @@ class Casting:
         self._last_row = ("", "")
         self.warnings = self._warnings(voice)
         if voice.balance:
-            _check_balance(self.voice)
+            _check_balance(self.voice, self._speakers)
 
     def cast(
         self, source_id: str, text: str, run_seed: int, speaker: str | None = None, description: str | None = None
@@ -245,12 +245,15 @@ def _speakers_to_draw(
     return voice.speakers  # as typed: runs that were begun with it compare it
 
 
-def _check_balance(voice: VoiceConfig) -> None:
-    """Refuse `voice.balance` where there is nothing to balance, or where weights contradict it."""
+def _check_balance(voice: VoiceConfig, speakers: Sequence[str | None]) -> None:
+    """Refuse `voice.balance` where there is nothing to balance, or where weights or repeated names contradict it."""
     if voice.description or len(voice.speakers) < 2:
         raise ConfigError(
             "voice.balance=true: give several speakers: voice=varied, or voice.speakers=[{speaker:Jon},{speaker:Lea}]"
         )
+    twice = [str(name) for name, count in Counter(speakers).items() if count > 1]
+    if twice:
+        raise ConfigError(f"voice.balance=true: voice.speakers has {listed(twice)} more than once; name each once")
     if len({choice.weight for choice in voice.speakers}) > 1:
         raise ConfigError("voice.balance=true: voice.speakers have different weights; remove the weights")
 
