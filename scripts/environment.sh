@@ -27,7 +27,7 @@ take_lock() {
   until mkdir "$lock" 2>/dev/null; do
     holder=$(cat "$lock/holder" 2>/dev/null || true) # empty: it has just been taken
     read -r host pid <<<"$holder" || true
-    if [ "$host" = "$(hostname)" ] && ! kill -0 "$pid" 2>/dev/null; then
+    if [ "$host" = "$(uname -n)" ] && ! kill -0 "$pid" 2>/dev/null; then
       rm -rf "$lock" # its process was killed
       continue
     fi
@@ -38,7 +38,7 @@ take_lock() {
     sleep 1
   done
   trap 'rm -rf "$lock"' EXIT
-  echo "$(hostname) $$" >"$lock/holder"
+  echo "$(uname -n) $$" >"$lock/holder"
 }
 
 release_lock() {
