@@ -190,7 +190,7 @@ def _last_word(text: str, end: int) -> int:
 
 def _belongs_together(before: str, after: str) -> bool:
     """Whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, 10s. 6d., J. Moss."""
-    return bool(
+    return before.endswith(".") and bool(
         _ENDS_WITH_ABBREVIATION.search(before)
         or (_ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after))
         or (_ENDS_WITH_WEEKDAY.search(before) and _STARTS_WITH_DAY.match(after))
