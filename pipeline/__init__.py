@@ -1,21 +1,22 @@
 """Offline batch text-to-speech with Parler-TTS: audiobooks and synthetic speech datasets.
 
-The journey of one sentence, and the room it passes through at each step:
+The packages, from the top. Each may import what stands below it; `tests/test_architecture.py` keeps it:
 
-    text        a file or table -> `Document`s -> `Segment`s with offsets, spoken form and boundary
-    voices      segment -> who speaks it, and the description that says how
-    planning    predicted lengths, shards in reading order, buckets (shapes); frozen to disk
-    synthesis   utterances -> clips, behind the `Synthesizer` protocol: the engine, and the reference that it must equal
-    audio       checks, encoding
-    dataset     shards of a Hugging Face dataset, their manifests, the card, verification
-    book        clips in reading order -> chapters, one m4b, subtitles
-    runtime     composes the above into a run that can be killed and resumed
+    commands     the tasks of the command line: render, preview, status, verify, retry, finalize
+    execution    which worker generates which shard: coordinator, supervisor, inline, processes, Ray
+    generation   one shard: takes, retries, checkpoints
+    reporting    journal, progress, status, report
+    outputs      shards of a dataset with its card; the audiobook
+    planning     predicted durations, shards in reading order, buckets (padded shapes); written to disk
+    quality      checks of a clip
+    text         a file or table -> `Document`s -> `Segment`s with offsets, spoken form and boundary
+    synthesis    utterances -> clips, behind the `Synthesizer` protocol: the engine, and the reference that it equals
+    audio        encodings
+    voices       segment -> who speaks it, and the description that says how
+    config       schema, composition from the command line, the frozen config of a run
+    storage      paths on a disk or behind an address, atomic writes, locks, checksums
+    types, errors, seeds
 
-Beside them: `types`, the values that pass between the rooms; `config` (with `config_checks`, `config_executor` and
-`config_output`), the schemas of the configuration, and `composition`, which fills them from the command line; `seeds`,
-where all randomness comes from; `places`, where files lie, on a disk or behind an address, and `compression`, which
-unpacks them; `errors`, what a user can mend; `bundled`, the checkpoint that ships.
-
-Imports point one way; `tests/test_architecture.py` draws the floors and keeps them. Text, voices and planning never
-import torch, and one module alone, `synthesis/upstream.py`, imports `parler_tts`.
+Text, voices and planning never import torch. Only `synthesis/upstream.py` imports `parler_tts`. `bundled` holds the
+checkpoint that ships.
 """

@@ -33,14 +33,14 @@ from pipeline.config import ModelConfig, SourceConfig, TextConfig
 from pipeline.planning import predict_seconds
 from pipeline.synthesis import build_synthesizer, upstream
 from pipeline.synthesis.checkpoint import find_checkpoint
-from pipeline.synthesis.engine.decoding import Stats
+from pipeline.synthesis.engine.decoder_loop import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.prefill import Newcomer, prefill
 from pipeline.synthesis.engine.sampling import draw
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.synthesis.untrained import EOS, UntrainedShape, make_untrained
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
 from pipeline.types import Bucket, Utterance
 
 VOICE = "Jon's voice is slightly expressive and animated at a moderate speed, very close and with very clear audio."

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from pipeline.config import BookConfig
-from pipeline.runtime.beginning import Beginning, remove_beginning
+from pipeline.outputs.audiobook.live_preview import Beginning, remove_beginning
 from pipeline.types import SYNTHETIC_SPEECH, Boundary, Clip, Finish, Segment, Utterance
 
 RATE = 16_000

@@ -10,7 +10,8 @@ from book_sounds import RATE, clip, noise, silence, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.book.joining import (
+from pipeline.config import BookConfig
+from pipeline.outputs.audiobook.joining import (
     HEAD_SECONDS,
     MARGIN_SECONDS,
     TAIL_SECONDS,
@@ -19,7 +20,6 @@ from pipeline.book.joining import (
     join,
     trim_edges,
 )
-from pipeline.config import BookConfig
 from pipeline.types import Boundary
 
 CONFIG = BookConfig()

@@ -9,18 +9,19 @@ import pytest
 from doubles import INFO, RATE, build_stand_in, speak
 
 from pipeline.config import Config, ExecutorConfig
-from pipeline.dataset.features import make_row
-from pipeline.dataset.files import plan_shard_path, write_text
-from pipeline.dataset.shards import finished_shard, hash_plan, write_shard
 from pipeline.errors import RunDirectoryError
+from pipeline.execution.coordinator import Desk
+from pipeline.execution.messages import Claim, Died, Done, Ready, Started, Task
+from pipeline.execution.sub_shards import pieces_dir
+from pipeline.execution.supervisor import Supervisor
+from pipeline.execution.worker import Order
+from pipeline.outputs.dataset.columns import make_row
+from pipeline.outputs.dataset.shards import finished_shard, hash_plan, write_shard
 from pipeline.planning import shard_to_json_lines
-from pipeline.runtime.executors.desk import Desk
-from pipeline.runtime.executors.messages import Claim, Died, Done, Ready, Started, Task
-from pipeline.runtime.executors.pieces import pieces_dir
-from pipeline.runtime.executors.supervisor import Supervisor
-from pipeline.runtime.executors.worker import Order
-from pipeline.runtime.plans import PlanHead
-from pipeline.runtime.progress import Progress
+from pipeline.planning.plan_store import PlanHead
+from pipeline.reporting.progress import Progress
+from pipeline.storage.atomic import write_text
+from pipeline.storage.run_directory import plan_shard_path
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.types import Shard, Utterance
 

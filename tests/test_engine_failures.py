@@ -16,7 +16,7 @@ from engine_cases import TINY, assert_same, by_id, engine, random_utterances
 from pipeline.config import EngineConfig, SamplingConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.engine import decoding
+from pipeline.synthesis.engine import decoder_loop as decoding
 from pipeline.synthesis.engine import runner as runner_module
 from pipeline.synthesis.engine.cache import SelfCache, allocate_self
 from pipeline.synthesis.engine.engine import _UNDER_WAY, EngineSynthesizer

@@ -93,7 +93,7 @@ def test_shared_attention_is_the_rows_own() -> None:
 
 def test_the_number_of_rows_is_measured(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards other processors: where four rows give other sums than eight, the engine has to take eight."""
-    from pipeline.synthesis.engine import bits
+    from pipeline.synthesis.engine import batch_invariance as bits
 
     weights = engine(checkpoint_of(TINY))._decoding.weights
     assert bits.row_multiple(weights) in bits._CANDIDATES

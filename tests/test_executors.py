@@ -17,10 +17,10 @@ from conftest import Checkpoints
 from doubles import INFO
 
 from pipeline.__main__ import main
-from pipeline.dataset.shards import finished_shards
-from pipeline.runtime import run as run_module
-from pipeline.runtime.executors.processes import seats
-from pipeline.runtime.journal import read_journals
+from pipeline.commands import render as run_module
+from pipeline.execution.local import seats
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.reporting.journal import read_journals
 from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)

@@ -21,10 +21,10 @@ from conftest import Checkpoints
 from doubles import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset import files
-from pipeline.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
-from pipeline.runtime import run as run_module
-from pipeline.runtime.plans import read_shard_plan
+from pipeline.commands import render as run_module
+from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
+from pipeline.planning.plan_store import read_shard_plan
+from pipeline.storage import atomic as files
 from pipeline.synthesis.untrained import UntrainedShape
 from pipeline.types import Clip, Utterance
 

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import ModelConfig, PlanningConfig, SourceConfig, SpeakerChoice, TextConfig, VoiceConfig
-from pipeline.dataset.features import COLUMN_NAMES
-from pipeline.dataset.kept_columns import TypeFinder, dataset_name
 from pipeline.errors import SourceError
 from pipeline.planning import deal, occurrences, plan_utterances, predict_seconds
+from pipeline.planning.dataset_schema import COLUMN_NAMES
+from pipeline.planning.kept_columns import TypeFinder, dataset_name
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
 from pipeline.types import Document, Segment
 from pipeline.voices import Casting
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RunDirectoryError
-from pipeline.runtime.locks import Holder, find_holders, writer
+from pipeline.storage.locks import Holder, find_holders, writer
 
 HERE = f"process {os.getpid()} on {platform.node()}"
 
@@ -65,7 +65,7 @@ def test_a_job_waits_for_who_only_looks_at_its_lock(tmp_path: Path) -> None:
 def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     """Guards the morning after: neither a lock nor a name that is left may keep the next run out, or be told of."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from pipeline.runtime.locks import writer\n"
+        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
         "with writer(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)

@@ -14,14 +14,14 @@ import pytest
 import soundfile
 from doubles import INFO, RATE, speak
 
-from pipeline.dataset.card import CardFacts, collect_statistics
-from pipeline.dataset.features import make_row
-from pipeline.dataset.shards import write_shard
-from pipeline.runtime import page
-from pipeline.runtime.charts import Series, histogram, line_chart, waveform
-from pipeline.runtime.journal import Journal
-from pipeline.runtime.page import write_page
-from pipeline.runtime.report import make_report
+from pipeline.outputs.dataset.card import CardFacts, collect_statistics
+from pipeline.outputs.dataset.columns import make_row
+from pipeline.outputs.dataset.shards import write_shard
+from pipeline.reporting import html_report as page
+from pipeline.reporting.html_report import write_page
+from pipeline.reporting.journal import Journal
+from pipeline.reporting.report import make_report
+from pipeline.reporting.svg_charts import Series, histogram, line_chart, waveform
 from pipeline.types import Reject, Utterance
 
 NASTY = '<script>alert("1")</script> & </figcaption> {{ 7 * 7 }} \'"'

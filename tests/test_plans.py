@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
-from pipeline.dataset.files import write_text
-from pipeline.places import file_sizes, place
-from pipeline.runtime.plans import forget_previous_runs, is_half_set_aside, previous_runs
+from pipeline.planning.plan_store import forget_previous_runs, is_half_set_aside, previous_runs
+from pipeline.storage.atomic import write_text
+from pipeline.storage.paths import file_sizes, place
 
 FILES = ("data/train-00000-of-00001.parquet", "manifests/shard-00000.json", "plan/plan.json", "plan/shard-00000.jsonl")
 

@@ -15,7 +15,7 @@ from conftest import Checkpoints
 from test_executors import TINY, command, hashes, numbered
 
 from pipeline.__main__ import main
-from pipeline.runtime import run as run_module
+from pipeline.commands import render as run_module
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

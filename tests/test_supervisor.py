@@ -12,10 +12,10 @@ import pytest
 
 from pipeline.config import ExecutorConfig
 from pipeline.errors import ModelError, RunDirectoryError, WorkersLostError
-from pipeline.runtime.executors.desk import Desk
-from pipeline.runtime.executors.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, Task
-from pipeline.runtime.executors.pool import supervise
-from pipeline.runtime.executors.supervisor import Pieces, Supervisor
+from pipeline.execution.coordinator import Desk
+from pipeline.execution.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, Task
+from pipeline.execution.pool import supervise
+from pipeline.execution.supervisor import Pieces, Supervisor
 from pipeline.types import ModelInfo
 
 READY = Ready(ModelInfo("stand-in", "r1", 8_000, 50.0, 1500, 4, "float32", "cpu"))

@@ -20,19 +20,19 @@ from doubles import RATE, StandInSynthesizer, build_stand_in, speak
 
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode
-from pipeline.composition import compose_config
+from pipeline.commands import render as run_module
+from pipeline.commands.deep_verify import choose_clips
+from pipeline.commands.verify import verify
 from pipeline.config import Config, TaskConfig
-from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path
-from pipeline.dataset.shards import iter_clips
-from pipeline.dataset.sums import write_sums
+from pipeline.config.compose import compose_config
+from pipeline.config.frozen import fingerprint
 from pipeline.errors import ConfigError
-from pipeline.places import sha256_of
-from pipeline.runtime import run as run_module
-from pipeline.runtime.deep import choose_clips
-from pipeline.runtime.directory import fingerprint
-from pipeline.runtime.plans import hash_files
-from pipeline.runtime.verifying import verify
+from pipeline.outputs.dataset.shards import iter_clips
+from pipeline.planning.plan_store import hash_files
 from pipeline.seeds import take_seed
+from pipeline.storage.checksums import write_sums
+from pipeline.storage.paths import sha256_of
+from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path
 from pipeline.types import Clip, Utterance
 
 ROWS = [

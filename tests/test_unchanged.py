@@ -12,11 +12,11 @@ from doubles import INFO, StandInSynthesizer
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import main
+from pipeline.commands import render as run_module
 from pipeline.config import Config, SourceConfig
-from pipeline.places import content_mark, place
-from pipeline.runtime import run as run_module
-from pipeline.runtime import unchanged
-from pipeline.runtime.unchanged import mark_input
+from pipeline.planning import staleness as unchanged
+from pipeline.planning.staleness import mark_input
+from pipeline.storage.paths import content_mark, place
 
 
 @pytest.fixture(autouse=True)

@@ -12,23 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset import shards
-from pipeline.dataset.features import Row, make_row
-from pipeline.dataset.files import (
-    manifest_path,
-    plan_path,
-    plan_shard_path,
-    shard_path,
-    write_text,
-)
-from pipeline.dataset.shards import hash_plan, write_rejects, write_shard
-from pipeline.dataset.sums import write_sums
-from pipeline.dataset.verify import verify_run
 from pipeline.errors import RunDirectoryError
-from pipeline.places import sha256_of
+from pipeline.outputs.dataset import shards
+from pipeline.outputs.dataset.columns import Row, make_row
+from pipeline.outputs.dataset.shards import hash_plan, write_rejects, write_shard
+from pipeline.outputs.dataset.verify import verify_run
 from pipeline.planning import utterance_key
-from pipeline.planning.files import utterance_to_json
-from pipeline.runtime.plans import hash_files
+from pipeline.planning.plan_format import utterance_to_json
+from pipeline.planning.plan_store import hash_files
+from pipeline.storage.atomic import write_text
+from pipeline.storage.checksums import write_sums
+from pipeline.storage.paths import sha256_of
+from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8000

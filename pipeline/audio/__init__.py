@@ -1,1 +1,1 @@
-"""What is done to samples: trimming, checks, loudness, encoding. Knows nothing of files or models."""
+"""Samples to bytes and back: encodings and stored sampling rates. Nothing here knows files or models."""

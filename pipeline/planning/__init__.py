@@ -6,7 +6,9 @@ makes batches, `files` is the plan on disk, `left_out` what is not spoken,
 """
 
 from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
-from pipeline.planning.files import (
+from pipeline.planning.duration import predict_seconds
+from pipeline.planning.left_out import LeftOut, left_out_of
+from pipeline.planning.plan_format import (
     safe_file_stem,
     shard_from_json_lines,
     shard_to_json_lines,
@@ -14,8 +16,6 @@ from pipeline.planning.files import (
     utterance_key,
     utterance_to_json,
 )
-from pipeline.planning.left_out import LeftOut, left_out_of
-from pipeline.planning.seconds import predict_seconds
 from pipeline.planning.summary import PlanSummary, audio_bytes
 from pipeline.planning.summary_text import duration, render_plan, size
 from pipeline.planning.utterances import deal, plan_utterances, repeat_documents

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from pipeline.errors import SourceError
-from pipeline.planning.files import safe_file_stem
+from pipeline.planning.duration import predict_seconds
 from pipeline.planning.occurrences import Occurrences
-from pipeline.planning.seconds import predict_seconds
+from pipeline.planning.plan_format import safe_file_stem
 from pipeline.seeds import content_digest, reading_seed, utterance_seed
 from pipeline.types import Boundary, Document, Segment, Shard, Utterance
 from pipeline.voices import Casting, Voice

@@ -19,7 +19,7 @@ from typing import Any
 
 from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.errors import ModelError, nearest_first
-from pipeline.places import local_folder
+from pipeline.storage.paths import local_folder
 from pipeline.synthesis.checkpoint_files import (
     GenerationSettings,
     check_weights,

@@ -1,1 +1,1 @@
-"""Text in: sources become `Document`s, documents become `Segment`s. Knows nothing of voices, models or shapes."""
+"""Text: sources become `Document`s, documents become `Segment`s. Nothing here knows voices, models or shapes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.voices.casting import Casting, Voice, resolve_voice, speaker_names
 from pipeline.voices.catalogue import Catalogue, Speaker, find_catalogue, load_catalogue, read_catalogue
-from pipeline.voices.description import describe, is_description
+from pipeline.voices.description import describe
 from pipeline.voices.languages import language_code, language_name
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Voice",
     "describe",
     "find_catalogue",
-    "is_description",
     "language_code",
     "language_name",
     "load_catalogue",

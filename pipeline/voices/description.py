@@ -10,11 +10,6 @@ _PACE_NOUNS = ("speed", "pace", "rate", "tempo", "delivery")
 _RECORDING_NOUNS = ("audio", "sound", "quality", "noise", "reverberation", "echo")
 
 
-def is_description(words: str) -> bool:
-    """Whether words that stand for a voice describe it; one word that ends no sentence is a name."""
-    return bool(re.search(r"\s|[.!?。！？।…]$", words.strip()))
-
-
 def describe(speaker: str | None, style: StyleConfig) -> str:
     """Says in one or two sentences how `speaker` sounds.
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from pipeline.synthesis.engine.batches import BatchedCodec, Codes
 from pipeline.synthesis.engine.cache import bytes_per_position
-from pipeline.synthesis.engine.decoding import Stats
+from pipeline.synthesis.engine.decoder_loop import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.runner import Request, Runner, Shape
 from pipeline.synthesis.engine.transfers import now

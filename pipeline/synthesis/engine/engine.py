@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from pipeline.config import EngineConfig
+from pipeline.synthesis.engine.async_pipeline import overlapped
 from pipeline.synthesis.engine.batches import BatchedCodec, Codes
 from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples, codec_dtype
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
-from pipeline.synthesis.engine.decoding import Decoding, Job, Stats, Take
-from pipeline.synthesis.engine.overlap import overlapped
+from pipeline.synthesis.engine.decoder_loop import Decoding, Job, Stats, Take
 from pipeline.synthesis.engine.runner import Request
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.weights import weights_of

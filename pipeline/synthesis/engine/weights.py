@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.synthesis.engine.matrix import Matrix, take_over
+from pipeline.synthesis.engine.packed_linear import Matrix, take_over
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Configuration: the schema with its checks, composition from the command line, and the frozen config of a run.
+
+`schema` (with `schema_executor` and `schema_output`) holds the dataclasses, `compose` fills them with Hydra, whose
+objects do not leave that module, and `frozen` writes and reads `config.yaml` in a run directory. This package exports
+the schema only: it imports neither Hydra nor torch.
+"""
+
+from __future__ import annotations
+
+from pipeline.config.schema import (
+    ATTENTIONS,
+    AUDIO_FORMATS,
+    BACKENDS,
+    CACHES,
+    COMPILE_MODES,
+    DEFAULT_LANGUAGE,
+    DTYPES,
+    LANGUAGE_CODE,
+    MAX_TOKENS,
+    RENAMED_KEYS,
+    SHIPPED,
+    SOURCE_FORMATS,
+    SPEAKER_AUTO,
+    SPEAKER_VARIED,
+    TASKS,
+    BookConfig,
+    ChecksConfig,
+    Config,
+    DatasetConfig,
+    EngineConfig,
+    ModelConfig,
+    PlanningConfig,
+    SamplingConfig,
+    SourceConfig,
+    SpeakerChoice,
+    StyleConfig,
+    TaskConfig,
+    TextConfig,
+    VoiceConfig,
+)
+from pipeline.config.schema_executor import ExecutorConfig
+from pipeline.config.schema_output import OutputConfig
+
+__all__ = [
+    "ATTENTIONS",
+    "AUDIO_FORMATS",
+    "BACKENDS",
+    "CACHES",
+    "COMPILE_MODES",
+    "DEFAULT_LANGUAGE",
+    "DTYPES",
+    "LANGUAGE_CODE",
+    "MAX_TOKENS",
+    "RENAMED_KEYS",
+    "SHIPPED",
+    "SOURCE_FORMATS",
+    "SPEAKER_AUTO",
+    "SPEAKER_VARIED",
+    "TASKS",
+    "BookConfig",
+    "ChecksConfig",
+    "Config",
+    "DatasetConfig",
+    "EngineConfig",
+    "ExecutorConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "PlanningConfig",
+    "SamplingConfig",
+    "SourceConfig",
+    "SpeakerChoice",
+    "StyleConfig",
+    "TaskConfig",
+    "TextConfig",
+    "VoiceConfig",
+]

@@ -1,0 +1,67 @@
+"""Refuse values of the configuration that cannot work, in one line with key, value and fix."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from pipeline.errors import ConfigError, nearest_first
+
+MAX_NUMBER = 2**63  # what a seed may be; every other number is smaller, and stays exact in YAML, Parquet and torch
+
+
+def require(ok: bool, key: str, value: object, need: str) -> None:
+    """Raise `ConfigError` unless `ok`."""
+    if not ok:
+        raise ConfigError(f"{key}={value}: {need}")
+
+
+def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `ConfigError` for a value that is none of `choices`."""
+    require(value in choices, key, value, f"choose one of {', '.join(nearest_first(value, choices))}")
+
+
+def check_numbers(prefix: str, schema: object) -> None:
+    """Raise `ConfigError` for a number, anywhere in a dataclass, that is not finite or beyond 63 bits."""
+    for key, value in _numbers(prefix, schema):
+        require(math.isfinite(value) and abs(value) < MAX_NUMBER, key, value, "give a finite number")
+
+
+def _numbers(key: str, value: object) -> Iterator[tuple[str, int | float]]:
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _numbers(f"{key}.{field.name}".lstrip("."), getattr(value, field.name))
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _numbers(key, entry)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield key, value
+
+
+class _PlainLoader(yaml.SafeLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # a few lines of them can stand for gigabytes
+            raise yaml.YAMLError("it has aliases, which nothing of this project writes")
+        return super().compose_node(parent, index)
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML of plain values, without tags that run code and without aliases.
+
+    Raises:
+        ValueError: It is no such YAML.
+    """
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def is_description(words: str) -> bool:
+    """Whether words that stand for a voice describe it; one word that ends no sentence is a name."""
+    return bool(re.search(r"\s|[.!?。！？।…]$", words.strip()))

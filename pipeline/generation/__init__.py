@@ -1,0 +1,1 @@
+"""Generation of one shard: takes, retries of flawed ones, reuse of clips, and checkpoints of unfinished shards."""

@@ -1,0 +1,127 @@
+"""Plan a run: from the input to shards of utterances, each with its bucket or its problem. Loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from typing import Any, NoReturn, Protocol
+
+from tqdm import tqdm
+
+from pipeline.config import Config
+from pipeline.errors import SourceError
+from pipeline.planning import (
+    PlanSummary,
+    deal,
+    place_shard,
+    plan_utterances,
+    predict_seconds,
+    repeat_documents,
+)
+from pipeline.planning.dataset_schema import COLUMN_NAMES
+from pipeline.planning.duration import pause_seconds
+from pipeline.planning.kept_columns import TypeFinder, dataset_name
+from pipeline.text.readers.dispatch import read_documents
+from pipeline.text.segmentation import segment_document
+from pipeline.types import Boundary, Document, Shard
+from pipeline.voices import Casting
+
+_URGENT = 3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
+
+
+class TokenCounter(Protocol):
+    """What planning needs to know of a checkpoint's tokenizers."""
+
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each prompt."""
+
+    def count_description(self, text: str) -> int:
+        """Number of tokens of a description."""
+
+
+class EstimatedTokens:
+    """Stands in for tokenizers that are not on this machine: T5's have about 3.6 characters to a token of English."""
+
+    _CHARACTERS_PER_TOKEN = 3.6
+
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Estimated number of tokens of each prompt."""
+        return [self.count_description(text) for text in texts]
+
+    def count_description(self, text: str) -> int:
+        """Estimated number of tokens."""
+        return 1 + round(len(text) / self._CHARACTERS_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The rates and limits of a model, as far as planning needs them."""
+
+    sampling_rate: int  # Hz
+    frames_per_second: float
+    max_seconds: float  # longest audio that the model can be asked for
+    most_positions: int  # that a prompt and its frames may take together
+
+
+class Planner:
+    """Turns the config's input into shards, once, and sums them up on the way."""
+
+    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
+        is_book = config.task.name == "audiobook"
+        pauses = {boundary: pause_seconds(boundary, config.book) for boundary in Boundary if is_book}
+        self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second, pauses)
+        self.first_document: Document | None = None
+        self.column_types = TypeFinder()
+        self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
+        self._config = config
+        self._casting = casting
+        self._tokens = tokens
+        self._codec = codec
+        self._count_description = lru_cache(maxsize=4096)(tokens.count_description)
+
+    def shards(self) -> Iterator[Shard]:
+        """Yields the shards of the plan in reading order, each utterance with its bucket or its problem.
+
+        Raises:
+            SourceError: The input cannot be read, or holds no text at all.
+        """
+        with tqdm(desc="planning", unit=" characters", unit_scale=True, disable=None, delay=2, leave=False) as bar:
+            yield from self._shards(bar)
+
+    def _shards(self, bar: tqdm[NoReturn]) -> Iterator[Shard]:
+        config, codec = self._config, self._codec
+        segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
+        ids_may_repeat = config.source.id_column is not None  # those that we give do not
+        documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
+        self._casting.begin_plan(config.planning.shard_size)
+        utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
+        for shard in deal(utterances, config.planning.shard_size):
+            prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
+            placed = place_shard(
+                shard,
+                prompt_tokens,
+                [self._count_description(utterance.description) for utterance in shard.utterances],
+                config.planning,
+                config.engine.batch_size,
+                codec.frames_per_second,
+                codec.max_seconds,
+                codec.most_positions,
+            )
+            if config.task.name == "audiobook" and shard.index == 0:
+                first, others = placed.utterances[:_URGENT], placed.utterances[_URGENT:]
+                placed = replace(placed, utterances=(*(replace(one, urgent=True) for one in first), *others))
+            self.summary.add_shard(placed, prompt_tokens)
+            yield placed
+        if not self.summary.utterances:
+            raise SourceError(f"{config.input}: there is nothing to say in it")
+
+    def _documents(self, bar: tqdm[NoReturn]) -> Iterator[Document]:
+        for document in read_documents(self._config.input, self._config.source):
+            self.first_document = self.first_document or document
+            if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
+                bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
+            self.left_out += map(asdict, self.summary.add_document(document))
+            kept = {dataset_name(name, COLUMN_NAMES): value for name, value in document.columns.items()}
+            self.column_types.add(kept)
+            yield replace(document, columns=kept)
