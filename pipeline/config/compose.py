@@ -29,7 +29,7 @@ from pipeline.config.schema import RENAMED_KEYS, Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
 from pipeline.storage.paths import local_folder
 
-CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
 # What may stand beside a task that works on an existing run, whose own config holds.
