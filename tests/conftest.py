@@ -16,7 +16,7 @@ _HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
 os.environ["HF_HOME"] = _HOME.name
 
 import torch
-from doubles import INFO, StandInSynthesizer
+from fakes import INFO, StandInSynthesizer
 
 from pipeline.commands import render as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles import INFO, StandInSynthesizer, speak
+from fakes import INFO, StandInSynthesizer, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

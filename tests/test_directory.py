@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Checkpoints
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.config import Config, EngineConfig, ModelConfig

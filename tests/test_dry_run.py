@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import RATE, StandInSynthesizer
+from fakes import RATE, StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Checkpoints
-from doubles import StandInSynthesizer, speak
+from fakes import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import finalize as finishing

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from test_verify import make_run
 
 from pipeline.__main__ import main

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -18,7 +18,7 @@ import av
 import pytest
 import soundfile
 from conftest import Checkpoints
-from doubles import StandInSynthesizer, speak
+from fakes import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module
@@ -92,7 +92,7 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert "beginning.wav: the book begins here" in printed.err
     assert not (run_dir / "beginning.wav").exists(), "the book is there"
     planned = read_shard_plan(run_dir, 0).utterances
-    assert [utterance.urgent for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
+    assert [utterance.priority for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
     assert "Flash attention" not in printed.err
 
 

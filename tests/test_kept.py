@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from doubles import INFO, StandInSynthesizer, build_mortal, speak
+from fakes import INFO, StandInSynthesizer, build_mortal, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module

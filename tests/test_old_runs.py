@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.config import Config, DatasetConfig, SourceConfig, StyleConfig, VoiceConfig

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import StandInSynthesizer, speak
+from fakes import StandInSynthesizer, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import Terminated, main

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import INFO
+from fakes import INFO
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.config import SourceConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles import INFO, RATE, StandInSynthesizer, speak
+from fakes import INFO, RATE, StandInSynthesizer, speak
 
 from pipeline.config import Config
 from pipeline.generation.renderer import EarlierClips, RenderedShard, render_shards

@@ -21,7 +21,7 @@ from pipeline.planning import utterance_key
 from pipeline.planning.plan_format import utterance_to_json
 from pipeline.planning.plan_store import hash_files
 from pipeline.storage.atomic import write_text
-from pipeline.storage.checksums import write_sums
+from pipeline.storage.checksums import write_checksums
 from pipeline.storage.paths import sha256_of
 from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
@@ -86,7 +86,7 @@ def make_run(tmp_path: Path) -> Path:
     listed = [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files]
     write_text(tmp_path / "book" / "book.json", json.dumps({"files": listed}))
     write_text(tmp_path / "config.yaml", "input: story\n")
-    write_sums(tmp_path)
+    write_checksums(tmp_path)
     return tmp_path
 
 
@@ -358,7 +358,7 @@ def test_one_damage_is_not_told_as_many(run_dir: Path, damage: Callable[[Path], 
 def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
     """Bug: books of an older version are all damaged, or none of their files is missed."""
     write_text(run_dir / "book" / "book.json", json.dumps({"files": ["1.flac", "all.m4b", "book.json"]}))
-    write_sums(run_dir)
+    write_checksums(run_dir)
     assert verify_run(run_dir).problems == ()
     missing_book_file(run_dir)
     assert verify_run(run_dir).problems == ("book/1.flac: missing",)
@@ -367,7 +367,7 @@ def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
 def test_a_dataset_needs_no_book(run_dir: Path) -> None:
     """Bug: a dataset is told to lack a book that it was never to have."""
     shutil.rmtree(run_dir / "book")
-    write_sums(run_dir)
+    write_checksums(run_dir)
     assert verify_run(run_dir).problems == ()
 
 

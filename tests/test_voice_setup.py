@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Checkpoints
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from test_epub import write_epub
 
 from pipeline.__main__ import main

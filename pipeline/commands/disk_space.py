@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import RunDirectoryError
-from pipeline.outputs.audiobook.live_preview import MOST_UTTERANCES
+from pipeline.outputs.audiobook.live_preview import MAX_PREVIEW_UTTERANCES
 from pipeline.planning import audio_bytes, size
 from pipeline.storage.paths import is_local
 
@@ -69,7 +69,7 @@ def estimate_disk(config: Config, work: Work, num_workers: int = 1) -> DiskNeeds
     open_seconds = sum(sorted(work.shard_seconds, reverse=True)[: max(1, num_workers)])
     utterance_seconds = seconds / max(1, work.num_utterances)
     is_book = work.book_seconds > 0
-    beginning_seconds = min(seconds, MOST_UTTERANCES * utterance_seconds) if is_book else 0.0
+    beginning_seconds = min(seconds, MAX_PREVIEW_UTTERANCES * utterance_seconds) if is_book else 0.0
     chapters_bytes = audio_bytes(work.book_seconds, "flac", work.sampling_rate)
     m4b_bytes = round(work.book_seconds * config.book.bitrate_kbps * 125)
     return DiskNeeds(

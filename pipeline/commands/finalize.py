@@ -8,31 +8,31 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import NothingAcceptedError
-from pipeline.execution.sub_shards import forget_pieces
-from pipeline.generation.checkpointing import forget_kept
+from pipeline.execution.sub_shards import delete_sub_shards
+from pipeline.generation.checkpointing import delete_checkpoints
 from pipeline.outputs.dataset.card import CardFacts, write_card
 from pipeline.outputs.dataset.shards import finished_shards, write_rejects
-from pipeline.planning.plan_store import PlanHead, forget_previous_runs
-from pipeline.reporting.html_report import write_page
+from pipeline.planning.plan_store import PlanHead, delete_previous_runs
+from pipeline.reporting.html_report import write_html_report
 from pipeline.reporting.progress import say
-from pipeline.reporting.report import Session, make_report, render_report, write_report
+from pipeline.reporting.report import RunStats, make_report, render_report, write_report
 from pipeline.storage.atomic import remove_leftovers
-from pipeline.storage.checksums import remove_sums, write_sums
+from pipeline.storage.checksums import delete_checksums, write_checksums
 from pipeline.types import ModelInfo
 
 
 def finish(
-    run_dir: Path, config: Config, head: PlanHead, model: ModelInfo, session: Session | None, narrator: str
+    run_dir: Path, config: Config, head: PlanHead, model: ModelInfo, session: RunStats | None, narrator: str
 ) -> None:
     """Makes rejects, card, book, report and, last, the list of all files.
 
     Raises:
         NothingAcceptedError: There is not a single clip.
     """
-    remove_sums(run_dir)
-    forget_previous_runs(run_dir)
-    forget_pieces(run_dir)
-    forget_kept(run_dir)
+    delete_checksums(run_dir)
+    delete_previous_runs(run_dir)
+    delete_sub_shards(run_dir)
+    delete_checkpoints(run_dir)
     remove_leftovers(run_dir)  # of workers that were killed while they wrote
     write_rejects(run_dir)
     facts = _card_facts(run_dir, config, head, model)
@@ -44,8 +44,8 @@ def finish(
 
         report = replace(report, book=make_run_book(run_dir, config, head, narrator, say))
         write_report(run_dir, report)
-    write_page(run_dir, report, facts, statistics.durations)
-    write_sums(run_dir, {f"data/{shard.file}": shard.sha256 for shard in finished_shards(run_dir) if shard.clips})
+    write_html_report(run_dir, report, facts, statistics.durations)
+    write_checksums(run_dir, {f"data/{shard.file}": shard.sha256 for shard in finished_shards(run_dir) if shard.clips})
     say(render_report(report))
     if not report.num_clips:
         raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")

@@ -34,14 +34,14 @@ from pipeline.config.frozen import (
     run_directory,
 )
 from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError
-from pipeline.execution.execute import Order, check_executor, execute
+from pipeline.execution.execute import RunContext, check_executor, execute
 from pipeline.outputs.dataset.shards import finished_shards, hash_plan
 from pipeline.planning.plan_store import PlanHead, install_plan, json_lines, read_head, stage_plan
-from pipeline.planning.planner import Codec, EstimatedTokens, Planner, TokenCounter
-from pipeline.planning.staleness import input_digest, mark_input, unchanged_plan
+from pipeline.planning.planner import EstimatedTokens, ModelLimits, Planner, TokenCounter
+from pipeline.planning.staleness import input_digest, plan_digest, reusable_plan
 from pipeline.reporting.as_json import show_json, status_values, verify_values
 from pipeline.reporting.progress import clock, count, say, show, warn
-from pipeline.reporting.report import Session
+from pipeline.reporting.report import RunStats
 from pipeline.reporting.status import read_status, render_status
 from pipeline.storage.atomic import remove_leftovers, write_text
 from pipeline.storage.locks import writer
@@ -56,8 +56,8 @@ from pipeline.types import ModelInfo
 from pipeline.voices import Casting
 
 _SHARE_OF_LIMIT = 0.8  # of the longest audio of a checkpoint: what segments may have, since predictions are inexact
-_MOST_FILES = 10_000  # in a folder, which is what the hub takes
-_PUBLISHED_CODEC = Codec(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, most_positions=4_087)
+_MAX_FILES = 10_000  # in a folder, which is what the hub takes
+_PUBLISHED_CODEC = ModelLimits(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, max_positions=4_087)
 
 
 def run(config: Config) -> int:
@@ -116,12 +116,12 @@ def run(config: Config) -> int:
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
     with writer(run_dir, config.shard_index, config.num_shards) as right:
-        with right.by_turns() as is_alone:
+        with right.alternate() as is_alone:
             check_config(run_dir, config, input_digest(config))
             head = _plan(run_dir, working, config, checkpoint, casting) if is_alone else read_head(run_dir)
-        order = Order(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
+        order = RunContext(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
         session, model = _render(order)
-        with right.by_turns():
+        with right.alternate():
             finished = sum(1 for _ in finished_shards(run_dir))
             if finished < head.num_shards:
                 say(f"{run_dir}: {finished} of {head.num_shards} shards are finished; the last job does the rest")
@@ -136,9 +136,9 @@ def run(config: Config) -> int:
 def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
     """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
     remove_leftovers(run_dir)
-    mark = mark_input(config, casting.catalogue.digest)
+    mark = plan_digest(config, casting.catalogue.digest)
     frozen = replace(config, shard_index=None, num_shards=1)
-    head = unchanged_plan(run_dir, mark)
+    head = reusable_plan(run_dir, mark)
     if head is None:
         planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
@@ -186,7 +186,7 @@ def _check_input(config: Config) -> str:
     return language
 
 
-def _render(order: Order) -> tuple[Session | None, ModelInfo | None]:
+def _render(order: RunContext) -> tuple[RunStats | None, ModelInfo | None]:
     """Renders the shards that are not there yet; nothing when there are none."""
     head = order.head
     share = _share(order.config, head)
@@ -255,9 +255,9 @@ def _verify(config: Config) -> int:
     return 0 if not report.problems else VerificationError.exit_code
 
 
-def _codec(config: Config, checkpoint: Checkpoint) -> Codec:
+def _codec(config: Config, checkpoint: Checkpoint) -> ModelLimits:
     max_seconds = min(config.model.max_seconds, checkpoint.max_seconds)
-    return Codec(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds, checkpoint.most_positions)
+    return ModelLimits(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds, checkpoint.max_positions)
 
 
 def _fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
@@ -289,8 +289,8 @@ def _announce(head: PlanHead, casting: Casting) -> None:
         f"{count(head.num_shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
     warn(casting.row_warnings())
-    if head.num_shards > _MOST_FILES:
-        size = -(-head.num_utterances // _MOST_FILES)
+    if head.num_shards > _MAX_FILES:
+        size = -(-head.num_utterances // _MAX_FILES)
         warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])
 
 

@@ -14,13 +14,13 @@ from pipeline.commands.finalize import finish
 from pipeline.config import Config
 from pipeline.config.frozen import frozen_config
 from pipeline.errors import RunDirectoryError
-from pipeline.execution.execute import Order, Task, check_executor, execute
+from pipeline.execution.execute import RunContext, WorkItem, check_executor, execute
 from pipeline.execution.sub_shards import POISON
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.planning.plan_store import read_head, read_shard_plan
 from pipeline.reporting.progress import count, say
 from pipeline.storage.atomic import remove_leftovers
-from pipeline.storage.checksums import SUMS_NAME
+from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import writer
 from pipeline.storage.paths import place
 from pipeline.synthesis import Synthesizer, describe_model
@@ -57,14 +57,14 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         narrator = ", ".join(speaker_names(frozen.voice, find_catalogue(frozen.model)))
         if not tasks:
             say(f"{run_dir}: nothing was rejected that another take could change")
-            if not (run_dir / SUMS_NAME).exists():  # an earlier retry was killed at its end
+            if not (run_dir / CHECKSUMS_NAME).exists():  # an earlier retry was killed at its end
                 described = describe_model(same_checkpoint(run_dir, config), config.engine)
                 finish(run_dir, frozen, head, described, None, narrator)
             return 0
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
         say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
-        order = Order(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, build)
+        order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
         finish(run_dir, frozen, head, model, session, narrator)
@@ -90,7 +90,7 @@ def same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
     return checkpoint
 
 
-def _to_try_again(run_dir: Path) -> tuple[list[Task], list[Task]]:
+def _to_try_again(run_dir: Path) -> tuple[list[WorkItem], list[WorkItem]]:
     """For each shard its rejects as one piece, and those that kill by themselves; not what cannot be spoken at all."""
     pieces, suspects = [], []
     for manifest in finished_shards(run_dir):
@@ -102,6 +102,6 @@ def _to_try_again(run_dir: Path) -> tuple[list[Task], list[Task]]:
         killers = [position for position, reason in of.items() if reason.startswith(POISON)]
         others = tuple(position for position in of if position not in killers)
         if others:
-            pieces.append(Task(manifest.index, others, alone=True))
-        suspects += [Task(manifest.index, (position,), alone=True) for position in killers]
+            pieces.append(WorkItem(manifest.index, others, alone=True))
+        suspects += [WorkItem(manifest.index, (position,), alone=True) for position in killers]
     return pieces, suspects

@@ -21,7 +21,7 @@ from pipeline.outputs.dataset.shards import Manifest, finished_shards
 from pipeline.outputs.dataset.verify import VerifyReport, collect, verify_run
 from pipeline.outputs.dataset.verify_card import card_problems
 from pipeline.planning.plan_store import PlanHead, read_head
-from pipeline.reporting.report import REPORT_NAME, Session, make_report
+from pipeline.reporting.report import REPORT_NAME, RunStats, make_report
 from pipeline.storage.paths import as_unreadable, place, read_json, read_regular_text, reason_of
 from pipeline.storage.run_directory import FORMAT_VERSION, manifest_path, plan_path
 from pipeline.synthesis import Synthesizer
@@ -37,7 +37,7 @@ _COUNTS = (
     "num_bytes",
     "num_files",
 )
-_NO_SESSION = Session(0.0, 0.0, 0.0, 0, 0)
+_NO_SESSION = RunStats(0.0, 0.0, 0.0, 0, 0)
 _NO_MODEL = ModelInfo("", "", 0, 0.0, 0, 0, "", "")
 
 

@@ -33,7 +33,7 @@ _MAX_NAME_BYTES = 150  # of a run's directory; file systems take 255, and some f
 _MAX_CONFIG_BYTES = 1 << 22
 
 # Keys that say where, when or in what wrapping, and not what the clips are: they may change from call to call.
-FREE_KEYS = OUTPUT_KEYS | frozenset(
+NON_IDENTITY_KEYS = OUTPUT_KEYS | frozenset(
     {
         "name",
         "output_dir",
@@ -59,7 +59,7 @@ FREE_KEYS = OUTPUT_KEYS | frozenset(
         "dataset.name",
     }
 )
-FREE_GROUPS = ("book.", "executor.")
+NON_IDENTITY_GROUPS = ("book.", "executor.")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 # What `config.yaml` says beside the config itself.
@@ -108,7 +108,9 @@ def fingerprint(config: Config) -> str:
     first_names = {new: old for old, new in RENAMED_KEYS.items()}
     values = dict(_flatten(_without_defaults(config)))
     content = sorted(
-        (first_names.get(key, key), repr(value)) for key, value in values.items() if _is_binding(key) and key != "input"
+        (first_names.get(key, key), repr(value))
+        for key, value in values.items()
+        if _is_identity(key) and key != "input"
     )
     return content_digest(*(part for pair in content for part in pair), size=16).hex()
 
@@ -162,7 +164,7 @@ def check_config(run_dir: Path, config: Config, input_digest: str = "") -> None:
     if not path.exists():
         return
     old, new = (dict(_flatten(dataclasses.asdict(each))) for each in (frozen_config(run_dir), config))
-    differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and _is_binding(key)]
+    differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and _is_identity(key)]
     if _is_same_input(_read(path), config, input_digest):
         differing = [key for key in differing if key != "input"]
     if differing:
@@ -260,9 +262,9 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _is_binding(key: str) -> bool:
+def _is_identity(key: str) -> bool:
     """Whether a key may not change."""
-    return key not in FREE_KEYS and not key.startswith(FREE_GROUPS)
+    return key not in NON_IDENTITY_KEYS and not key.startswith(NON_IDENTITY_GROUPS)
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -27,7 +27,10 @@ ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU that is good at it, else float32
-SHIPPED = ("bundled", "untrained")  # checkpoints that need no path: one lies in the package, one is made on the spot
+BUILTIN_MODELS = (
+    "bundled",
+    "untrained",
+)  # need no path: the one in the package, and random weights
 MAX_TOKENS = 65_536  # of a prompt or a description, far beyond what any checkpoint was trained on
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
 _TRAINED_ON = "Parler-TTS was trained on up to 30 s"
@@ -95,7 +98,7 @@ class ModelConfig:
     """A checkpoint: a name of the catalogue, a folder, or an id of the hub."""
 
     name: str = "untrained"
-    path: str = ""  # hub id or local folder; empty for those in SHIPPED
+    path: str = ""  # hub id or local folder; empty for those in BUILTIN_MODELS
     revision: str | None = None  # of the hub: a commit, tag, branch or refs/pr/N; null: main
     description_tokenizer: str | None = None  # folder or hub id; null: beside the weights, else as config.json says
     description_tokenizer_revision: str | None = None  # as revision, of that repository
@@ -105,7 +108,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(
-            bool(self.path) or self.name in SHIPPED,
+            bool(self.path) or self.name in BUILTIN_MODELS,
             "model.path",
             self.path,
             "give a folder or a hub id: model=./my-model, model=owner/name",

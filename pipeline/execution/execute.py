@@ -22,21 +22,21 @@ from importlib.util import find_spec
 
 from pipeline.config import Config
 from pipeline.errors import ConfigError
-from pipeline.execution.coordinator import Desk
+from pipeline.execution.coordinator import Coordinator
 from pipeline.execution.inline import work_inline
-from pipeline.execution.local import ProcessPool, seats
-from pipeline.execution.messages import Task
+from pipeline.execution.local import ProcessPool, worker_specs
+from pipeline.execution.messages import WorkItem
 from pipeline.execution.pool import Pool, supervise
 from pipeline.execution.supervisor import Supervisor
-from pipeline.execution.worker import Order
+from pipeline.execution.worker import RunContext
 from pipeline.planning.plan_store import read_shard_plan
 from pipeline.reporting.journal import Journal
 from pipeline.reporting.progress import Progress
-from pipeline.reporting.report import Session
+from pipeline.reporting.report import RunStats
 from pipeline.synthesis import check_settings
 from pipeline.types import ModelInfo
 
-__all__ = ["Order", "Task", "check_executor", "devices_of", "execute"]
+__all__ = ["RunContext", "WorkItem", "check_executor", "devices_of", "execute"]
 
 
 def check_executor(config: Config) -> Config:
@@ -76,8 +76,12 @@ def devices_of(config: Config) -> list[str]:
 
 
 def execute(
-    order: Order, shards: Sequence[int], num_done: int, pieces: Sequence[Task] = (), suspects: Sequence[Task] = ()
-) -> tuple[Session, ModelInfo | None]:
+    order: RunContext,
+    shards: Sequence[int],
+    num_done: int,
+    pieces: Sequence[WorkItem] = (),
+    suspects: Sequence[WorkItem] = (),
+) -> tuple[RunStats, ModelInfo | None]:
     """Makes shards, and shards in pieces, with the workers that the config asks for.
 
     Args:
@@ -91,7 +95,7 @@ def execute(
         What was done, and the model that did it.
     """
     executor = order.config.executor
-    names, pool = _staff(order, in_this_process=executor.kind == "inline" and not suspects)
+    names, pool = start_workers(order, in_this_process=executor.kind == "inline" and not suspects)
     supervisor = Supervisor(
         shards,
         names,
@@ -104,7 +108,7 @@ def execute(
         journal = open_.enter_context(Journal(order.run_dir, order.journal_name("supervisor"))) if pool else None
         head = order.head
         progress = open_.enter_context(Progress(head.num_utterances, num_done, head.num_shards, names))
-        desk = Desk(order, supervisor, progress, names, journal)
+        desk = Coordinator(order, supervisor, progress, names, journal)
         if pool is None:
             work_inline(order, names[0], executor.devices[0], desk)
         else:
@@ -112,7 +116,7 @@ def execute(
     return desk.session(), desk.model
 
 
-def _staff(order: Order, in_this_process: bool) -> tuple[list[str], Pool | None]:
+def start_workers(order: RunContext, in_this_process: bool) -> tuple[list[str], Pool | None]:
     """Names of the workers, and their pool; None: there is one, in this process."""
     executor = order.config.executor
     if executor.kind == "ray":
@@ -128,4 +132,4 @@ def _staff(order: Order, in_this_process: bool) -> tuple[list[str], Pool | None]
         return ["main"], None
     import torch
 
-    return names, ProcessPool(order, seats(names, devices, torch.get_num_threads()))
+    return names, ProcessPool(order, worker_specs(names, devices, torch.get_num_threads()))

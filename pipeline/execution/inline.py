@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from pipeline.execution.coordinator import Desk
-from pipeline.execution.messages import Claim, Message, Started, Task
-from pipeline.execution.worker import Order, work
+from pipeline.execution.coordinator import Coordinator
+from pipeline.execution.messages import Claim, Message, Started, WorkItem
+from pipeline.execution.worker import RunContext, work
 
 
-def work_inline(order: Order, name: str, device: str, desk: Desk) -> None:
+def work_inline(order: RunContext, name: str, device: str, desk: Coordinator) -> None:
     """Works until everything is done."""
-    desk.supervisor.due(0.0)
+    desk.supervisor.workers_to_start(0.0)
     desk.take(0, Started())
-    work(order, name, device, _Desktop(desk))
+    work(order, name, device, InlineChannel(desk))
 
 
-class _Desktop:
-    """A worker's port where its supervisor is at hand."""
+class InlineChannel:
+    """Channel of a worker that runs in the process of its supervisor."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Coordinator) -> None:
         self._desk = desk
 
-    def claim(self, claim: Claim) -> Task | None:
+    def claim(self, claim: Claim) -> WorkItem | None:
+        """See `WorkerChannel`."""
         self.report(claim)
         ((_, task),) = self._desk.supervisor.answers()
         return task
 
     def report(self, message: Message) -> None:
+        """See `WorkerChannel`."""
         self._desk.take(0, message)

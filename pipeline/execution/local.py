@@ -20,14 +20,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from pipeline.errors import PipelineError
-from pipeline.execution.messages import Claim, Died, Failed, Message, Started, Task
-from pipeline.execution.worker import Order, work
+from pipeline.execution.messages import Claim, Died, Failed, Message, Started, WorkItem
+from pipeline.execution.worker import RunContext, work
 
 _PATIENCE_SECONDS = 10.0  # for workers that are asked to end
 
 
 @dataclass(frozen=True)
-class Seat:
+class WorkerSpec:
     """Where a worker sits."""
 
     name: str  # of its worker, for people and for its journal
@@ -36,7 +36,7 @@ class Seat:
     visible_gpu: str | None = None  # the only one it sees, which is then `cuda`
 
 
-def seats(names: Sequence[str], devices: Sequence[str], threads: int) -> list[Seat]:
+def worker_specs(names: Sequence[str], devices: Sequence[str], threads: int) -> list[WorkerSpec]:
     """A seat for each device.
 
     A worker on a GPU sees no other, because parts of torch use the first one there is, whatever the tensors say.
@@ -49,18 +49,18 @@ def seats(names: Sequence[str], devices: Sequence[str], threads: int) -> list[Se
         kind, _, index = device.partition(":")
         if kind == "cuda":
             gpu = int(index or 0)
-            found.append(Seat(name, "cuda", visible_gpu=visible[gpu] if visible else str(gpu)))
+            found.append(WorkerSpec(name, "cuda", visible_gpu=visible[gpu] if visible else str(gpu)))
         else:
-            found.append(Seat(name, device, threads=max(1, threads // len(devices))))
+            found.append(WorkerSpec(name, device, threads=max(1, threads // len(devices))))
     return found
 
 
 class ProcessPool:
     """A pool of processes; see `Pool`."""
 
-    def __init__(self, order: Order, seats: Sequence[Seat]) -> None:
+    def __init__(self, order: RunContext, worker_specs: Sequence[WorkerSpec]) -> None:
         self._order = order
-        self._seats = seats
+        self._seats = worker_specs
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, tuple[BaseProcess, Connection]] = {}
         self._started: list[int] = []
@@ -77,7 +77,7 @@ class ProcessPool:
         self._processes[number] = process, here
         self._started.append(number)
 
-    def send(self, number: int, answer: Task | None) -> None:
+    def send(self, number: int, answer: WorkItem | None) -> None:
         """See `Pool`."""
         with suppress(OSError):  # it died meanwhile: its sentinel says so
             self._processes[number][1].send(answer)
@@ -119,22 +119,24 @@ class ProcessPool:
         self._processes.clear()
 
 
-class _Pipe:
+class PipeChannel:
     """A worker's port where its supervisor is another process."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
-    def claim(self, claim: Claim) -> Task | None:
+    def claim(self, claim: Claim) -> WorkItem | None:
+        """See `WorkerChannel`."""
         self.report(claim)
-        answer: Task | None = self._pipe.recv()
+        answer: WorkItem | None = self._pipe.recv()
         return answer
 
     def report(self, message: Message) -> None:
+        """See `WorkerChannel`."""
         self._pipe.send(message)
 
 
-def _serve(pipe: Connection, order: Order, seat: Seat) -> None:
+def _serve(pipe: Connection, order: RunContext, seat: WorkerSpec) -> None:
     """A worker's whole life."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that no half-written file stays
@@ -144,7 +146,7 @@ def _serve(pipe: Connection, order: Order, seat: Seat) -> None:
         import torch
 
         torch.set_num_threads(seat.threads)
-    port = _Pipe(pipe)
+    port = PipeChannel(pipe)
     try:
         work(order, seat.name, seat.device, port)
     except (BrokenPipeError, ConnectionResetError, EOFError):  # nobody is there any more to hear of anything

@@ -9,7 +9,7 @@ from pipeline.types import ModelInfo
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkItem:
     """What a worker is given to do: a shard, or some utterances of one."""
 
     shard: int
@@ -36,7 +36,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Claim:
-    """Asks for a task. The answer is a `Task` or None."""
+    """Asks for a task. The answer is a `WorkItem` or None."""
 
     idle: bool  # has nothing to do, and waits for the answer; None then means that the run is over
 
@@ -51,7 +51,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Audible:
+class PreviewStarted:
     """There is something to listen to."""
 
     path: str
@@ -61,7 +61,7 @@ class Audible:
 class Done:
     """A task is done and its file written."""
 
-    task: Task
+    task: WorkItem
     num_utterances: int
     num_reused: int = 0  # rows that were made before
     computed_seconds: float = 0.0  # of audio, by this worker since it is there: what its decoder computed
@@ -83,4 +83,4 @@ class Died:
     reason: str
 
 
-Message = Started | Ready | Claim | Made | Audible | Done | Failed | Died
+Message = Started | Ready | Claim | Made | PreviewStarted | Done | Failed | Died

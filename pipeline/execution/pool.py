@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from pipeline.execution.coordinator import Desk
-from pipeline.execution.messages import Message, Task
+from pipeline.execution.coordinator import Coordinator
+from pipeline.execution.messages import Message, WorkItem
 
 _LOOK_SECONDS = 0.2  # how long a message is waited for before looking who hangs and who is due
 _LONG_ROUND_SECONDS = 5.0  # a round that takes longer was no look at anybody: this process was suspended, or busy
@@ -18,7 +18,7 @@ class Pool(Protocol):
     def start(self, number: int) -> None:
         """Begins to start the worker of a place."""
 
-    def send(self, number: int, answer: Task | None) -> None:
+    def send(self, number: int, answer: WorkItem | None) -> None:
         """Answers a claim. A worker that is gone by now will be told of by `poll`."""
 
     def poll(self, timeout: float) -> list[tuple[int, Message]]:
@@ -32,7 +32,7 @@ class Pool(Protocol):
         """Ends all workers: those that have heard that the run is over by themselves, unless it has to be at once."""
 
 
-def supervise(desk: Desk, pool: Pool) -> None:
+def supervise(desk: Coordinator, pool: Pool) -> None:
     """Keeps the pool at work until everything is done.
 
     Raises:
@@ -43,7 +43,7 @@ def supervise(desk: Desk, pool: Pool) -> None:
     looked = time.monotonic()
     try:
         while not supervisor.finished:
-            for number in supervisor.due(time.monotonic()):
+            for number in supervisor.workers_to_start(time.monotonic()):
                 pool.start(number)
             for number, message in pool.poll(_LOOK_SECONDS):
                 desk.take(number, message)
@@ -51,7 +51,7 @@ def supervise(desk: Desk, pool: Pool) -> None:
                 raise supervisor.error
             now = time.monotonic()
             if now - looked > _LONG_ROUND_SECONDS:
-                supervisor.excuse(now - looked, now)
+                supervisor.extend_deadlines(now - looked, now)
             for number in supervisor.overdue(now):
                 pool.kill(number)
             looked = now

@@ -21,8 +21,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.execution.local import failure
-from pipeline.execution.messages import Claim, Died, Failed, Message, Started, Task
-from pipeline.execution.worker import Order, work
+from pipeline.execution.messages import Claim, Died, Failed, Message, Started, WorkItem
+from pipeline.execution.worker import RunContext, work
 
 _BREATH_SECONDS = 2.0  # how long an actor waits for something to say before it says nothing
 _PATIENCE_SECONDS = 10.0  # for workers that are asked to end
@@ -33,11 +33,11 @@ class _Worker:
     """The actor. It is its own worker's port."""
 
     def __init__(self) -> None:
-        self._answers: queue.Queue[Task | None] = queue.Queue()
+        self._answers: queue.Queue[WorkItem | None] = queue.Queue()
         self._messages: list[Message] = []
         self._has_something = threading.Condition()
 
-    def serve(self, order: Order, name: str) -> None:
+    def serve(self, order: RunContext, name: str) -> None:
         """Works until there is nothing left to do."""
         self.report(Started())
         device = order.config.engine.device.partition(":")[0]  # Ray lets it see its own GPU only
@@ -46,7 +46,7 @@ class _Worker:
         except Exception as error:
             self.report(failure(error))
 
-    def listen(self, answer: Task | None) -> None:
+    def listen(self, answer: WorkItem | None) -> None:
         """Takes the answer to a claim."""
         self._answers.put(answer)
 
@@ -57,13 +57,13 @@ class _Worker:
             said, self._messages = self._messages, []
         return said
 
-    def claim(self, claim: Claim) -> Task | None:
-        """See `Port`."""
+    def claim(self, claim: Claim) -> WorkItem | None:
+        """See `WorkerChannel`."""
         self.report(claim)
         return self._answers.get()
 
     def report(self, message: Message) -> None:
-        """See `Port`."""
+        """See `WorkerChannel`."""
         with self._has_something:
             self._messages.append(message)
             self._has_something.notify()
@@ -79,7 +79,7 @@ class _Actor:
 class RayPool:
     """A pool of Ray actors; see `Pool`."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunContext) -> None:
         executor = order.config.executor
         on_sigterm = signal.getsignal(signal.SIGTERM)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else a warning of theirs for each process of Ray
@@ -103,7 +103,7 @@ class RayPool:
             handle, handle.serve.remote(self._order, self.names[number]), handle.speak.remote()
         )
 
-    def send(self, number: int, answer: Task | None) -> None:
+    def send(self, number: int, answer: WorkItem | None) -> None:
         """See `Pool`."""
         if number in self._actors:
             self._actors[number].handle.listen.remote(answer)

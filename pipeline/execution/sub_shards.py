@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RunDirectoryError
-from pipeline.execution.supervisor import Pieces
+from pipeline.execution.supervisor import SubShards
 from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import (
     Manifest,
@@ -32,17 +32,17 @@ POISON = "worker_died"  # code of the rejects that end their worker
 _FOLDER = ".pieces"
 
 
-def pieces_dir(run_dir: Path, shard: int) -> Path:
+def sub_shards_dir(run_dir: Path, shard: int) -> Path:
     """Where the pieces of a shard lie."""
     return run_dir / _FOLDER / f"shard-{shard:05d}"
 
 
-def all_pieces(run_dir: Path) -> list[Path]:
+def all_sub_shards(run_dir: Path) -> list[Path]:
     """The folders of all shards in pieces; each is like a run directory."""
     return sorted((run_dir / _FOLDER).glob("*"), key=lambda folder: folder.name)
 
 
-def forget_pieces(run_dir: Path) -> None:
+def delete_sub_shards(run_dir: Path) -> None:
     """Deletes them all. Called when every shard is written."""
     remove_folder(run_dir / _FOLDER)
 
@@ -53,9 +53,9 @@ def earlier_rejects(run_dir: Path, shard: int) -> dict[str, Mapping[str, Any]]:
     return {reject["id"]: reject for reject in manifest.rejects} if manifest else {}
 
 
-def put_together(run_dir: Path, head: PlanHead, parts: Pieces) -> Manifest:
+def merge_sub_shards(run_dir: Path, head: PlanHead, parts: SubShards) -> Manifest:
     """Writes a shard from its pieces, from what was there of it, and from what cannot be made."""
-    index, folder = parts.shard, pieces_dir(run_dir, parts.shard)
+    index, folder = parts.shard, sub_shards_dir(run_dir, parts.shard)
     planned = read_shard_plan(run_dir, index).utterances
     by_id = {utterance.id: utterance for utterance in planned}
     old = finished_shard(run_dir, index)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from pipeline.config import ExecutorConfig
 from pipeline.errors import PipelineError, WorkersLostError
-from pipeline.execution.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, Task
+from pipeline.execution.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, WorkItem
 
 _FATAL_DEATHS = 2  # of a task that is alone: one may be an accident
 _STARTS = 3  # of a worker that has never been ready
@@ -23,7 +23,7 @@ _LONGEST_BACKOFF_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Pieces:
+class SubShards:
     """A shard that was made in pieces, and what could not be made of it."""
 
     shard: int
@@ -32,7 +32,7 @@ class Pieces:
 
 
 @dataclass
-class _Place:
+class _WorkerState:
     """Where a worker is, or will be again."""
 
     name: str
@@ -45,7 +45,7 @@ class _Place:
     deaths_in_a_row: int = 0
     verdict: str = ""  # why it is being ended, or its own last words
     claim: Claim | None = None
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[WorkItem] = field(default_factory=list)
 
 
 @dataclass
@@ -66,8 +66,8 @@ class Supervisor:
         places: Sequence[str],
         config: ExecutorConfig,
         size_of: Callable[[int], int],
-        pieces: Sequence[Task] = (),
-        suspects: Sequence[Task] = (),
+        pieces: Sequence[WorkItem] = (),
+        suspects: Sequence[WorkItem] = (),
     ) -> None:
         """Begins with everything to do.
 
@@ -77,18 +77,18 @@ class Supervisor:
             config: Its limits.
             size_of: Number of utterances of a shard.
             pieces: Work on shards that are taken apart from the start.
-            suspects: Pieces of one utterance that are known to have killed.
+            suspects: SubShards of one utterance that are known to have killed.
         """
         self.num_restarts = 0
         self.num_poisonous = 0
         self.error: PipelineError | None = None
         self._config = config
         self._size_of = size_of
-        self._places = [_Place(name) for name in places]
-        self._waiting = deque(Task(shard) for shard in shards)
-        self._alone: deque[Task] = deque()
+        self._places = [_WorkerState(name) for name in places]
+        self._waiting = deque(WorkItem(shard) for shard in shards)
+        self._alone: deque[WorkItem] = deque()
         self._open = set(shards)
-        self._deaths: Counter[Task] = Counter(suspects)
+        self._deaths: Counter[WorkItem] = Counter(suspects)
         self._inquiries: dict[int, _Inquiry] = {}
         for task in (*pieces, *suspects):
             self._open_piece(task)
@@ -103,15 +103,15 @@ class Supervisor:
         """Names of the places that no worker comes to any more."""
         return [place.name for place in self._places if place.is_given_up]
 
-    def in_hand(self, number: int) -> tuple[Task, ...]:
+    def assigned_items(self, number: int) -> tuple[WorkItem, ...]:
         """What the worker at a place is at."""
         return tuple(self._places[number].tasks)
 
-    def why(self, number: int, reason: str) -> str:
+    def exit_reason(self, number: int, reason: str) -> str:
         """Why the worker of a place has died, where its pool knows no more than `reason`."""
         return self._places[number].verdict or reason
 
-    def due(self, now: float) -> list[int]:
+    def workers_to_start(self, now: float) -> list[int]:
         """Places where a worker is to be started now; they count as started."""
         numbers = [i for i, place in enumerate(self._places) if place.start_at is not None and place.start_at <= now]
         for number in numbers:
@@ -136,7 +136,7 @@ class Supervisor:
                 numbers.append(number)
         return numbers
 
-    def excuse(self, seconds: float, now: float) -> None:
+    def extend_deadlines(self, seconds: float, now: float) -> None:
         """For so long nobody has listened: that is no silence. The workers may have been suspended as well."""
         for place in self._places:
             place.last_sign = min(now, place.last_sign + seconds)
@@ -158,9 +158,9 @@ class Supervisor:
         elif isinstance(message, Failed):
             self._failed(place, message)
         elif isinstance(message, Died):
-            self._died(place, self.why(number, message.reason), now)
+            self._died(place, self.exit_reason(number, message.reason), now)
 
-    def answers(self) -> Iterator[tuple[int, Task | None]]:
+    def answers(self) -> Iterator[tuple[int, WorkItem | None]]:
         """Yields what is to be said to whom now."""
         for number, place in enumerate(self._places):
             if place.claim is None:
@@ -173,18 +173,18 @@ class Supervisor:
             place.claim = None
             yield number, task
 
-    def in_pieces(self) -> Iterator[Pieces]:
+    def merged_shards(self) -> Iterator[SubShards]:
         """Yields the shards whose pieces are all settled, once each; `close` them when they are put together."""
         for shard, inquiry in list(self._inquiries.items()):
             if not inquiry.open:
                 del self._inquiries[shard]
-                yield Pieces(shard, tuple(inquiry.done), inquiry.poison)
+                yield SubShards(shard, tuple(inquiry.done), inquiry.poison)
 
     def close(self, shard: int) -> None:
         """A shard is on the disk."""
         self._open.discard(shard)
 
-    def _next_for(self, place: _Place) -> Task | None:
+    def _next_for(self, place: _WorkerState) -> WorkItem | None:
         if any(task.alone for task in place.tasks):
             return None
         # After a death, sound work first: it shows whether the device is to blame.
@@ -192,7 +192,7 @@ class Supervisor:
             return self._waiting.popleft()
         return self._alone.popleft() if self._alone and not place.tasks else None
 
-    def _done(self, place: _Place, task: Task) -> None:
+    def _done(self, place: _WorkerState, task: WorkItem) -> None:
         place.tasks.remove(task)
         place.deaths_in_a_row = 0
         if task.piece is None:
@@ -202,14 +202,14 @@ class Supervisor:
             inquiry.open -= 1
             inquiry.done.append(task.piece)
 
-    def _failed(self, place: _Place, message: Failed) -> None:
+    def _failed(self, place: _WorkerState, message: Failed) -> None:
         place.verdict = message.text
         if place.is_ready and message.error is not None:
             self.error = message.error  # what a person has to mend, e.g. a full disk: all others would meet it as well
         elif not place.is_ready:
             self._give_up(place, message.error)
 
-    def _died(self, place: _Place, reason: str, now: float) -> None:
+    def _died(self, place: _WorkerState, reason: str, now: float) -> None:
         tasks, place.tasks, place.claim = place.tasks, [], None
         place.is_alive = place.is_ready = False
         place.deaths_in_a_row += 1
@@ -226,9 +226,9 @@ class Supervisor:
         backoff = self._config.backoff_seconds * 2**doublings if doublings >= 0 else 0.0
         place.start_at = now + min(backoff, _LONGEST_BACKOFF_SECONDS)
 
-    def _suspect(self, place: _Place, task: Task, reason: str) -> None:
+    def _suspect(self, place: _WorkerState, task: WorkItem, reason: str) -> None:
         if not task.alone:  # it may have been another one in the same hands
-            task = Task(task.shard, alone=True)
+            task = WorkItem(task.shard, alone=True)
         self._deaths[task] += 1
         positions = task.positions or tuple(range(self._size_of(task.shard)))
         cannot_be_cut = task.positions is None or len(positions) == 1
@@ -244,14 +244,14 @@ class Supervisor:
             return
         middle = len(positions) // 2
         for half in (positions[:middle], positions[middle:]):
-            self._open_piece(Task(task.shard, half, alone=True))
+            self._open_piece(WorkItem(task.shard, half, alone=True))
 
-    def _open_piece(self, task: Task) -> None:
+    def _open_piece(self, task: WorkItem) -> None:
         self._open.add(task.shard)
         self._inquiries.setdefault(task.shard, _Inquiry()).open += 1
         self._alone.append(task)
 
-    def _give_up(self, place: _Place, error: PipelineError | None, reason: str = "") -> None:
+    def _give_up(self, place: _WorkerState, error: PipelineError | None, reason: str = "") -> None:
         place.is_given_up = True
         if all(other.is_given_up for other in self._places):
             reason = reason or place.verdict

@@ -1,6 +1,6 @@
 """What a worker does, wherever it runs: claims shards as its synthesizer needs them, renders and writes them.
 
-Knows its supervisor only as a `Port`. Audio goes from the synthesizer into files and nowhere else.
+Knows its supervisor only as a `WorkerChannel`. Audio goes from the synthesizer into files and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy.typing as npt
 
 from pipeline.audio.encoding import stored_rate
 from pipeline.config import Config
-from pipeline.execution.messages import Audible, Claim, Done, Made, Message, Ready, Task
-from pipeline.execution.sub_shards import all_pieces, earlier_rejects, pieces_dir
-from pipeline.generation.checkpointing import Keeper, kept_dir
+from pipeline.execution.messages import Claim, Done, Made, Message, PreviewStarted, Ready, WorkItem
+from pipeline.execution.sub_shards import all_sub_shards, earlier_rejects, sub_shards_dir
+from pipeline.generation.checkpointing import ClipCheckpointer, checkpoints_dir
 from pipeline.generation.renderer import EarlierClips, RenderedShard, render_shards
-from pipeline.outputs.audiobook.live_preview import MOST_UTTERANCES, Beginning
+from pipeline.outputs.audiobook.live_preview import MAX_PREVIEW_UTTERANCES, LivePreview
 from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import hash_plan, write_shard
 from pipeline.planning import utterance_key
-from pipeline.planning.plan_store import PlanHead, previous_runs, read_shard_plan
+from pipeline.planning.plan_store import PlanHead, earlier_runs, read_shard_plan
 from pipeline.reporting.journal import Journal
 from pipeline.storage.paths import is_local
 from pipeline.synthesis import Synthesizer
@@ -32,10 +32,10 @@ from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.types import Bucket, Clip, ModelInfo, Shard, Utterance
 
 
-class Port(Protocol):
+class WorkerChannel(Protocol):
     """A worker's way to its supervisor."""
 
-    def claim(self, claim: Claim) -> Task | None:
+    def claim(self, claim: Claim) -> WorkItem | None:
         """Asks for a task; see `messages.Claim`."""
 
     def report(self, message: Message) -> None:
@@ -43,7 +43,7 @@ class Port(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class RunContext:
     """What all workers of a run need to know. It can be pickled."""
 
     run_dir: Path
@@ -59,7 +59,7 @@ class Order:
         return worker if job is None else f"job-{job}-{worker}"
 
 
-def work(order: Order, name: str, device: str, port: Port) -> None:
+def work(order: RunContext, name: str, device: str, port: WorkerChannel) -> None:
     """Loads the model and works until there is nothing left to do."""
     engine = {**vars(order.config.engine), "device": device}
     with (
@@ -74,20 +74,20 @@ def work(order: Order, name: str, device: str, port: Port) -> None:
 
 
 class _Worker:
-    def __init__(self, order: Order, synthesizer: Synthesizer, port: Port, journal: Journal) -> None:
+    def __init__(self, order: RunContext, synthesizer: Synthesizer, port: WorkerChannel, journal: Journal) -> None:
         self._order = order
         self._synthesizer = synthesizer
         self._port = port
         self._journal = journal
-        self._in_hand: dict[int, tuple[Task, str]] = {}  # by shard: the task, and the hash of the plan it is done by
+        self._assigned_items: dict[int, tuple[WorkItem, str]] = {}  # by shard: item, plan hash
         self._shard_of: dict[str, int] = {}  # by the id of each utterance in hand
         self._rate = stored_rate(synthesizer.info.sampling_rate, order.config.dataset.format)
-        self._keeper = Keeper(order.run_dir, self._rate, order.head.fingerprint, order.head.kept_columns)
-        self._earlier = EarlierClips([*previous_runs(order.run_dir), *all_pieces(order.run_dir)])
+        self._keeper = ClipCheckpointer(order.run_dir, self._rate, order.head.fingerprint, order.head.kept_columns)
+        self._earlier = EarlierClips([*earlier_runs(order.run_dir), *all_sub_shards(order.run_dir)])
         self._is_new = not len(self._earlier)
-        self._beginning: Beginning | None = None  # once the shard with it is in hand
+        self._beginning: LivePreview | None = None  # once the shard with it is in hand
 
-    def do(self, first: Task) -> None:
+    def do(self, first: WorkItem) -> None:
         """Does a task, and all that can be claimed before it is done."""
         order = self._order
         rendered_shards = render_shards(
@@ -103,29 +103,31 @@ class _Worker:
         for shard, rendered in rendered_shards:
             self._write(shard, rendered)
 
-    def _shards(self, first: Task) -> Iterator[Shard]:
-        task: Task | None = first
+    def _shards(self, first: WorkItem) -> Iterator[Shard]:
+        task: WorkItem | None = first
         while task is not None:
             # The hash is of the plan that is read here, whatever comes after.
-            self._in_hand[task.shard] = task, hash_plan(self._order.run_dir, task.shard)
+            self._assigned_items[task.shard] = task, hash_plan(self._order.run_dir, task.shard)
             shard = read_shard_plan(self._order.run_dir, task.shard)
             if task.positions is not None:
                 shard = replace(shard, utterances=tuple(shard.utterances[position] for position in task.positions))
             self._shard_of.update((utterance.id, task.shard) for utterance in shard.utterances)
-            self._earlier.add(kept_dir(self._order.run_dir, task.shard))
+            self._earlier.add(checkpoints_dir(self._order.run_dir, task.shard))
             if self._begins_book(task):
-                self._begin_book(shard.utterances[:MOST_UTTERANCES])
+                self._begin_book(shard.utterances[:MAX_PREVIEW_UTTERANCES])
             yield shard
             task = self._port.claim(Claim(idle=False))
 
-    def _begins_book(self, task: Task) -> bool:
+    def _begins_book(self, task: WorkItem) -> bool:
         """Whether it is the first of a new book: of one that was made before, old clips are read only at the end."""
         order = self._order
-        return task == Task(0) and order.config.task.name == "audiobook" and is_local(order.run_dir) and self._is_new
+        return (
+            task == WorkItem(0) and order.config.task.name == "audiobook" and is_local(order.run_dir) and self._is_new
+        )
 
     def _begin_book(self, opening: Sequence[Utterance]) -> None:
         """Lets the book's beginning be heard, as far as it was made before a kill at once."""
-        self._beginning = Beginning(self._order.run_dir, opening, self._order.config.book)
+        self._beginning = LivePreview(self._order.run_dir, opening, self._order.config.book)
         fingerprint = clip_fingerprint(self._order.head, self._synthesizer.info)
         keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in opening}
         found = self._earlier.find(keys.values())
@@ -143,17 +145,17 @@ class _Worker:
 
     def _add_to_beginning(self, id: str, samples: npt.NDArray[np.float32], sampling_rate: int) -> None:
         if self._beginning is not None and self._beginning.add(id, samples, sampling_rate):
-            self._port.report(Audible(str(self._beginning.path)))
+            self._port.report(PreviewStarted(str(self._beginning.path)))
 
     def _write(self, shard: Shard, rendered: RenderedShard) -> None:
         order = self._order
-        task, plan_hash = self._in_hand.pop(shard.index)
+        task, plan_hash = self._assigned_items.pop(shard.index)
         if self._beginning is not None and shard.index == 0:
             self._beginning.close()
         for utterance in shard.utterances:
             del self._shard_of[utterance.id]
         manifest = write_shard(
-            order.run_dir if task.piece is None else pieces_dir(order.run_dir, task.shard),
+            order.run_dir if task.piece is None else sub_shards_dir(order.run_dir, task.shard),
             task.shard if task.piece is None else task.piece,
             order.head.num_shards,
             rendered.rows,
@@ -167,7 +169,7 @@ class _Worker:
         )
         if task.piece is None:
             self._journal.shard(manifest)
-            self._earlier.forget(kept_dir(order.run_dir, task.shard))
+            self._earlier.forget(checkpoints_dir(order.run_dir, task.shard))
         self._keeper.settle(task.shard, is_whole=task.piece is None)
         self._port.report(Done(task, len(shard.utterances), rendered.num_reused, self._computed_seconds))
 

@@ -20,17 +20,17 @@ SECONDS = 30.0
 _FOLDER = ".kept"
 
 
-def kept_dir(run_dir: Path, shard: int) -> Path:
+def checkpoints_dir(run_dir: Path, shard: int) -> Path:
     """Where the clips of an open shard lie. Only who makes the shard reads or writes there."""
     return run_dir / _FOLDER / f"shard-{shard:05d}"
 
 
-def forget_kept(run_dir: Path) -> None:
+def delete_checkpoints(run_dir: Path) -> None:
     """Deletes them all. Called when every shard is written."""
     remove_folder(run_dir / _FOLDER)
 
 
-class Keeper:
+class ClipCheckpointer:
     """Keeps the clips of one worker."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Keeper:
         rows.append(row)
         if time.monotonic() - first_came < SECONDS:
             return
-        folder = kept_dir(self._run_dir, shard)
+        folder = checkpoints_dir(self._run_dir, shard)
         number = len(list_manifests(folder))
         write_shard(
             folder,
@@ -68,4 +68,4 @@ class Keeper:
         """What was in hand of a shard is on the disk; if that is all of it, nothing has to be kept."""
         self._fresh.pop(shard, None)
         if is_whole:
-            remove_folder(kept_dir(self._run_dir, shard))
+            remove_folder(checkpoints_dir(self._run_dir, shard))

@@ -25,7 +25,7 @@ from pipeline.types import Clip, Reject, Shard, Utterance
 
 T = TypeVar("T")
 OnClip = Callable[[Clip, Row | None], None]  # a take, and its row if it was accepted
-_MOST_UNASKED = 4  # shards without work that may wait for the consumer before no more is drawn
+_MAX_UNASKED = 4  # shards without work that may wait for the consumer before no more is drawn
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class _Rendering:
 
         None after the last shard, as long as something is under way that may have to be taken again.
         """
-        while len(self.complete) < _MOST_UNASKED:
+        while len(self.complete) < _MAX_UNASKED:
             attempts, self.retakes = self.retakes, []
             shard = next(self.shards, None)
             if shard is not None:
@@ -194,8 +194,8 @@ class _Rendering:
             for attempt in attempts:
                 self.attempts[attempt.utterance.id] = attempt
             seeded = [replace(one.utterance, seed=take_seed(one.utterance.seed, one.take)) for one in attempts]
-            yield from (utterance for utterance in seeded if utterance.urgent)
-            for batch in make_batches(utterance for utterance in seeded if not utterance.urgent):
+            yield from (utterance for utterance in seeded if utterance.priority)
+            for batch in make_batches(utterance for utterance in seeded if not utterance.priority):
                 yield from batch.utterances
 
     def receive(self, clip: Clip) -> None:

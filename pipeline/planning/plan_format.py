@@ -19,6 +19,8 @@ _MAX_STEM = 100
 _PLAIN_STEM = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?")
 _RESERVED_STEM = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # devices of Windows
 
+_PRIORITY_KEY = "urgent"  # the name of `Utterance.priority` in plans of format 1 and 2
+
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
     """Returns plain values for `json.dumps`, what a reader looks for first in front."""
@@ -31,7 +33,7 @@ def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
         "seed": utterance.seed,
         "predicted_seconds": utterance.predicted_seconds,
         "problem": utterance.problem,
-        "urgent": utterance.urgent,
+        _PRIORITY_KEY: utterance.priority,
         "bucket": None if bucket is None else dict(vars(bucket)),
         "segment": None if segment is None else {**vars(segment), "boundary": segment.boundary.value},
         **{name: value for name in _OPTIONAL if (value := getattr(utterance, name))},
@@ -43,7 +45,8 @@ def utterance_from_json(line: Mapping[str, Any]) -> Utterance:
     bucket, segment = line["bucket"], line["segment"]
     return Utterance(
         **{
-            **line,
+            **{name: value for name, value in line.items() if name != _PRIORITY_KEY},
+            "priority": line[_PRIORITY_KEY],
             "bucket": None if bucket is None else Bucket(**bucket),
             "segment": None if segment is None else Segment(**{**segment, "boundary": Boundary(segment["boundary"])}),
         }

@@ -114,7 +114,7 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
     """Makes the staged plan, whose head this is, the plan of the run.
 
     Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
-    finished shards are set aside first (see `previous_runs`), so that a kill at any moment loses no clip.
+    finished shards are set aside first (see `earlier_runs`), so that a kill at any moment loses no clip.
     """
     folder, following = run_dir / "plan", staged_plan_folder(run_dir)
     if is_half_set_aside(run_dir):
@@ -172,12 +172,12 @@ def read_shard_plan(run_dir: Path, index: int) -> Shard:
         raise RunDirectoryError(f"{path}: cannot be read ({error}); give the same command again") from error
 
 
-def previous_runs(run_dir: Path) -> list[Path]:
+def earlier_runs(run_dir: Path) -> list[Path]:
     """What was made for earlier plans of this run, newest first: folders with `data/` and `manifests/`."""
     return sorted((run_dir / _PREVIOUS).glob("*"), key=lambda folder: folder.name, reverse=True)
 
 
-def forget_previous_runs(run_dir: Path) -> None:
+def delete_previous_runs(run_dir: Path) -> None:
     """Deletes what was made for earlier plans. Called when everything of this plan is written.
 
     A kill on the way must leave nothing that looks like an interrupted `_set_aside`: that would be gone on with, and
@@ -189,7 +189,7 @@ def forget_previous_runs(run_dir: Path) -> None:
         folder.rename(nameless)
         remove_folder(nameless)
         return
-    for previous in previous_runs(run_dir):
+    for previous in earlier_runs(run_dir):
         remove_folder(previous, last=plan_path(previous).relative_to(previous).as_posix())
 
 
@@ -227,13 +227,13 @@ def _planned_hash(run_dir: Path) -> str | None:
 
 def is_half_set_aside(run_dir: Path) -> bool:
     """Whether a kill has interrupted `_set_aside`: the plan goes last."""
-    newest = previous_runs(run_dir)[:1]
+    newest = earlier_runs(run_dir)[:1]
     return any(not plan_path(folder).exists() for folder in newest)
 
 
 def _set_aside(run_dir: Path) -> None:
     """Moves the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
-    number = len(previous_runs(run_dir)) - is_half_set_aside(run_dir)
+    number = len(earlier_runs(run_dir)) - is_half_set_aside(run_dir)
     target = run_dir / _PREVIOUS / f"{number:03d}"
     if is_local(target):
         target.mkdir(parents=True, exist_ok=True)

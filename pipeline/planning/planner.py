@@ -13,8 +13,8 @@ from pipeline.config import Config
 from pipeline.errors import SourceError
 from pipeline.planning import (
     PlanSummary,
-    deal,
-    place_shard,
+    assign_buckets,
+    group_into_shards,
     plan_utterances,
     predict_seconds,
     repeat_documents,
@@ -27,7 +27,9 @@ from pipeline.text.segmentation import segment_document
 from pipeline.types import Boundary, Document, Shard
 from pipeline.voices import Casting
 
-_URGENT = 3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
+_NUM_PRIORITY = (
+    3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
+)
 
 
 class TokenCounter(Protocol):
@@ -55,19 +57,19 @@ class EstimatedTokens:
 
 
 @dataclass(frozen=True)
-class Codec:
+class ModelLimits:
     """The rates and limits of a model, as far as planning needs them."""
 
     sampling_rate: int  # Hz
     frames_per_second: float
     max_seconds: float  # longest audio that the model can be asked for
-    most_positions: int  # that a prompt and its frames may take together
+    max_positions: int  # that a prompt and its frames may take together
 
 
 class Planner:
     """Turns the config's input into shards, once, and sums them up on the way."""
 
-    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: Codec) -> None:
+    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: ModelLimits) -> None:
         is_book = config.task.name == "audiobook"
         pauses = {boundary: pause_seconds(boundary, config.book) for boundary in Boundary if is_book}
         self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second, pauses)
@@ -96,9 +98,9 @@ class Planner:
         documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
         self._casting.begin_plan(config.planning.shard_size)
         utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
-        for shard in deal(utterances, config.planning.shard_size):
+        for shard in group_into_shards(utterances, config.planning.shard_size):
             prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
-            placed = place_shard(
+            placed = assign_buckets(
                 shard,
                 prompt_tokens,
                 [self._count_description(utterance.description) for utterance in shard.utterances],
@@ -106,11 +108,11 @@ class Planner:
                 config.engine.batch_size,
                 codec.frames_per_second,
                 codec.max_seconds,
-                codec.most_positions,
+                codec.max_positions,
             )
             if config.task.name == "audiobook" and shard.index == 0:
-                first, others = placed.utterances[:_URGENT], placed.utterances[_URGENT:]
-                placed = replace(placed, utterances=(*(replace(one, urgent=True) for one in first), *others))
+                first, others = placed.utterances[:_NUM_PRIORITY], placed.utterances[_NUM_PRIORITY:]
+                placed = replace(placed, utterances=(*(replace(one, priority=True) for one in first), *others))
             self.summary.add_shard(placed, prompt_tokens)
             yield placed
         if not self.summary.utterances:

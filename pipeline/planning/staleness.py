@@ -27,7 +27,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _DISTRIBUTION = "parler-pipeline"
 
 
-def mark_input(config: Config, catalogue_digest: str = "") -> str:
+def plan_digest(config: Config, catalogue_digest: str = "") -> str:
     """The mark of what a plan would be made of now; empty: there is none. Take it before the input is read.
 
     `catalogue_digest` is that of the checkpoint's own `voices.yaml`, which spells the speakers of a table's rows.
@@ -38,7 +38,7 @@ def mark_input(config: Config, catalogue_digest: str = "") -> str:
     if not content:
         return ""
     free = (config.source.title or "", config.source.author or "")  # of the book, not of its clips
-    return content_digest("plan", fingerprint(config), *free, content, _code_mark(), catalogue_digest, size=16).hex()
+    return content_digest("plan", fingerprint(config), *free, content, _code_digest(), catalogue_digest, size=16).hex()
 
 
 def input_digest(config: Config) -> str:
@@ -51,7 +51,7 @@ def input_digest(config: Config) -> str:
     return marks[0] if len(marks) == 1 and marks[0] else content_digest("inputs", *filter(None, marks), size=16).hex()
 
 
-def unchanged_plan(run_dir: Path, mark: str) -> PlanHead | None:
+def reusable_plan(run_dir: Path, mark: str) -> PlanHead | None:
     """The head of the plan that is there, if it was made of the same and all its files are there; None: plan again."""
     if not mark or is_half_set_aside(run_dir):
         return None
@@ -78,7 +78,7 @@ def _is_left_out_as_planned(path: Path, head: PlanHead) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _code_mark() -> str:
+def _code_digest() -> str:
     """Hash of this package and of the versions of its direct dependencies. An update of any is planned for anew."""
     needed = [line for line in requires(_DISTRIBUTION) or () if "extra ==" not in line]
     names = sorted(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed)

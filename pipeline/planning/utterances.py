@@ -65,7 +65,7 @@ def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterat
             yield replace(document, copy=copy, seed=seed)
 
 
-def deal(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
+def group_into_shards(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
     """Yields shards of `shard_size` utterances in reading order, each of one split; the last may be smaller."""
     index = 0
     hands: dict[str, list[Utterance]] = {}

@@ -28,24 +28,24 @@ from pipeline.outputs.dataset.card import NOT_NAMED, CardFacts
 from pipeline.outputs.dataset.shards import finished_shards, list_manifests, read_manifest, read_shard
 from pipeline.reporting.journal import WorkerHistory, read_journals
 from pipeline.reporting.progress import clock, count
-from pipeline.reporting.report import PAGE_NAME, Report, reason_codes
+from pipeline.reporting.report import HTML_REPORT_NAME, Report, reason_codes
 from pipeline.reporting.svg_charts import Series, histogram, line_chart, waveform
 from pipeline.storage.atomic import write_text
 
-_MOST_VOICES = 12
+_MAX_VOICES = 12
 _CLIPS_A_VOICE = 3
-_MOST_SHARDS = 12  # that are looked through for clips
-_MOST_AUDIO_BYTES = 3 * 2**20  # as MP3
+_MAX_SHARDS = 12  # that are looked through for clips
+_MAX_AUDIO_BYTES = 3 * 2**20  # as MP3
 _LONGEST_CLIP = 20.0  # seconds
-_MOST_EXAMPLES = 12  # of a reject's reason
-_MOST_FAILURES = 30
-_MOST_TEXT = 400  # characters
+_MAX_EXAMPLES = 12  # of a reject's reason
+_MAX_FAILURES = 30
+_MAX_TEXT = 400  # characters
 _POINTS = 120  # of a curve
-_MOST_CURVES = 16
+_MAX_CURVES = 16
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClipPreview:
     """A clip on the page."""
 
     id: str
@@ -55,7 +55,7 @@ class Sample:
     mp3: str  # base64
 
 
-def write_page(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> None:
+def write_html_report(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> None:
     """Writes `report.html`.
 
     Args:
@@ -64,7 +64,7 @@ def write_page(run_dir: Path, report: Report, facts: CardFacts, durations: npt.N
         facts: As on the card.
         durations: [clips], in seconds.
     """
-    write_text(run_dir / PAGE_NAME, _render(run_dir, report, facts, durations))
+    write_text(run_dir / HTML_REPORT_NAME, _render(run_dir, report, facts, durations))
 
 
 def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> str:
@@ -92,7 +92,7 @@ def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDAr
         rejects=_rejects(run_dir),
         failures=[
             {"when": f"{datetime.fromtimestamp(failure.time):%d %b %H:%M:%S}", **vars(failure)}
-            for failure in history.failures[-_MOST_FAILURES:]
+            for failure in history.failures[-_MAX_FAILURES:]
         ],
         facts=_facts(report, facts),
         config=(run_dir / CONFIG_NAME).read_text(encoding="utf-8") if (run_dir / CONFIG_NAME).exists() else "",
@@ -113,29 +113,29 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     return tiles
 
 
-def _voices(run_dir: Path) -> dict[str, list[Sample]]:
+def _voices(run_dir: Path) -> dict[str, list[ClipPreview]]:
     """A few clips of each voice, from shards spread over the run."""
     shards = list_manifests(run_dir)
-    chosen = sorted({len(shards) * number // _MOST_SHARDS for number in range(_MOST_SHARDS)}) if shards else []
+    chosen = sorted({len(shards) * number // _MAX_SHARDS for number in range(_MAX_SHARDS)}) if shards else []
     allowance = math.ceil(_CLIPS_A_VOICE / max(1, len(chosen)))  # of a voice in one shard
-    voices: dict[str, list[Sample]] = {}
+    voices: dict[str, list[ClipPreview]] = {}
     num_bytes = 0
     for manifest in (read_manifest(shards[number]) for number in chosen):
         here: Counter[str] = Counter()
         for row in read_shard(run_dir, manifest, ["id", "audio", "text", "speaker_id", "duration"]):
             voice = row.columns["speaker_id"] or NOT_NAMED
-            is_known = voice in voices or len(voices) < _MOST_VOICES
+            is_known = voice in voices or len(voices) < _MAX_VOICES
             is_wanted = here[voice] < allowance and len(voices.get(voice, ())) < _CLIPS_A_VOICE
             if not (is_known and is_wanted) or row.columns["duration"] > _LONGEST_CLIP:
                 continue
             samples, sampling_rate = row.decode()
             mp3 = encode(samples, sampling_rate, "mp3")
             num_bytes += len(mp3)
-            if num_bytes > _MOST_AUDIO_BYTES:
+            if num_bytes > _MAX_AUDIO_BYTES:
                 return voices
             here[voice] += 1
             text, encoded = _cut(row.columns["text"]), base64.b64encode(mp3).decode("ascii")
-            sample = Sample(row.id, text, row.columns["duration"], waveform(samples), encoded)
+            sample = ClipPreview(row.id, text, row.columns["duration"], waveform(samples), encoded)
             voices.setdefault(voice, []).append(sample)
     return voices
 
@@ -166,7 +166,7 @@ def _curves(workers: Sequence[WorkerHistory]) -> list[Series]:
     """Speed of each worker over the time since the first began; a piece for each of its sessions."""
     first = min((session.started for worker in workers for session in worker.sessions), default=0.0)
     curves = []
-    for worker in workers[:_MOST_CURVES]:
+    for worker in workers[:_MAX_CURVES]:
         pieces = []
         for session in worker.sessions:
             # Curves that are smooth enough to be read: not more points than can be told apart.
@@ -222,7 +222,7 @@ def _rejects(run_dir: Path) -> list[dict[str, Any]]:
         for reject in manifest.rejects:
             for code in dict.fromkeys(reason_codes(reject["reason"])):
                 numbers[code] += 1
-                if len(examples[code]) < _MOST_EXAMPLES:
+                if len(examples[code]) < _MAX_EXAMPLES:
                     examples[code].append({**reject, "text": _cut(reject["text"])})
     return [
         {"code": code, "number": f"{number:,}", "examples": examples[code], "more": number - len(examples[code])}
@@ -248,4 +248,4 @@ def _facts(report: Report, facts: CardFacts) -> list[tuple[str, str]]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"

@@ -213,7 +213,7 @@ class _RewrittenLines:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ProgressPoint:
     """A moment of a session: its counts so far."""
 
     elapsed: float  # seconds since the session's start
@@ -233,7 +233,7 @@ class ShardLine:
 
 
 @dataclass
-class Session:
+class WorkerSession:
     """From one start line of a worker to its end line, or to where it was killed."""
 
     started: float = 0.0  # seconds since 1970
@@ -243,7 +243,7 @@ class Session:
     elapsed: float = 0.0  # at the last line
     last_seen: float = 0.0  # seconds since 1970
     why_ended: str | None = None  # None: it goes on, or was killed
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[ProgressPoint] = field(default_factory=list)
     shards: list[ShardLine] = field(default_factory=list)
 
     @property
@@ -253,7 +253,9 @@ class Session:
 
     def rate(self, window: float = 120.0) -> float:
         """Seconds of accepted audio a second, over the last `window` seconds of the session."""
-        earlier = next((s for s in reversed(self.samples) if s.elapsed <= self.elapsed - window), Sample(0.0, Counts()))
+        earlier = next(
+            (s for s in reversed(self.samples) if s.elapsed <= self.elapsed - window), ProgressPoint(0.0, Counts())
+        )
         seconds = self.elapsed - earlier.elapsed
         return (self.counts.audio_seconds - earlier.counts.audio_seconds) / seconds if seconds > 0 else 0.0
 
@@ -272,7 +274,7 @@ class WorkerHistory:
     """All that one worker has told."""
 
     worker: str
-    sessions: tuple[Session, ...]  # more than one: it was started again
+    sessions: tuple[WorkerSession, ...]  # more than one: it was started again
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ def read_journals(run_dir: Path) -> History:
     """
     workers, failures, damage = [], [], []
     for path in sorted((run_dir / FOLDER).glob("*.jsonl"), key=lambda path: path.name):
-        sessions: list[Session] = []
+        sessions: list[WorkerSession] = []
         try:
             for line in _read_lines(path):
                 _add_line(line, sessions)
@@ -328,17 +330,17 @@ _FORMS: dict[str, dict[str, type | tuple[type, ...]]] = {
 }
 
 
-def _add_line(line: dict[str, Any], sessions: list[Session]) -> None:
+def _add_line(line: dict[str, Any], sessions: list[WorkerSession]) -> None:
     event = line["event"]
     if event == "start" or not sessions:  # without its start line a session is told of as far as it is known
-        sessions.append(Session(line["time"] - line["elapsed"]))
+        sessions.append(WorkerSession(line["time"] - line["elapsed"]))
     session = sessions[-1]
     session.elapsed = max(session.elapsed, line["elapsed"])
     session.last_seen = line["time"]
     if event == "start":
         session.host, session.pid, session.device = line["host"], line["pid"], line["device"]
     elif event == "progress":
-        session.samples.append(Sample(line["elapsed"], Counts(**{key: line[key] for key in _COUNTS})))
+        session.samples.append(ProgressPoint(line["elapsed"], Counts(**{key: line[key] for key in _COUNTS})))
     elif event == "shard":
         session.shards.append(ShardLine(line["elapsed"], **{key: line[key] for key in _SHARD}))
     elif event == "end":

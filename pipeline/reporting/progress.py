@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pipeline.errors import printable
 
 _MAX_WARNINGS = 5
-_MOST_RATES = 8  # workers whose own speed has room beside the bar
+_MAX_RATES = 8  # workers whose own speed has room beside the bar
 
 
 def clock(seconds: float) -> str:
@@ -126,7 +126,7 @@ class Progress:
         """Audio so far and how fast, e.g. `audio 0:42, 3.1x real time`; with several workers, of each as well."""
         elapsed = max(time.monotonic() - self._start, 1e-9)
         total = f"audio {clock(self.audio_seconds)}, {self.audio_seconds / elapsed:.2f}x real time"
-        if not 1 < len(self._workers) <= _MOST_RATES:
+        if not 1 < len(self._workers) <= _MAX_RATES:
             return total
         rates = zip(self._workers, self._audio_seconds, strict=True)
         return f"{total} ({', '.join(f'{name} {seconds / elapsed:.2f}x' for name, seconds in rates)})"

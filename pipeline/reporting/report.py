@@ -21,13 +21,13 @@ from pipeline.storage.atomic import write_text
 from pipeline.types import ModelInfo
 
 REPORT_NAME = "report.json"
-PAGE_NAME = "report.html"  # the same to look at and listen to
+HTML_REPORT_NAME = "report.html"  # the same to look at and listen to
 
 _CODE = re.compile(r"([a-z-]+): ")
 
 
 @dataclass(frozen=True)
-class Session:
+class RunStats:
     """One call of the command."""
 
     wall_seconds: float  # of rendering, warm-up included, loading not
@@ -53,12 +53,12 @@ class Report:
     work_seconds: float  # of all shards, over all calls of the command
     num_bytes: int
     num_files: int  # of the dataset: a shard without clips has none
-    session: Session | None  # the last call that rendered anything
+    session: RunStats | None  # the last call that rendered anything
     book: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=dict)  # of what decides the bits of a clip beside the weights
 
 
-def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: Session | None) -> Report:
+def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: RunStats | None) -> Report:
     """Sums the manifests up. Without a session the one of the last report is kept."""
     reasons: Counter[str] = Counter()
     num_clips = num_rejects = num_bytes = num_files = 0
@@ -98,9 +98,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _last_session(run_dir: Path) -> Session | None:
+def _last_session(run_dir: Path) -> RunStats | None:
     try:
-        return Session(**json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))["session"])
+        return RunStats(**json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))["session"])
     except (OSError, ValueError, TypeError, KeyError):
         return None  # a report is made of what is there; an old one that cannot be read says nothing
 
@@ -146,5 +146,5 @@ def render_report(report: Report) -> str:
     if report.book:
         chapters = count(report.book["chapters"], "chapter")
         lines.append(f"book        {report.book['m4b']} ({clock(report.book['seconds'])}, {chapters})")
-    lines.append(f"report      {directory}/{PAGE_NAME}")
+    lines.append(f"report      {directory}/{HTML_REPORT_NAME}")
     return "\n".join(lines)

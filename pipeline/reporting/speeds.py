@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.config.frozen import CONFIG_NAME, frozen_config, run_directory
 from pipeline.errors import PipelineError
-from pipeline.reporting.journal import Session, read_journals
+from pipeline.reporting.journal import WorkerSession, read_journals
 from pipeline.reporting.report import REPORT_NAME
 from pipeline.storage.paths import is_local, read_json
 
@@ -108,7 +108,7 @@ def _journalled(run_dir: Path) -> Speed | None:
     return _speed(run_dir, audio, audio / ratio, devices) if ratio else None
 
 
-def _spans(session: Session) -> Iterator[tuple[float, float, str]]:
+def _spans(session: WorkerSession) -> Iterator[tuple[float, float, str]]:
     """Yield audio and seconds between the first and the last progress, so that loading the model does not count."""
     if len(session.samples) > 1:
         first, last = session.samples[0], session.samples[-1]

@@ -17,16 +17,16 @@ from pipeline.config.frozen import CONFIG_NAME
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, is_finished, list_data, list_manifests, read_manifest
 from pipeline.planning.plan_store import PlanHead, read_head
-from pipeline.reporting.journal import LONGEST_PAUSE, History, Session, WorkerHistory, read_journals
+from pipeline.reporting.journal import LONGEST_PAUSE, History, WorkerHistory, WorkerSession, read_journals
 from pipeline.reporting.progress import clock, count
 from pipeline.reporting.report import reason_codes
-from pipeline.storage.checksums import SUMS_NAME
+from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import Holder, find_holders
 from pipeline.storage.paths import as_unreadable
 from pipeline.storage.run_directory import staged_plan_folder
 
 _SILENT_AFTER = 3 * LONGEST_PAUSE  # seconds without a line: a long clip on a slow device, or a worker that hangs
-_MOST_LINES = 5  # of damage, and of failures
+_MAX_LINES = 5  # of damage, and of failures
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Status:
     damage: tuple[str, ...]
 
     @property
-    def live_sessions(self) -> list[tuple[WorkerHistory, Session]]:
+    def live_sessions(self) -> list[tuple[WorkerHistory, WorkerSession]]:
         """The workers that are at work, as far as can be told, each with its present session."""
         if self.holders and all(holder.is_alive is False for holder in self.holders):
             return []
@@ -114,7 +114,7 @@ def _read_status(run_dir: Path, now: float) -> Status:
         audio_seconds=audio_seconds,
         history=history,
         holders=holders,
-        is_complete=(run_dir / SUMS_NAME).exists(),
+        is_complete=(run_dir / CHECKSUMS_NAME).exists(),
         damage=(*damage, *history.damage),
     )
 
@@ -210,7 +210,7 @@ def _worker_lines(status: Status) -> list[str]:
     return rows
 
 
-def _sign_of_life(session: Session, now: float) -> str:
+def _sign_of_life(session: WorkerSession, now: float) -> str:
     ago = f"{clock(max(0.0, now - session.last_seen))} ago"
     if session.why_ended is not None:
         return f"{ago}, {session.why_ended}"
@@ -223,11 +223,11 @@ def _trouble_lines(status: Status) -> list[str]:
         lines.append(f"\n{count(len(status.history.failures), 'failure')}, the last:")
         lines += [
             f"  {datetime.fromtimestamp(failure.time):%d %b %H:%M:%S} {failure.worker}: {failure.what}"
-            for failure in status.history.failures[-_MOST_LINES:]
+            for failure in status.history.failures[-_MAX_LINES:]
         ]
     if status.damage:
         lines.append("\ndamaged (task=verify looks at everything):")
-        lines += [f"  {line}" for line in status.damage[:_MOST_LINES]]
-        if len(status.damage) > _MOST_LINES:
-            lines.append(f"  and {len(status.damage) - _MOST_LINES} more")
+        lines += [f"  {line}" for line in status.damage[:_MAX_LINES]]
+        if len(status.damage) > _MAX_LINES:
+            lines.append(f"  and {len(status.damage) - _MAX_LINES} more")
     return lines

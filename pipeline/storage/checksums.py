@@ -14,10 +14,10 @@ from types import MappingProxyType
 from pipeline.storage.atomic import remove_file, write_atomically
 from pipeline.storage.paths import file_sizes, read_json, read_regular_text, reason_of, sha256_of
 
-SUMS_NAME = "SHA256SUMS"
+CHECKSUMS_NAME = "SHA256SUMS"
 
 
-def write_sums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({})) -> None:
+def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({})) -> None:
     """Write `SHA256SUMS`.
 
     Args:
@@ -25,21 +25,21 @@ def write_sums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({})) -
         known: Hashes by relative name of files that need not be read again, besides those in `book.json`.
     """
     known = {**known, **book_hashes(run_dir)}
-    with write_atomically(run_dir / SUMS_NAME) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with write_atomically(run_dir / CHECKSUMS_NAME) as temporary, temporary.open("w", encoding="utf-8") as file:
         for name in sorted(listed_files(run_dir)):
             digest = known.get(name) or sha256_of(run_dir / name)
             file.write(f"{digest}  {name}\n")
 
 
-def remove_sums(run_dir: Path) -> None:
+def delete_checksums(run_dir: Path) -> None:
     """Removes `SHA256SUMS` before anything changes: while it is there, the run is finished."""
-    remove_file(run_dir / SUMS_NAME)
+    remove_file(run_dir / CHECKSUMS_NAME)
 
 
 def listed_files(run_dir: Path) -> set[str]:
     """The files that belong into `SHA256SUMS`, relative to the run's directory."""
     names = file_sizes(run_dir).keys()
-    return {name for name in names if name != SUMS_NAME and not name.startswith((".", "journal/"))}
+    return {name for name in names if name != CHECKSUMS_NAME and not name.startswith((".", "journal/"))}
 
 
 def book_hashes(run_dir: Path) -> dict[str, str]:
@@ -51,7 +51,7 @@ def book_hashes(run_dir: Path) -> dict[str, str]:
         return {}
 
 
-def sum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] = ()) -> Iterator[str]:
+def checksum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] = ()) -> Iterator[str]:
     """Compares the run with its `SHA256SUMS`, line by line and file by file.
 
     Args:
@@ -60,29 +60,29 @@ def sum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] =
         told: Names of files with which something else is wrong; they are not read again.
     """
     try:
-        lines = read_regular_text(run_dir / SUMS_NAME).split("\n")[:-1]
+        lines = read_regular_text(run_dir / CHECKSUMS_NAME).split("\n")[:-1]
     except FileNotFoundError:
-        yield f"{SUMS_NAME}: missing, so that the run did not come to its end"
+        yield f"{CHECKSUMS_NAME}: missing, so that the run did not come to its end"
         return
     except (OSError, ValueError) as error:
-        yield f"{SUMS_NAME}: damaged ({reason_of(error)})"
+        yield f"{CHECKSUMS_NAME}: damaged ({reason_of(error)})"
         return
     there, listed = listed_files(run_dir), set()
     for number, line in enumerate(lines, 1):
         entry = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if entry is None:
-            yield f"{SUMS_NAME}: damaged in line {number}"
+            yield f"{CHECKSUMS_NAME}: damaged in line {number}"
             continue
         digest, name = entry.groups()
         listed.add(name)
         if name in told:
             continue
         if name not in there:
-            yield f"{name}: missing, {SUMS_NAME} lists it"
+            yield f"{name}: missing, {CHECKSUMS_NAME} lists it"
         elif problem := _sum_problem(run_dir / name, known.get(name), digest):
             yield f"{name}: {problem}"
     for name in sorted(name for name in there - listed if name not in told):
-        yield f"{name}: {SUMS_NAME} does not list it; it came later, or from elsewhere"
+        yield f"{name}: {CHECKSUMS_NAME} does not list it; it came later, or from elsewhere"
 
 
 def _sum_problem(path: Path, known: str | None, digest: str) -> str:
@@ -90,4 +90,4 @@ def _sum_problem(path: Path, known: str | None, digest: str) -> str:
         is_same = (known or sha256_of(path)) == digest
     except OSError as error:
         return f"cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run"
-    return "" if is_same else f"its bytes are not those that {SUMS_NAME} lists"
+    return "" if is_same else f"its bytes are not those that {CHECKSUMS_NAME} lists"

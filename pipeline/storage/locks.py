@@ -61,7 +61,7 @@ class Writer:
         self._shared = shared  # with other jobs; None: this run is alone in the directory
 
     @contextmanager
-    def by_turns(self) -> Iterator[bool]:
+    def alternate(self) -> Iterator[bool]:
         """Where jobs would be in each other's way; gives whether this one is alone in the directory."""
         if self._shared is None:
             yield True
@@ -69,13 +69,13 @@ class Writer:
         with ExitStack() as held:
             turn = _Lock(self._run_dir / ".lock-jobs")
             held.callback(turn.release)
-            with _told_as_unwritable(self._run_dir):
+            with wrap_os_errors(self._run_dir):
                 turn.acquire(wait=True)
             is_alone = self._shared.try_acquire()
             if not is_alone and not self._shared.try_acquire(shared=True):
                 raise _is_taken(self._run_dir, self._own)
             _tag_of(self._shared.path).unlink(missing_ok=True)  # of a killed run: no whole one is here now
-            _forget_killed_jobs(self._run_dir)
+            _delete_killed_jobs(self._run_dir)
             try:
                 yield is_alone
             finally:
@@ -108,7 +108,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
     lock = _Lock(run_dir / ".lock")
     own = lock if job is None else _Lock(run_dir / f".lock-{job}-of-{num_jobs}")
     with ExitStack() as held:
-        with _told_as_unwritable(run_dir):
+        with wrap_os_errors(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
             for one in (lock, own):
                 held.callback(one.release)
@@ -116,14 +116,15 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
             if not (own.try_acquire() if job is None else own.try_for_a_moment()):
                 raise _is_taken(run_dir)
             if job is None:
-                _forget_killed_jobs(run_dir)
+                _delete_killed_jobs(run_dir)
                 held.callback(_remove_if_empty, run_dir)
             own.sign("" if job is None else f"job {job} of {num_jobs}, ")
         yield Writer(run_dir) if job is None else Writer(run_dir, lock, own)
 
 
 @contextmanager
-def _told_as_unwritable(run_dir: Path) -> Iterator[None]:
+def wrap_os_errors(run_dir: Path) -> Iterator[None]:
+    """Raise `RunDirectoryError` for an `OSError` of the block."""
     try:
         yield
     except OSError as error:
@@ -200,7 +201,7 @@ def _is_held(path: Path) -> bool:
         lock.release()
 
 
-def _forget_killed_jobs(run_dir: Path) -> None:
+def _delete_killed_jobs(run_dir: Path) -> None:
     """Removes the names of jobs that are gone, which would be told of as at work for ever."""
     for tag in run_dir.glob(".writer-*"):
         lock = _Lock(_lock_of(tag))

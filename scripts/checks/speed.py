@@ -235,7 +235,7 @@ def warm_up(engine: EngineSynthesizer) -> str:
 
 def whole(load: Load, engine: EngineSynthesizer, shape: UntrainedShape) -> str:
     """Clips of one length, three for each slot: at the end slots stand empty, as in a run."""
-    slots = engine._decoding.most_slots
+    slots = engine._decoding.max_slots
     list(engine.generate(forced(load, shape, slots)[: max(1, slots // 4)]))
     engine._decoding.stats = Stats()
     began = time.perf_counter()

@@ -14,7 +14,7 @@ from pipeline.config import Config
 from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.outputs.audiobook.containers import picture_problem
 from pipeline.outputs.audiobook.joining import BookClip
-from pipeline.outputs.audiobook.live_preview import remove_beginning
+from pipeline.outputs.audiobook.live_preview import delete_live_preview
 from pipeline.outputs.audiobook.make import make_book
 from pipeline.outputs.audiobook.timeline import BookMetadata
 from pipeline.outputs.dataset.shards import finished_shards, read_shard
@@ -54,7 +54,7 @@ def make_run_book(
         titles = [chapter.title for chapter in head.chapters]
         with write_folder(run_dir / "book", last="book.json") as folder:
             book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
-    remove_beginning(run_dir)
+    delete_live_preview(run_dir)
     return {
         "m4b": str(run_dir / "book" / book.m4b.name),
         "seconds": book.seconds,

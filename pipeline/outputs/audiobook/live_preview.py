@@ -24,12 +24,12 @@ from pipeline.types import SYNTHETIC_SPEECH, Boundary, Utterance
 Samples = npt.NDArray[np.float32]
 
 NAME = "beginning.wav"
-MOST_UTTERANCES = 64  # some five minutes; more would have to wait in memory where an early one is taken again
+MAX_PREVIEW_UTTERANCES = 64  # some five minutes; more would have to wait in memory where an early one is taken again
 
 _log = logging.getLogger(__name__)
 
 
-class Beginning:
+class LivePreview:
     """`beginning.wav`, open for writing. Clips come in any order and are written in that of the book."""
 
     def __init__(self, run_dir: Path, utterances: Sequence[Utterance], config: BookConfig) -> None:
@@ -100,7 +100,7 @@ class Beginning:
         file.flush()
 
 
-def remove_beginning(run_dir: Path) -> None:
+def delete_live_preview(run_dir: Path) -> None:
     """Deletes it, now that the whole book can be heard."""
     if is_local(run_dir):
         (run_dir / NAME).unlink(missing_ok=True)

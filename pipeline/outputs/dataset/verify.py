@@ -22,7 +22,7 @@ from pipeline.outputs.dataset.verify_rows import Expected, file_problems, key_pr
 from pipeline.planning.kept_columns import Type
 from pipeline.planning.plan_format import utterance_from_json
 from pipeline.seeds import content_digest
-from pipeline.storage.checksums import book_hashes, sum_problems
+from pipeline.storage.checksums import book_hashes, checksum_problems
 from pipeline.storage.paths import (
     as_unreadable,
     file_sizes,
@@ -36,7 +36,7 @@ from pipeline.storage.paths import (
 from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
 from pipeline.types import Utterance
 
-_MOST_MISSING = 1000  # shards without any file that are told of one by one
+_MAX_MISSING = 1000  # shards without any file that are told of one by one
 _MAX_PLAN_BYTES = 2**30  # of one shard
 
 
@@ -169,7 +169,7 @@ def _read_head(run_dir: Path) -> _PlanHead:
 def _shards_to_check(run_dir: Path, head: _PlanHead, problems: list[str]) -> range:
     """The shards of the plan, but not many more than there are files: a number in a file may be anything."""
     files = sum(len(file_sizes(run_dir / folder)) for folder in ("plan", "manifests", "data"))
-    most = files + _MOST_MISSING
+    most = files + _MAX_MISSING
     if head.num_shards > most:
         problems.append(
             f"plan/plan.json: says {head.num_shards:,} shards, and only {files:,} files of shards are there; the first "
@@ -334,6 +334,6 @@ def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequ
     told = {problem.split(": ")[0] for problem in problems}
     # A book without its index was told of; its files cannot be known without it.
     is_told_of = "book/book.json" in told
-    for problem in sum_problems(run_dir, known | book_hashes(run_dir), told):
+    for problem in checksum_problems(run_dir, known | book_hashes(run_dir), told):
         if not (is_told_of and problem.startswith("book/")):
             yield problem

@@ -70,7 +70,7 @@ class Inbox(Generic[Item]):
         """Hands over one item."""
         self._queue.put(item)
 
-    def lull(self) -> None:
+    def pause(self) -> None:
         """Says that no more comes for now."""
         self._queue.put(_LULL)
 
@@ -204,7 +204,7 @@ class _Overlap(Generic[Item, Value, Result]):
                 self.inbox.end()
                 return drawn
             if item is None:
-                self.inbox.lull()
+                self.inbox.pause()
                 return drawn
             self.inbox.put(item)  # type: ignore[arg-type]  # all but the mark are Items
         return most

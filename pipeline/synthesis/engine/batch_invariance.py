@@ -19,7 +19,7 @@ from pipeline.synthesis.engine.weights import Weights
 
 _log = logging.getLogger(__name__)
 _CANDIDATES = (4, 8, 16)  # the last is what prompts are padded to
-_MOST_ROWS = 48
+_MAX_ROWS = 48
 _TIMES = (1, 2, 3, 5)  # of a candidate, that are compared with the most
 
 
@@ -32,7 +32,7 @@ def row_multiple(weights: Weights) -> int:
     layer = weights.layers[0]
     products: list[Callable[[int], Tensor]] = []
     for matrix in (layer.self_qkv, layer.self_out, layer.ffn_up, layer.ffn_down, weights.heads):
-        x = torch.randn(_MOST_ROWS, matrix.shape[1], generator=generator).to(weights.dtype)
+        x = torch.randn(_MAX_ROWS, matrix.shape[1], generator=generator).to(weights.dtype)
         products.append(lambda rows, matrix=matrix, x=x: matrix(x[:rows]))  # type: ignore[misc]
     products.append(_attention(weights, generator))
     for candidate in _CANDIDATES:
@@ -43,8 +43,8 @@ def row_multiple(weights: Weights) -> int:
 
 
 def _agree(product: Callable[[int], Tensor], multiple: int) -> bool:
-    whole = product(_MOST_ROWS)
-    counts = [times * multiple for times in _TIMES if times * multiple <= _MOST_ROWS]
+    whole = product(_MAX_ROWS)
+    counts = [times * multiple for times in _TIMES if times * multiple <= _MAX_ROWS]
     return all(torch.equal(product(count), whole[:count]) for count in counts)
 
 
@@ -53,15 +53,15 @@ def _attention(weights: Weights, generator: torch.Generator) -> Callable[[int], 
     short, long = 2 * LENGTH_MULTIPLE, 5 * LENGTH_MULTIPLE
 
     def rows_of(heads: int, length: int) -> Tensor:
-        shape = (_MOST_ROWS, heads, length, weights.head_width)
+        shape = (_MAX_ROWS, heads, length, weights.head_width)
         return torch.randn(shape, generator=generator).to(weights.dtype)
 
     q, k, v = rows_of(weights.num_heads, 1), rows_of(weights.kv_heads, long), rows_of(weights.kv_heads, long)
-    bias = torch.zeros(_MOST_ROWS, 1, 1, long, dtype=weights.dtype)
+    bias = torch.zeros(_MAX_ROWS, 1, 1, long, dtype=weights.dtype)
     bias[..., short - 7 :] = -torch.inf
 
     def product(rows: int) -> Tensor:
-        length = long if rows == _MOST_ROWS else short
+        length = long if rows == _MAX_ROWS else short
         return attend(q[:rows], k[:rows, :, :length], v[:rows, :, :length], bias[:rows, ..., :length])
 
     return product

@@ -24,7 +24,7 @@ from pipeline.synthesis.engine.batch_invariance import row_multiple
 from pipeline.synthesis.engine.cache import padded
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
 from pipeline.synthesis.engine.graphs import ENTRIES_BASE, LENGTH_MULTIPLE, GraphedStep
-from pipeline.synthesis.engine.runner import Finished, Look, Request, Runner, Shape
+from pipeline.synthesis.engine.runner import Finished, Request, RowSnapshot, Runner, Shape
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.scheduler import Scheduler
 from pipeline.synthesis.engine.step import step
@@ -35,7 +35,7 @@ from pipeline.types import ModelInfo, Sampling, Utterance
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_ON_GPU = 8  # steps between two looks at which rows have finished
 _LOOKS_BEHIND_ON_GPU = 1  # so that steps are queued while the host waits for a look, and while it admits newcomers
-_MOST_BACKLOG = 2  # clips that wait for the codec before the decoder helps it
+_MAX_BACKLOG = 2  # clips that wait for the codec before the decoder helps it
 _POSITIONS_MULTIPLE = 256  # of a slot that grows with the utterances it meets, so that it seldom has to
 _TOKENS_MULTIPLE = 64  # likewise, of a description
 
@@ -60,7 +60,7 @@ class Stats:
 
 
 @dataclass(frozen=True)
-class Job:
+class QueuedRequest:
     """An utterance on its way to a slot."""
 
     utterance: Utterance
@@ -73,7 +73,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Take:
+class GeneratedCodes:
     """Codes on their way to the codec."""
 
     utterance: Utterance
@@ -82,7 +82,7 @@ class Take:
     ended: bool  # by itself
 
 
-class Decoding:
+class DecoderLoop:
     """The decoder of a model with its slots, which stay from call to call. One caller at a time."""
 
     def __init__(
@@ -113,21 +113,21 @@ class Decoding:
         self.codec_threads = 1 if self._on_gpu else max(1, self._threads // 2)
 
     @property
-    def most_slots(self) -> int:
+    def max_slots(self) -> int:
         """Slots at most, whatever memory there is."""
-        return self._engine.slots or memory.most_slots(self.weights.device)
+        return self._engine.slots or memory.max_slots(self.weights.device)
 
     @torch.inference_mode()
-    def run(self, inbox: Inbox[Job], outbox: Outbox[Take]) -> None:
+    def run(self, inbox: Inbox[QueuedRequest], outbox: Outbox[GeneratedCodes]) -> None:
         """Decodes all jobs that come.
 
         Raises:
             ModelError: The model's output is not finite.
         """
-        scheduler: Scheduler[Job] = Scheduler(0)
+        scheduler: Scheduler[QueuedRequest] = Scheduler(0)
         self._receive(scheduler, inbox)
         # On a CPU an empty row costs as much as a full one; on a GPU, slots are kept with their graphs.
-        slots = self.most_slots if self._on_gpu else min(self.most_slots, scheduler.useful_slots)
+        slots = self.max_slots if self._on_gpu else min(self.max_slots, scheduler.useful_slots)
         while not scheduler.is_idle:
             slots = self._padded(min(slots, self._slots_that_fit()))
             scheduler.restart(slots)
@@ -165,7 +165,7 @@ class Decoding:
         """On a GPU, records the step in every shape that the announced utterances can need, and says which."""
         shapes: list[tuple[int, int]] = []
         while self._on_gpu and not shapes:
-            slots = self._padded(min(self.most_slots, self._slots_that_fit()))
+            slots = self._padded(min(self.max_slots, self._slots_that_fit()))
             self._try(slots, lambda runner: shapes.extend(runner.warm_up()))
         return shapes
 
@@ -183,10 +183,16 @@ class Decoding:
         _log.warning("out of memory: going on with %d slots", self._padded(slots // 2))
         memory.give_back(self.weights.device)
 
-    def _decode(self, runner: Runner, scheduler: Scheduler[Job], inbox: Inbox[Job], outbox: Outbox[Take]) -> None:
+    def _decode(
+        self,
+        runner: Runner,
+        scheduler: Scheduler[QueuedRequest],
+        inbox: Inbox[QueuedRequest],
+        outbox: Outbox[GeneratedCodes],
+    ) -> None:
         """Works until all is done, or until an utterance comes that is too large for the runner."""
         stats, clock = self.stats, time.perf_counter
-        looks: deque[Look] = deque()
+        looks: deque[RowSnapshot] = deque()
         while True:
             self._balance(scheduler, outbox)
             began = clock()
@@ -210,24 +216,24 @@ class Decoding:
             made = now(self.weights.device)
             for finished in seen:
                 utterance = scheduler.release(finished.slot).utterance
-                outbox.emit(Take(utterance, self._codes(utterance, finished), made, finished.ended))
+                outbox.emit(GeneratedCodes(utterance, self._codes(utterance, finished), made, finished.ended))
             stats.prefill_seconds += admitted - scheduled
             stats.step_seconds += stepped - admitted
             stats.schedule_seconds += scheduled - began + clock() - stepped
 
-    def _balance(self, scheduler: Scheduler[Job], outbox: Outbox[Take]) -> None:
+    def _balance(self, scheduler: Scheduler[QueuedRequest], outbox: Outbox[GeneratedCodes]) -> None:
         """On a CPU, keeps all cores busy: helps the codec when it is behind, takes its cores when it has no work."""
         if self.weights.device.type == "cuda":
             return
-        while outbox.backlog > (0 if scheduler.is_idle else _MOST_BACKLOG):
+        while outbox.backlog > (0 if scheduler.is_idle else _MAX_BACKLOG):
             outbox.finish_one()
         torch.set_num_threads(self._threads if outbox.is_idle else max(1, self._threads - self.codec_threads))
 
-    def _receive(self, scheduler: Scheduler[Job], inbox: Inbox[Job]) -> None:
+    def _receive(self, scheduler: Scheduler[QueuedRequest], inbox: Inbox[QueuedRequest]) -> None:
         """Takes in what has come; waits for it where there is nothing else to do."""
         for job in inbox.take(wait=scheduler.is_idle):
             self._make_room(job.request)
-            scheduler.add(job, job.predicted_length, urgent=job.utterance.urgent)
+            scheduler.add(job, job.predicted_length, priority=job.utterance.priority)
         if inbox.ended or inbox.lulled:
             scheduler.expect_no_more()
 

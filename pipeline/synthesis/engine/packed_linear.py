@@ -38,7 +38,7 @@ class Matrix:
         return self.shape.numel() * self.dtype.itemsize
 
 
-def take_over(modules: Sequence[nn.Module] | nn.ModuleList) -> Matrix:
+def fuse_weights(modules: Sequence[nn.Module] | nn.ModuleList) -> Matrix:
     """The modules' weights below each other, as one matrix; the memory is paid once.
 
     The modules keep views of their parts, or nothing, where the matrix is packed: they cannot be called any more.

@@ -22,7 +22,7 @@ from pipeline.text.readers.epub.notes import as_skip, leave_out_notes
 from pipeline.text.readers.epub.package import Package, SpineItem
 from pipeline.text.readers.epub.page import read_page
 from pipeline.text.readers.epub.parsing import UnreadablePageError, parse, tag_of
-from pipeline.text.readers.epub.pieces import Page, Piece
+from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.readers.epub.styles import Styles, applies
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
@@ -101,7 +101,7 @@ class _PageReader:
             root = parse(self.package.archive.read(item.page))
             if item.is_drawing:
                 words = words_of_drawing(root)
-                page = Page(pieces=[Piece(words, Role.SKIP, Reason.DRAWING)] if words else [])
+                page = Page(pieces=[TextRun(words, Role.SKIP, Reason.DRAWING)] if words else [])
             else:
                 page = read_page(root, self._styles(root, item.page), self.targets.get(item.page, set()))
         except KeyError:
@@ -144,8 +144,8 @@ def _titles(entries: Sequence[Entry]) -> dict[str, str]:
     return {page: titles[0] for page, titles in counted.items() if len(titles) == 1}
 
 
-def _damage(reason: Reason, detail: str) -> Piece:
-    return Piece("", Role.SKIP, reason, title=detail)
+def _damage(reason: Reason, detail: str) -> TextRun:
+    return TextRun("", Role.SKIP, reason, title=detail)
 
 
 def _with_roles(text: str, blocks: list[Block], num_pages: int) -> list[Block]:
@@ -178,7 +178,7 @@ def _refuse(name: str, blocks: Sequence[Block]) -> None:
         raise SourceError(f"{name}: is an EPUB without pages of text, only with drawings; give a text (.txt)")
 
 
-def _written(pieces: Sequence[Piece]) -> tuple[str, list[Block]]:
+def _written(pieces: Sequence[TextRun]) -> tuple[str, list[Block]]:
     """Return the text of all pieces, a blank line between two of them, and where in it each lies."""
     text: list[str] = []
     blocks: list[Block] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from pipeline.text.readers.epub.navigation import Entry
-from pipeline.text.readers.epub.pieces import Page, Piece
+from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.structure.blocks import Role
 from pipeline.text.structure.headings import is_contents, is_subtitle, key, recognise
 
@@ -40,7 +40,7 @@ class _Start:
     entry: Entry
 
 
-def with_chapters(pages: Sequence[Page], entries: Sequence[Entry]) -> list[Piece]:
+def with_chapters(pages: Sequence[Page], entries: Sequence[Entry]) -> list[TextRun]:
     """Return the pieces of all pages; those that begin an entry of the table of contents have its depth."""
     pieces = [piece for page in pages for piece in page.pieces]
     offsets, total = {}, 0
@@ -58,7 +58,7 @@ def with_chapters(pages: Sequence[Page], entries: Sequence[Entry]) -> list[Piece
 
 
 def _starts(
-    pages: Sequence[Page], entries: Sequence[Entry], offsets: dict[str, int], pieces: Sequence[Piece]
+    pages: Sequence[Page], entries: Sequence[Entry], offsets: dict[str, int], pieces: Sequence[TextRun]
 ) -> list[_Start]:
     """Return where the entries begin, in the order of the text."""
     by_name = {page.name: page for page in pages}
@@ -90,7 +90,7 @@ def _starts(
     return result
 
 
-def _next_spoken(pieces: Sequence[Piece]) -> list[int]:
+def _next_spoken(pieces: Sequence[TextRun]) -> list[int]:
     """Return for each place in `pieces` the first one from there on that is spoken."""
     result = [len(pieces)] * (len(pieces) + 1)
     for i in range(len(pieces) - 1, -1, -1):
@@ -101,9 +101,9 @@ def _next_spoken(pieces: Sequence[Piece]) -> list[int]:
 class _Chapters:
     """Gives pieces the chapters that begin with them."""
 
-    def __init__(self, pieces: Sequence[Piece], starts: Sequence[_Start]) -> None:
+    def __init__(self, pieces: Sequence[TextRun], starts: Sequence[_Start]) -> None:
         self.pieces = list(pieces)
-        self.inserted: dict[int, list[Piece]] = {}
+        self.inserted: dict[int, list[TextRun]] = {}
         self.taken: set[int] = set()  # pieces that belong to a heading
         self.starts = {start.piece for start in starts}
         self.levels: list[tuple[int, int, int]] = []  # of headings of entries: piece, printed level, depth
@@ -135,7 +135,7 @@ class _Chapters:
             if begin != first:  # words above the heading belong to it as well
                 self._open_silently(first, begin, title, depth)
         elif first not in self.inserted and not self._is_no_chapter(title, first, until):
-            self.inserted[first] = [Piece(title, Role.SECTION, depth=depth)]
+            self.inserted[first] = [TextRun(title, Role.SECTION, depth=depth)]
             self.levels.append((first, 0, depth))
 
     def go_on(self, page_starts: Sequence[int]) -> None:
@@ -151,12 +151,12 @@ class _Chapters:
             while at + 1 < len(levels) and levels[at + 1][0] < first:
                 at += 1
             place, level, depth = levels[at]
-            piece = self.pieces[first] if first < len(self.pieces) else Piece("")
+            piece = self.pieces[first] if first < len(self.pieces) else TextRun("")
             is_alike = piece.level == level if place < first else 0 < piece.level <= level
             if piece.level and is_alike and not piece.depth and first not in self.taken | self.starts:
                 self._join(*self._with_subtitle(first, first + 1, len(self.pieces)), "", depth, "")
 
-    def result(self) -> list[Piece]:
+    def result(self) -> list[TextRun]:
         """Return all pieces, those that were inserted among them."""
         return [each for i, piece in enumerate(self.pieces) for each in (*self.inserted.get(i, ()), piece)]
 
@@ -238,7 +238,7 @@ class _Chapters:
         """Find the headings with no other of their level before the next heading that is above them: subtitles."""
         self.is_lone_level = [False] * (len(self.pieces) + 1)
         open_headings: dict[int, list[int]] = {}
-        for i, piece in enumerate([*self.pieces, Piece("", level=1)]):
+        for i, piece in enumerate([*self.pieces, TextRun("", level=1)]):
             if not piece.level:
                 continue
             for level in [level for level in open_headings if level > piece.level]:

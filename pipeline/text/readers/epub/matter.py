@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.text.readers.epub.notes import as_skip, looks_like_note
-from pipeline.text.readers.epub.pieces import Page, Piece
+from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.headings import has_page, is_contents, key
 
@@ -73,7 +73,7 @@ def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
 
 
 def _page_reason(
-    spoken: Sequence[Piece], name: str, facts: BookFacts, page_name: str, *, may_be_title: bool
+    spoken: Sequence[TextRun], name: str, facts: BookFacts, page_name: str, *, may_be_title: bool
 ) -> Reason | None:
     believed = facts.guide.get(page_name)
     if believed is not None and _is_plausible(believed, spoken, facts):
@@ -89,7 +89,7 @@ def _page_reason(
     return None
 
 
-def _is_plausible(reason: Reason, spoken: Sequence[Piece], facts: BookFacts) -> bool:
+def _is_plausible(reason: Reason, spoken: Sequence[TextRun], facts: BookFacts) -> bool:
     if reason in (Reason.CONTENTS, Reason.ILLUSTRATION_LIST):
         return _num_entries(spoken, facts) * 5 >= len(spoken) * 4
     if reason is Reason.TITLE_PAGE:
@@ -98,7 +98,7 @@ def _is_plausible(reason: Reason, spoken: Sequence[Piece], facts: BookFacts) -> 
     return long * 2 < _num_words(spoken) or _num_imprint_signs(spoken) > 1
 
 
-def _is_title_page(spoken: Sequence[Piece], facts: BookFacts, is_called_title: bool) -> bool:
+def _is_title_page(spoken: Sequence[TextRun], facts: BookFacts, is_called_title: bool) -> bool:
     if _num_words(spoken) > _MAX_TITLE_PAGE or any(_SENTENCE.search(piece.words) for piece in spoken):
         return False
     title = key(facts.title)
@@ -169,39 +169,39 @@ def _leave_out_bare_headings(page: Page) -> None:
             below.append(piece.reason)
 
 
-def _kind_of(title: str) -> tuple[Reason, Callable[[Sequence[Piece]], bool]] | None:
+def _kind_of(title: str) -> tuple[Reason, Callable[[Sequence[TextRun]], bool]] | None:
     words = key(title)
     return next(((reason, check) for pattern, reason, check in _SECTIONS if pattern.fullmatch(words)), None)
 
 
-def _are_notes(below: Sequence[Piece]) -> bool:
+def _are_notes(below: Sequence[TextRun]) -> bool:
     texts = [piece for piece in below if not piece.level]
     notes = [piece for piece in texts if looks_like_note(piece)]
     return len(notes) * 2 >= len(texts) and _num_words(notes) * 2 >= _num_words(texts)
 
 
-def _are_sources(below: Sequence[Piece]) -> bool:
+def _are_sources(below: Sequence[TextRun]) -> bool:
     return sum(bool(_YEAR.search(piece.words)) for piece in below) * 2 >= len(below)
 
 
-def _is_index(below: Sequence[Piece]) -> bool:
+def _is_index(below: Sequence[TextRun]) -> bool:
     entries = [line for piece in below for line in piece.words.split("\n") if len(line) > 1]
     return sum(bool(_ENDS_WITH_PAGE.search(line)) for line in entries) * 2 >= len(entries)
 
 
-def _is_list(below: Sequence[Piece]) -> bool:
+def _is_list(below: Sequence[TextRun]) -> bool:
     return not any(_is_prose(piece) for piece in below)
 
 
-def _has_imprint_sign(below: Sequence[Piece]) -> bool:
+def _has_imprint_sign(below: Sequence[TextRun]) -> bool:
     return _num_imprint_signs(below) > 0
 
 
-def _always(below: Sequence[Piece]) -> bool:
+def _always(below: Sequence[TextRun]) -> bool:
     return True
 
 
-_SECTIONS: tuple[tuple[re.Pattern[str], Reason, Callable[[Sequence[Piece]], bool]], ...] = tuple(
+_SECTIONS: tuple[tuple[re.Pattern[str], Reason, Callable[[Sequence[TextRun]], bool]], ...] = tuple(
     (re.compile(pattern), reason, check)
     for pattern, reason, check in (
         (r"(?:table of )?contents", Reason.CONTENTS, _always),
@@ -226,26 +226,26 @@ _SECTIONS: tuple[tuple[re.Pattern[str], Reason, Callable[[Sequence[Piece]], bool
 )
 
 
-def _num_entries(spoken: Sequence[Piece], facts: BookFacts) -> int:
+def _num_entries(spoken: Sequence[TextRun], facts: BookFacts) -> int:
     return sum(_is_entry(piece, facts) or is_contents(piece.words) for piece in spoken)
 
 
-def _is_entry(piece: Piece, facts: BookFacts) -> bool:
+def _is_entry(piece: TextRun, facts: BookFacts) -> bool:
     """Return whether a piece can be an entry of a table of contents."""
     lines = piece.words.split("\n")
     return piece.is_link or all(has_page(line) or key(line) in facts.headings for line in lines)
 
 
-def _num_imprint_signs(spoken: Sequence[Piece]) -> int:
+def _num_imprint_signs(spoken: Sequence[TextRun]) -> int:
     text = "\n".join(piece.words for piece in spoken)[: 10 * _MAX_IMPRINT]
     return sum(bool(sign.search(text)) for sign in _SIGNS)
 
 
-def _num_words(spoken: Sequence[Piece]) -> int:
+def _num_words(spoken: Sequence[TextRun]) -> int:
     return sum(len(piece.words.split()) for piece in spoken)
 
 
-def _is_prose(piece: Piece) -> bool:
+def _is_prose(piece: TextRun) -> bool:
     return len(piece.words.split()) >= _LONG
 
 

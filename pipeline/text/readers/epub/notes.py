@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.text.readers.epub.archive import resolve
-from pipeline.text.readers.epub.pieces import Page, Piece
+from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Role
 
@@ -29,12 +29,12 @@ def leave_out_notes(pages: Sequence[Page]) -> None:
         _fill_gaps(page)
 
 
-def looks_like_note(piece: Piece) -> bool:
+def looks_like_note(piece: TextRun) -> bool:
     """Return whether a piece begins as notes do: with a mark, as an item of a list, with a link back."""
     return bool(piece.label or piece.is_item or _NUMBERED.match(piece.words))
 
 
-def as_skip(piece: Piece, reason: Reason) -> Piece:
+def as_skip(piece: TextRun, reason: Reason) -> TextRun:
     """Return a piece as one that is not spoken."""
     return replace(piece, role=Role.SKIP, reason=str(reason))
 
@@ -56,7 +56,7 @@ def _leave_out_linked(pages: Sequence[Page]) -> None:
                         other.pieces[i] = as_skip(other.pieces[i], Reason.NOTE)
 
 
-def _is_note(pieces: Sequence[Piece], label: str) -> bool:
+def _is_note(pieces: Sequence[TextRun], label: str) -> bool:
     """Return whether what a mark links to is a note: under the same mark, in a list, or with a link back."""
     spoken = [piece for piece in pieces if piece.is_spoken]
     if not spoken or sum(len(piece.words) for piece in spoken) > _MAX_NOTE:
@@ -66,7 +66,7 @@ def _is_note(pieces: Sequence[Piece], label: str) -> bool:
     return not first.level and (has_link_back or first.is_item or label in (first.label, _label_of(first)))
 
 
-def _label_of(piece: Piece) -> str:
+def _label_of(piece: TextRun) -> str:
     found = _LABEL.match(piece.words)
     return found[1] if found else ""
 

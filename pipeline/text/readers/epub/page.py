@@ -24,7 +24,7 @@ from pipeline.text.readers.epub.lettering import (
     join_initial,
 )
 from pipeline.text.readers.epub.parsing import start_of, tag_of, words_of
-from pipeline.text.readers.epub.pieces import Mark, Page, Piece
+from pipeline.text.readers.epub.pieces import Mark, Page, TextRun
 from pipeline.text.readers.epub.raised import Raised, as_power, is_certain_mark, is_mark, judge_raised, separated
 from pipeline.text.readers.epub.styles import Look, Styles
 from pipeline.text.readers.epub.tables import is_label
@@ -76,7 +76,7 @@ class _Reader:
         self.page = Page()
         self.words: list[str] = []
         self.recent = ""  # the end of `words`
-        self.aside: list[Piece] = []  # what is skipped within a paragraph comes after it
+        self.aside: list[TextRun] = []  # what is skipped within a paragraph comes after it
         self.links: list[str] = []
         self.has_letters_outside_links = False
         self.label = ""
@@ -98,7 +98,7 @@ class _Reader:
         start = self._open(place, is_block, ids)
         if tag == "hr":
             if not place.reason:  # a line above notes is no end of a scene
-                self.page.pieces.append(Piece("", Role.SCENE))
+                self.page.pieces.append(TextRun("", Role.SCENE))
         elif tag == "br":
             self.words.append(LINE_END)
         elif not is_block and inner.reason and not place.reason:
@@ -254,7 +254,7 @@ class _Reader:
     def _put_aside(self, words: str, reason: str, element: etree._Element | None = None, address: str = "") -> None:
         if not words:
             return
-        self.aside.append(Piece(words, Role.SKIP, str(reason)))
+        self.aside.append(TextRun(words, Role.SKIP, str(reason)))
         if reason == Reason.NOTE_MARK:
             link = "" if element is None else next((str(a.get("href")) for a in element.iter() if a.get("href")), "")
             self.page.marks.append(Mark(words.strip("[](){}., "), address or link))
@@ -287,14 +287,14 @@ class _Reader:
             self._put_aside(mark, Reason.NOTE_MARK)
         return _TEXT_MARK.sub("", words)
 
-    def _piece(self, words: str, place: _Place, is_initial: bool) -> Piece:
+    def _piece(self, words: str, place: _Place, is_initial: bool) -> TextRun:
         if place.reason:
-            return Piece(words, Role.SKIP, place.reason, label=self.label, links=tuple(self.links))
+            return TextRun(words, Role.SKIP, place.reason, label=self.label, links=tuple(self.links))
         if not any(map(str.isalnum, words)):
             if _SCENE.fullmatch(words):
-                return Piece(words, Role.SCENE)
-            return Piece(words, Role.SKIP, Reason.SYMBOLS)
-        return Piece(
+                return TextRun(words, Role.SCENE)
+            return TextRun(words, Role.SKIP, Reason.SYMBOLS)
+        return TextRun(
             words,
             Role.SECTION if place.level else Role.TEXT,
             level=place.level,
@@ -305,7 +305,7 @@ class _Reader:
             is_title=self.is_title or (is_initial and is_lone_letter(words)),
         )
 
-    def _add_piece(self, piece: Piece) -> None:
+    def _add_piece(self, piece: TextRun) -> None:
         before = self.page.pieces[-1] if self.page.pieces else None
         is_text = before is not None and before.role is Role.TEXT and piece.role is Role.TEXT
         if (

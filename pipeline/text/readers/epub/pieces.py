@@ -8,7 +8,7 @@ from pipeline.text.structure.blocks import Role
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextRun:
     """What stands between two edges of blocks, its white space as a page shows it."""
 
     words: str
@@ -42,6 +42,6 @@ class Page:
     """One file of the book."""
 
     name: str = ""
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[TextRun] = field(default_factory=list)
     anchors: dict[str, tuple[int, int]] = field(default_factory=dict)  # id: its pieces, as a range
     marks: list[Mark] = field(default_factory=list)
