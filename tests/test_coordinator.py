@@ -63,7 +63,7 @@ def make_piece(run_dir: Path, positions: tuple[int, ...], plan_hash: str | None 
 
 def give(desk: Coordinator) -> WorkItem | None:
     """What the worker is given, after it was started."""
-    desk.supervisor.due(0.0)
+    desk.supervisor.workers_to_start(0.0)
     for message in (Started(), Ready(INFO), Claim(idle=True)):
         desk.take(0, message)
     ((_, task),) = desk.supervisor.answers()

@@ -61,7 +61,8 @@ def test_every_field_is_in_the_file():
     utterance = Utterance("p", "d", 5, "i", "Jon", 6.5, segment, Bucket(1, 2, 3, 4), "problem", True)
     utterance = dataclasses.replace(utterance, language="de", split="test", file_stem="x", columns={"a": [1.5, None]})
     line = utterance_to_json(utterance)
-    assert set(line) == {field.name for field in dataclasses.fields(Utterance)}
+    old_names = {"priority": "urgent"}
+    assert set(line) == {old_names.get(field.name, field.name) for field in dataclasses.fields(Utterance)}
     assert set(line["segment"]) == {field.name for field in dataclasses.fields(Segment)}
     assert list(line)[:2] == ["id", "prompt"]
     assert utterance_from_json(json.loads(json.dumps(line, sort_keys=True))) == utterance
