@@ -13,6 +13,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.commands.voice_setup import set_up_voices
 from pipeline.config.compose import CONFIG_DIR, GROUPS, compose_config, group_options
+from pipeline.config.schema import RENAMED_KEYS
 from pipeline.errors import ConfigError
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
@@ -259,3 +260,11 @@ def test_mistakes_are_found_before_torch_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False"]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_KEYS.items())
+def test_an_old_key_names_the_new_one(old: str, new: str) -> None:
+    """Guards against a user of the version before who is told only that the key does not exist."""
+    with pytest.raises(ConfigError) as caught:
+        compose_config([f"{old}=7"])
+    assert f"{new}=7" in str(caught.value)

@@ -68,12 +68,12 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
     assert len(expected) == 9
     assert main([*arguments, "name=three", "executor=local", "executor.devices=[cpu,cpu,cpu]"]) == 0
     assert hashes(tmp_path / "three") == expected
-    jobs = [*arguments, "name=jobs", "num_shards=2"]
-    assert main([*jobs, "shard_index=0"]) == 0
+    jobs = [*arguments, "name=jobs", "num_jobs=2"]
+    assert main([*jobs, "job_index=0"]) == 0
     assert [manifest.index for manifest in finished_shards(tmp_path / "jobs")] == [0, 2, 4]
     assert "3 of 5 shards are finished; the last job does the rest" in capsys.readouterr().err
     assert not (tmp_path / "jobs" / "report.json").exists()
-    assert main([*jobs, "shard_index=1"]) == 0
+    assert main([*jobs, "job_index=1"]) == 0
     assert hashes(tmp_path / "jobs") == expected
     for name in ("three", "jobs"):
         assert main(["task=verify", f"run={tmp_path / name}"]) == 0

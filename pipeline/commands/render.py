@@ -115,7 +115,7 @@ def run(config: Config) -> int:
     working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
-    with writer(run_dir, config.shard_index, config.num_shards) as right:
+    with writer(run_dir, config.job_index, config.num_jobs) as right:
         with right.alternate() as is_alone:
             check_config(run_dir, config, input_digest(config))
             head = _plan(run_dir, working, config, checkpoint, casting) if is_alone else read_head(run_dir)
@@ -137,7 +137,7 @@ def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint
     """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
     remove_leftovers(run_dir)
     mark = plan_digest(config, casting.catalogue.digest)
-    frozen = replace(config, shard_index=None, num_shards=1)
+    frozen = replace(config, job_index=None, num_jobs=1)
     head = reusable_plan(run_dir, mark)
     if head is None:
         planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))

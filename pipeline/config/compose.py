@@ -159,8 +159,8 @@ def _expand(argument: str) -> list[str]:
         raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
     if value == "???":  # to OmegaConf a value that is missing
         raise ConfigError(f"{argument}: is no value; write another")
-    key = RENAMED_KEYS.get(key, key)
-    argument = f"{key}={value}"
+    if key in RENAMED_KEYS:
+        raise ConfigError(f"{argument}: {key} has been renamed; give {RENAMED_KEYS[key]}={value}")
     if key in GROUPS:
         return _choose(key, value)
     if key == "text":  # short, since it is typed by hand; text.max_seconds and its like are another matter

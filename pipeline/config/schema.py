@@ -20,7 +20,8 @@ TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 DEFAULT_LANGUAGE = "en"
 SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # of voice.speaker: the checkpoint's own; drawn from a list or its own
 LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)*")  # en, de, pt-BR
-RENAMED_KEYS: dict[str, str] = {}  # dotted, old to new: a frozen config and the command line may use the old name
+# Dotted, old to new. A frozen config may use the old name; on the command line it is an error that names the new one.
+RENAMED_KEYS = {"num_shards": "num_jobs", "shard_index": "job_index"}
 SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "json", "csv", "parquet", "datasets")
 BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -310,8 +311,8 @@ class Config(OutputConfig):
     seed: int = 0
     dry_run: bool = False  # plan, print, load no model, write nothing
     left_out: str | None = None  # with dry_run: write what is not spoken, and why, to this file (JSON lines)
-    shard_index: int | None = None  # this job's number among num_shards jobs on one run, from 0; null: the only one
-    num_shards: int = 1  # jobs that share the run, e.g. a Slurm array
+    job_index: int | None = None  # of this job among num_jobs jobs on one run, from 0; null: the only one
+    num_jobs: int = 1  # jobs that share the run, e.g. a Slurm array
     task: TaskConfig = field(default_factory=TaskConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -336,9 +337,9 @@ class Config(OutputConfig):
             self.text.max_seconds,
             f"model={self.model.name} was trained on at most {self.model.max_seconds:g} s",
         )
-        _require(self.num_shards >= 1, "num_shards", self.num_shards, "give the number of jobs that share the run")
-        is_one = self.num_shards == 1 if self.shard_index is None else 0 <= self.shard_index < self.num_shards
-        _require(is_one, "shard_index", self.shard_index, f"say which of the num_shards={self.num_shards} jobs, from 0")
+        _require(self.num_jobs >= 1, "num_jobs", self.num_jobs, "give the number of jobs that share the run")
+        is_one = self.num_jobs == 1 if self.job_index is None else 0 <= self.job_index < self.num_jobs
+        _require(is_one, "job_index", self.job_index, f"say which of the num_jobs={self.num_jobs} jobs, from 0")
         _require(
             self.task.name != "audiobook" or self.dataset.readings_per_text == 1,
             "dataset.readings_per_text",

@@ -55,7 +55,7 @@ class RunContext:
 
     def journal_name(self, worker: str) -> str:
         """Of a worker's journal: no other job in the directory has it."""
-        job = self.config.shard_index
+        job = self.config.job_index
         return worker if job is None else f"job-{job}-{worker}"
 
 

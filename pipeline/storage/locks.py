@@ -99,7 +99,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
     if not is_local(run_dir):
         if job is not None:
             raise ConfigError(
-                f"output_dir={run_dir.parent}: jobs (shard_index) share a folder on a disk only, which they can lock; "
+                f"output_dir={run_dir.parent}: jobs (job_index) share a folder on a disk only, which they can lock; "
                 "for an address give one command, with executor=local or executor=ray"
             )
         with hold_lease(run_dir):
