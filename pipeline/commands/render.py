@@ -159,7 +159,7 @@ def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint
 
 def _share(config: Config, head: PlanHead) -> range:
     """Shards that are this job's; of a run that is not shared, all."""
-    return range(config.shard_index or 0, head.num_shards, config.num_shards)
+    return range(config.job_index or 0, head.num_shards, config.num_jobs)
 
 
 def _set_up_voices(config: Config, language: str, checkpoint: Checkpoint | None) -> tuple[Config, Casting]:

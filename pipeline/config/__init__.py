@@ -1,8 +1,8 @@
 """Configuration: the schema with its checks, composition from the command line, and the frozen config of a run.
 
-`schema` (with `schema_executor` and `schema_output`) holds the dataclasses, `compose` fills them with Hydra, whose
-objects do not leave that module, and `frozen` writes and reads `config.yaml` in a run directory. This package exports
-the schema only: it imports neither Hydra nor torch.
+`schema` (with `schema_text`, `schema_executor` and `schema_output`) holds the dataclasses, `compose` fills them with
+Hydra, whose objects do not leave that module, and `frozen` writes and reads `config.yaml` in a run directory. This
+package exports the schema only: it imports neither Hydra nor torch.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from pipeline.config.schema import (
     BUILTIN_MODELS,
     CACHES,
     COMPILE_MODES,
-    DEFAULT_LANGUAGE,
     DTYPES,
-    LANGUAGE_CODE,
     MAX_TOKENS,
     RENAMED_KEYS,
-    SOURCE_FORMATS,
     SPEAKER_AUTO,
     SPEAKER_VARIED,
     TASKS,
@@ -31,15 +28,14 @@ from pipeline.config.schema import (
     ModelConfig,
     PlanningConfig,
     SamplingConfig,
-    SourceConfig,
     SpeakerChoice,
     StyleConfig,
     TaskConfig,
-    TextConfig,
     VoiceConfig,
 )
 from pipeline.config.schema_executor import ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
+from pipeline.config.schema_text import DEFAULT_LANGUAGE, LANGUAGE_CODE, SOURCE_FORMATS, SourceConfig, TextConfig
 
 __all__ = [
     "ATTENTIONS",
