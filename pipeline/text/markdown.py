@@ -21,14 +21,19 @@ _HEADING = re.compile(
     r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>(?:[ \t]+#+)?(?:[ \t]*\{[^{}]*\})?)[ \t]*"
 )
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
-_RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
-_BULLET = re.compile(r"[ \t]*(?P<mark>[-*+])[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
+_RULE = re.compile(r" {0,3}(?:(?:\\?\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
+_BULLET = re.compile(r"[ \t]*(?P<mark>[-*+]|#\.|\(@[\w-]*\))[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
 _NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
-_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+")
-_LINK_TO_HERE = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\(#[^)]*\)[ \t]*")
+_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+(?:\[!\w[\w-]*\][+-]?[ \t]*)?")  # of a call-out its kind as well
+_LINK_TO_HERE = re.compile(
+    r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\((?:[\w./%-]*#|[\w./%-]+\.(?:md|x?html?)\b)[^)]*\)[ \t]*"
+)
 _NOTE = re.compile(r" {0,3}\[\^[^\]]+\]:.*")
 _DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
 _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
+_COLUMNS = re.compile(r"[ \t]*-{2,}(?:[ \t]+-{2,})+[ \t]*")  # the line that shows the columns of a table of Pandoc
+_TABLE_EDGE = re.compile(r"[ \t]*-{10,}[ \t]*")
+_MAX_TABLE_LINES = 1_000  # from its upper to its lower edge
 _WHOLE_LINE_SKIPS = (
     (re.compile(r"[ \t]*\|.*\|[ \t]*"), Reason.TABLE),
     (re.compile(r"[ \t]*(?:!(?:\[[^\]]*\]\([^)]*\)|\[\[[^\]]*\]\])(?:\{[^{}]*\})?[ \t]*)+"), Reason.IMAGE),
@@ -74,7 +79,23 @@ def _tables(lines: list[str]) -> set[int]:
         while end < len(lines) and "|" in lines[end]:
             end += 1
         found |= set(range(i - 1, end))
+    for i, line in enumerate(lines):
+        if i not in found and _COLUMNS.fullmatch(line):
+            found |= set(range(*_table_of_columns(lines, i)))
     return found
+
+
+def _table_of_columns(lines: list[str], at: int) -> tuple[int, int]:
+    """Return the first line of a table without bars, and the one behind its last; its head stands above line `at`."""
+    start = at
+    while start and lines[start - 1].strip() and at - start < _MAX_TABLE_LINES:
+        start -= 1
+    is_framed = bool(_TABLE_EDGE.fullmatch(lines[start])) or start == at
+    edge = _TABLE_EDGE if start < at else _COLUMNS
+    behind = range(at + 1, min(len(lines), at + _MAX_TABLE_LINES))
+    if is_framed and (last := next((i for i in behind if edge.fullmatch(lines[i])), None)) is not None:
+        return start, last + 1
+    return start, next((i for i in behind if not lines[i].strip()), behind.stop)
 
 
 def _has_indented_code(lines: list[str]) -> bool:
@@ -115,7 +136,8 @@ class _Reader:
             return
         self.skip(start, line[:offset], Reason.MARKUP)
         self._add(start + offset, line[offset:], Role.TEXT)
-        self.is_open = bool(line[offset:].strip())
+        # What follows a line of symbols alone, which is left out, is not left out with it.
+        self.is_open = bool(line[offset:].strip()) and self.blocks[-1].role is Role.TEXT
 
     def _goes_on(self, start: int, line: str) -> bool:
         """Reads a further line of a note, or a line of code that is indented."""
@@ -128,7 +150,8 @@ class _Reader:
             self.skip(start, line, Reason.FOOTNOTE)
             return True
         self.in_note = bool(_NOTE.fullmatch(line))
-        if is_indented and self.has_indented_code and not self.is_open and not self.in_list:
+        is_code = self.has_indented_code and not self.is_open and not self.in_list
+        if is_indented and is_code and not _LINK_TO_HERE.fullmatch(line):
             self.skip(start, line, Reason.CODE)
             return True
         return False

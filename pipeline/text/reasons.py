@@ -18,6 +18,7 @@ class Reason(str, Enum):
     VERSE_NUMBER = "verse number"
     CONTENTS = "table of contents"
     PAGE_LIST = "list of pages"
+    NAVIGATION = "navigation link"  # "Back to top"
     ILLUSTRATION_LIST = "list of illustrations"
     TABLE_LIST = "list of tables"
     TITLE_PAGE = "title page"

@@ -63,8 +63,9 @@ _CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, 
         Reason.NOTE_MARK,
     ),
     (re.compile(r"page-?_?(?:num(?:ber)?|no|break)?s?|pagenum\d*|pb|pg|pagebreak\w*"), Reason.PAGE_NUMBER),
-    (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*"), Reason.LINE_NUMBER),
+    (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*|ln"), Reason.LINE_NUMBER),
     (re.compile(r"v(?:erse|s)?-?_?(?:num(?:ber)?|no|n)?s?"), Reason.VERSE_NUMBER),
+    (re.compile(r"run(?:ning)?-?_?head(?:er)?|page-?_?head(?:er)?"), Reason.RUNNING_HEAD),
     (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer"), Reason.GUTENBERG_NOTICE),
 )  # fmt: skip
 _NUMBERS = (Reason.PAGE_NUMBER, Reason.LINE_NUMBER, Reason.VERSE_NUMBER)
@@ -74,6 +75,12 @@ _RAISED_CLASS = re.compile(r"(?:^|[\s_-])(?:sup|super|superscript|supscript)\d*(
 INITIAL_CLASS = re.compile(r"drop|initial|\bdc\b|lettrine|firstletter|first-letter|bigletter|\bcap\b", re.I)
 TITLE_CLASS = re.compile(r"title|chap|head|\bct\b|\bcn\b|\bnum\b", re.I)
 _TEXT_PICTURE = re.compile(r"gaiji|math|formula|equation|latex|drop|initial", re.I)
+# What describes the picture of a letter, and is not to be read with it.
+_INITIAL_ALT = re.compile(
+    r"(?:(?:an?|the|decorat(?:ed|ive)|ornamental|ornate|illuminated|large|big|capital|initial|"
+    r"drop[ -]?(?:ped[ -]?)?cap|letter)\b[\s:,.-]*)+(?P<letter>[\"'“‘(]?[^\W\d_])[\"'”’.]?",
+    re.I,
+)
 _PLACEHOLDER = re.compile(
     r"(?:(?:alternat(?:iv)?e|alt)[ -]?text|description|alt).{0,30}|"
     r"(?:an? )?(?:math|equation|formula|image|null)\d*|[\W_]*",
@@ -137,6 +144,16 @@ def is_picture_of_text(image: etree._Element, alt: str) -> bool:
         return True
     names = f"{image.get('class', '')} {image.get('role', '')}"
     return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
+
+
+def words_of_picture(alt: str) -> str:
+    """Return the words that a picture of a letter or a formula stands for.
+
+    >>> [words_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
+    ['T', 'T', 'O', 'x plus y']
+    """
+    found = _INITIAL_ALT.fullmatch(alt)
+    return found["letter"] if found else alt
 
 
 def words_of_formula(formula: etree._Element) -> str:

@@ -31,7 +31,7 @@ from pipeline.text.epub.styles import Look, Styles
 from pipeline.text.epub.tables import is_label
 from pipeline.text.reasons import Reason
 
-_SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—-]+")
+_SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—❦❧☙✦✧✱✲✳✶✷✺✻✽❋❖◆◇■□●○★☆†‡-]+")
 _MAX_MARK = 24  # characters of a mark of a note, of a page number and the like
 # Marks of notes that are plain text: "hand.* It", "hand.[1] It"; not where a star opens, as in *this*.
 _TEXT_MARK = re.compile(r"(?<=[\w.,;:!?\"'”’)])(?:[*∗]{1,3}|[†‡]{1,2}|\[\d{1,3}\])(?=[\s.,;:!?\"'”’)]|\Z)")
@@ -99,6 +99,8 @@ class _Reader:
         if tag == "hr":
             if not place.reason:  # a line above notes is no end of a scene
                 self.page.pieces.append(Piece("", Role.SCENE))
+        elif tag == "br" and self._begins_line() and not (place.level or place.reason or place.is_preformatted):
+            self.flush(place)  # an empty line ends a paragraph where a converter has written none
         elif tag == "br":
             self.words.append(LINE_END)
         elif not is_block and inner.reason and not place.reason:
@@ -120,7 +122,7 @@ class _Reader:
 
     def _begins_line(self) -> bool:
         """Return whether a line end is the last that was read."""
-        before = next((words for words in reversed(self.words) if words.strip(f" \t\n\r{EDGE}")), "")
+        before = next((words for words in reversed(self.words) if words.strip(f" \t\n\r\xa0{EDGE}")), "")
         return before == LINE_END
 
     def _close(self, element: etree._Element, tag: str, inner: _Place, ids: list[str], start: int) -> None:
@@ -146,7 +148,7 @@ class _Reader:
         elif tag == "img" or tag == "image":
             alt = " ".join(str(element.get("alt", "")).split())
             if kinds.is_picture_of_text(element, alt):
-                self._add(alt, inner)
+                self._add(kinds.words_of_picture(alt), inner)
             else:
                 self._put_aside(alt, inner.reason or Reason.PICTURE)
         elif tag == "math":
