@@ -9,6 +9,9 @@ from test_epub import left_out, read, spoken, write_epub
 from test_epub_books import book_of
 from test_plain_books import PROSE, book, heard, titles
 
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError
+from pipeline.text.sources import read_documents
 from pipeline.text.spoken import spoken_form
 
 
@@ -27,6 +30,9 @@ def reasons(document: object) -> dict[str, str]:
         ("Words of a block. ^block-id", "Words of a block."),
         ("It was ~~not~~ late, un~~be~~told.", "It was not late, unbetold."),
         ("A {{< figure src='a' >}} and {{ name }} here.", "A and here."),
+        ("Add 3⁄4 of it, and 3½ more.", "Add three quarters of it, and three and a half more."),
+        ("See @fig-one and @sec-two.", "See and."),
+        ("<speak>Hello <break time='1s'/> <emphasis>there</emphasis>.</speak>", "Hello there."),
         ("<summary>More</summary> words<td>cell</td>", "More wordscell"),
     ],
 )
@@ -35,7 +41,7 @@ def test_marks_of_editors_and_templates_are_not_spoken(written: str, sound: str)
     assert spoken_form(written, "en", normalize=True) == sound
 
 
-@pytest.mark.parametrize("mark", ["[A]", "[1]", "{3}", "[*]"])
+@pytest.mark.parametrize("mark", ["[A]", "[1]", "{3}", "[*]", "[[1]](#_ftn1)", "[\\[1\\]](#_ftn1)"])
 def test_a_mark_glued_to_a_sentence_belongs_to_it(tmp_path: Path, mark: str) -> None:
     """Guards against a mark that begins the next sentence, where it is read: "A"."""
     document = book(tmp_path, f"Chapter 1\n\nHe went on.{mark} She stayed.\n\nHe went.{mark}")
@@ -78,6 +84,24 @@ def test_front_matter_of_other_programs(tmp_path: Path, front: str, author: str)
     document = book(tmp_path, f"{front}## One\n\n{PROSE}\n\n## Two\n\n{PROSE}\n", "book.md")
     assert (document.title, document.author, titles(document)) == ("The Fox", author, ["One", "Two"])
     assert reasons(document)[front.rstrip("\n") + "\n"] == "front matter"
+
+
+@pytest.mark.parametrize(
+    "authors", ["[Ann Lee, Bob Ray]", "\n- Ann Lee\n- 'Bob Ray'", "\n  - name: Ann Lee\n  - name: Bob Ray"]
+)
+def test_several_authors(tmp_path: Path, authors: str) -> None:
+    """Guards the author of a book against being "[Ann Lee, Bob Ray]", or nobody."""
+    document = book(tmp_path, f"---\ntitle: The Fox\nauthor: {authors}\n---\n\n# One\n\n{PROSE}\n", "book.md")
+    assert document.author == "Ann Lee, Bob Ray"
+
+
+def test_notes_that_pandoc_makes_of_those_of_word(tmp_path: Path) -> None:
+    """Guards against "one, hashtag ftnref one", and a heading that is lost behind the name of its place."""
+    text = f"[]{{#_Toc1 .anchor}}**CHAPTER ONE**\n\n{PROSE}[[1]](#_ftn1)\n\n**CHAPTER TWO**\n\n{PROSE}\n\n"
+    document = book(tmp_path, f"{text}[\\[1\\]](#_ftnref1) A note.\n", "book.md")
+    assert titles(document) == ["Chapter One", "Chapter Two"]
+    assert "footnote" in reasons(document).values()
+    assert "ftn" not in heard(document)
 
 
 def test_a_play_is_no_front_matter(tmp_path: Path) -> None:
@@ -131,7 +155,7 @@ def test_what_a_transcriber_says_is_left_out(tmp_path: Path) -> None:
     document = book(tmp_path, text)
     assert titles(document) == ["Chapter I", "Chapter II"]
     assert [reason for _, reason in left_out(document)].count("notice of Project Gutenberg") == 6
-    assert reasons(document)[side] == "note"
+    assert reasons(document)[side] == "note in the margin"
     assert "mended" not in heard(document)
 
 
@@ -171,6 +195,42 @@ def test_a_page_of_one_note_with_two_paragraphs(tmp_path: Path) -> None:
     assert (found["The note of it."], found["Its second paragraph."]) == ("note", "note")
 
 
+def test_a_picture_of_a_heading_gives_its_words(tmp_path: Path) -> None:
+    """Guards a book without chapters, as their headings are painted; of other pictures nothing is spoken."""
+    body = "".join(
+        f'<h1><img src="{alt}.png" alt="{alt}"/></h1><p>{PROSE}</p>'
+        for alt in ("Chapter One", "A sprig", "Chapter Two")
+    )
+    assert titles(book_of(tmp_path, body)) == ["Chapter One", "Chapter Two"]
+
+
+def test_raised_signs_are_marks_of_the_notes_below(tmp_path: Path) -> None:
+    """Guards the words of notes whose marks are raised characters; powers stay."""
+    body = f"<h1>One</h1><p>He came¹ home.² It has 10² m² and (a)².</p><p>{PROSE}</p><p>¹ First.</p><p>² Second.</p>"
+    document = book_of(tmp_path, body)
+    assert reasons(document) == {"¹": "note reference", "²": "note reference", "¹ First.": "note", "² Second.": "note"}
+    assert "10² m² and (a)²" in spoken(document)[1]
+
+
+def test_raised_parts_of_fractions_and_degrees(tmp_path: Path) -> None:
+    """Guards against "four inch" where three quarters were meant."""
+    body = "<h1>One</h1><p>Add <sup>3</sup>⁄<sub>4</sub> of it at 20<sup>o</sup>C.</p>"
+    assert "three quarters of it at twenty degrees Celsius" in heard(book_of(tmp_path, body))
+
+
+def test_notes_in_the_margin_are_left_out(tmp_path: Path) -> None:
+    """Guards against a sidenote between two sentences, and the box of a transcriber."""
+    body = (
+        f'<h1>One</h1><div class="sidenote">The storm.</div><p>{PROSE}<span class="marginnote">1703</span></p>'
+        '<div class="transnote"><p>Errors were mended.</p></div>'
+    )
+    assert reasons(book_of(tmp_path, body)) == {
+        "The storm.": "note in the margin",
+        "1703": "note in the margin",
+        "Errors were mended.": "notice of Project Gutenberg",
+    }
+
+
 def test_more_classes_and_ornaments(tmp_path: Path) -> None:
     """Guards against numbers of lines and running heads that are spoken, and ornaments without a pause."""
     body = (
@@ -182,3 +242,22 @@ def test_more_classes_and_ornaments(tmp_path: Path) -> None:
         "10": "line number",
         "❦": "scene break mark",
     }
+
+
+# Tables
+
+
+def rows(path: Path, content: str) -> list[str]:
+    path.write_text(content, encoding="utf-8")
+    return [row.text for row in read_documents(str(path), SourceConfig())]
+
+
+def test_the_line_that_excel_takes_for_the_separator_is_no_header(tmp_path: Path) -> None:
+    """Guards a table with "sep=;" in its first line against having no columns."""
+    assert rows(tmp_path / "a.csv", 'sep=;\nid;text\n1;Hello, there.\n2;"A; b."\n') == ["Hello, there.", "A; b."]
+
+
+def test_marks_with_a_backslash_are_not_read_wrongly(tmp_path: Path) -> None:
+    """Guards against texts that lose their quotation marks, or a part of their cell."""
+    with pytest.raises(SourceError, match=r"line 2.*backslash"):
+        rows(tmp_path / "a.csv", 'id,text\n1,"He said \\"no\\" twice."\n')

@@ -40,6 +40,9 @@ _FRONT_MATTER = re.compile(
     r"\+\+\+[ \t]*\n(?P<toml>(?:.*\n)*?)\+\+\+[ \t]*(?:\n|\Z)"
 )
 # The same without a frame, as MultiMarkdown and Scrivener write it: lines "Key: value" down to an empty line.
+_AUTHORS = re.compile(
+    r"^author[ \t]*[:=][ \t]*(\[[^\[\]\n]{1,500}\]|(?:\n[ \t]*-[ \t]+\S.*){1,20})[ \t]*$", re.I | re.M
+)
 _METADATA = re.compile(
     r"(?:title|author)[ \t]*:[ \t]*\S.*\n(?:[A-Za-z][\w ]{0,30}:[ \t]*\S.*\n|[ \t]+\S.*\n)+(?=[ \t]*\n)", re.I
 )
@@ -89,7 +92,11 @@ def read_markdown_front(text: str) -> Front:
 
 
 def _fields(text: str) -> dict[str, str]:
-    return {found[1].lower(): found[2] for found in reversed(list(_FIELD.finditer(text)))}
+    fields = {found[1].lower(): found[2] for found in reversed(list(_FIELD.finditer(text)))}
+    if found := _AUTHORS.search(text):
+        names = re.findall(r"[^\s\[\],\"'-][^\[\],\"'\n]*", found[1])
+        fields["author"] = ", ".join(name.removeprefix("name:").strip() for name in names)
+    return fields
 
 
 def _by_line(line: str, page: str) -> re.Match[str] | None:

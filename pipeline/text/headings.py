@@ -61,7 +61,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _FRAMED = re.compile(r"[-–—~*•\[(]\s*(?P<number>\d{1,3}|[IVXLC]+)\s*[-–—~*•\])]")
-_EMPHASIS_MARKS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)")
+_EMPHASIS_MARKS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
 _CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
 _LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page

@@ -15,7 +15,7 @@ from pipeline.text.reasons import Reason
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
     (re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE), Reason.ILLUSTRATION.value),
-    (re.compile(r"\[(?:Sidenote|Side-note|Marginal note|Note):[^\[\]]*\]", re.IGNORECASE), Reason.NOTE.value),
+    (re.compile(r"\[(?:Sidenote|Side-note|Marginal note):[^\[\]]*\]", re.IGNORECASE), Reason.SIDENOTE.value),
     (re.compile(r"\[Transcriber['’]?s['’]? notes?[:.][^\[\]]*\]", re.IGNORECASE), Reason.GUTENBERG_NOTICE.value),
     (re.compile(r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", re.IGNORECASE), Reason.PAGE_NUMBER.value),
 )

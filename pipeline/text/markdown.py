@@ -24,11 +24,12 @@ _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _RULE = re.compile(r" {0,3}(?:(?:\\?\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
 _BULLET = re.compile(r"[ \t]*(?P<mark>[-*+]|#\.|\(@[\w-]*\))[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
 _NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
+_ANCHOR = re.compile(r"[ \t]*(?:\[\]\{[^{}]*\}[ \t]*)+")  # the names of a place, as Pandoc writes those of Word
 _QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+(?:\[!\w[\w-]*\][+-]?[ \t]*)?")  # of a call-out its kind as well
 _LINK_TO_HERE = re.compile(
     r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\((?:[\w./%-]*#|[\w./%-]+\.(?:md|x?html?)\b)[^)]*\)[ \t]*"
 )
-_NOTE = re.compile(r" {0,3}\[\^[^\]]+\]:.*")
+_NOTE = re.compile(r" {0,3}(?:\[\^[^\]]+\]:|\[\\?\[\w{1,4}\\?\]\]\(#_?(?:ftn|edn)ref\w*\)).*")
 _DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
 _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
 _COLUMNS = re.compile(r"[ \t]*-{2,}(?:[ \t]+-{2,})+[ \t]*")  # the line that shows the columns of a table of Pandoc
@@ -119,7 +120,7 @@ class _Reader:
     def read(self, start: int, line: str) -> None:
         if self._inside(start, line) or self._goes_on(start, line) or self._leaf(start, line):
             return
-        quote = _QUOTE.match(line)
+        quote = _QUOTE.match(line) or _ANCHOR.match(line)
         offset = quote.end() if quote else 0
         bullet = _BULLET.match(line, offset)
         if bullet:

@@ -11,6 +11,7 @@ class Reason(str, Enum):
     # What a narrator leaves out as well.
     NOTE = "note"
     FOOTNOTE = "footnote"  # of Markdown
+    SIDENOTE = "note in the margin"
     NOTE_MARK = "note reference"
     PAGE_NUMBER = "page number"
     RUNNING_HEAD = "running head"

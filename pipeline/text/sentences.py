@@ -64,9 +64,13 @@ CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
     ),
 )
 # Links, citations, deletions and comments of editors.
-_LINK = re.compile(r"\[[^\[\]]*\]\([^()]*\)|\[[^\[\]@]{0,60}@[^\[\]]{0,300}\]|\{(?:>>|--)[^{}]{0,1000}\}")
+_LINK = re.compile(
+    r"\[[^\[\]]*\]\([^()]*\)|\[\\?\[\w{1,4}\\?\]\]\([^()]*\)|\[[^\[\]@]{0,60}@[^\[\]]{0,300}\]|\{(?:>>|--)[^{}]{0,1000}\}"
+)
 # A mark of a note is glued to the sentence before it.
-_CLOSED_GAP = re.compile(rf"[{re.escape(_CLOSING)}]*(?:[\[{{](?:\d{{1,3}}|[A-Z]|[*†‡]{{1,3}})[\]}}])*\s*")
+_CLOSED_GAP = re.compile(
+    rf"[{re.escape(_CLOSING)}]*(?:[\[{{](?:\d{{1,3}}|[A-Z]|[*†‡]{{1,3}})[\]}}]|\[\\?\[\w{{1,4}}\\?\]\]\([^()\s]*\))*\s*"
+)
 _WINDOW = 20_000  # characters: no paragraph of a book is as long
 _WORD_END = re.compile(r"\s+")
 _CONTEXT = 80  # characters before or after a cut that decide whether it is one: more than any abbreviation or amount

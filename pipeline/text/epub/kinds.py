@@ -9,6 +9,7 @@ from lxml import etree
 from pipeline.text.epub.parsing import start_of, tag_of, types_of, words_of
 from pipeline.text.epub.styles import Look
 from pipeline.text.epub.tables import is_text_table
+from pipeline.text.headings import Kind, recognise
 from pipeline.text.reasons import Reason
 
 # fmt: off
@@ -66,7 +67,8 @@ _CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, 
     (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*|ln"), Reason.LINE_NUMBER),
     (re.compile(r"v(?:erse|s)?-?_?(?:num(?:ber)?|no|n)?s?"), Reason.VERSE_NUMBER),
     (re.compile(r"run(?:ning)?-?_?head(?:er)?|page-?_?head(?:er)?"), Reason.RUNNING_HEAD),
-    (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer"), Reason.GUTENBERG_NOTICE),
+    (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer|trans(?:criber)?s?-?notes?"), Reason.GUTENBERG_NOTICE),
+    (re.compile(r"side-?notes?|margin(?:al)?-?notes?|marginalia"), Reason.SIDENOTE),
 )  # fmt: skip
 _NUMBERS = (Reason.PAGE_NUMBER, Reason.LINE_NUMBER, Reason.VERSE_NUMBER)
 _NUMBER = re.compile(r"[\[({|]?\s*(?:pg|page|p)?\.?\s*(?:\d{1,4}[a-z]?|[ivxlc]+|[IVXLC]{2,})\s*[\])}|]?", re.I | re.A)
@@ -138,9 +140,12 @@ def is_initial(element: etree._Element, tag: str) -> bool:
     return is_painted or bool(INITIAL_CLASS.search(str(element.get("class", ""))))
 
 
-def is_picture_of_text(image: etree._Element, alt: str) -> bool:
-    """Return whether a picture stands for a letter or a formula, which its alternative text says."""
+def is_picture_of_text(image: etree._Element, alt: str, *, in_heading: bool = False) -> bool:
+    """Return whether a picture stands for a letter, a formula or "Chapter 1", which its alternative text says."""
     if re.fullmatch(r"[\"'“‘(]?[^\W\d_]", alt):
+        return True
+    heading = recognise(alt) if in_heading else None
+    if heading is not None and heading.kind in (Kind.NAMED, Kind.CHAPTER, Kind.PART, Kind.PERIOD):
         return True
     names = f"{image.get('class', '')} {image.get('role', '')}"
     return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
