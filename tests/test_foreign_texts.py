@@ -126,6 +126,15 @@ def test_tables_without_bars_are_left_out(tmp_path: Path, table: str) -> None:
     assert "twelve" not in heard(document)
 
 
+@pytest.mark.parametrize("mark", ["--- --- ---", "-- --"])
+def test_a_line_of_dashes_between_scenes_is_no_table(tmp_path: Path, mark: str) -> None:
+    """Guards the prose around it, which would be left out as the table's rows."""
+    text = f"# One\n\n{PROSE}\n\n{mark}\n\n{PROSE}\n{mark}\n{PROSE}\n\n{mark}\n{PROSE}\n\n{mark}\n\n{PROSE}\n"
+    document = book(tmp_path, text, "book.md")
+    assert set(reasons(document).values()) == {"scene break mark", "markup"}
+    assert heard(document).count("It was a long way") == 5
+
+
 def test_more_marks_of_markdown_are_not_spoken(tmp_path: Path) -> None:
     """Guards against "note" of a call-out, "at" of an example, and a scene without its pause."""
     text = (
@@ -157,6 +166,8 @@ def test_what_a_transcriber_says_is_left_out(tmp_path: Path) -> None:
     assert [reason for _, reason in left_out(document)].count("notice of Project Gutenberg") == 6
     assert reasons(document)[side] == "note in the margin"
     assert "mended" not in heard(document)
+    text = f"{notes}\n\n" + "\n\n".join([PROSE] * 9)
+    assert heard(book(tmp_path, text)).count("It was a long way") == 9, "where the book begins cannot be told"
 
 
 # EPUB

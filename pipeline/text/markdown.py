@@ -34,7 +34,8 @@ _DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
 _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
 _COLUMNS = re.compile(r"[ \t]*-{2,}(?:[ \t]+-{2,})+[ \t]*")  # the line that shows the columns of a table of Pandoc
 _TABLE_EDGE = re.compile(r"[ \t]*-{10,}[ \t]*")
-_MAX_TABLE_LINES = 1_000  # from its upper to its lower edge
+_GAP = re.compile(r"\S[ \t]{2,}\S")  # between two columns
+_MAX_HEAD_LINES, _MAX_TABLE_LINES = 20, 300  # of a table between edges
 _WHOLE_LINE_SKIPS = (
     (re.compile(r"[ \t]*\|.*\|[ \t]*"), Reason.TABLE),
     (re.compile(r"[ \t]*(?:!(?:\[[^\]]*\]\([^)]*\)|\[\[[^\]]*\]\])(?:\{[^{}]*\})?[ \t]*)+"), Reason.IMAGE),
@@ -82,21 +83,28 @@ def _tables(lines: list[str]) -> set[int]:
         found |= set(range(i - 1, end))
     for i, line in enumerate(lines):
         if i not in found and _COLUMNS.fullmatch(line):
-            found |= set(range(*_table_of_columns(lines, i)))
+            found |= set(_table_of_columns(lines, i))
     return found
 
 
-def _table_of_columns(lines: list[str], at: int) -> tuple[int, int]:
-    """Return the first line of a table without bars, and the one behind its last; its head stands above line `at`."""
+def _table_of_columns(lines: list[str], at: int) -> range:
+    """Return the lines of a table without bars whose columns line `at` shows; none: that line parts two scenes.
+
+    It has one line as head, or more between two edges of dashes, or none and a line such as `at` at its end.
+    """
+    if at + 1 >= len(lines) or not lines[at + 1].strip():
+        return range(0)
     start = at
-    while start and lines[start - 1].strip() and at - start < _MAX_TABLE_LINES:
+    while start and lines[start - 1].strip() and at - start < _MAX_HEAD_LINES:
         start -= 1
-    is_framed = bool(_TABLE_EDGE.fullmatch(lines[start])) or start == at
-    edge = _TABLE_EDGE if start < at else _COLUMNS
-    behind = range(at + 1, min(len(lines), at + _MAX_TABLE_LINES))
-    if is_framed and (last := next((i for i in behind if edge.fullmatch(lines[i])), None)) is not None:
-        return start, last + 1
-    return start, next((i for i in behind if not lines[i].strip()), behind.stop)
+    if start < at and _TABLE_EDGE.fullmatch(lines[start]):
+        behind = range(at + 1, min(len(lines), at + _MAX_TABLE_LINES))
+        last = next((i for i in behind if _TABLE_EDGE.fullmatch(lines[i])), None)
+        return range(start, last + 1) if last is not None else range(0)
+    end = next((i for i in range(at + 1, len(lines)) if not lines[i].strip()), len(lines))
+    has_head = start == at - 1 and bool(_GAP.search(lines[start].strip()))
+    has_foot = start == at and end > at + 2 and bool(_COLUMNS.fullmatch(lines[end - 1]))
+    return range(start, end) if has_head or has_foot else range(0)
 
 
 def _has_indented_code(lines: list[str]) -> bool:

@@ -86,18 +86,33 @@ def _marks_in(words: str) -> set[str]:
 
 
 def _skip_transcriber_notes(text: str, blocks: list[Block]) -> list[Block]:
-    """Skip what a transcriber says of the digital edition: below its heading, down to a wide gap or a chapter."""
-    is_inside = False
-    for i, block in enumerate(blocks):
-        words = text[block.start : block.end]
-        found = recognise(words.split("\n")[0])
-        if _TRANSCRIBER.fullmatch(words.split("\n")[0].strip("*_#=[] ")):
-            is_inside = True
-        elif block.blank_lines >= _WIDE_GAP or block.level or (found and found.kind in _CHAPTER_KINDS):
-            is_inside = False
-        if is_inside and block.role is Role.TEXT:
-            blocks[i] = replace(block, role=Role.SKIP, reason=Reason.GUTENBERG_NOTICE.value)
+    """Skip what a transcriber says of the digital edition: below its heading, down to a wide gap or a chapter.
+
+    Before the book it is short, and a chapter follows: else it would take the book with it.
+    """
+    done = 0
+    for first, block in enumerate(blocks):
+        if first < done or not _TRANSCRIBER.fullmatch(_first_line(text, block).strip("*_#=[] ")):
+            continue
+        after = range(first + 1, len(blocks))
+        done = next((i for i in after if _ends_transcriber_note(text, blocks[i])), len(blocks))
+        is_behind_book = block.start * 2 > len(text)
+        if is_behind_book or (done < len(blocks) and done - first <= _MAX_NOTE_BLOCKS):
+            notice = Reason.GUTENBERG_NOTICE.value
+            blocks[first:done] = [
+                replace(each, role=Role.SKIP, reason=notice) if each.role is Role.TEXT else each
+                for each in blocks[first:done]
+            ]
     return blocks
+
+
+def _ends_transcriber_note(text: str, block: Block) -> bool:
+    found = recognise(_first_line(text, block))
+    return block.blank_lines >= _WIDE_GAP or bool(block.level) or (found is not None and found.kind in _CHAPTER_KINDS)
+
+
+def _first_line(text: str, block: Block) -> str:
+    return text[block.start : block.end].split("\n", 1)[0]
 
 
 def _skip_gutenberg_notes(text: str, blocks: list[Block]) -> list[Block]:

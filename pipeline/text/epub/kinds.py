@@ -66,7 +66,7 @@ _CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, 
     (re.compile(r"page-?_?(?:num(?:ber)?|no|break)?s?|pagenum\d*|pb|pg|pagebreak\w*"), Reason.PAGE_NUMBER),
     (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*|ln"), Reason.LINE_NUMBER),
     (re.compile(r"v(?:erse|s)?-?_?(?:num(?:ber)?|no|n)?s?"), Reason.VERSE_NUMBER),
-    (re.compile(r"run(?:ning)?-?_?head(?:er)?|page-?_?head(?:er)?"), Reason.RUNNING_HEAD),
+    (re.compile(r"run(?:ning)?-?_?head(?:er)?"), Reason.RUNNING_HEAD),
     (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer|trans(?:criber)?s?-?notes?"), Reason.GUTENBERG_NOTICE),
     (re.compile(r"side-?notes?|margin(?:al)?-?notes?|marginalia"), Reason.SIDENOTE),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from pipeline.text.epub.pieces import Page, Piece
 from pipeline.text.reasons import Reason
 
 _MAX_NOTE = 8_000  # characters: what is longer is a chapter, whatever links to it
-_MAX_REST = 3  # times as long as its first paragraphs: what follows these in notes
+_MAX_REST = 2  # times as long as its first paragraphs: what follows these in notes
 _LABEL = re.compile(
     r"[\[({]?\s*(\d{1,4}[a-z]?|[¹²³⁰⁴-⁹]{1,3}|[*∗†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[A-Z])\s*(?:[\])}.:]+|(?=\s)|(?<=[*†‡§]))"
 )

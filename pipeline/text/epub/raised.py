@@ -32,7 +32,7 @@ _CHARGED = re.compile(r"(?:[A-Z][a-z]?\d*)+\Z")
 # Marks of notes that are plain text: "hand.* It", "hand.[1] It"; not where a star opens, as in *this*.
 TEXT_MARK = re.compile(
     r"(?<=[\w.,;:!?\"'”’)])(?:[*∗]{1,3}|[†‡]{1,2}|\[\d{1,3}\])(?=[\s.,;:!?\"'”’)]|\Z)|"
-    r"(?:(?<=[a-z]{3})(?<!sin|cos|tan|log)|(?<=[.,;:!?\"'”’]))[¹²³⁰⁴-⁹]{1,3}(?!\w)"
+    r"(?:(?<=[a-z]{3})(?<!sin|cos|tan|log)(?<!metres|meters|inches)(?<!feet)|(?<=[.,;:!?\"'”’]))[¹²³⁰⁴-⁹]{1,3}(?!\w)"
 )
 OPENING_STAR = re.compile(r"(?<![^\s\"'“‘(])\*+\w")
 _SUPERSCRIPT = str.maketrans("0123456789+-−–n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻ⁿ")
