@@ -11,8 +11,8 @@ from test_plain_books import PROSE, book, heard, titles
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.text.sources import read_documents
-from pipeline.text.spoken import spoken_form
+from pipeline.text.readers.dispatch import read_documents
+from pipeline.text.spoken_form import spoken_form
 
 
 def reasons(document: object) -> dict[str, str]:
