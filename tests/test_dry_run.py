@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import shlex
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,13 @@ from pipeline.commands.disk_space import Work, disk_problem, estimate_disk, free
 from pipeline.config.compose import compose_config
 from pipeline.config.frozen import CONFIG_NAME, fingerprint
 from pipeline.outputs.dataset.shards import finished_shards, read_manifest
+from pipeline.planning import PlanSummary
 from pipeline.planning.plan_store import read_head
 from pipeline.planning.planner import EstimatedTokens
 from pipeline.reporting.as_json import show_json
 from pipeline.reporting.journal import Journal
 from pipeline.reporting.speeds import Speed, find_speed
+from pipeline.storage.locks import writer
 from pipeline.storage.paths import file_sizes, place
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "dry_run.md").read_text(encoding="utf-8")
@@ -204,7 +208,9 @@ def test_a_full_disk_is_told_of_before_the_model_is_loaded(
     set_free(monkeypatch, 50_000)
     run_dir = rows.parent / "out" / "new"
     new = command(rows, "name=new", "source.limit=4")
-    assert main([*new, "dry_run=true"]) == 0
+    assert main([*new, "dry_run=true"]) == 3
+    assert "REFUSED" in capsys.readouterr().out
+    assert main([*new, "dry_run=true", "check_disk=false"]) == 0
     assert "WARNING" in capsys.readouterr().out
     assert main(new) == 3
     error = capsys.readouterr().err
@@ -255,6 +261,82 @@ def test_a_remote_place_is_not_asked_but_its_temporary_files_are(monkeypatch: py
     assert "TMPDIR" in disk_problem(compose_config([]), run_dir, needs)
     set_free(monkeypatch, 10**9)
     assert disk_problem(compose_config([]), run_dir, needs) == ""
+
+
+# What the run would be refused for
+
+
+def test_a_run_of_another_config_is_refused_in_the_dry_run(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards a dry run that promises what the run refuses, and counts the shards of another run as made."""
+    mine = told(capsys, command(rows, "name=run", "dry_run=true"))
+    assert (mine["refusal"], mine["disk_written_bytes"] > 0) == ("", True)
+    other = command(rows, "name=run", "seed=7", "dry_run=true")
+    values = told(capsys, other, code=3)
+    assert "seed: 0 there, 7 now" in values["refusal"]
+    assert values["disk_written_bytes"] == 0
+    assert values["utterances"] == mine["utterances"], "all the rest is told as well"
+    assert main(other) == 3
+    *_, last = capsys.readouterr().out.partition("REFUSED")
+    assert "seed: 0 there, 7 now" in last
+    assert main(command(rows, "name=run", "seed=7")) == 3
+    assert "seed: 0 there, 7 now" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_the_dry_run(
+    book: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards a dry run into a file, or into a folder of other things, against exit code 0."""
+    elsewhere = command(book, "dry_run=true", f"output_dir={book}")
+    assert str(book) in told(capsys, elsewhere, code=3)["refusal"]
+    (book.parent / "out" / "photos").mkdir(parents=True)
+    (book.parent / "out" / "photos" / "sea.jpg").touch()
+    for name, code in (("photos", 3), ("new", 0)):
+        for dry_run in ("true", "false")[: 2 if code else 1]:
+            assert main(command(book, f"name={name}", f"dry_run={dry_run}")) == code
+
+
+def test_a_run_at_work_is_refused_in_the_dry_run(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards a dry run beside a running process, which would have to be waited for."""
+    with writer(rows.parent / "out" / "run"):
+        assert f"process {os.getpid()}" in told(capsys, command(rows, "name=run", "dry_run=true"), code=3)["refusal"]
+        jobs = ("job_index=0", "num_jobs=2")
+        assert told(capsys, command(rows, "name=run", "dry_run=true", *jobs))["refusal"] == ""
+
+
+def test_standard_input_has_its_own_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Guards the name of a temporary file in the output, and a pipe of the same run against being refused."""
+    lines = b'{"text": "One row of a table."}\n'
+    arguments = ["task=dataset", "input=-", "source.format=jsonl", f"output_dir={tmp_path}", "planning.shard_size=4"]
+    for _ in range(2):  # before there is a run, and beside one
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer())
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+            values = told(capsys, [*arguments, "dry_run=true"])
+            assert (values["input"], values["refusal"]) == ("-", "")
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+            assert main(arguments) == 0
+
+
+@pytest.mark.parametrize("place", [".", "lamp.md", "lamp.md/list.jsonl"])
+def test_the_list_of_what_is_left_out_needs_a_file(book: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards advice about a full disk and a run that goes on; and the book against being overwritten."""
+    path = book.parent / place
+    assert main(command(book, "dry_run=true", f"left_out={path}")) == 2
+    error = capsys.readouterr().err
+    assert f"left_out={path}" in error
+    assert "goes on" not in error
+    assert book.read_text(encoding="utf-8") == BOOK
+
+
+def test_a_machine_may_cost_nothing(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards the owner of a machine against an error."""
+    assert told(capsys, command(book, "dry_run=true", "speed=2", "price_per_hour=0"))["cost"] == 0
+    assert main(command(book, "dry_run=true", "price_per_hour=-1")) == 2
+
+
+def test_no_padding_is_no_negative_number() -> None:
+    """Guards "-0.0%" where sums of the same numbers differ in their last digit."""
+    assert f"{PlanSummary('wav', RATE, 50.0, seconds=0.3, _padded_seconds=0.1 * 3 - 1e-12).step_waste:.1%}" == "0.0%"
 
 
 # The JSON

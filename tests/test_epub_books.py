@@ -74,6 +74,17 @@ def test_a_row_of_a_play_has_its_speaker_first(tmp_path: Path) -> None:
 # Chapters
 
 
+@pytest.mark.parametrize("nav", ["", entry("a.xhtml#c", "One")])
+@pytest.mark.parametrize("title", ["<h1>The Fox</h1>", ""])
+def test_an_opening_of_prose_is_not_spoken_in_the_first_chapter(tmp_path: Path, title: str, nav: str) -> None:
+    """Bug: prose above the first heading passed for a title page, and was spoken in the chapter below it."""
+    opening = "<p>The town had been asleep for years when the first boat came in from the sea.</p>"
+    body = f"{title}{opening}<h2 id='c'>One</h2><p>{PROSE}</p>"
+    document = book_of(tmp_path, body, nav=nav)
+    assert titles(document) == ["The Fox", "One"]
+    assert document.chapters[1].paragraphs[0].text == "One"
+
+
 def test_a_half_title_with_a_subtitle_does_not_swallow_its_chapters(tmp_path: Path) -> None:
     """Bug: Moby Dick had 5 chapters of 145, as a line stands below its half title."""
     pages = {"ded": "<h2>Dedication</h2><p>To all who wait.</p>", "half": "<h2>The Light</h2><p>or, The Keeper</p>"}

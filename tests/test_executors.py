@@ -71,7 +71,7 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
     jobs = [*arguments, "name=jobs", "num_jobs=2"]
     assert main([*jobs, "job_index=0"]) == 0
     assert [manifest.index for manifest in finished_shards(tmp_path / "jobs")] == [0, 2, 4]
-    assert "3 of 5 shards are finished; the last job does the rest" in capsys.readouterr().err
+    assert "3 of 5 shards finished; the last job does the rest" in capsys.readouterr().err
     assert not (tmp_path / "jobs" / "report.json").exists()
     assert main([*jobs, "job_index=1"]) == 0
     assert hashes(tmp_path / "jobs") == expected

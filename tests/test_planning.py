@@ -344,7 +344,7 @@ def test_what_is_left_out_is_listed_unless_it_has_no_words():
         "Except the cat.",
         "Except the cat.",
     )
-    assert "left out        1 note" in render_plan(summarise([document]))
+    assert "left out        note (1)" in render_plan(summarise([document]))
 
 
 def test_much_that_is_left_out_is_a_warning_unless_a_narrator_leaves_it_out_too():

@@ -309,6 +309,32 @@ def test_a_long_opening_is_a_chapter_of_its_own(book):
     assert titles(document) == ["The Way", "Chapter 1"]
 
 
+_OPENING = "An opening paragraph of the book, which says a few things about the world."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"# The Fox\n\n{_OPENING}\n\n## One\n\ntext", ["The Fox", "One"]),
+        (f"# The Fox\n\n{_OPENING}\n\n## One\n\ntext\n\n## Two\n\ntext", ["The Fox", "One", "Two"]),
+        (f"# The Fox\n\n*by Ann Lee*\n\n{_OPENING}\n\n### One\n\ntext", ["The Fox", "One"]),
+        (f"The Fox\n=======\n\n{_OPENING}\n\nOne\n---\n\ntext", ["The Fox", "One"]),
+        (f"{_OPENING}\n\n## One\n\ntext\n\n## Two\n\ntext", ["File", "One", "Two"]),
+        (f"# Chapter 1\n\n{_OPENING}\n\n## One\n\ntext", ["Chapter 1"]),
+        ("# The Fox\n\n## One\n\ntext", ["One"]),
+        ("# The Fox\n\nFor all who have waited here with me through the long winters.\n\n## One\n\ntext", ["One"]),
+        (f"# The Fox\n\n{_OPENING}\n\n— Ann Lee\n\n## One\n\ntext", ["One"]),
+        ("# The Fox\n\nFirst published in 2020 by the Harbour Press in the town of Hull.\n\n## One\n\ntext", ["One"]),
+    ],
+)
+def test_an_opening_of_prose_is_no_title_page(book, text, expected):
+    """Bug: the prose between a book's title and its first heading was spoken in the chapter of that heading."""
+    document = book(text, name="file.md")
+    assert titles(document) == expected
+    assert document.chapters[-1].paragraphs[-1].text == "text"
+    assert not any(paragraph.is_heading for paragraph in paragraphs(document) if paragraph.text == _OPENING)
+
+
 def test_a_text_without_headings_is_one_chapter(book):
     document = book(f"{PROSE}\n\n{PROSE}", name="two-walks.txt")
     assert titles(document) == ["Two Walks"] == [document.title]

@@ -18,17 +18,26 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.commands.disk_space import Work, check_disk
-from pipeline.commands.dry_run import dry_run_values, make_forecast, render_dry_run
+from pipeline.commands.dry_run import (
+    check_left_out,
+    dry_run_values,
+    make_forecast,
+    render_dry_run,
+    write_left_out,
+)
 from pipeline.commands.finalize import finish
 from pipeline.commands.preview import run_preview
+from pipeline.commands.refusal import find_refusal
 from pipeline.commands.retry import retry_rejects
-from pipeline.commands.standard_input import copy_standard_input
+from pipeline.commands.standard_input import copy_standard_input, kept_copy
 from pipeline.commands.verify import verify
 from pipeline.commands.voice_setup import announce_voice, set_up_voices
 from pipeline.config import Config, SamplingConfig
 from pipeline.config.frozen import (
+    STANDARD_INPUT,
     check_config,
     freeze_config,
+    is_run,
     recorded_revisions,
     refuse_foreign,
     run_directory,
@@ -36,14 +45,14 @@ from pipeline.config.frozen import (
 from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError
 from pipeline.execution.execute import RunContext, check_executor, execute
 from pipeline.outputs.dataset.shards import finished_shards, hash_plan
-from pipeline.planning.plan_store import PlanHead, install_plan, json_lines, read_head, stage_plan
+from pipeline.planning.plan_store import PlanHead, install_plan, read_head, stage_plan
 from pipeline.planning.planner import EstimatedTokens, ModelLimits, Planner, TokenCounter
 from pipeline.planning.staleness import input_digest, plan_digest, reusable_plan
 from pipeline.reporting.as_json import show_json, status_values, verify_values
 from pipeline.reporting.progress import clock, count, say, show, warn
 from pipeline.reporting.report import RunStats
 from pipeline.reporting.status import read_status, render_status
-from pipeline.storage.atomic import remove_leftovers, write_text
+from pipeline.storage.atomic import remove_leftovers
 from pipeline.storage.locks import writer
 from pipeline.storage.paths import place, remove_folder
 from pipeline.storage.run_directory import staged_plan_folder
@@ -57,6 +66,14 @@ from pipeline.voices import Casting
 
 _SHARE_OF_LIMIT = 0.8  # of the longest audio of a checkpoint: what segments may have, since predictions are inexact
 _MAX_FILES = 10_000  # in a folder, which is what the hub takes
+# What a config has only once its checkpoint is on this machine.
+_KEYS_OF_CHECKPOINT = (
+    "model.revision",
+    "model.description_tokenizer_revision",
+    "text.max_seconds",
+    "text.min_seconds",
+    *(f"engine.sampling.{key}" for key in SamplingConfig.__dataclass_fields__),
+)
 _PUBLISHED_CODEC = ModelLimits(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, max_positions=4_087)
 
 
@@ -86,12 +103,13 @@ def run(config: Config) -> int:
         if config.json:
             raise ConfigError("json=true: task=preview has no JSON; give dry_run=true, task=status or task=verify")
         return run_preview(config)
+    asked_input = config.input
     config = copy_standard_input(config)
     language = _check_input(config)
     check_revision(config.model)
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
-        return _dry_run(config, language)
+        return _dry_run(config, language, asked_input)
     if config.left_out:
         raise ConfigError(
             f"left_out={config.left_out}: give dry_run=true with it; a run lists it in plan/left_out.jsonl"
@@ -100,19 +118,9 @@ def run(config: Config) -> int:
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config, casting = _set_up_voices(config, language, checkpoint)
     config = _fit_to_checkpoint(config, checkpoint)
-    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # as ./a
-    sampling = SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))
-    config = replace(
-        config,
-        input=source,
-        model=replace(
-            config.model,
-            revision=checkpoint.revision,
-            description_tokenizer_revision=checkpoint.description_tokenizer_revision,
-        ),
-        engine=replace(config.engine, sampling=sampling),
-    )
-    working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)
+    config = _as_frozen(config, checkpoint)
+    engine = replace(working.engine, sampling=config.engine.sampling)
+    working = replace(config, engine=engine, executor=working.executor)
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
     with writer(run_dir, config.job_index, config.num_jobs) as right:
@@ -124,13 +132,30 @@ def run(config: Config) -> int:
         with right.alternate():
             finished = sum(1 for _ in finished_shards(run_dir))
             if finished < head.num_shards:
-                say(f"{run_dir}: {finished} of {head.num_shards} shards are finished; the last job does the rest")
+                say(f"{run_dir}: {finished} of {count(head.num_shards, 'shard')} finished; the last job does the rest")
             else:
                 model = model or describe_model(checkpoint, working.engine)
                 finish(run_dir, config, head, model, session, narrator=", ".join(casting.names))
     if config.json:
         show_json(status_values(read_status(run_dir)))
     return 0
+
+
+def _as_frozen(config: Config, checkpoint: Checkpoint | None) -> Config:
+    """Return the config as a run freezes it, with what only the checkpoint tells. None: it is not on this machine."""
+    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # as ./a
+    config = replace(config, input=source)
+    if checkpoint is None:
+        return config
+    return replace(
+        config,
+        model=replace(
+            config.model,
+            revision=checkpoint.revision,
+            description_tokenizer_revision=checkpoint.description_tokenizer_revision,
+        ),
+        engine=replace(config.engine, sampling=SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))),
+    )
 
 
 def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
@@ -199,7 +224,7 @@ def _render(order: RunContext) -> tuple[RunStats | None, ModelInfo | None]:
     }
     missing = [index for index in share if index not in finished]
     if finished:
-        say(f"{order.run_dir}: {len(finished)} of {len(share)} shards are finished already")
+        say(f"{order.run_dir}: {len(finished)} of {count(len(share), 'shard')} finished already")
     if not missing:
         return None, None
     _check_disk(order.run_dir, order.config, head, order.checkpoint, missing)
@@ -218,8 +243,13 @@ def _check_disk(run_dir: Path, config: Config, head: PlanHead, checkpoint: Check
     check_disk(config, run_dir, work, len(devices) if isinstance(devices, list) else max(1, config.executor.workers))
 
 
-def _dry_run(config: Config, language: str) -> int:
-    """Prints what would be made. Loads no model, and fetches nothing."""
+def _dry_run(config: Config, language: str, asked_input: str) -> int:
+    """Prints what would be made. Loads no model, and fetches nothing.
+
+    Returns the exit code with which the run would be refused, so that `dry_run && run` stops in time.
+    """
+    if config.left_out:
+        check_left_out(config)
     tokens: TokenCounter = EstimatedTokens()
     checkpoint: Checkpoint | None = None
     try:
@@ -236,13 +266,19 @@ def _dry_run(config: Config, language: str) -> int:
     shard_seconds = [sum(each.predicted_seconds for each in shard.utterances) for shard in planner.shards()]
     warn(casting.row_warnings())
     if config.left_out:
-        write_text(place(config.left_out), json_lines(planner.left_out))
-    forecast = make_forecast(config, planner.summary, shard_seconds)
+        write_left_out(config.left_out, planner.left_out)
+    frozen = _as_frozen(config, checkpoint)
+    if asked_input in STANDARD_INPUT:
+        frozen = replace(frozen, input=str(kept_copy(replace(config, input=asked_input))))
+    digest = input_digest(config) if is_run(run_directory(config)) else ""  # reads all of the input again
+    refusal = find_refusal(frozen, digest, () if checkpoint else _KEYS_OF_CHECKPOINT)
+    config = replace(config, input=asked_input)
+    forecast = make_forecast(config, planner.summary, shard_seconds, refusal)
     if config.json:
         show_json(dry_run_values(config, planner.summary, forecast))
     else:
         show(render_dry_run(config, planner.summary, forecast))
-    return 0
+    return forecast.exit_code
 
 
 def _verify(config: Config) -> int:
@@ -285,7 +321,7 @@ def _announce(head: PlanHead, casting: Casting) -> None:
         for bucket in head.buckets
     )
     say(
-        f"plan: {head.num_utterances:,} utterances, {clock(head.predicted_seconds)} of speech predicted, "
+        f"plan: {count(head.num_utterances, 'utterance')}, {clock(head.predicted_seconds)} of speech predicted, "
         f"{count(head.num_shards, 'shard')}; shapes (prompt/description tokens/frames x rows): {shapes}"
     )
     warn(casting.row_warnings())

@@ -18,6 +18,11 @@ from pipeline.storage.paths import is_local, sha256_of
 _FOLDER = ".input"
 
 
+def kept_copy(config: Config) -> Path:
+    """Return where the copy of standard input lies in the run directory."""
+    return run_directory(config) / _FOLDER / f"stdin.{config.source.format}"
+
+
 def copy_standard_input(config: Config) -> Config:
     """Return the config with the copy as its input; the config itself if its input is something else.
 
@@ -34,7 +39,7 @@ def copy_standard_input(config: Config) -> Config:
     name = f"stdin.{config.source.format}"
     scratch = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    read, kept = scratch / name, run_directory(config) / _FOLDER / name
+    read, kept = scratch / name, kept_copy(config)
     refuse_foreign(run_directory(config))
     is_terminal = sys.stdin is None or sys.stdin.isatty()
     if not is_terminal:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +148,19 @@ def refuse_foreign(run_dir: Path) -> None:
         raise RunDirectoryError(f"{run_dir}: is there already, and is not a run (no {CONFIG_NAME}); give name=...")
 
 
-def check_config(run_dir: Path, config: Config, input_digest: str = "") -> None:
+def is_run(folder: Path) -> bool:
+    """Return whether a run was begun in a folder."""
+    return (folder / CONFIG_NAME).exists()
+
+
+def check_config(run_dir: Path, config: Config, input_digest: str = "", unknown_keys: Collection[str] = ()) -> None:
     """Makes sure that the directory is new, or that its `config.yaml` asks for the same clips.
 
     Args:
         run_dir: Directory of the run.
         config: What is asked for now.
         input_digest: Of the content of its input; "": not known.
+        unknown_keys: Keys that cannot be compared, as their value is not known yet.
 
     Raises:
         RunDirectoryError: The directory was made with another config, is something else, or cannot be written.
@@ -167,6 +173,7 @@ def check_config(run_dir: Path, config: Config, input_digest: str = "") -> None:
     differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and _is_identity(key)]
     if _is_same_input(_read(path), config, input_digest):
         differing = [key for key in differing if key != "input"]
+    differing = [key for key in differing if key not in unknown_keys]
     if differing:
         lines = "\n".join(f"  {key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
         raise RunDirectoryError(

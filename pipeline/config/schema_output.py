@@ -22,9 +22,9 @@ class OutputConfig:
 
     def check_output(self) -> None:
         """Raise `ConfigError` for a value that cannot be."""
-        for key in ("speed", "price_per_hour"):
-            value = getattr(self, key)
-            require(value is None or value > 0, key, value, "give a positive number")
+        require(self.speed is None or self.speed > 0, "speed", self.speed, "give a positive number")
+        price = self.price_per_hour
+        require(price is None or price >= 0, "price_per_hour", price, "give 0 or more")
 
 
 OUTPUT_KEYS = frozenset(OutputConfig.__dataclass_fields__)

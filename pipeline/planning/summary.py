@@ -131,4 +131,4 @@ class PlanSummary:
 
 
 def _waste(useful: float, padded: float) -> float:
-    return 1 - useful / padded if padded else 0.0
+    return max(0.0, 1 - useful / padded) if padded else 0.0  # sums of the same numbers differ in their last digits

@@ -49,7 +49,7 @@ def _overview_lines(summary: PlanSummary, is_book: bool) -> list[str]:
     has_chapters = is_book or (summary.documents == 1 and summary.titles)
     kind, number = ("chapters", summary.chapters) if has_chapters else ("rows", summary.documents)
     pauses = f", of which {duration(summary.pause_seconds)} are pauses" if summary.pause_seconds >= 1 else ""
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.stretches.most_common())
+    left_out = ", ".join(f"{reason} ({count:,})" for reason, count in summary.left_out.stretches.most_common())
     return [
         f"{kind:16}{number:,}",
         f"words           {summary.words:,}",

@@ -43,9 +43,11 @@ def plan_utterances(
             name = document.id if document.copy is None else f"{document.id}-{document.copy}"
             drawn_by = name if document.has_own_id else _name_of_content(document, counts)
             for part in segments:
-                voice = casting.cast_next(document, part, drawn_by, run_seed)
-                utterance_id = name if len(segments) == 1 else f"{name}-{part.index:05d}"
-                utterance = _utterance(document, part, voice, utterance_id, language)
+                utterance = replace(
+                    _utterance(document, part, casting.cast_next(document, part, drawn_by, run_seed)),
+                    id=name if len(segments) == 1 else f"{name}-{part.index:05d}",
+                    language="" if document.language == language else document.language,
+                )
                 if ids_may_repeat:
                     utterance = _with_unique_names(utterance, number, counts)
                 yield _seeded(utterance, document.seed, run_seed, counts)
@@ -111,10 +113,8 @@ def _seeded(utterance: Utterance, own_seed: int | None, run_seed: int, counts: O
     return replace(utterance, seed=utterance_seed(run_seed, prompt, description, occurrence))
 
 
-def _utterance(document: Document, segment: Segment, voice: Voice, utterance_id: str, plan_language: str) -> Utterance:
+def _utterance(document: Document, segment: Segment, voice: Voice) -> Utterance:
     return Utterance(
-        id=utterance_id,
-        language="" if document.language == plan_language else document.language,
         prompt=segment.spoken,
         description=voice.description,
         speaker=voice.speaker,

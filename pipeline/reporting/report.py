@@ -134,7 +134,8 @@ def render_report(report: Report) -> str:
         total = session.computed_seconds / session.wall_seconds
         lines.append(
             f"speed       {effective:.2f}x real time ({total:.2f}x with padding and retakes), "
-            f"{clock(session.wall_seconds)} of rendering, {session.num_retakes} retakes, on {report.model.device}"
+            f"{clock(session.wall_seconds)} of rendering, {count(session.num_retakes, 'retake')}, "
+            f"on {report.model.device}"
         )
     if session and (session.num_restarts or session.given_up):
         lost = f"; given up: {', '.join(session.given_up)}" if session.given_up else ""

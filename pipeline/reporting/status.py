@@ -159,7 +159,7 @@ def _progress_lines(status: Status) -> list[str]:
     lines += [
         f"shards      {status.done:,} of {head.num_shards:,} ({share:.0%})",
         f"utterances  {status.clips + status.rejects:,} of {head.num_utterances:,} in finished shards: "
-        f"{status.clips:,} clips, {status.rejects:,} rejected",
+        f"{count(status.clips, 'clip')}, {status.rejects:,} rejected",
     ]
     if status.reasons:
         lines.append("rejected    " + ", ".join(f"{number:,} {code}" for code, number in status.reasons.most_common()))

@@ -83,6 +83,19 @@ class Writer:
                     raise _is_taken(self._run_dir, self._own)
 
 
+def check_jobs(run_dir: Path, job: int | None) -> None:
+    """Refuse several jobs in a remote place.
+
+    Raises:
+        ConfigError: Jobs cannot share one.
+    """
+    if job is not None and not is_local(run_dir):
+        raise ConfigError(
+            f"output_dir={run_dir.parent}: jobs (job_index) share a folder on a disk only, which they can lock; "
+            "for an address give one command, with executor=local or executor=ray"
+        )
+
+
 @contextmanager
 def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator[Writer]:
     """Makes the directory and keeps all out of it who may not be there at the same time.
@@ -96,12 +109,8 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
         ConfigError: Jobs cannot share a remote place.
         RunDirectoryError: Another process is at work in it, or it cannot be written.
     """
+    check_jobs(run_dir, job)
     if not is_local(run_dir):
-        if job is not None:
-            raise ConfigError(
-                f"output_dir={run_dir.parent}: jobs (job_index) share a folder on a disk only, which they can lock; "
-                "for an address give one command, with executor=local or executor=ray"
-            )
         with hold_lease(run_dir):
             yield Writer(run_dir)
         return

@@ -63,8 +63,14 @@ CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
         re.IGNORECASE,
     ),
 )
-_LINK = re.compile(r"\[[^\[\]]*\]\([^()]*\)")
-_CLOSED_GAP = re.compile(rf"[{re.escape(_CLOSING)}]*\s*")
+# Links, citations, deletions and comments of editors.
+_LINK = re.compile(
+    r"\[[^\[\]]*\]\([^()]*\)|\[\\?\[\w{1,4}\\?\]\]\([^()]*\)|\[[^\[\]@]{0,60}@[^\[\]]{0,300}\]|\{(?:>>|--)[^{}]{0,1000}\}"
+)
+# A mark of a note is glued to the sentence before it.
+_CLOSED_GAP = re.compile(
+    rf"[{re.escape(_CLOSING)}]*(?:[\[{{](?:\d{{1,3}}|[A-Z]|[*†‡]{{1,3}})[\]}}]|\[\\?\[\w{{1,4}}\\?\]\]\([^()\s]*\))*\s*"
+)
 _WINDOW = 20_000  # characters: no paragraph of a book is as long
 _WORD_END = re.compile(r"\s+")
 _CONTEXT = 80  # characters before or after a cut that decide whether it is one: more than any abbreviation or amount
@@ -190,7 +196,7 @@ def _last_word(text: str, end: int) -> int:
 
 def _belongs_together(before: str, after: str) -> bool:
     """Whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, 10s. 6d., J. Moss."""
-    return before.endswith(".") and bool(
+    return bool(
         _ENDS_WITH_ABBREVIATION.search(before)
         or (_ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after))
         or (_ENDS_WITH_WEEKDAY.search(before) and _STARTS_WITH_DAY.match(after))

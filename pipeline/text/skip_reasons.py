@@ -11,6 +11,7 @@ class Reason(str, Enum):
     # What a narrator leaves out as well.
     NOTE = "note"
     FOOTNOTE = "footnote"  # of Markdown
+    SIDENOTE = "note in the margin"
     NOTE_MARK = "note reference"
     PAGE_NUMBER = "page number"
     RUNNING_HEAD = "running head"
@@ -18,6 +19,7 @@ class Reason(str, Enum):
     VERSE_NUMBER = "verse number"
     CONTENTS = "table of contents"
     PAGE_LIST = "list of pages"
+    NAVIGATION = "navigation link"  # "Back to top"
     ILLUSTRATION_LIST = "list of illustrations"
     TABLE_LIST = "list of tables"
     TITLE_PAGE = "title page"

@@ -18,13 +18,26 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # Only tags that are markup for certain: "a <b and c> d" stays.
         (
             r"</?(?:a|abbr|b|big|br|center|cite|code|del|dfn|div|em|font|hr|i|img|ins|kbd|mark|p|q|s|samp|small|span|"
-            r"strike|strong|sub|sup|tt|u|var)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
+            r"strike|strong|sub|sup|tt|u|var|h[1-6]|table|thead|tbody|tfoot|tr|td|th|caption|ul|ol|li|dl|dt|dd|details|"
+            r"summary|blockquote|section|article|aside|header|footer|main|nav|figure|figcaption|picture|ruby|rb|rp|wbr|"
+            r"time|pre|button|label|speak|break|emphasis|prosody|say-as|phoneme|voice)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
             "",
         ),
+        (r"\[\\?\[\w{1,4}\\?\]\]\(#[^()\s]*\)", ""),  # a mark of a note that Pandoc makes of one of Word
+        (r"~~(?=[^\s~])([^~]{1,1000})(?<=[^\s~])~~", r"\1"),  # struck out
+        (r"\{\{[^{}]{0,300}\}\}|\{%[^{}%]{0,300}%\}", ""),  # what a template puts in
         (r"!\[\[[^\[\]]*\]\]|%%.*?%%|\^\[[^\[\]]*\]", ""),  # a picture, a comment, a note of wikis and of Pandoc
         (r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # a link of wikis: its words
         (r"!\[[^\[\]]*\]\([^()]*\)", " "),  # an image
         (r"\[\^[^\[\]\s]+\]", ""),  # a footnote's mark
+        (r"(?<!\w)@(?:fig|sec|tbl|eq|lst|thm)-[\w-]+", ""),  # a number that Quarto puts in
+        # What editors write into a text: additions stay, deletions and comments go.
+        (r"\{(?:>>|--)(?:(?!<<\}|--\})[^{}]){0,1000}(?:<<|--)\}", ""),
+        (r"\{(?:\+\+([^{}]{0,1000})\+\+|==([^{}]{0,1000})==|~~[^{}~]{0,1000}~>([^{}]{0,1000})~~)\}", r"\1\2\3"),
+        (r"\s?\[(?:[^\[\]@]{0,60}[\s;])?-?@\w[^\[\]]{0,300}\]", ""),  # a citation of Pandoc
+        (r"(?:(?<=[.,;:!?\"'”’)])|(?<=[a-z]{3}))\^\d{1,3}(?:,\d{1,3}){0,9}\^", ""),  # a raised mark of a note
+        (r"(?<=[\dMDSJ])\^(st|nd|rd|th|er?|re|rs?|t)\^", r"\1"),  # 2^nd^, M^r^
+        (r"(?:^|\s)\^(?=[\w-]*[^\W\d])[\w-]{2,40}\s*\Z", ""),  # the name of a block in Obsidian
         (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # the number of a page, as Project Gutenberg writes it
         (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its words, not its target
         (r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
@@ -52,7 +65,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
     )
 )
-_MARK = re.compile(r"[<>\[\]`*_\\&{$¹²³⁰⁴-⁹]|-[ \t]*\n|==|%%|:[a-z]")
+_MARK = re.compile(r"[<>~\[\]`*_\\&{$^¹²³⁰⁴-⁹]|-[ \t]*\n|==|%%|:[a-z]|@[a-z]")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
 _LINE_END = "\ue000"  # no character of a text
 _LINE_ENDS = re.compile(rf"\s*(?:{_LINE_END}\s*)+")

@@ -11,9 +11,7 @@ import re
 from pipeline.text.normalization.abbreviations import ALWAYS
 from pipeline.text.normalization.words import word_set
 
-_PLAIN_MARKS = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "--"})
-_DASH_BETWEEN_WORDS = re.compile(r"(?<=[a-z])--(?=[a-z])")
-_TITLE_BEFORE_NAME = re.compile(r'(?<![^ "])(Mrs?)\. (?=[A-Z][a-z])')
+_PLAIN_QUOTES = str.maketrans("“”‘’", "\"\"''")
 _OTHER_SIGN = re.compile(r"[^A-Za-z ,;:!?'\".-]")  # digits, symbols, other scripts
 _ENDING = frozenset(
     short.encode() for short in [*ALWAYS, *(short.upper() for short in ALWAYS), *word_set("al MS Ms ms Sr St Dr ST DR")]
@@ -28,23 +26,17 @@ _BETWEEN_WORDS = bytes.maketrans(b",;:!?'\".-", b" " * 9)
 
 
 def plain_text(text: str) -> str | None:
-    """Return the spoken form of a text in which rules only change what most pages of a novel have; None for others.
+    """Return the spoken form of a text that no rule changes beyond its quotation marks and spaces; None for others.
 
-    That is quotation marks, white space, dashes between words, and "Mr." and "Mrs." before a name.
-
-    >>> print(plain_text("“It’s  late--for Mrs. Hale,” said she."))
-    "It's late - for Missus Hale," said she.
-    >>> plain_text("Dr. Hale"), plain_text("at 5"), plain_text("King James I")
+    >>> print(plain_text("“It’s  late,” said she."))
+    "It's late," said she.
+    >>> plain_text("Mr. Hale"), plain_text("at 5"), plain_text("King James I")
     (None, None, None)
     """
     if not text.isascii():
-        text = text.translate(_PLAIN_MARKS)
+        text = text.translate(_PLAIN_QUOTES)
         if not text.isascii():
             return None
-    if "--" in text:
-        text = _DASH_BETWEEN_WORDS.sub(" - ", text)
-    if "Mr" in text:
-        text = _TITLE_BEFORE_NAME.sub(_read_title, text)
     if not text.isprintable() or "  " in text or text[:1] == " " or text[-1:] == " ":
         text = " ".join(text.split())
     if _OTHER_SIGN.search(text):
@@ -55,10 +47,6 @@ def plain_text(text: str) -> str | None:
     if _UNTIDY.search(text) or text[:1] in ",;:!?." or _CAPITALS.search(text) or _NUMBERED.search(text):
         return None if text else ""
     return None if "-" in text and _LOOSE_HYPHEN.search(text) else text
-
-
-def _read_title(match: re.Match[str]) -> str:
-    return f"{ALWAYS[match[1]]} "
 
 
 def _has_full_stop_to_read(text: str, words: list[bytes]) -> bool:

@@ -75,7 +75,7 @@ def fold_characters(text: str) -> str:
 
 def _fold_match(match: re.Match[str]) -> str:
     folded = _fold(match[0])
-    if "/" in folded and before(match, 1).isalnum():  # "3½" is three and a half, not 31/2
+    if len(folded) > 1 and "/" in folded and before(match, 1).isalnum():  # "3½" is three and a half, not 31/2
         return f" {folded}"
     return folded
 

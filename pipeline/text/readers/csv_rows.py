@@ -18,6 +18,7 @@ from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_r
 
 _SEPARATORS = ",;\t|"
 _LINES_LOOKED_AT = 20
+_DECLARED = re.compile(r"\"?sep=([,;\t|])\"?\s*", re.I)  # what Excel takes from the first line, which is no row
 
 
 def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
@@ -32,7 +33,9 @@ def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
     limit = source.max_inflated_mb * 2**20
     with open_text(path, with_bom(source.encoding), newline="", max_inflated_bytes=limit) as file:
         first = list(islice(lines_of(file), _LINES_LOOKED_AT if source.columns else 1))
-        separator = _separator(first, source.columns)
+        if first and (declared := _DECLARED.fullmatch(first[0])):
+            first = [*first[1:], *islice(lines_of(file), 1)]
+        separator = declared[1] if first and declared else _separator(first, source.columns)
         is_quoted = separator in ",;" or _is_quoted(path, source, separator)
         rows = _cells_and_lines(chain(first, lines_of(file)), separator, is_quoted)
         try:
@@ -156,9 +159,10 @@ def _fault(lines: list[str], separator: str) -> str:
 
 def _check_marks(cells: list[str], lines: list[str], separator: str, width: int) -> None:
     """Raises `csv.Error` for marks at wrong places that took in another row or moved the bounds of cells."""
-    if (fault := _fault(lines, separator)) and (
-        len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)
-    ):
+    fault = _fault(lines, separator)
+    if fault and any('\\"' in line for line in lines):
+        raise csv.Error('a quotation mark in a text has a backslash before it; CSV doubles it: ""')
+    if fault and (len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)):
         raise csv.Error(fault)
 
 

@@ -80,8 +80,8 @@ def files_of_split(folder: Path, names: list[str], source: SourceConfig) -> list
     chosen = splits[source.split]
     if others := sorted(set(names) - set(chosen)):
         _tell_once(
-            f"{folder}: reads {len(chosen)} files of split {source.split!r}, and not {len(others)} others "
-            f"({', '.join(others[:3])}{' ...' if len(others) > 3 else ''}): see source.split"
+            f"{folder}: reads split {source.split!r}, {len(chosen)} of {len(chosen) + len(others)} files, without "
+            f"{', '.join(others[:3])}{' ...' if len(others) > 3 else ''}: see source.split"
         )
     return chosen
 

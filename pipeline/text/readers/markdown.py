@@ -21,14 +21,21 @@ _HEADING = re.compile(
     r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>(?:[ \t]+#+)?(?:[ \t]*\{[^{}]*\})?)[ \t]*"
 )
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
-_RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
-_BULLET = re.compile(r"[ \t]*(?P<mark>[-*+])[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
+_RULE = re.compile(r" {0,3}(?:(?:\\?\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
+_BULLET = re.compile(r"[ \t]*(?P<mark>[-*+]|#\.|\(@[\w-]*\))[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
 _NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
-_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+")
-_LINK_TO_HERE = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\(#[^)]*\)[ \t]*")
-_NOTE = re.compile(r" {0,3}\[\^[^\]]+\]:.*")
+_ANCHOR = re.compile(r"[ \t]*(?:\[\]\{[^{}]*\}[ \t]*)+")  # the names of a place, as Pandoc writes those of Word
+_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+(?:\[!\w[\w-]*\][+-]?[ \t]*)?")  # of a call-out its kind as well
+_LINK_TO_HERE = re.compile(
+    r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\((?:[\w./%-]*#|[\w./%-]+\.(?:md|x?html?)\b)[^)]*\)[ \t]*"
+)
+_NOTE = re.compile(r" {0,3}(?:\[\^[^\]]+\]:|\[\\?\[\w{1,4}\\?\]\]\(#_?(?:ftn|edn)ref\w*\)).*")
 _DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
 _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
+_COLUMNS = re.compile(r"[ \t]*-{2,}(?:[ \t]+-{2,})+[ \t]*")  # the line that shows the columns of a table of Pandoc
+_TABLE_EDGE = re.compile(r"[ \t]*-{10,}[ \t]*")
+_GAP = re.compile(r"\S[ \t]{2,}\S")  # between two columns
+_MAX_HEAD_LINES, _MAX_TABLE_LINES = 20, 300  # of a table between edges
 _WHOLE_LINE_SKIPS = (
     (re.compile(r"[ \t]*\|.*\|[ \t]*"), Reason.TABLE),
     (re.compile(r"[ \t]*(?:!(?:\[[^\]]*\]\([^)]*\)|\[\[[^\]]*\]\])(?:\{[^{}]*\})?[ \t]*)+"), Reason.IMAGE),
@@ -74,7 +81,30 @@ def _tables(lines: list[str]) -> set[int]:
         while end < len(lines) and "|" in lines[end]:
             end += 1
         found |= set(range(i - 1, end))
+    for i, line in enumerate(lines):
+        if i not in found and _COLUMNS.fullmatch(line):
+            found |= set(_table_of_columns(lines, i))
     return found
+
+
+def _table_of_columns(lines: list[str], at: int) -> range:
+    """Return the lines of a table without bars whose columns line `at` shows; none: that line parts two scenes.
+
+    It has one line as head, or more between two edges of dashes, or none and a line such as `at` at its end.
+    """
+    if at + 1 >= len(lines) or not lines[at + 1].strip():
+        return range(0)
+    start = at
+    while start and lines[start - 1].strip() and at - start < _MAX_HEAD_LINES:
+        start -= 1
+    if start < at and _TABLE_EDGE.fullmatch(lines[start]):
+        behind = range(at + 1, min(len(lines), at + _MAX_TABLE_LINES))
+        last = next((i for i in behind if _TABLE_EDGE.fullmatch(lines[i])), None)
+        return range(start, last + 1) if last is not None else range(0)
+    end = next((i for i in range(at + 1, len(lines)) if not lines[i].strip()), len(lines))
+    has_head = start == at - 1 and bool(_GAP.search(lines[start].strip()))
+    has_foot = start == at and end > at + 2 and bool(_COLUMNS.fullmatch(lines[end - 1]))
+    return range(start, end) if has_head or has_foot else range(0)
 
 
 def _has_indented_code(lines: list[str]) -> bool:
@@ -98,7 +128,7 @@ class _Reader:
     def read(self, start: int, line: str) -> None:
         if self._inside(start, line) or self._goes_on(start, line) or self._leaf(start, line):
             return
-        quote = _QUOTE.match(line)
+        quote = _QUOTE.match(line) or _ANCHOR.match(line)
         offset = quote.end() if quote else 0
         bullet = _BULLET.match(line, offset)
         if bullet:
@@ -115,7 +145,8 @@ class _Reader:
             return
         self.skip(start, line[:offset], Reason.MARKUP)
         self._add(start + offset, line[offset:], Role.TEXT)
-        self.is_open = bool(line[offset:].strip())
+        # What follows a line of symbols alone, which is left out, is not left out with it.
+        self.is_open = bool(line[offset:].strip()) and self.blocks[-1].role is Role.TEXT
 
     def _goes_on(self, start: int, line: str) -> bool:
         """Reads a further line of a note, or a line of code that is indented."""
@@ -128,7 +159,8 @@ class _Reader:
             self.skip(start, line, Reason.FOOTNOTE)
             return True
         self.in_note = bool(_NOTE.fullmatch(line))
-        if is_indented and self.has_indented_code and not self.is_open and not self.in_list:
+        is_code = self.has_indented_code and not self.is_open and not self.in_list
+        if is_indented and is_code and not _LINK_TO_HERE.fullmatch(line):
             self.skip(start, line, Reason.CODE)
             return True
         return False

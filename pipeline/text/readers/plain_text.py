@@ -15,10 +15,15 @@ from pipeline.text.structure.headings import Kind, is_contents, recognise, witho
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
     (re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE), Reason.ILLUSTRATION.value),
+    (re.compile(r"\[(?:Sidenote|Side-note|Marginal note):[^\[\]]*\]", re.IGNORECASE), Reason.SIDENOTE.value),
+    (re.compile(r"\[Transcriber['’]?s['’]? notes?[:.][^\[\]]*\]", re.IGNORECASE), Reason.GUTENBERG_NOTICE.value),
     (re.compile(r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", re.IGNORECASE), Reason.PAGE_NUMBER.value),
 )
 
 _HASHES = re.compile(r"(#{1,6})[ \t]+(?=[^\s#])")
+_EQUALS = re.compile(
+    r"(?P<marks>={1,6})[ \t]+(?P<words>[^\s=].*?)(?P<closing>[ \t]+=+)?[ \t]*"
+)  # of wikis, of AsciiDoc
 _UNDERLINE = re.compile(r"([=~_*^-])\1{2,}")
 _WIDEST_VERSE = 65  # characters of a line
 _NARROWEST_PAGE = 40  # characters of a line of prose that was wrapped
@@ -114,6 +119,12 @@ def _marked_heading(text: str, run: list[Line]) -> tuple[list[Block], list[Line]
         marks = Block(first.start, first.start + len(found[1]), Role.SKIP, Reason.MARKUP.value)
         heading = Block(start, first.end, level=len(found[1]), blank_lines=first.blank_lines)
         return [replace(marks, blank_lines=first.blank_lines), heading], run[1:]
+    if found := _EQUALS.fullmatch(words):
+        start, end = (first.start + offset for offset in found.span("words"))
+        heading = Block(start, end, level=len(found["marks"]), blank_lines=first.blank_lines)
+        opening = Block(first.start, first.start + len(found["marks"]), Role.SKIP, Reason.MARKUP.value)
+        closing = Block(first.end - len((found["closing"] or "").strip()), first.end, Role.SKIP, Reason.MARKUP.value)
+        return [opening, heading, *([closing] if found["closing"] else [])], run[1:]
     if len(run) > 1 and len(words) <= _UNWRAPPED and words[-1] not in '.,;:"”':
         under = run[1]
         length = under.end - under.start

@@ -7,15 +7,26 @@ boundaries and skips of them, so that the invariants of `Document` are kept in o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from pipeline.text.skip_reasons import Reason
 from pipeline.types import Boundary, Chapter, Paragraph, Skip
 
-# Text before the first heading that is shorter than this is a title page: it is spoken before the first heading.
+# Text before the first heading that is shorter than this, and has no prose, is a title page: it is spoken before the
+# first heading.
 _TITLE_PAGE_CHARACTERS = 400
+_MIN_PROSE_WORDS = 10
+_SENTENCE_END = re.compile(r"[.!?…:][\"'”’*_)]*\Z")
+# What begins a dedication, a motto, a note of the editor; what is said in imprints and bylines.
+_NOT_PROSE = re.compile(
+    r"[\"'“‘«—–*_\[(-]|(?:for|to|in (?:loving )?memory|dedicated|by|with|being)\b|"
+    r".*\b(?:copyright|rights reserved|isbn|e-?book|edition|editors?|printed|published|publisher|produced|"
+    r"translat(?:ed|ion|or)|illustrat(?:ed|ions?)|transcri\w+|licen[cs]ed?|author of|https?|www)\b|.*©",
+    re.IGNORECASE | re.DOTALL,
+)
+_ATTRIBUTION = re.compile(r"[—–―~(\[-]")
 
 
 class Role(Enum):
@@ -89,6 +100,22 @@ def roman_value(text: str) -> int | None:
         return None
     values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in text]
     return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
+
+
+def _is_title_page(paragraphs: Sequence[Paragraph]) -> bool:
+    """Return whether what stands above the first heading is title, author, dedication or motto, and no prose."""
+    if sum(len(each.text) for each in paragraphs) > _TITLE_PAGE_CHARACTERS:
+        return False
+    following = [*paragraphs[1:], None]
+    return not any(_is_prose(each, after) for each, after in zip(paragraphs, following, strict=True))
+
+
+def _is_prose(paragraph: Paragraph, after: Paragraph | None) -> bool:
+    words = paragraph.text.strip()
+    if paragraph.is_heading or paragraph.keeps_lines or words.isupper() or len(words.split()) < _MIN_PROSE_WORDS:
+        return False
+    is_motto = after is not None and bool(_ATTRIBUTION.match(after.text))
+    return bool(_SENTENCE_END.search(words)) and not _NOT_PROSE.match(words) and not is_motto
 
 
 def assemble(text: str, blocks: Iterable[Block], title: str) -> tuple[tuple[Chapter, ...], tuple[Skip, ...]]:
@@ -172,7 +199,7 @@ class _Book:
         """Ends a chapter because a heading follows. A title page is kept, to be spoken before that heading."""
         if not self.paragraphs:
             return
-        if self.chapter_title is None and sum(len(each.text) for each in self.paragraphs) <= _TITLE_PAGE_CHARACTERS:
+        if self.chapter_title is None and _is_title_page(self.paragraphs):
             self.title_page = self.paragraphs
         else:
             self.chapters.append(Chapter(self.chapter_title or self.title, tuple(self.paragraphs)))

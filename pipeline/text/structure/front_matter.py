@@ -34,8 +34,18 @@ _GUTENBERG_END = re.compile(
     r"^(?:\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg)", re.I | re.M
 )
 _PRODUCED_BY = re.compile(r"\s*(?:Produced by|E-text prepared by|\[?Transcribed )(?:.+\n)+", re.I)
-_FIELD = re.compile(r"^(title|author)[ \t]*:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
-_FRONT_MATTER = re.compile(r"---[ \t]*\n((?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_FIELD = re.compile(r"^(title|author)[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*\n(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)|"
+    r"\+\+\+[ \t]*\n(?P<toml>(?:.*\n)*?)\+\+\+[ \t]*(?:\n|\Z)"
+)
+# The same without a frame, as MultiMarkdown and Scrivener write it: lines "Key: value" down to an empty line.
+_AUTHORS = re.compile(
+    r"^author[ \t]*[:=][ \t]*(\[[^\[\]\n]{1,500}\]|(?:\n[ \t]*-[ \t]+\S.*){1,20})[ \t]*$", re.I | re.M
+)
+_METADATA = re.compile(
+    r"(?:title|author)[ \t]*:[ \t]*\S.*\n(?:[A-Za-z][\w ]{0,30}:[ \t]*\S.*\n|[ \t]+\S.*\n)+(?=[ \t]*\n)", re.I
+)
 _BY_LINE = re.compile(r"[*_]*(?:written\s+)?by[*_]*(?:\s+(?P<author>\S.{1,70}))?", re.I)
 _WORD = re.compile(r"[^\W\d_][\w.'’-]*")
 _SMALL_WORD = re.compile(r"the|an?|of|and|de[lr]?|di|du|la|le|v[ao]n|zu")  # in or before a name: they say nothing
@@ -66,8 +76,9 @@ def read_markdown_front(text: str) -> Front:
     start = 0
     fields: dict[str, str] = {}
     skips: list[Skip] = []
-    if found := _FRONT_MATTER.match(text):
-        fields = _fields(found[1])
+    framed = _FRONT_MATTER.match(text)
+    if found := framed or _METADATA.match(text):
+        fields = _fields(found[0])
         start = len(found[0])
         skips.append(Skip(0, start, Reason.FRONT_MATTER.value))
     page = "\n".join(text[start:].split("\n", 20)[:20])
@@ -81,7 +92,11 @@ def read_markdown_front(text: str) -> Front:
 
 
 def _fields(text: str) -> dict[str, str]:
-    return {found[1].lower(): found[2] for found in reversed(list(_FIELD.finditer(text)))}
+    fields = {found[1].lower(): found[2] for found in reversed(list(_FIELD.finditer(text)))}
+    if found := _AUTHORS.search(text):
+        names = re.findall(r"[^\s\[\],\"'-][^\[\],\"'\n]*", found[1])
+        fields["author"] = ", ".join(name.removeprefix("name:").strip() for name in names)
+    return fields
 
 
 def _by_line(line: str, page: str) -> re.Match[str] | None:

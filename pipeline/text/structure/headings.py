@@ -61,6 +61,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _FRAMED = re.compile(r"[-–—~*•\[(]\s*(?P<number>\d{1,3}|[IVXLC]+)\s*[-–—~*•\])]")
+_EMPHASIS_MARKS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
 _CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
 _LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page
@@ -72,7 +73,7 @@ def recognise(line: str) -> Candidate | None:
     """What kind of heading a line would be, judged alone."""
     if framed := _FRAMED.fullmatch(line.strip()):
         line = framed["number"]
-    line = line.strip().strip("_*=# ")
+    line = _EMPHASIS_MARKS.sub("", line.strip()).strip("=# ")
     if not line or len(line) > _LONGEST_HEADING or line[-1] in ",;":
         return None
     if numbered := _numbered(line):

@@ -8,9 +8,13 @@ from dataclasses import replace
 
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
+from pipeline.text.structure.headings import Kind, recognise
 
 _MAX_NOTE_BLOCKS = 10  # of a note in brackets that closes some paragraphs later
 _GUTENBERG = re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+")
+_TRANSCRIBER = re.compile(r"transcriber['’]?s?['’]? notes?[.:]?", re.I)
+_WIDE_GAP = 3  # blank lines
+_CHAPTER_KINDS = (Kind.NAMED, Kind.CHAPTER, Kind.PART)
 _HEADING = re.compile(r"(?:(?:foot|end)notes?|notes)[.:]?", re.I)
 _BRACKETED = re.compile(r"(?P<mark>[\[{](?P<label>\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}])\s*[.:]?\s*(?=\S)")
 _STARRED = re.compile(r"(?P<label>[*†‡]{1,3}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})\s?(?=[^\s*])")
@@ -20,6 +24,7 @@ _MARKS = re.compile(
     r"(?<=[\w.,;:!?\"'”’)])(?:[\[{](\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}]|([*†‡]{1,3})(?=[\s.,;:!?\"'”’)]|\Z)|"
     r"([¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})|(?<=[.!?\"”])\((\d{1,3})\))"
 )
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])[^*\n]{1,500}(?<=[^\s*])\1(?![\w*])")
 _RAISED = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
 
 
@@ -29,7 +34,7 @@ def skip_text_notes(text: str, blocks: Sequence[Block]) -> list[Block]:
     `[1]` and `[Footnote ...]` are notes wherever they begin a paragraph; `[A]`, `*` and `1.` only where such a mark
     stands in the text before, or below a heading such as "Footnotes", for they also begin the items of lists.
     """
-    result = _skip_gutenberg_notes(text, list(blocks))
+    result = _skip_transcriber_notes(text, _skip_gutenberg_notes(text, list(blocks)))
     seen: set[str] = set()
     below_heading = False
     previous = -1  # the last block that is a note
@@ -52,7 +57,7 @@ def skip_text_notes(text: str, blocks: Sequence[Block]) -> list[Block]:
 def _is_note(words: str, seen: set[str], below_heading: bool) -> bool:
     if found := _BRACKETED.match(words):
         return found["label"].isdigit() or below_heading or found["label"] in seen
-    if found := _STARRED.match(words):
+    if (found := _STARRED.match(words)) and not _EMPHASIS.match(words):
         return below_heading or found["label"].translate(_RAISED) in seen
     if found := _NUMBERED.match(words):
         return below_heading or (found["label"] or found["round"]) in seen
@@ -77,7 +82,37 @@ def _indent(text: str, block: Block) -> int:
 
 
 def _marks_in(words: str) -> set[str]:
-    return {label.translate(_RAISED) for found in _MARKS.findall(words) for label in found if label}
+    return {label.translate(_RAISED) for found in _MARKS.findall(_EMPHASIS.sub(" ", words)) for label in found if label}
+
+
+def _skip_transcriber_notes(text: str, blocks: list[Block]) -> list[Block]:
+    """Skip what a transcriber says of the digital edition: below its heading, down to a wide gap or a chapter.
+
+    Before the book it is short, and a chapter follows: else it would take the book with it.
+    """
+    done = 0
+    for first, block in enumerate(blocks):
+        if first < done or not _TRANSCRIBER.fullmatch(_first_line(text, block).strip("*_#=[] ")):
+            continue
+        after = range(first + 1, len(blocks))
+        done = next((i for i in after if _ends_transcriber_note(text, blocks[i])), len(blocks))
+        is_behind_book = block.start * 2 > len(text)
+        if is_behind_book or (done < len(blocks) and done - first <= _MAX_NOTE_BLOCKS):
+            notice = Reason.GUTENBERG_NOTICE.value
+            blocks[first:done] = [
+                replace(each, role=Role.SKIP, reason=notice) if each.role is Role.TEXT else each
+                for each in blocks[first:done]
+            ]
+    return blocks
+
+
+def _ends_transcriber_note(text: str, block: Block) -> bool:
+    found = recognise(_first_line(text, block))
+    return block.blank_lines >= _WIDE_GAP or bool(block.level) or (found is not None and found.kind in _CHAPTER_KINDS)
+
+
+def _first_line(text: str, block: Block) -> str:
+    return text[block.start : block.end].split("\n", 1)[0]
 
 
 def _skip_gutenberg_notes(text: str, blocks: list[Block]) -> list[Block]:

@@ -12,7 +12,7 @@ from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.headings import key
 
 _PAGE_WORD = re.compile(r"[\[({]?\s*(?:page|pg\.?|p\.)\s*(?P<number>\d{1,4}|[ivxlc]+)(?:\s+of\s+\d+)?\s*[\])}]?", re.I)
-_BARE = re.compile(r"(?:[-–—~•|\[(]\s*)?(?P<number>\d{1,4})(?:\s*[-–—~•|\])])?")
+_BARE = re.compile(r"(?:[-–—~•|\[(]{1,3}\s*)?(?P<number>\d{1,4})(?:\s*[-–—~•|\])]{1,3})?")
 _HEAD = re.compile(
     r"(?P<before>\d{1,4})?\s*[|•·—-]?\s*(?P<head>[^\W\d_](?:[^\n]{0,58}?[^\W\d_.!?,;])?)\s*[|•·—-]?\s*(?P<after>\d{1,4})?"
 )

@@ -10,6 +10,7 @@ from pipeline.text.readers.epub.parsing import start_of, tag_of, types_of, words
 from pipeline.text.readers.epub.styles import Look
 from pipeline.text.readers.epub.tables import is_text_table
 from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.headings import Kind, recognise
 
 # fmt: off
 BLOCKS = frozenset((
@@ -63,9 +64,11 @@ _CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, 
         Reason.NOTE_MARK,
     ),
     (re.compile(r"page-?_?(?:num(?:ber)?|no|break)?s?|pagenum\d*|pb|pg|pagebreak\w*"), Reason.PAGE_NUMBER),
-    (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*"), Reason.LINE_NUMBER),
+    (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*|ln"), Reason.LINE_NUMBER),
     (re.compile(r"v(?:erse|s)?-?_?(?:num(?:ber)?|no|n)?s?"), Reason.VERSE_NUMBER),
-    (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer"), Reason.GUTENBERG_NOTICE),
+    (re.compile(r"run(?:ning)?-?_?head(?:er)?"), Reason.RUNNING_HEAD),
+    (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer|trans(?:criber)?s?-?notes?"), Reason.GUTENBERG_NOTICE),
+    (re.compile(r"side-?notes?|margin(?:al)?-?notes?|marginalia"), Reason.SIDENOTE),
 )  # fmt: skip
 _NUMBERS = (Reason.PAGE_NUMBER, Reason.LINE_NUMBER, Reason.VERSE_NUMBER)
 _NUMBER = re.compile(r"[\[({|]?\s*(?:pg|page|p)?\.?\s*(?:\d{1,4}[a-z]?|[ivxlc]+|[IVXLC]{2,})\s*[\])}|]?", re.I | re.A)
@@ -74,6 +77,12 @@ _RAISED_CLASS = re.compile(r"(?:^|[\s_-])(?:sup|super|superscript|supscript)\d*(
 INITIAL_CLASS = re.compile(r"drop|initial|\bdc\b|lettrine|firstletter|first-letter|bigletter|\bcap\b", re.I)
 TITLE_CLASS = re.compile(r"title|chap|head|\bct\b|\bcn\b|\bnum\b", re.I)
 _TEXT_PICTURE = re.compile(r"gaiji|math|formula|equation|latex|drop|initial", re.I)
+# What describes the picture of a letter, and is not to be read with it.
+_INITIAL_ALT = re.compile(
+    r"(?:(?:an?|the|decorat(?:ed|ive)|ornamental|ornate|illuminated|large|big|capital|initial|"
+    r"drop[ -]?(?:ped[ -]?)?cap|letter)\b[\s:,.-]*)+(?P<letter>[\"'“‘(]?[^\W\d_])[\"'”’.]?",
+    re.I,
+)
 _PLACEHOLDER = re.compile(
     r"(?:(?:alternat(?:iv)?e|alt)[ -]?text|description|alt).{0,30}|"
     r"(?:an? )?(?:math|equation|formula|image|null)\d*|[\W_]*",
@@ -131,12 +140,25 @@ def is_initial(element: etree._Element, tag: str) -> bool:
     return is_painted or bool(INITIAL_CLASS.search(str(element.get("class", ""))))
 
 
-def is_picture_of_text(image: etree._Element, alt: str) -> bool:
-    """Return whether a picture stands for a letter or a formula, which its alternative text says."""
+def is_picture_of_text(image: etree._Element, alt: str, *, in_heading: bool = False) -> bool:
+    """Return whether a picture stands for a letter, a formula or "Chapter 1", which its alternative text says."""
     if re.fullmatch(r"[\"'“‘(]?[^\W\d_]", alt):
+        return True
+    heading = recognise(alt) if in_heading else None
+    if heading is not None and heading.kind in (Kind.NAMED, Kind.CHAPTER, Kind.PART, Kind.PERIOD):
         return True
     names = f"{image.get('class', '')} {image.get('role', '')}"
     return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
+
+
+def words_of_picture(alt: str) -> str:
+    """Return the words that a picture of a letter or a formula stands for.
+
+    >>> [words_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
+    ['T', 'T', 'O', 'x plus y']
+    """
+    found = _INITIAL_ALT.fullmatch(alt)
+    return found["letter"] if found else alt
 
 
 def words_of_formula(formula: etree._Element) -> str:

@@ -37,6 +37,11 @@ _STRONG_SIGN = re.compile(
     r"©|\(c\) ?\d{4}|copyright \d{4}|all rights reserved|\bisbn\b|no part of this (?:book|pub)", re.I
 )
 _SENTENCE = re.compile(r"^(?!by\b).*\b[a-z]+ [a-z]+ .*[a-z][.!?][\"”’]?$", re.M)  # on no title page
+_NAVIGATION = re.compile(
+    r"(?: ?(?:(?:(?:back|return|go|jump) )?(?:to )?(?:the )?"
+    r"(?:top|start|beginning|(?:table of )?contents|toc|home|cover|main menu|text)(?: page)?|"
+    r"(?:next|previous|prev)(?: (?:chapter|page|section|part))?)\b)+"
+)
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _ENDS_WITH_PAGE = re.compile(r"\d[\dn–—-]*\.?\Z|\bsee (?:also )?\w+", re.I)
 
@@ -69,7 +74,15 @@ def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
         _leave_out_sections(page, name, facts)
         chapters_begun = chapters_begun or _num_words(spoken) > 2 * _MAX_TITLE_PAGE
     for page in pages:
+        _leave_out_navigation(page)
         _leave_out_bare_headings(page)
+
+
+def _leave_out_navigation(page: Page) -> None:
+    """Leave out links that only lead to other pages: "Back to top", "Next chapter | Contents"."""
+    for i, piece in enumerate(page.pieces):
+        if piece.is_spoken and piece.is_link and not piece.level and _NAVIGATION.fullmatch(key(piece.words)):
+            page.pieces[i] = as_skip(piece, Reason.NAVIGATION)
 
 
 def _page_reason(
@@ -221,6 +234,7 @@ _SECTIONS: tuple[tuple[re.Pattern[str], Reason, Callable[[Sequence[TextRun]], bo
             _is_list,
         ),
         (r"copyright(?: page| notice| information)?|imprint|legal notice", Reason.IMPRINT, _has_imprint_sign),
+        (r"transcriber s? ?notes?", Reason.GUTENBERG_NOTICE, _always),
         (r".*project gutenberg.*licen[cs]e.*", Reason.GUTENBERG_NOTICE, _always),
     )
 )

@@ -12,8 +12,9 @@ from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Role
 
 _MAX_NOTE = 8_000  # characters: what is longer is a chapter, whatever links to it
+_MAX_REST = 2  # times as long as its first paragraphs: what follows these in notes
 _LABEL = re.compile(
-    r"[\[({]?\s*(\d{1,4}[a-z]?|[*∗†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[A-Z])\s*(?:[\])}.:]+|(?=\s)|(?<=[*†‡§]))"
+    r"[\[({]?\s*(\d{1,4}[a-z]?|[¹²³⁰⁴-⁹]{1,3}|[*∗†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[A-Z])\s*(?:[\])}.:]+|(?=\s)|(?<=[*†‡§]))"
 )
 _NUMBERED = re.compile(
     r"[\[({]?\s*(?:(?:\d{1,4}[a-z]?|[*∗†‡§¶]{1,4})\s*[\])}.:]|(?:\d{1,3}[a-z]?|[*∗†‡§¶]{1,4})(?=\s))|(?:ibid|p{1,2}|see|cf)\b",
@@ -27,6 +28,7 @@ def leave_out_notes(pages: Sequence[Page]) -> None:
     for page in pages:
         _leave_out_foot(page)
         _fill_gaps(page)
+        _leave_out_rest(page)
 
 
 def looks_like_note(piece: TextRun) -> bool:
@@ -81,6 +83,18 @@ def _leave_out_foot(page: Page) -> None:
         if piece.level or not labels & {piece.label, _label_of(piece)} - {""}:
             return
         page.pieces[i] = as_skip(piece, Reason.NOTE)
+
+
+def _leave_out_rest(page: Page) -> None:
+    """Leave out further paragraphs of notes on a page that begins with a note and has no heading: it is all notes."""
+    first = next((piece for piece in page.pieces if piece.is_spoken or piece.reason == Reason.NOTE), None)
+    rest = [i for i, piece in enumerate(page.pieces) if piece.is_spoken]
+    if first is None or first.is_spoken or not rest or any(page.pieces[i].level for i in rest):
+        return
+    length = sum(len(piece.words) for piece in page.pieces if piece.reason == Reason.NOTE)
+    if sum(len(page.pieces[i].words) for i in rest) <= _MAX_REST * length:
+        for i in rest:
+            page.pieces[i] = as_skip(page.pieces[i], Reason.NOTE)
 
 
 def _fill_gaps(page: Page) -> None:

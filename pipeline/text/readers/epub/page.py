@@ -7,7 +7,7 @@ why, so that nothing is lost silently. It knows no archive and no table of conte
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from lxml import etree
@@ -23,19 +23,26 @@ from pipeline.text.readers.epub.lettering import (
     is_lone_letter,
     join_initial,
 )
-from pipeline.text.readers.epub.parsing import start_of, tag_of, words_of
+from pipeline.text.readers.epub.parsing import only_children, start_of, tag_of, words_of
 from pipeline.text.readers.epub.pieces import Mark, Page, TextRun
-from pipeline.text.readers.epub.raised import Raised, as_power, is_certain_mark, is_mark, judge_raised, separated
+from pipeline.text.readers.epub.raised import (
+    OPENING_STAR,
+    TEXT_MARK,
+    Raised,
+    as_degree,
+    as_power,
+    is_certain_mark,
+    is_mark,
+    judge_raised,
+    separated,
+)
 from pipeline.text.readers.epub.styles import Look, Styles
 from pipeline.text.readers.epub.tables import is_label
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Role
 
-_SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—-]+")
+_SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—❦❧☙✦✧✱✲✳✶✷✺✻✽❋❖◆◇■□●○★☆†‡-]+")
 _MAX_MARK = 24  # characters of a mark of a note, of a page number and the like
-# Marks of notes that are plain text: "hand.* It", "hand.[1] It"; not where a star opens, as in *this*.
-_TEXT_MARK = re.compile(r"(?<=[\w.,;:!?\"'”’)])(?:[*∗]{1,3}|[†‡]{1,2}|\[\d{1,3}\])(?=[\s.,;:!?\"'”’)]|\Z)")
-_OPENING_STAR = re.compile(r"(?<![^\s\"'“‘(])\*+\w")
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class _Reader:
         if tag == "hr":
             if not place.reason:  # a line above notes is no end of a scene
                 self.page.pieces.append(TextRun("", Role.SCENE))
+        elif tag == "br" and self._begins_line() and not (place.level or place.reason or place.is_preformatted):
+            self.flush(place)  # an empty line ends a paragraph where a converter has written none
         elif tag == "br":
             self.words.append(LINE_END)
         elif not is_block and inner.reason and not place.reason:
@@ -120,7 +129,7 @@ class _Reader:
 
     def _begins_line(self) -> bool:
         """Return whether a line end is the last that was read."""
-        before = next((words for words in reversed(self.words) if words.strip(f" \t\n\r{EDGE}")), "")
+        before = next((words for words in reversed(self.words) if words.strip(f" \t\n\r\xa0{EDGE}")), "")
         return before == LINE_END
 
     def _close(self, element: etree._Element, tag: str, inner: _Place, ids: list[str], start: int) -> None:
@@ -145,8 +154,8 @@ class _Reader:
             self._put_aside(words_of(element), inner.reason or kinds.DROPPED[tag])
         elif tag == "img" or tag == "image":
             alt = " ".join(str(element.get("alt", "")).split())
-            if kinds.is_picture_of_text(element, alt):
-                self._add(alt, inner)
+            if kinds.is_picture_of_text(element, alt, in_heading=bool(inner.level)):
+                self._add(kinds.words_of_picture(alt), inner)
             else:
                 self._put_aside(alt, inner.reason or Reason.PICTURE)
         elif tag == "math":
@@ -190,7 +199,7 @@ class _Reader:
         text = " ".join(start_of(element, _MAX_MARK).split())
         if not text or len(text) > _MAX_MARK:
             return False
-        chain = list(_only_children(element))
+        chain = list(only_children(element))
         address = next((str(each.get("href")) for each in chain if tag_of(each) == "a" and each.get("href")), "")
         is_raised = bool(look.is_raised) or any(kinds.is_raised(each) for each in chain)
         if address and kinds.is_internal(address) and is_mark(text):
@@ -216,7 +225,9 @@ class _Reader:
         return False
 
     def _add_raised(self, text: str, element: etree._Element, place: _Place) -> None:
-        found = judge_raised(self.recent, text, _text_after(element))
+        after = _text_after(element)
+        found = judge_raised(self.recent, text, after)
+        text = as_degree(self.recent, text, after)
         if found is Raised.NOTE_MARK:
             if not self.recent.strip():
                 self.label = self.label or text
@@ -281,11 +292,11 @@ class _Reader:
         self.is_item = self.is_title = self.has_letters_outside_links = self.guards = False
 
     def _without_text_marks(self, words: str, place: _Place) -> str:
-        if place.reason or not _TEXT_MARK.search(words) or _OPENING_STAR.search(words):
+        if place.reason or not TEXT_MARK.search(words) or OPENING_STAR.search(words):
             return words
-        for mark in _TEXT_MARK.findall(words):
+        for mark in TEXT_MARK.findall(words):
             self._put_aside(mark, Reason.NOTE_MARK)
-        return _TEXT_MARK.sub("", words)
+        return TEXT_MARK.sub("", words)
 
     def _piece(self, words: str, place: _Place, is_initial: bool) -> TextRun:
         if place.reason:
@@ -321,14 +332,6 @@ class _Reader:
 
 
 _UNMARKED = {ord(mark): None for mark in (LINE_END, EDGE, INITIAL)}
-
-
-def _only_children(element: etree._Element) -> Iterator[etree._Element]:
-    """Yield an element, and the elements in it that hold all of its text."""
-    yield element
-    while len(element) == 1 and not (element.text or "").strip() and not (element[0].tail or "").strip():
-        element = element[0]
-        yield element
 
 
 def _text_after(element: etree._Element) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from html.entities import html5
 
 from lxml import etree
@@ -73,6 +74,14 @@ def types_of(element: etree._Element) -> list[str]:
         return []
     kinds = str(element.get("{http://www.idpf.org/2007/ops}type") or element.get("epub:type") or "").split()
     return [kind.lower() for kind in (*kinds, *(role.removeprefix("doc-") for role in element.get("role", "").split()))]
+
+
+def only_children(element: etree._Element) -> Iterator[etree._Element]:
+    """Yield an element, and the elements in it that hold all of its text."""
+    yield element
+    while len(element) == 1 and not (element.text or "").strip() and not (element[0].tail or "").strip():
+        element = element[0]
+        yield element
 
 
 def words_of(element: etree._Element) -> str:

@@ -29,6 +29,12 @@ _PAGE_TEN = re.compile(r"\b(?:pages?|pp?\.|chapters?|verses?|no\.|number|aged?|v
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
 _CHARGED = re.compile(r"(?:[A-Z][a-z]?\d*)+\Z")
+# Marks of notes that are plain text: "hand.* It", "hand.[1] It"; not where a star opens, as in *this*.
+TEXT_MARK = re.compile(
+    r"(?<=[\w.,;:!?\"'”’)])(?:[*∗]{1,3}|[†‡]{1,2}|\[\d{1,3}\])(?=[\s.,;:!?\"'”’)]|\Z)|"
+    r"(?:(?<=[a-z]{3})(?<!sin|cos|tan|log)(?<!metres|meters|inches)(?<!feet)|(?<=[.,;:!?\"'”’]))[¹²³⁰⁴-⁹]{1,3}(?!\w)"
+)
+OPENING_STAR = re.compile(r"(?<![^\s\"'“‘(])\*+\w")
 _SUPERSCRIPT = str.maketrans("0123456789+-−–n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻ⁿ")
 
 
@@ -63,6 +69,8 @@ def judge_raised(before: str, text: str, after: str) -> Raised:
         return Raised.PART
     if re.search(r"(?<!\w)[Yy]\Z", before) and text in ("e", "t", "r", "m"):  # ye, yt
         return Raised.PART
+    if text.isdigit() and after[:1] in ("/", "⁄"):  # the upper part of a fraction
+        return Raised.WORDS
     in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
     if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
         return Raised.POWER
@@ -72,6 +80,16 @@ def judge_raised(before: str, text: str, after: str) -> Raised:
     if is_mark(text) or text in (",", ";", "/", ", "):  # between two marks
         return Raised.NOTE_MARK
     return Raised.WORDS
+
+
+def as_degree(before: str, text: str, after: str) -> str:
+    """Return the sign of degrees for a raised letter o between a number and a scale, else the text.
+
+    >>> [as_degree("20", "o", "C"), as_degree("20", "o", " of")]
+    ['°', 'o']
+    """
+    is_degree = text in ("o", "O", "0") and before[-1:].isdigit() and re.match(r"\s?[CF](?![^\W_])", after)
+    return "°" if is_degree else text
 
 
 def as_power(text: str) -> str:
