@@ -105,7 +105,7 @@ def make_hashes_fit(run_dir: Path) -> None:
     index = run_dir / "book" / "book.json"
     if index.exists():
         content = json.loads(index.read_text())
-        for entry in content["files"]:
+        for entry in filter(lambda entry: isinstance(entry, dict), content["files"]):
             file = index.parent / entry["name"]
             entry["sha256"], entry["bytes"] = sha256_of(file), file.stat().st_size
         index.write_text(json.dumps(content))

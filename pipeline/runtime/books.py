@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,17 +12,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.audio.encoding import LOSSLESS
 from pipeline.book.joining import BookClip
 from pipeline.book.layout import BookMetadata
-from pipeline.book.making import make_book
-from pipeline.book.writing import picture_problem
+from pipeline.book.making import INDEX_NAME, make_book
+from pipeline.book.verification import ExpectedBook, made_again_problems
+from pipeline.book.writing import check_cover, picture_problem
 from pipeline.config import Config
 from pipeline.dataset.files import write_folder
 from pipeline.dataset.shards import finished_shards, read_shard
-from pipeline.errors import RunDirectoryError, SourceError
+from pipeline.errors import PipelineError, RunDirectoryError, SourceError
+from pipeline.places import read_json
 from pipeline.runtime.beginning import remove_beginning
+from pipeline.runtime.directory import recorded_input_digest
 from pipeline.runtime.plans import PlanHead, read_shard_plan
 from pipeline.runtime.progress import say
+from pipeline.runtime.unchanged import input_digest
 from pipeline.text.sources import read_cover_of
 from pipeline.types import Boundary
 
@@ -29,22 +36,10 @@ _COLUMNS = ("id", "audio")
 
 def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) -> dict[str, Any]:
     """Makes `book/` from the finished shards and returns what the report tells of it."""
-    metadata = BookMetadata(
-        title=config.source.title or head.title,
-        author=config.source.author or head.author,
-        narrator=config.book.narrator or narrator,
-        language=head.language,
-        cover=_cover(config),
-    )
-    with tqdm(desc="book", unit="s", disable=None, bar_format="{desc} {percentage:3.0f}% |{bar}| [{elapsed}]") as bar:
-
-        def progress(done: float, total: float) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        titles = [chapter.title for chapter in head.chapters]
-        with write_folder(run_dir / "book", last="book.json") as folder:
-            book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
+    metadata = replace(_metadata(config, head, narrator), cover=_cover(config))
+    titles = [chapter.title for chapter in head.chapters]
+    with _progress("book") as progress, write_folder(run_dir / "book", last="book.json") as folder:
+        book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
     remove_beginning(run_dir)
     return {
         "m4b": str(run_dir / "book" / book.m4b.name),
@@ -53,6 +48,69 @@ def make_run_book(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         "chapters": len(book.chapters),
         "omitted": list(book.omitted),
     }
+
+
+def book_problems(run_dir: Path, config: Config, head: PlanHead, narrator: str) -> Iterator[str]:
+    """Make the book of a run again in memory and yield what is different in `book/`.
+
+    Args:
+        run_dir: Directory of the run.
+        config: The frozen one.
+        head: Of the plan.
+        narrator: As the voice settings name it; "": not known here, then the name in the book's index is taken.
+
+    Raises:
+        PipelineError: The clips cannot be read, or none of them can be heard.
+        OSError: A file of the book cannot be read.
+    """
+    index = read_json(run_dir / "book" / INDEX_NAME)
+    cover, is_cover_known = _expected_cover(run_dir, config)
+    expected = ExpectedBook(
+        clips=partial(book_clips, run_dir),
+        chapter_titles=[chapter.title for chapter in head.chapters],
+        metadata=_metadata(config, head, narrator or str(index.get("narrator", ""))),
+        config=config.book,
+        has_lossy_clips=config.dataset.format not in LOSSLESS,
+        cover=cover,
+        is_cover_known=is_cover_known,
+    )
+    with _progress("verifying the book") as progress:
+        yield from made_again_problems(run_dir / "book", expected, progress)
+
+
+def _expected_cover(run_dir: Path, config: Config) -> tuple[bytes | None, bool]:
+    """Return the cover that a run has to have, and whether that is known: its source may be gone or changed by now."""
+    try:
+        if config.book.cover is None:  # that of the input, if this is still the one that the run was made of
+            digest = input_digest(config)
+            if not digest or digest != recorded_input_digest(run_dir):
+                return None, False
+        cover = _cover(config)
+        return check_cover(cover) if isinstance(cover, Path) else cover, True
+    except (PipelineError, OSError):
+        return None, False
+
+
+def _metadata(config: Config, head: PlanHead, narrator: str) -> BookMetadata:
+    """Return what is written on the book, without its cover."""
+    return BookMetadata(
+        title=config.source.title or head.title,
+        author=config.source.author or head.author,
+        narrator=config.book.narrator or narrator,
+        language=head.language,
+    )
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[float, float], None]]:
+    """Show a bar; yields what tells it the seconds that are done, and those of all."""
+    with tqdm(desc=name, unit="s", disable=None, bar_format="{desc} {percentage:3.0f}% |{bar}| [{elapsed}]") as bar:
+
+        def progress(done: float, total: float) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def _cover(config: Config) -> Path | bytes | None:

@@ -21,11 +21,12 @@ from pipeline.dataset.verify_card import card_problems
 from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.places import as_unreadable, place, read_json, read_regular_text, reason_of
 from pipeline.runtime.deep import deep_problems
-from pipeline.runtime.directory import CONFIG_NAME, frozen_config, run_fingerprint
+from pipeline.runtime.directory import CONFIG_NAME, frozen_config, is_of_first_format, run_fingerprint
 from pipeline.runtime.plans import PlanHead, read_head
 from pipeline.runtime.report import REPORT_NAME, Session, make_report
 from pipeline.synthesis import Synthesizer
 from pipeline.types import ModelInfo
+from pipeline.voices import find_catalogue, speaker_names
 
 _COUNTS = (
     "num_utterances",
@@ -37,6 +38,7 @@ _COUNTS = (
     "num_bytes",
     "num_files",
 )
+_DATA = ("data/", "manifests/", "plan/")  # problems with these make figures and book worthless
 _NO_SESSION = Session(0.0, 0.0, 0.0, 0, 0)
 _NO_MODEL = ModelInfo("", "", 0, 0.0, 0, 0, "", "")
 
@@ -67,14 +69,12 @@ def verify(
         return replace(report, problems=(*problems, str(error)))
     collect(run_dir, problems, _config_problems(run_dir, head))
     # Figures of damaged shards are of no use, and their damage was told of.
-    if not any(problem.startswith(("data/", "manifests/", "plan/")) for problem in problems):
+    if not _is_told_of(_DATA, problems):
         collect(run_dir, problems, _report_problems(run_dir, head))
         if not _is_told_of("README.md", problems):
             collect(run_dir, problems, card_problems(run_dir, head.kept_columns))
     if (run_dir / "book").is_dir() and not _is_told_of("book/", problems):
-        from pipeline.book.listening import audio_problems  # imports PyAV
-
-        collect(run_dir, problems, audio_problems(run_dir / "book"))
+        collect(run_dir, problems, _book_problems(run_dir, head, is_whole=not _is_told_of(_DATA, problems)))
     if asked.deep:
         try:
             collect(run_dir, problems, deep_problems(run_dir, asked, head, build))
@@ -83,8 +83,32 @@ def verify(
     return replace(report, problems=tuple(problems))
 
 
-def _is_told_of(name: str, problems: list[str]) -> bool:
+def _is_told_of(name: str | tuple[str, ...], problems: list[str]) -> bool:
     return any(problem.startswith(name) for problem in problems)
+
+
+def _book_problems(run_dir: Path, head: PlanHead, is_whole: bool) -> Iterator[str]:
+    """A book is what the clips make. Where those are damaged, or by an early version, only its lengths are compared."""
+    if is_whole and not is_of_first_format(run_dir):
+        from pipeline.runtime.books import book_problems  # imports PyAV and scipy
+
+        config = frozen_config(run_dir)
+        try:
+            yield from book_problems(run_dir, config, head, _narrator(config))
+        except PipelineError as error:
+            yield f"book/: cannot be compared with the clips: {error}"
+    else:
+        from pipeline.book.listening import audio_problems  # imports PyAV
+
+        yield from audio_problems(run_dir / "book")
+
+
+def _narrator(config: Config) -> str:
+    """Return the speakers that the settings name; "": that cannot be told here."""
+    try:
+        return ", ".join(speaker_names(config.voice, find_catalogue(config.model)))
+    except PipelineError:  # a checkpoint that is not here brings a catalogue of its own
+        return ""
 
 
 def _config_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
@@ -108,7 +132,7 @@ def _is_old(file: PlanHead | Manifest) -> bool:
 
 
 def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
-    """The counts of the report are those of the manifests."""
+    """The counts of the report are those of the manifests, what it says of the book is what the book's index says."""
     try:
         there = read_json(run_dir / REPORT_NAME)
     except FileNotFoundError:
@@ -116,18 +140,38 @@ def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     except (OSError, ValueError) as error:
         yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); give the run's own command again"
         return
-    expected = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
+    made = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
+    expected = {key: made[key] for key in _COUNTS} | _figures_of_book(run_dir)
     if not isinstance(there, dict):
         there = {}
-    for key in _COUNTS:
-        if not _is_same(there.get(key), expected[key]):
+    book = there.get("book")
+    there |= {f"book.{key}": value for key, value in book.items()} if isinstance(book, dict) else {}
+    there["book.m4b"] = Path(str(there.get("book.m4b", ""))).name  # the run may have moved
+    for key, value in expected.items():
+        if not _is_same(there.get(key), value):
+            source = "its index says" if key.startswith("book.") else "the shards say"
             yield (
-                f"{REPORT_NAME}: {key} is {there.get(key)!r}, the shards say {expected[key]!r}; give the run's own "
-                "command again to write it anew"
+                f"{REPORT_NAME}: {key} is {there.get(key)!r}, {source} {value!r}; give the run's own command again to "
+                "write it anew"
             )
 
 
+def _figures_of_book(run_dir: Path) -> dict[str, Any]:
+    """Return what the report has to say of a book; nothing where there is none, or no index that can be read."""
+    try:
+        index = read_json(run_dir / "book" / "book.json")
+        return {
+            "book.seconds": float(index["seconds"]),
+            "book.loudness_lufs": float(index["mastering"]["loudness_lufs"]),
+            "book.chapters": len(index["chapters"]),
+            "book.omitted": [chapter["title"] for chapter in index["omitted_chapters"]],
+            "book.m4b": next(entry["name"] for entry in index["files"] if entry["name"].endswith(".m4b")),
+        }
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return {}
+
+
 def _is_same(there: Any, expected: Any) -> bool:
-    if isinstance(expected, float):
-        return isinstance(there, (int, float)) and math.isclose(there, expected, rel_tol=1e-9, abs_tol=1e-6)
+    if isinstance(expected, float):  # those of a book's index are rounded to 4 digits
+        return isinstance(there, (int, float)) and math.isclose(there, expected, rel_tol=1e-9, abs_tol=1e-4)
     return type(there) is type(expected) and there == expected
