@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +29,7 @@ from pipeline.dataset.sums import write_sums
 from pipeline.errors import ConfigError
 from pipeline.places import sha256_of
 from pipeline.runtime import run as run_module
-from pipeline.runtime.deep import choose_clips
+from pipeline.runtime.deep import Outcome, choose_clips, compare_samples
 from pipeline.runtime.directory import fingerprint
 from pipeline.runtime.plans import hash_files
 from pipeline.runtime.verifying import verify
@@ -197,6 +198,31 @@ def duration_of_a_sample_more(run_dir: Path) -> str:
     return "its row says"
 
 
+def other_peak(run_dir: Path) -> str:
+    set_column(run_dir, "peak_dbfs", set_first(-3.0))
+    return "id a: its peak_dbfs is -3.0, its audio has"
+
+
+def other_level(run_dir: Path) -> str:
+    set_column(run_dir, "rms_dbfs", lambda values: [value + 0.01 for value in values])
+    return "id a: its rms_dbfs is"
+
+
+def no_level(run_dir: Path) -> str:
+    set_column(run_dir, "loudest_50ms_dbfs", set_first(float("nan")))
+    return "id a: its loudest_50ms_dbfs is nan"
+
+
+def other_clipping(run_dir: Path) -> str:
+    set_column(run_dir, "clipped_fraction", set_first(0.5))
+    return "id a: its clipped_fraction is 0.5"
+
+
+def other_silence(run_dir: Path) -> str:
+    set_column(run_dir, "trailing_silence_seconds", set_first(1.0))
+    return "id a: its trailing_silence_seconds is 1.0"
+
+
 def missing_duration(run_dir: Path) -> str:
     set_column(run_dir, "duration", set_first(None))
     return "its row says None"
@@ -338,6 +364,7 @@ TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
         no_reasons_in_report,
         other_config_seed,
     ),
+    *((one,) for one in (other_peak, other_level, no_level, other_clipping, other_silence)),
     *((one,) for one in (duration_that_is_no_number, duration_of_a_sample_more, missing_duration, shorter_audio)),
     *((one,) for one in (renamed_column, renamed_id, renamed_kept_column, added_column, missing_column)),
     *((one,) for one in (column_of_another_type, other_features, edited_plan_and_rows)),
@@ -354,6 +381,18 @@ def test_what_was_altered_is_found_although_all_hashes_fit(
     make_hashes_fit(dataset)
     problems = problems_of(dataset)
     assert all(part in problems for part in expected), (expected, problems)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "report.json", "README.md", "manifests/shard-00000.json", "plan/shard-00000.jsonl"]
+)
+def test_a_pipe_in_place_of_a_file_is_one_problem(dataset: Path, name: str) -> None:
+    """Bug: a file that could not be read was told of by each search that needs it."""
+    (dataset / name).unlink()
+    os.mkfifo(dataset / name)
+    problems = problems_of(dataset).split("\n")
+    assert len([problem for problem in problems if problem.startswith(f"{name}: ")]) == 1
+    assert len(problems) == 1
 
 
 def older_format(run_dir: Path) -> None:
@@ -446,24 +485,62 @@ def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) 
     assert any(takes[id] for ids in choose_clips(dataset, 1, "salt").values() for id in ids), "a retaken one"
 
 
-def test_deep_elsewhere_compares_loosely_and_says_so(
-    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+def speak_with(change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., StandInSynthesizer]:
+    """Builds a model on which another device or version has an effect."""
 
-    def speak_a_bit_different(utterance: Utterance) -> Clip:
+    def speak_otherwise(utterance: Utterance) -> Clip:
         clip = speak(utterance)
-        return replace(clip, samples=clip.samples * np.float32(0.99))
+        return replace(clip, samples=change(clip.samples).astype(np.float32))
 
-    def build(*_: object, **__: object) -> StandInSynthesizer:
-        return StandInSynthesizer(speak_a_bit_different)
+    return lambda *_, **__: StandInSynthesizer(speak_otherwise)
 
+
+def other_versions(run_dir: Path) -> None:
+    rewrite(run_dir / "report.json", lambda report: report["versions"].update(torch="1.0"))
+    make_hashes_fit(run_dir)
+
+
+def test_deep_elsewhere_takes_what_is_similar_and_says_so(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+    build = speak_with(lambda samples: samples * 0.99)
     assert len(deep(dataset, build)) == 4
-    rewrite(dataset / "report.json", lambda report: report["versions"].update(torch="1.0"))
-    make_hashes_fit(dataset)
+    other_versions(dataset)
     capsys.readouterr()
     assert deep(dataset, build) == []
-    assert "made with torch 1.0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "0 identical, 4 similar, 0 different" in said
+    assert "made with torch 1.0" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda samples: np.random.default_rng(1).uniform(-0.5, 0.5, len(samples)),
+        lambda samples: np.concatenate([samples[:-800], samples[-800:][::-1]]),
+        lambda samples: samples[:-1],
+        lambda samples: np.zeros_like(samples),
+    ],
+    ids=["noise", "another end", "a sample less", "silence"],
+)
+def test_deep_elsewhere_still_finds_another_clip(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Bug: whoever forged `versions` in the report had clips accepted by their length alone."""
+    other_versions(dataset)
+    found = deep(dataset, speak_with(change))
+    assert len(found) == 4
+    assert all("generated again it is another clip: alike for the first" in problem for problem in found)
+    assert all("made with torch 1.0" in problem for problem in found), "it may be the machine, which is told"
+
+
+def test_a_lossy_format_may_pad_and_ring() -> None:
+    """Bug: the same samples, encoded by another version of a lossy codec, are another clip; or noise is the same."""
+    sound = (0.3 * np.sin(np.arange(RATE) / 5)).astype(np.float32)
+    ringing = np.append(sound + 0.03 * np.cos(np.arange(RATE) / 3), np.zeros(200)).astype(np.float32)
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, RATE).astype(np.float32)
+    assert compare_samples(sound, ringing, RATE, is_lossless=False).outcome is Outcome.SIMILAR
+    assert compare_samples(sound, ringing, RATE, is_lossless=True).outcome is Outcome.DIFFERENT
+    assert compare_samples(sound, noise, RATE, is_lossless=False).outcome is Outcome.DIFFERENT
+    assert compare_samples(sound, sound[:0], RATE, is_lossless=False).outcome is Outcome.DIFFERENT
+    assert compare_samples(sound, sound, 0, is_lossless=True).outcome is Outcome.DIFFERENT, "of another rate"
 
 
 def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
@@ -472,7 +549,7 @@ def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
         replace(Config(), task=TaskConfig("verify"), run="x", deep=True, deep_clips=3)
     )
     assert compose_config(["task=verify", "run=a", "deep=true", "deep_clips=2", "engine.device=cpu"]).deep_clips == 2
-    with pytest.raises(ConfigError, match="deep=True: give task=verify"):
+    with pytest.raises(ConfigError, match="deep=true: give task=verify"):
         compose_config(["deep=true"])
     with pytest.raises(ConfigError, match="deep_clips=0"):
         compose_config(["task=verify", "run=a", "deep=true", "deep_clips=0"])

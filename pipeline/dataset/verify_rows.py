@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
+from pipeline.audio.checks import lossy_measures_problem, measures_problem
 from pipeline.audio.encoding import decode
 from pipeline.dataset.features import Row, arrow_schema, planned_columns
 from pipeline.dataset.files import manifest_path
@@ -199,4 +200,5 @@ def _clip_problem(row: Row, audio_sha256: str) -> str | None:
     if not abs(seconds - told) <= (_EXACT_TOLERANCE if is_exact else DURATION_TOLERANCE):
         digits = 3 if f"{seconds:.3f}" != f"{told:.3f}" else 9
         return f"{seconds:.{digits}f} s of audio, its row says {told:.{digits}f} s"
-    return None
+    problem_of = measures_problem if is_exact else lossy_measures_problem
+    return problem_of(row.columns, samples, sampling_rate) or None

@@ -70,7 +70,8 @@ def verify(
     collect(run_dir, problems, _config_problems(run_dir, head))
     # Figures of damaged shards are of no use, and their damage was told of.
     if not _is_told_of(_DATA, problems):
-        collect(run_dir, problems, _report_problems(run_dir, head))
+        if not _is_told_of(REPORT_NAME, problems):
+            collect(run_dir, problems, _report_problems(run_dir, head))
         if not _is_told_of("README.md", problems):
             collect(run_dir, problems, card_problems(run_dir, head.kept_columns))
     if (run_dir / "book").is_dir() and not _is_told_of("book/", problems):
