@@ -351,6 +351,55 @@ def no_reasons_in_report(run_dir: Path) -> str:
     return "report.json: rejects_by_reason is {}"
 
 
+def card_with(old: str, new: str) -> Callable[[Path], None]:
+    def change(run_dir: Path) -> None:
+        path = run_dir / "README.md"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+def no_notice_on_card(run_dir: Path) -> str:
+    card_with("This is synthetic speech. Nobody said these words", "These words were said")(run_dir)
+    return "README.md: does not say 'This is synthetic speech."
+
+
+def other_opening_of_card(run_dir: Path) -> str:
+    card_with("Synthetic speech: ", "Recorded speech: ")(run_dir)
+    return "README.md: does not open with 'Synthetic speech:'"
+
+
+def no_synthetic_tag_on_card(run_dir: Path) -> str:
+    card_with("- synthetic\n", "")(run_dir)
+    return "README.md: tags is not what the shards say"
+
+
+def no_source_type_on_card(run_dir: Path) -> str:
+    card_with("digital_source_type: ", "source: ")(run_dir)
+    return "README.md: digital_source_type is not what the shards say (None"
+
+
+def other_license_on_card(run_dir: Path) -> str:
+    card_with("license: other", "license: cc0-1.0")(run_dir)
+    return "README.md: license is not what the shards say ('cc0-1.0'"
+
+
+def other_seed_on_card(run_dir: Path) -> str:
+    card_with("| Seed of the run | 7 |", "| Seed of the run | 8 |")(run_dir)
+    return "README.md: Seed of the run is 8"
+
+
+def other_model_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report["model"].update(revision="r2"))
+    return "report.json: model.revision is 'r2', the rows say r1"
+
+
+def other_session_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report["session"].update(wall_seconds=-1.0))
+    return "report.json: session.wall_seconds is -1.0"
+
+
 # What is independent of one another is altered together, which saves the time of a verification each.
 TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
     (other_text, other_spoken_text, other_description, other_kept_value, other_nested_value, other_seed),
@@ -363,6 +412,16 @@ TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
         other_hours_in_report,
         no_reasons_in_report,
         other_config_seed,
+    ),
+    (
+        no_notice_on_card,
+        other_opening_of_card,
+        no_synthetic_tag_on_card,
+        no_source_type_on_card,
+        other_license_on_card,
+        other_seed_on_card,
+        other_model_in_report,
+        other_session_in_report,
     ),
     *((one,) for one in (other_peak, other_level, no_level, other_clipping, other_silence)),
     *((one,) for one in (duration_that_is_no_number, duration_of_a_sample_more, missing_duration, shorter_audio)),

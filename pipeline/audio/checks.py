@@ -21,7 +21,7 @@ FULL_SCALE = 32767 / 32768  # the largest sample that 16 bits can hold
 _STEP = 0.5 / 32768  # the most that rounding to 16 bits can change a sample by
 _FLOAT32_SLACK = 1e-5  # relative; the columns have 24 bits
 # The levels, and how far a lossy format may change each, in dB. Measured: see `lossy_measures_problem`'s test.
-LEVELS = {"peak_dbfs": 12.0, "rms_dbfs": 3.0, "loudest_50ms_dbfs": 3.0}
+LEVELS = {"peak_dbfs": 12.0, "rms_dbfs": 6.0, "loudest_50ms_dbfs": 6.0}
 LOSSY_FLOOR_DBFS = -60.0
 _LOSSY_MIN_SECONDS = 0.25  # of a clip whose levels a lossy format keeps
 _LOSSY_SECONDS = 0.1  # such a format may pad

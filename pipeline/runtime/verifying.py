@@ -7,7 +7,7 @@ compares the data; here is what needs the config, the report's arithmetic or a b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.config_checks import load_yaml
 from pipeline.dataset.files import manifest_path, plan_path
-from pipeline.dataset.shards import FORMAT_VERSION, Manifest, finished_shards
+from pipeline.dataset.shards import FORMAT_VERSION, MAX_SECONDS, Manifest, finished_shards, iter_clips
 from pipeline.dataset.verify import VerifyReport, collect, verify_run
-from pipeline.dataset.verify_card import card_problems
+from pipeline.dataset.verify_card import Stated, card_problems
 from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.places import as_unreadable, place, read_json, read_regular_text, reason_of
 from pipeline.runtime.deep import deep_problems
@@ -38,6 +38,8 @@ _COUNTS = (
     "num_bytes",
     "num_files",
 )
+_MEND = "give the run's own command again to write it anew"
+_LATER_KEYS = ("num_restarts", "given_up")  # of a session, which earlier versions did not write
 _DATA = ("data/", "manifests/", "plan/")  # problems with these make figures and book worthless
 _NO_SESSION = Session(0.0, 0.0, 0.0, 0, 0)
 _NO_MODEL = ModelInfo("", "", 0, 0.0, 0, 0, "", "")
@@ -73,7 +75,7 @@ def verify(
         if not _is_told_of(REPORT_NAME, problems):
             collect(run_dir, problems, _report_problems(run_dir, head))
         if not _is_told_of("README.md", problems):
-            collect(run_dir, problems, card_problems(run_dir, head.kept_columns))
+            collect(run_dir, problems, _card_problems(run_dir, head))
     if (run_dir / "book").is_dir() and not _is_told_of("book/", problems):
         collect(run_dir, problems, _book_problems(run_dir, head, is_whole=not _is_told_of(_DATA, problems)))
     if asked.deep:
@@ -139,7 +141,7 @@ def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     except FileNotFoundError:
         return  # told of
     except (OSError, ValueError) as error:
-        yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); give the run's own command again"
+        yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); {_MEND}"
         return
     made = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
     expected = {key: made[key] for key in _COUNTS} | _figures_of_book(run_dir)
@@ -151,10 +153,45 @@ def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     for key, value in expected.items():
         if not _is_same(there.get(key), value):
             source = "its index says" if key.startswith("book.") else "the shards say"
-            yield (
-                f"{REPORT_NAME}: {key} is {there.get(key)!r}, {source} {value!r}; give the run's own command again to "
-                "write it anew"
-            )
+            yield f"{REPORT_NAME}: {key} is {there.get(key)!r}, {source} {value!r}; {_MEND}"
+    yield from _model_problems(run_dir, there)
+
+
+def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
+    """The model and the last session of the report are such, and the model is that of the rows."""
+    model, session = report.get("model"), report.get("session")
+    if not isinstance(model, dict) or model.keys() != asdict(_NO_MODEL).keys():
+        yield f"{REPORT_NAME}: model is not what describes a model; {_MEND}"
+        return
+    revisions = {row.columns["model_revision"] for row in iter_clips(run_dir, ["id", "model_revision"])}
+    if revisions and revisions != {model["revision"]}:
+        found = ", ".join(sorted(map(str, revisions)))
+        yield f"{REPORT_NAME}: model.revision is {model['revision']!r}, the rows say {found}; {_MEND}"
+    if isinstance(session, dict) and not is_of_first_format(run_dir):
+        for key, value in asdict(_NO_SESSION).items():
+            there = session.get(key)
+            if not isinstance(value, (int, float)) or (key in _LATER_KEYS and there is None):
+                continue
+            is_number = isinstance(there, (int, float)) and not isinstance(there, bool)
+            if not is_number or not 0 <= float(there or 0) < MAX_SECONDS:
+                yield f"{REPORT_NAME}: session.{key} is {there!r}, which no session has; {_MEND}"
+
+
+def _card_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
+    config = frozen_config(run_dir)
+    try:
+        revision = str(read_json(run_dir / REPORT_NAME)["model"]["revision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # told of
+    stated = Stated(
+        license=config.dataset.license,
+        title=config.dataset.name,
+        seed=config.seed,
+        revision=revision,
+        is_noise=config.model.name == "untrained",
+        is_of_first_format=is_of_first_format(run_dir),
+    )
+    yield from card_problems(run_dir, head.kept_columns, stated)
 
 
 def _figures_of_book(run_dir: Path) -> dict[str, Any]:
