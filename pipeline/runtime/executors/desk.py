@@ -17,6 +17,7 @@ from pipeline.runtime.executors.pieces import pieces_dir, put_together
 from pipeline.runtime.executors.supervisor import Supervisor
 from pipeline.runtime.executors.worker import Order
 from pipeline.runtime.journal import Journal
+from pipeline.runtime.locks import check_locks
 from pipeline.runtime.plans import read_shard_plan
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.report import Session
@@ -89,6 +90,7 @@ class Desk:
             self._journal.failure(f"{reason}; {follow}", self._order.journal_name(name))
 
     def _done(self, number: int, done: Done) -> None:
+        check_locks(self._order.run_dir)
         self._num_reused += done.num_reused
         self._computing[number] = max(self._computing[number], done.computed_seconds)
         self._progress.on_written(number, done.task.shard, done.num_utterances, is_whole=done.task.piece is None)
