@@ -50,9 +50,11 @@ def test_a_lock_that_was_deleted_is_missed(tmp_path: Path) -> None:
             with pytest.raises(RunDirectoryError, match=rf"{name}: was deleted"):
                 check_locks(run_dir)
             check_locks(tmp_path)  # nothing is held there
-            with writer(run_dir, job, 2), pytest.raises(RunDirectoryError, match="was deleted"):
-                check_locks(run_dir)
         check_locks(run_dir)
+    with writer(tmp_path / "run"):
+        (tmp_path / "run" / ".lock").unlink()
+        with writer(tmp_path / "run"), pytest.raises(RunDirectoryError, match="was deleted"):
+            check_locks(tmp_path / "run")
 
 
 def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
