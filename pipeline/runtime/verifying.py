@@ -163,11 +163,13 @@ def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(model, dict) or model.keys() != asdict(_NO_MODEL).keys():
         yield f"{REPORT_NAME}: model is not what describes a model; {_MEND}"
         return
+    if is_of_first_format(run_dir):
+        return
     revisions = {row.columns["model_revision"] for row in iter_clips(run_dir, ["id", "model_revision"])}
     if revisions and revisions != {model["revision"]}:
         found = ", ".join(sorted(map(str, revisions)))
         yield f"{REPORT_NAME}: model.revision is {model['revision']!r}, the rows say {found}; {_MEND}"
-    if isinstance(session, dict) and not is_of_first_format(run_dir):
+    if isinstance(session, dict):
         for key, value in asdict(_NO_SESSION).items():
             there = session.get(key)
             if not isinstance(value, (int, float)) or (key in _LATER_KEYS and there is None):
