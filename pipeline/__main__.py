@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pipeline.composition import compose_config, group_options
+from pipeline.config.compose import compose_config, group_options
 from pipeline.errors import ConfigError, PipelineError, printable
-from pipeline.runtime.progress import show
+from pipeline.reporting.progress import show
 
 HELP = """\
 Renders audiobooks and makes speech datasets with Parler-TTS.
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         if "--voices" in arguments:
             return _list_voices([argument for argument in arguments if argument != "--voices"])
         config = compose_config(arguments)
-        from pipeline.runtime.run import run  # after the config has been found good: this loads the rest
+        from pipeline.commands.render import run  # after the config has been found good: this loads the rest
 
         with _ended_by_sigterm():
             return run(config)
@@ -85,7 +85,7 @@ def _list_voices(arguments: Sequence[str]) -> int:
     for argument in arguments:
         if argument.partition("=")[0].partition(".")[0] != "model":
             raise ConfigError(f"{argument}: --voices lists the voices of a model, and takes only model=NAME")
-    from pipeline.runtime.voice_setup import render_voices
+    from pipeline.commands.voice_setup import render_voices
 
     show(render_voices(compose_config(arguments).model, is_chosen=bool(arguments)))
     return 0

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.audio.checks import lossy_measures_problem, measure, measures_problem
 from pipeline.audio.encoding import decode, encode
+from pipeline.quality.signal import lossy_measures_problem, measure, measures_problem
 
 RATE = 16_000
 Samples = npt.NDArray[np.float32]

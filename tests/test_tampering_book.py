@@ -10,13 +10,13 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from doubles import INFO, RATE, StandInSynthesizer, speak
+from fakes import INFO, RATE, StandInSynthesizer, speak
 from test_tampering import BOOK, make_hashes_fit, problems_of, rewrite
 
 from pipeline.__main__ import main
-from pipeline.book.comparison import spectral_distance
-from pipeline.book.writing import Mark, cover_packet, open_m4b
-from pipeline.runtime import run as run_module
+from pipeline.commands import render as run_module
+from pipeline.outputs.audiobook.comparison import spectral_distance
+from pipeline.outputs.audiobook.containers import Mark, cover_packet, open_m4b
 from pipeline.types import SYNTHETIC_SPEECH
 
 
