@@ -13,9 +13,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from fakes import INFO, StandInSynthesizer, speak
 
+from pipeline.__main__ import main
+from pipeline.commands import render as run_module
 from pipeline.errors import RunDirectoryError
-from pipeline.storage.locks import Holder, find_holders, writer
+from pipeline.storage.locks import Holder, check_locks, find_holders, writer
+from pipeline.types import Clip, Utterance
 
 HERE = f"process {os.getpid()} on {platform.node()}"
 
@@ -34,6 +38,40 @@ def test_a_whole_run_is_alone(tmp_path: Path) -> None:
             pass
     with writer(tmp_path / "run"):
         pass
+
+
+def test_a_lock_that_was_deleted_is_missed(tmp_path: Path) -> None:
+    """Bug: when somebody deleted `.lock`, a second run began in the directory and the first went on writing there."""
+    for name, job in ((".lock", None), (".lock-0-of-2", 0), (".lock", 0)):
+        run_dir = tmp_path / f"{name}-{job}"
+        with writer(run_dir, job, 2):
+            check_locks(run_dir)
+            (run_dir / name).unlink()
+            with pytest.raises(RunDirectoryError, match=rf"{name}: was deleted"):
+                check_locks(run_dir)
+            check_locks(tmp_path)  # nothing is held there
+        check_locks(run_dir)
+    with writer(tmp_path / "run"):
+        (tmp_path / "run" / ".lock").unlink()
+        with writer(tmp_path / "run"), pytest.raises(RunDirectoryError, match="was deleted"):
+            check_locks(tmp_path / "run")
+
+
+def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: two runs wrote the same shards side by side, and neither said so."""
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "Line number {n}."}}\n' for n in range(6)))
+    run_dir = tmp_path / "run"
+
+    def speak_and_delete(utterance: Utterance) -> Clip:
+        (run_dir / ".lock").unlink(missing_ok=True)
+        return speak(utterance)
+
+    monkeypatch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(speak_and_delete))
+    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+    command = ["task=dataset", f"input={tmp_path / 'rows.jsonl'}", f"output_dir={tmp_path}", "name=run"]
+    assert main([*command, "planning.shard_size=2"]) == 3
+    assert len(list((run_dir / "data").iterdir())) < 3
+    assert not (run_dir / "SHA256SUMS").exists()
 
 
 def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_path: Path) -> None:

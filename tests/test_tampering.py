@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from fakes import RATE, StandInSynthesizer, build_stand_in, speak
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode
 from pipeline.commands import render as run_module
-from pipeline.commands.deep_verify import choose_clips
+from pipeline.commands.deep_verify import Outcome, choose_clips, compare_samples
 from pipeline.commands.verify import verify
 from pipeline.config import Config, TaskConfig
 from pipeline.config.compose import compose_config
@@ -105,7 +106,7 @@ def make_hashes_fit(run_dir: Path) -> None:
     index = run_dir / "book" / "book.json"
     if index.exists():
         content = json.loads(index.read_text())
-        for entry in content["files"]:
+        for entry in filter(lambda entry: isinstance(entry, dict), content["files"]):
             file = index.parent / entry["name"]
             entry["sha256"], entry["bytes"] = sha256_of(file), file.stat().st_size
         index.write_text(json.dumps(content))
@@ -195,6 +196,31 @@ def duration_that_is_no_number(run_dir: Path) -> str:
 def duration_of_a_sample_more(run_dir: Path) -> str:
     set_column(run_dir, "duration", lambda values: [values[0] + 1 / RATE, *values[1:]])
     return "its row says"
+
+
+def other_peak(run_dir: Path) -> str:
+    set_column(run_dir, "peak_dbfs", set_first(-3.0))
+    return "id a: its peak_dbfs is -3.0, its audio has"
+
+
+def other_level(run_dir: Path) -> str:
+    set_column(run_dir, "rms_dbfs", lambda values: [value + 0.01 for value in values])
+    return "id a: its rms_dbfs is"
+
+
+def no_level(run_dir: Path) -> str:
+    set_column(run_dir, "loudest_50ms_dbfs", set_first(float("nan")))
+    return "id a: its loudest_50ms_dbfs is nan"
+
+
+def other_clipping(run_dir: Path) -> str:
+    set_column(run_dir, "clipped_fraction", set_first(0.5))
+    return "id a: its clipped_fraction is 0.5"
+
+
+def other_silence(run_dir: Path) -> str:
+    set_column(run_dir, "trailing_silence_seconds", set_first(1.0))
+    return "id a: its trailing_silence_seconds is 1.0"
 
 
 def missing_duration(run_dir: Path) -> str:
@@ -325,6 +351,55 @@ def no_reasons_in_report(run_dir: Path) -> str:
     return "report.json: rejects_by_reason is {}"
 
 
+def card_with(old: str, new: str) -> Callable[[Path], None]:
+    def change(run_dir: Path) -> None:
+        path = run_dir / "README.md"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+def no_notice_on_card(run_dir: Path) -> str:
+    card_with("This is synthetic speech. Nobody said these words", "These words were said")(run_dir)
+    return "README.md: does not say 'This is synthetic speech."
+
+
+def other_opening_of_card(run_dir: Path) -> str:
+    card_with("Synthetic speech: ", "Recorded speech: ")(run_dir)
+    return "README.md: does not open with 'Synthetic speech:'"
+
+
+def no_synthetic_tag_on_card(run_dir: Path) -> str:
+    card_with("- synthetic\n", "")(run_dir)
+    return "README.md: tags is not what the shards say"
+
+
+def no_source_type_on_card(run_dir: Path) -> str:
+    card_with("digital_source_type: ", "source: ")(run_dir)
+    return "README.md: digital_source_type is not what the shards say (None"
+
+
+def other_license_on_card(run_dir: Path) -> str:
+    card_with("license: other", "license: cc0-1.0")(run_dir)
+    return "README.md: license is not what the shards say ('cc0-1.0'"
+
+
+def other_seed_on_card(run_dir: Path) -> str:
+    card_with("| Seed of the run | 7 |", "| Seed of the run | 8 |")(run_dir)
+    return "README.md: Seed of the run is 8"
+
+
+def other_model_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report["model"].update(revision="r2"))
+    return "report.json: model.revision is 'r2', the rows say r1"
+
+
+def other_session_in_report(run_dir: Path) -> str:
+    rewrite(run_dir / "report.json", lambda report: report["session"].update(wall_seconds=-1.0))
+    return "report.json: session.wall_seconds is -1.0"
+
+
 # What is independent of one another is altered together, which saves the time of a verification each.
 TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
     (other_text, other_spoken_text, other_description, other_kept_value, other_nested_value, other_seed),
@@ -338,6 +413,17 @@ TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
         no_reasons_in_report,
         other_config_seed,
     ),
+    (
+        no_notice_on_card,
+        other_opening_of_card,
+        no_synthetic_tag_on_card,
+        no_source_type_on_card,
+        other_license_on_card,
+        other_seed_on_card,
+        other_model_in_report,
+        other_session_in_report,
+    ),
+    *((one,) for one in (other_peak, other_level, no_level, other_clipping, other_silence)),
     *((one,) for one in (duration_that_is_no_number, duration_of_a_sample_more, missing_duration, shorter_audio)),
     *((one,) for one in (renamed_column, renamed_id, renamed_kept_column, added_column, missing_column)),
     *((one,) for one in (column_of_another_type, other_features, edited_plan_and_rows)),
@@ -354,6 +440,18 @@ def test_what_was_altered_is_found_although_all_hashes_fit(
     make_hashes_fit(dataset)
     problems = problems_of(dataset)
     assert all(part in problems for part in expected), (expected, problems)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "report.json", "README.md", "manifests/shard-00000.json", "plan/shard-00000.jsonl"]
+)
+def test_a_pipe_in_place_of_a_file_is_one_problem(dataset: Path, name: str) -> None:
+    """Bug: a file that could not be read was told of by each search that needs it."""
+    (dataset / name).unlink()
+    os.mkfifo(dataset / name)
+    problems = problems_of(dataset).split("\n")
+    assert len([problem for problem in problems if problem.startswith(f"{name}: ")]) == 1
+    assert len(problems) == 1
 
 
 def older_format(run_dir: Path) -> None:
@@ -446,24 +544,62 @@ def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) 
     assert any(takes[id] for ids in choose_clips(dataset, 1, "salt").values() for id in ids), "a retaken one"
 
 
-def test_deep_elsewhere_compares_loosely_and_says_so(
-    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+def speak_with(change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., StandInSynthesizer]:
+    """Builds a model on which another device or version has an effect."""
 
-    def speak_a_bit_different(utterance: Utterance) -> Clip:
+    def speak_otherwise(utterance: Utterance) -> Clip:
         clip = speak(utterance)
-        return replace(clip, samples=clip.samples * np.float32(0.99))
+        return replace(clip, samples=change(clip.samples).astype(np.float32))
 
-    def build(*_: object, **__: object) -> StandInSynthesizer:
-        return StandInSynthesizer(speak_a_bit_different)
+    return lambda *_, **__: StandInSynthesizer(speak_otherwise)
 
+
+def other_versions(run_dir: Path) -> None:
+    rewrite(run_dir / "report.json", lambda report: report["versions"].update(torch="1.0"))
+    make_hashes_fit(run_dir)
+
+
+def test_deep_elsewhere_takes_what_is_similar_and_says_so(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+    build = speak_with(lambda samples: samples * 0.99)
     assert len(deep(dataset, build)) == 4
-    rewrite(dataset / "report.json", lambda report: report["versions"].update(torch="1.0"))
-    make_hashes_fit(dataset)
+    other_versions(dataset)
     capsys.readouterr()
     assert deep(dataset, build) == []
-    assert "made with torch 1.0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "0 identical, 4 similar, 0 different" in said
+    assert "made with torch 1.0" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda samples: np.random.default_rng(1).uniform(-0.5, 0.5, len(samples)),
+        lambda samples: np.concatenate([samples[:-800], samples[-800:][::-1]]),
+        lambda samples: samples[:-1],
+        lambda samples: np.zeros_like(samples),
+    ],
+    ids=["noise", "another end", "a sample less", "silence"],
+)
+def test_deep_elsewhere_still_finds_another_clip(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Bug: whoever forged `versions` in the report had clips accepted by their length alone."""
+    other_versions(dataset)
+    found = deep(dataset, speak_with(change))
+    assert len(found) == 4
+    assert all("generated again it is another clip: alike for the first" in problem for problem in found)
+    assert all("made with torch 1.0" in problem for problem in found), "it may be the machine, which is told"
+
+
+def test_a_lossy_format_may_pad_and_ring() -> None:
+    """Bug: the same samples, encoded by another version of a lossy codec, are another clip; or noise is the same."""
+    sound = (0.3 * np.sin(np.arange(RATE) / 5)).astype(np.float32)
+    ringing = np.append(sound + 0.03 * np.cos(np.arange(RATE) / 3), np.zeros(200)).astype(np.float32)
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, RATE).astype(np.float32)
+    assert compare_samples(sound, ringing, RATE, is_lossless=False).outcome is Outcome.SIMILAR
+    assert compare_samples(sound, ringing, RATE, is_lossless=True).outcome is Outcome.DIFFERENT
+    assert compare_samples(sound, noise, RATE, is_lossless=False).outcome is Outcome.DIFFERENT
+    assert compare_samples(sound, sound[:0], RATE, is_lossless=False).outcome is Outcome.DIFFERENT
+    assert compare_samples(sound, sound, 0, is_lossless=True).outcome is Outcome.DIFFERENT, "of another rate"
 
 
 def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
@@ -472,7 +608,7 @@ def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
         replace(Config(), task=TaskConfig("verify"), run="x", deep=True, deep_clips=3)
     )
     assert compose_config(["task=verify", "run=a", "deep=true", "deep_clips=2", "engine.device=cpu"]).deep_clips == 2
-    with pytest.raises(ConfigError, match="deep=True: give task=verify"):
+    with pytest.raises(ConfigError, match="deep=true: give task=verify"):
         compose_config(["deep=true"])
     with pytest.raises(ConfigError, match="deep_clips=0"):
         compose_config(["task=verify", "run=a", "deep=true", "deep_clips=0"])

@@ -345,7 +345,8 @@ def test_each_damage_is_found_and_named(run_dir: Path, damage: Callable[[Path], 
     for part in expected:
         assert any(part in problem for problem in report.problems), report.problems
     assert not any("\n" in problem for problem in report.problems)
-    assert f"{len(report.problems)} problems" in str(report)
+    num_problems = len(report.problems)
+    assert f"{num_problems} problem{'s' * (num_problems != 1)}; " in str(report)
 
 
 @pytest.mark.parametrize("damage", [missing_shard, missing_book_file, truncated_book_file, no_book_index])

@@ -46,6 +46,8 @@ _FORMATS = {
     "mp3": AudioFormat("MP3", "MPEG_LAYER_III", ".mp3", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)),
 }
 
+LOSSLESS = ("flac", "wav")
+
 
 def audio_format(name: str) -> AudioFormat:
     """Looks a format up by the name that the config uses."""

@@ -7,7 +7,7 @@ compares the data; here is what needs the config, the report's arithmetic or a b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,18 @@ from typing import Any
 from pipeline.commands.deep_verify import deep_problems
 from pipeline.config import Config
 from pipeline.config.checks import load_yaml
-from pipeline.config.frozen import CONFIG_NAME, frozen_config, run_fingerprint
+from pipeline.config.frozen import CONFIG_NAME, frozen_config, is_of_first_format, run_fingerprint
 from pipeline.errors import PipelineError, RunDirectoryError
-from pipeline.outputs.dataset.shards import Manifest, finished_shards
+from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips
 from pipeline.outputs.dataset.verify import VerifyReport, collect, verify_run
-from pipeline.outputs.dataset.verify_card import card_problems
+from pipeline.outputs.dataset.verify_card import Stated, card_problems
 from pipeline.planning.plan_store import PlanHead, read_head
 from pipeline.reporting.report import REPORT_NAME, RunStats, make_report
 from pipeline.storage.paths import as_unreadable, place, read_json, read_regular_text, reason_of
-from pipeline.storage.run_directory import FORMAT_VERSION, manifest_path, plan_path
+from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, manifest_path, plan_path
 from pipeline.synthesis import Synthesizer
 from pipeline.types import ModelInfo
+from pipeline.voices import find_catalogue, speaker_names
 
 _COUNTS = (
     "num_utterances",
@@ -37,6 +38,9 @@ _COUNTS = (
     "num_bytes",
     "num_files",
 )
+_MEND = "give the run's own command again to write it anew"
+_LATER_KEYS = ("num_restarts", "given_up")  # of a session, which earlier versions did not write
+_DATA = ("data/", "manifests/", "plan/")  # problems with these make figures and book worthless
 _NO_SESSION = RunStats(0.0, 0.0, 0.0, 0, 0)
 _NO_MODEL = ModelInfo("", "", 0, 0.0, 0, 0, "", "")
 
@@ -67,14 +71,13 @@ def verify(
         return replace(report, problems=(*problems, str(error)))
     collect(run_dir, problems, _config_problems(run_dir, head))
     # Figures of damaged shards are of no use, and their damage was told of.
-    if not any(problem.startswith(("data/", "manifests/", "plan/")) for problem in problems):
-        collect(run_dir, problems, _report_problems(run_dir, head))
+    if not _is_told_of(_DATA, problems):
+        if not _is_told_of(REPORT_NAME, problems):
+            collect(run_dir, problems, _report_problems(run_dir, head))
         if not _is_told_of("README.md", problems):
-            collect(run_dir, problems, card_problems(run_dir, head.kept_columns))
+            collect(run_dir, problems, _card_problems(run_dir, head))
     if (run_dir / "book").is_dir() and not _is_told_of("book/", problems):
-        from pipeline.outputs.audiobook.verify_audio import audio_problems  # imports PyAV
-
-        collect(run_dir, problems, audio_problems(run_dir / "book"))
+        collect(run_dir, problems, _book_problems(run_dir, head, is_whole=not _is_told_of(_DATA, problems)))
     if asked.deep:
         try:
             collect(run_dir, problems, deep_problems(run_dir, asked, head, build))
@@ -83,8 +86,32 @@ def verify(
     return replace(report, problems=tuple(problems))
 
 
-def _is_told_of(name: str, problems: list[str]) -> bool:
+def _is_told_of(name: str | tuple[str, ...], problems: list[str]) -> bool:
     return any(problem.startswith(name) for problem in problems)
+
+
+def _book_problems(run_dir: Path, head: PlanHead, is_whole: bool) -> Iterator[str]:
+    """A book is what the clips make. Where those are damaged, or by an early version, only its lengths are compared."""
+    if is_whole and not is_of_first_format(run_dir):
+        from pipeline.outputs.audiobook.from_run import book_problems  # imports PyAV and scipy
+
+        config = frozen_config(run_dir)
+        try:
+            yield from book_problems(run_dir, config, head, _narrator(config))
+        except PipelineError as error:
+            yield f"book/: cannot be compared with the clips: {error}"
+    else:
+        from pipeline.outputs.audiobook.verify_audio import audio_problems  # imports PyAV
+
+        yield from audio_problems(run_dir / "book")
+
+
+def _narrator(config: Config) -> str:
+    """Return the speakers that the settings name; "": that cannot be told here."""
+    try:
+        return ", ".join(speaker_names(config.voice, find_catalogue(config.model)))
+    except PipelineError:  # a checkpoint that is not here brings a catalogue of its own
+        return ""
 
 
 def _config_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
@@ -108,26 +135,83 @@ def _is_old(file: PlanHead | Manifest) -> bool:
 
 
 def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
-    """The counts of the report are those of the manifests."""
+    """The counts of the report are those of the manifests, what it says of the book is what the book's index says."""
     try:
         there = read_json(run_dir / REPORT_NAME)
     except FileNotFoundError:
         return  # told of
     except (OSError, ValueError) as error:
-        yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); give the run's own command again"
+        yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); {_MEND}"
         return
-    expected = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
+    made = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
+    expected = {key: made[key] for key in _COUNTS} | _figures_of_book(run_dir)
     if not isinstance(there, dict):
         there = {}
-    for key in _COUNTS:
-        if not _is_same(there.get(key), expected[key]):
-            yield (
-                f"{REPORT_NAME}: {key} is {there.get(key)!r}, the shards say {expected[key]!r}; give the run's own "
-                "command again to write it anew"
-            )
+    book = there.get("book")
+    there |= {f"book.{key}": value for key, value in book.items()} if isinstance(book, dict) else {}
+    there["book.m4b"] = Path(str(there.get("book.m4b", ""))).name  # the run may have moved
+    for key, value in expected.items():
+        if not _is_same(there.get(key), value):
+            source = "its index says" if key.startswith("book.") else "the shards say"
+            yield f"{REPORT_NAME}: {key} is {there.get(key)!r}, {source} {value!r}; {_MEND}"
+    yield from _model_problems(run_dir, there)
+
+
+def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
+    """The model and the last session of the report are such, and the model is that of the rows."""
+    model, session = report.get("model"), report.get("session")
+    if not isinstance(model, dict) or model.keys() != asdict(_NO_MODEL).keys():
+        yield f"{REPORT_NAME}: model is not what describes a model; {_MEND}"
+        return
+    if is_of_first_format(run_dir):
+        return
+    revisions = {row.columns["model_revision"] for row in iter_clips(run_dir, ["id", "model_revision"])}
+    if revisions and revisions != {model["revision"]}:
+        found = ", ".join(sorted(map(str, revisions)))
+        yield f"{REPORT_NAME}: model.revision is {model['revision']!r}, the rows say {found}; {_MEND}"
+    if isinstance(session, dict):
+        for key, value in asdict(_NO_SESSION).items():
+            there = session.get(key)
+            if not isinstance(value, (int, float)) or (key in _LATER_KEYS and there is None):
+                continue
+            is_number = isinstance(there, (int, float)) and not isinstance(there, bool)
+            if not is_number or not 0 <= float(there or 0) < MAX_SECONDS:
+                yield f"{REPORT_NAME}: session.{key} is {there!r}, which no session has; {_MEND}"
+
+
+def _card_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
+    config = frozen_config(run_dir)
+    try:
+        revision = str(read_json(run_dir / REPORT_NAME)["model"]["revision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # told of
+    stated = Stated(
+        license=config.dataset.license,
+        title=config.dataset.name,
+        seed=config.seed,
+        revision=revision,
+        is_noise=config.model.name == "untrained",
+        is_of_first_format=is_of_first_format(run_dir),
+    )
+    yield from card_problems(run_dir, head.kept_columns, stated)
+
+
+def _figures_of_book(run_dir: Path) -> dict[str, Any]:
+    """Return what the report has to say of a book; nothing where there is none, or no index that can be read."""
+    try:
+        index = read_json(run_dir / "book" / "book.json")
+        return {
+            "book.seconds": float(index["seconds"]),
+            "book.loudness_lufs": float(index["mastering"]["loudness_lufs"]),
+            "book.chapters": len(index["chapters"]),
+            "book.omitted": [chapter["title"] for chapter in index["omitted_chapters"]],
+            "book.m4b": next(entry["name"] for entry in index["files"] if entry["name"].endswith(".m4b")),
+        }
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return {}
 
 
 def _is_same(there: Any, expected: Any) -> bool:
-    if isinstance(expected, float):
-        return isinstance(there, (int, float)) and math.isclose(there, expected, rel_tol=1e-9, abs_tol=1e-6)
+    if isinstance(expected, float):  # those of a book's index are rounded to 4 digits
+        return isinstance(there, (int, float)) and math.isclose(there, expected, rel_tol=1e-9, abs_tol=1e-4)
     return type(there) is type(expected) and there == expected

@@ -18,7 +18,8 @@ MAX_NUMBER = 2**63  # what a seed may be; every other number is smaller, and sta
 def require(ok: bool, key: str, value: object, need: str) -> None:
     """Raise `ConfigError` unless `ok`."""
     if not ok:
-        raise ConfigError(f"{key}={value}: {need}")
+        shown = str(value).lower() if isinstance(value, bool) else value  # as the user writes it
+        raise ConfigError(f"{key}={shown}: {need}")
 
 
 def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:

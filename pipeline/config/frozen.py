@@ -214,6 +214,16 @@ def frozen_config(run_dir: Path) -> Config:
         raise RunDirectoryError(f"{path}: {error}") from error
 
 
+def recorded_input_digest(run_dir: Path) -> str:
+    """Return the hash of the input's content that a run was made of; "": it is not known."""
+    return str(_read(run_dir / CONFIG_NAME).get(_INPUT_DIGEST, ""))
+
+
+def is_of_first_format(run_dir: Path) -> bool:
+    """Whether a run was begun by the first version, whose config has no number of a format."""
+    return _FORMAT not in _read(run_dir / CONFIG_NAME)
+
+
 def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
     """Return the model at the commits that the run was made with, where the user names no revision.
 

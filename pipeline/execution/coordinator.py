@@ -20,6 +20,7 @@ from pipeline.reporting.journal import Journal
 from pipeline.reporting.progress import Progress
 from pipeline.reporting.report import RunStats
 from pipeline.storage.checksums import delete_checksums
+from pipeline.storage.locks import check_locks
 from pipeline.types import ModelInfo
 
 
@@ -94,6 +95,7 @@ class Coordinator:
             self._journal.failure(f"{reason}; {follow}", self._order.journal_name(name))
 
     def _done(self, number: int, done: Done) -> None:
+        check_locks(self._order.run_dir)
         self._num_reused += done.num_reused
         self._computing[number] = max(self._computing[number], done.computed_seconds)
         self._progress.on_written(number, done.task.shard, done.num_utterances, is_whole=done.task.piece is None)

@@ -6,7 +6,7 @@ models, takes that follow, or files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,14 @@ from pipeline.types import Clip, Finish
 FLOOR_DBFS = -120.0  # what digital silence measures as: below all that 16 bits can hold, and still a number in JSON
 EDGE_SILENCE_DBFS = -60.0  # quieter stretches at the ends of a clip count as silence
 FULL_SCALE = 32767 / 32768  # the largest sample that 16 bits can hold
+
+_STEP = 0.5 / 32768  # the most that rounding to 16 bits can change a sample by
+_FLOAT32_SLACK = 1e-5  # relative; the columns have 24 bits
+# The levels, and how far a lossy format may change each, in dB. Measured: see `lossy_measures_problem`'s test.
+LEVELS = {"peak_dbfs": 12.0, "rms_dbfs": 6.0, "loudest_50ms_dbfs": 6.0}
+LOSSY_FLOOR_DBFS = -60.0
+_LOSSY_MIN_SECONDS = 0.25  # of a clip whose levels a lossy format keeps
+_LOSSY_SECONDS = 0.1  # such a format may pad
 
 # Flaws begin with one of these codes; a clip with one of the first two has no audio that could be written.
 UNWRITABLE = ("empty", "non-finite")
@@ -46,6 +54,62 @@ def measure(samples: npt.NDArray[np.float32], sampling_rate: int) -> dict[str, f
         "leading_silence_seconds": leading,
         "trailing_silence_seconds": trailing,
     }
+
+
+def measures_problem(told: Mapping[str, object], samples: npt.NDArray[np.float32], sampling_rate: int) -> str:
+    """Return which measure of a clip is not what its stored 16-bit samples [N] say; "": none is.
+
+    The measures were taken before the step to 16 bits, which moves a sample by half a step at most, and so any level.
+    What was beyond full scale is not known any more: levels may have been higher there.
+    """
+    found = measure(samples, sampling_rate)
+    is_clipped = bool(np.any(np.abs(samples) >= FULL_SCALE))
+    for name in LEVELS:
+        low, high = (10 ** (found[name] / 20) + side * _STEP for side in (-1, 1))
+        problem = _range_problem(name, told.get(name), _decibels(low), np.inf if is_clipped else _decibels(high))
+        if problem:
+            return problem
+    # A sample that was rounded up to full scale was not clipped before.
+    least = float(np.mean(samples <= -1.0)) if len(samples) else 0.0
+    energy = np.square(samples, dtype=np.float64)
+    edge = 10 ** (EDGE_SILENCE_DBFS / 20)
+    quiet, loud = (_edge_silence(energy, sampling_rate, edge + side * _STEP) for side in (-1, 1))
+    return (
+        _range_problem("clipped_fraction", told.get("clipped_fraction"), least, found["clipped_fraction"])
+        or _range_problem("leading_silence_seconds", told.get("leading_silence_seconds"), quiet[0], loud[0])
+        or _range_problem("trailing_silence_seconds", told.get("trailing_silence_seconds"), quiet[1], loud[1])
+    )
+
+
+def lossy_measures_problem(told: Mapping[str, object], samples: npt.NDArray[np.float32], sampling_rate: int) -> str:
+    """Return which level of a clip is far from what its samples [N] say, which a lossy format has changed; "": none."""
+    found = measure(samples, sampling_rate)
+    is_long = len(samples) >= _LOSSY_MIN_SECONDS * sampling_rate  # the first block of a codec rings
+    for name, decibels in LEVELS.items() if is_long else ():
+        is_heard = found[name] - decibels > LOSSY_FLOOR_DBFS  # near silence a codec changes what nobody hears
+        low = found[name] - decibels if is_heard else -np.inf
+        if problem := _range_problem(name, told.get(name), low, max(found[name] + decibels, LOSSY_FLOOR_DBFS)):
+            return problem
+    seconds = len(samples) / sampling_rate + _LOSSY_SECONDS
+    return next(
+        filter(
+            None,
+            (
+                _range_problem("clipped_fraction", told.get("clipped_fraction"), 0.0, 1.0),
+                _range_problem("leading_silence_seconds", told.get("leading_silence_seconds"), 0.0, seconds),
+                _range_problem("trailing_silence_seconds", told.get("trailing_silence_seconds"), 0.0, seconds),
+            ),
+        ),
+        "",
+    )
+
+
+def _range_problem(name: str, told: object, low: float, high: float) -> str:
+    slack = _FLOAT32_SLACK * (1 + abs(low)) if np.isfinite(low) else 0.0
+    if isinstance(told, float) and low - slack <= told <= high + slack:
+        return ""
+    limits = f"{low:.4g}" if high - low <= slack else f"{low:.4g} to {high:.4g}"
+    return f"its {name} is {told}, its audio has {limits}"
 
 
 def find_flaws(clip: Clip, checks: ChecksConfig) -> tuple[str, ...]:
@@ -98,7 +162,9 @@ def _loudest_rms(energy: npt.NDArray[np.float64], window: int) -> float:
     return float(np.sqrt(max(0.0, float((sums[window:] - sums[:-window]).max())) / window))
 
 
-def _edge_silence(energy: npt.NDArray[np.float64], sampling_rate: int) -> tuple[float, float]:
+def _edge_silence(
+    energy: npt.NDArray[np.float64], sampling_rate: int, threshold: float = 10.0 ** (EDGE_SILENCE_DBFS / 20)
+) -> tuple[float, float]:
     """Seconds before the first and after the last 10 ms that are heard. Blocks, so that one click is not speech."""
     block = max(1, round(0.01 * sampling_rate))
     starts = np.arange(0, len(energy), block)
@@ -106,8 +172,7 @@ def _edge_silence(energy: npt.NDArray[np.float64], sampling_rate: int) -> tuple[
     if len(starts) == 0:
         return 0.0, 0.0
     lengths = np.diff(starts, append=len(energy))
-    threshold = 10.0 ** (EDGE_SILENCE_DBFS / 10.0)  # of energy, hence 10 and not 20
-    heard = np.flatnonzero(np.add.reduceat(energy, starts) / lengths > threshold)
+    heard = np.flatnonzero(np.add.reduceat(energy, starts) / lengths > threshold**2)
     if len(heard) == 0:
         return seconds, seconds
     first, last = int(heard[0]), int(heard[-1])

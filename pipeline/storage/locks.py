@@ -52,6 +52,23 @@ def _holder_name(tag: Path) -> str | None:
         return f"{tag.name}, which cannot be read ({reason_of(error)}); delete it if nobody is at work"
 
 
+_held: list[_Lock] = []  # by this process
+
+
+def check_locks(run_dir: Path) -> None:
+    """Make sure that the locks which this process holds in a run directory are still there.
+
+    Raises:
+        RunDirectoryError: One was deleted or replaced, so that another process may have begun to write there.
+    """
+    for lock in _held:
+        if lock.path.parent == run_dir and not lock.is_in_place():
+            raise RunDirectoryError(
+                f"{lock.path}: was deleted while this command was at work, so that another one may write here as well: "
+                "give the same command again, once nobody else is at work"
+            )
+
+
 class Writer:
     """The right to write to a run directory."""
 
@@ -127,6 +144,9 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
             if job is None:
                 _delete_killed_jobs(run_dir)
                 held.callback(_remove_if_empty, run_dir)
+            for one in (lock, own):
+                _held.append(one)
+                held.callback(_held.remove, one)
             own.sign("" if job is None else f"job {job} of {num_jobs}, ")
         yield Writer(run_dir) if job is None else Writer(run_dir, lock, own)
 
@@ -167,6 +187,16 @@ class _Lock:
                 f"{self.path}: its file system cannot lock files ({error.strerror}); give output_dir=... on another one"
             ) from error
 
+    def is_in_place(self) -> bool:
+        """Whether the file that is locked is the one that others find under its name."""
+        if self._descriptor is None:
+            return True
+        try:
+            there, held = self.path.stat(), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, held)
+
     def try_acquire(self, *, shared: bool = False) -> bool:
         """Takes the lock, or turns it into one of the other kind, if nobody minds."""
         try:
@@ -188,7 +218,7 @@ class _Lock:
         self._tag.write_text(f"{prefix}process {os.getpid()} on {platform.node()}", encoding="utf-8")
 
     def release(self) -> None:
-        if self._tag is not None:
+        if self._tag is not None and self.is_in_place():  # else it is the name of another holder by now
             self._tag.unlink(missing_ok=True)
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -235,7 +265,9 @@ def _lock_of(tag: Path) -> Path:
 
 def _remove_if_empty(run_dir: Path) -> None:
     """Leaves no trace of a run that was refused before anything was written."""
-    entries = list(run_dir.iterdir())
+    entries = list(run_dir.iterdir()) if run_dir.is_dir() else []
+    if not entries:  # somebody has deleted it
+        return
     if all(entry.name in (".lock", ".writer") for entry in entries):
         for entry in entries:
             entry.unlink()

@@ -148,6 +148,12 @@ def _attach_cover(container: av.container.OutputContainer, cover: bytes) -> None
         container.mux(packet)
 
 
+def cover_packet(cover: bytes) -> bytes:
+    """Return the bytes that an m4b holds for a cover picture."""
+    with av.open(io.BytesIO(cover)) as picture:
+        return bytes(next(picture.demux(picture.streams.video[0])))
+
+
 def check_cover(path: Path) -> bytes:
     """The bytes of a cover picture. Worth calling before the hours of rendering that a book takes.
 

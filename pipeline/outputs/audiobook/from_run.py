@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +12,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.audio.encoding import LOSSLESS
 from pipeline.config import Config
-from pipeline.errors import RunDirectoryError, SourceError
-from pipeline.outputs.audiobook.containers import picture_problem
+from pipeline.config.frozen import recorded_input_digest
+from pipeline.errors import PipelineError, RunDirectoryError, SourceError
+from pipeline.outputs.audiobook.containers import check_cover, picture_problem
 from pipeline.outputs.audiobook.joining import BookClip
 from pipeline.outputs.audiobook.live_preview import delete_live_preview
-from pipeline.outputs.audiobook.make import make_book
+from pipeline.outputs.audiobook.make import INDEX_NAME, make_book
 from pipeline.outputs.audiobook.timeline import BookMetadata
+from pipeline.outputs.audiobook.verification import ExpectedBook, made_again_problems
 from pipeline.outputs.dataset.shards import finished_shards, read_shard
 from pipeline.planning.plan_store import PlanHead, read_shard_plan
+from pipeline.planning.staleness import input_digest
 from pipeline.storage.atomic import write_folder
+from pipeline.storage.paths import read_json
 from pipeline.text.readers.dispatch import read_cover_of
 from pipeline.types import Boundary
 
@@ -38,22 +45,10 @@ def make_run_book(
         narrator: Name that the book gives unless the config has one.
         warn: Called with each warning.
     """
-    metadata = BookMetadata(
-        title=config.source.title or head.title,
-        author=config.source.author or head.author,
-        narrator=config.book.narrator or narrator,
-        language=head.language,
-        cover=_cover(config, warn),
-    )
-    with tqdm(desc="book", unit="s", disable=None, bar_format="{desc} {percentage:3.0f}% |{bar}| [{elapsed}]") as bar:
-
-        def progress(done: float, total: float) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        titles = [chapter.title for chapter in head.chapters]
-        with write_folder(run_dir / "book", last="book.json") as folder:
-            book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
+    metadata = replace(_metadata(config, head, narrator), cover=_cover(config, warn))
+    titles = [chapter.title for chapter in head.chapters]
+    with _progress("book") as progress, write_folder(run_dir / "book", last="book.json") as folder:
+        book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
     delete_live_preview(run_dir)
     return {
         "m4b": str(run_dir / "book" / book.m4b.name),
@@ -62,6 +57,69 @@ def make_run_book(
         "chapters": len(book.chapters),
         "omitted": list(book.omitted),
     }
+
+
+def book_problems(run_dir: Path, config: Config, head: PlanHead, narrator: str) -> Iterator[str]:
+    """Make the book of a run again in memory and yield what is different in `book/`.
+
+    Args:
+        run_dir: Directory of the run.
+        config: The frozen one.
+        head: Of the plan.
+        narrator: As the voice settings name it; "": not known here, then the name in the book's index is taken.
+
+    Raises:
+        PipelineError: The clips cannot be read, or none of them can be heard.
+        OSError: A file of the book cannot be read.
+    """
+    index = read_json(run_dir / "book" / INDEX_NAME)
+    cover, is_cover_known = _expected_cover(run_dir, config)
+    expected = ExpectedBook(
+        clips=partial(book_clips, run_dir),
+        chapter_titles=[chapter.title for chapter in head.chapters],
+        metadata=_metadata(config, head, narrator or str(index.get("narrator", ""))),
+        config=config.book,
+        has_lossy_clips=config.dataset.format not in LOSSLESS,
+        cover=cover,
+        is_cover_known=is_cover_known,
+    )
+    with _progress("verifying the book") as progress:
+        yield from made_again_problems(run_dir / "book", expected, progress)
+
+
+def _expected_cover(run_dir: Path, config: Config) -> tuple[bytes | None, bool]:
+    """Return the cover that a run has to have, and whether that is known: its source may be gone or changed by now."""
+    try:
+        if config.book.cover is None:  # that of the input, if this is still the one that the run was made of
+            digest = input_digest(config)
+            if not digest or digest != recorded_input_digest(run_dir):
+                return None, False
+        cover = _cover(config, warn=lambda _: None)  # the run has warned
+        return check_cover(cover) if isinstance(cover, Path) else cover, True
+    except (PipelineError, OSError):
+        return None, False
+
+
+def _metadata(config: Config, head: PlanHead, narrator: str) -> BookMetadata:
+    """Return what is written on the book, without its cover."""
+    return BookMetadata(
+        title=config.source.title or head.title,
+        author=config.source.author or head.author,
+        narrator=config.book.narrator or narrator,
+        language=head.language,
+    )
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[float, float], None]]:
+    """Show a bar; yields what tells it the seconds that are done, and those of all."""
+    with tqdm(desc=name, unit="s", disable=None, bar_format="{desc} {percentage:3.0f}% |{bar}| [{elapsed}]") as bar:
+
+        def progress(done: float, total: float) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def _cover(config: Config, warn: Callable[[str], object]) -> Path | bytes | None:

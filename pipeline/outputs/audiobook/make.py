@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.audiobook.containers import AudioWriter, check_cover, open_flac, open_m4b, publish, srt, vtt
 from pipeline.outputs.audiobook.index import book_json, cues, files_of
-from pipeline.outputs.audiobook.joining import HEAD_SECONDS, TAIL_SECONDS, BookClip, Part, join
+from pipeline.outputs.audiobook.joining import HEAD_SECONDS, TAIL_SECONDS, BookClip, Part, Samples, join
 from pipeline.outputs.audiobook.mastering import ChapterMeter, Measures, Powers, integrated_loudness, limit
 from pipeline.outputs.audiobook.timeline import BookMetadata, Layout, lay_out
 from pipeline.types import SYNTHETIC_SPEECH
@@ -113,7 +115,38 @@ def _write_audio(
     progress: Callable[[float, float], None] | None,
 ) -> tuple[list[Measures], float]:
     rate = layout.sampling_rate
-    shared_tags = {
+    with open_m4b(
+        staging / f"{layout.book_name}.m4b",
+        rate,
+        bitrate_kbps=config.bitrate_kbps,
+        tags=m4b_tags(metadata),
+        language=metadata.language,
+        marks=layout.marks,
+        cover=cover,
+    ) as book:
+
+        def open_chapter(index: int) -> AudioWriter:
+            return open_flac(staging / layout.names[index], rate, chapter_tags(metadata, layout, index))
+
+        measures, loudness = write_parts(parts, layout, config, Sinks(book, open_chapter), progress)
+    if book.num_samples != layout.num_samples:
+        raise ValueError(f"the clips changed as the book was made: {layout.num_samples} samples, {book.num_samples}")
+    return measures, loudness
+
+
+def m4b_tags(metadata: BookMetadata) -> dict[str, str]:
+    """Return the tags of the one file; those that are empty are not written."""
+    return {**_shared_tags(metadata), "title": metadata.title, "description": metadata.description}
+
+
+def chapter_tags(metadata: BookMetadata, layout: Layout, index: int) -> dict[str, str]:
+    """Return the tags of a chapter's own file; those that are empty are not written."""
+    track = f"{index + 1}/{len(layout.titles)}"
+    return {**_shared_tags(metadata), "title": layout.titles[index], "track": track}
+
+
+def _shared_tags(metadata: BookMetadata) -> dict[str, str]:
+    return {
         "artist": metadata.author,
         "album": metadata.title,
         "album_artist": metadata.author,
@@ -122,27 +155,44 @@ def _write_audio(
         "genre": "Audiobook",
         "comment": SYNTHETIC_SPEECH,
     }
-    book_tags = {"title": metadata.title, "description": metadata.description}
+
+
+class Sink(Protocol):
+    """What the audio of one file is given to, piece by piece: it is written, or compared with what was written."""
+
+    num_samples: int  # so far
+
+    def write(self, samples: Samples) -> None:
+        """Take the next samples [N]."""
+
+    def write_silence(self, num_samples: int) -> None:
+        """Take digital silence."""
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """The files of a book."""
+
+    book: Sink  # the one file
+    open_chapter: Callable[[int], AbstractContextManager[Sink]]  # by index into the chapter titles
+
+
+def write_parts(
+    parts: Iterator[Part],
+    layout: Layout,
+    config: BookConfig,
+    sinks: Sinks,
+    progress: Callable[[float, float], None] | None = None,
+) -> tuple[list[Measures], float]:
+    """Master the parts and give them to the files; return the measures of each chapter and the loudness of all."""
     measures: list[Measures] = []
     block_powers: list[Powers] = []
-    with open_m4b(
-        staging / f"{layout.book_name}.m4b",
-        rate,
-        bitrate_kbps=config.bitrate_kbps,
-        tags=shared_tags | book_tags,
-        language=metadata.language,
-        marks=layout.marks,
-        cover=cover,
-    ) as book:
-        for index, chapter_parts in groupby(parts, key=lambda part: part.clip.chapter):
-            chapter_tags = {"title": layout.titles[index], "track": f"{index + 1}/{len(layout.titles)}"}
-            with open_flac(staging / layout.names[index], rate, shared_tags | chapter_tags) as chapter:
-                meter = _write_chapter(chapter_parts, layout, config, chapter, book, progress)
-            measures.append(meter.measures())
-            block_powers.append(meter.block_powers())
-        book.write_silence(round(TAIL_SECONDS * rate))
-    if book.num_samples != layout.num_samples:
-        raise ValueError(f"the clips changed as the book was made: {layout.num_samples} samples, {book.num_samples}")
+    for index, chapter_parts in groupby(parts, key=lambda part: part.clip.chapter):
+        with sinks.open_chapter(index) as chapter:
+            meter = _write_chapter(chapter_parts, layout, config, chapter, sinks.book, progress)
+        measures.append(meter.measures())
+        block_powers.append(meter.block_powers())
+    sinks.book.write_silence(round(TAIL_SECONDS * layout.sampling_rate))
     return measures, integrated_loudness(np.concatenate(block_powers))
 
 
@@ -150,8 +200,8 @@ def _write_chapter(
     parts: Iterator[Part],
     layout: Layout,
     config: BookConfig,
-    chapter: AudioWriter,
-    book: AudioWriter,
+    chapter: Sink,
+    book: Sink,
     progress: Callable[[float, float], None] | None,
 ) -> ChapterMeter:
     rate = layout.sampling_rate

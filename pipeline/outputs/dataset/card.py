@@ -60,8 +60,10 @@ for row in dataset.cast_column("audio", Audio(decode=False)).take(3):
 
 `datasets` decodes `audio` by itself, without the cast, where `torchcodec` is installed.
 """
-_LIMITS = """\
-- This is synthetic speech. Nobody said these words; do not present them as a recording of a person.
+SYNTHETIC_NOTICE = "This is synthetic speech. Nobody said these words"
+NOISE_NOTICE = "The model was never trained, so the audio is noise."
+_LIMITS = f"""\
+- {SYNTHETIC_NOTICE}; do not present them as a recording of a person.
 - What the model gets wrong is in here: words left out or said twice, odd stress, a voice that drifts, noise. The checks
   look at the signal, not at the words.
 - A voice here is the model's idea of a name or a description. A model that learns from this dataset learns its faults
@@ -158,7 +160,7 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
     """The whole text of `README.md`."""
     head = yaml.safe_dump(_metadata(facts, statistics), sort_keys=False, allow_unicode=True, width=120)
     sections = [
-        f"# {' '.join(facts.title.split())}\n",
+        f"# {pretty_name(facts.title)}\n",
         _introduction(facts, statistics),
         *([f"## Load it\n\n{_LOAD}"] if len(statistics.durations) else []),
         _making(facts),
@@ -172,10 +174,19 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
 
 def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
     """The YAML of the card."""
+    metadata = {"pretty_name": pretty_name(facts.title), "license": facts.license, **tags(statistics)}
+    return metadata | loading(facts.kept_columns, statistics) if len(statistics.durations) else metadata
+
+
+def pretty_name(title: str) -> str:
+    """Return a title on one line."""
+    return " ".join(title.split())
+
+
+def tags(statistics: Statistics) -> dict[str, object]:
+    """Return what the hub finds a dataset by, and what tells that its speech is synthetic."""
     num_clips = len(statistics.durations)
-    metadata: dict[str, object] = {
-        "pretty_name": " ".join(facts.title.split()),
-        "license": facts.license,
+    return {
         "language": list(statistics.languages),
         "task_categories": ["text-to-speech"],
         "size_categories": [next((name for limit, name in _SIZES if num_clips < limit), "10M<n<100M")],
@@ -183,7 +194,6 @@ def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
         "tags": ["synthetic", "speech", "parler-tts"],
         "digital_source_type": DIGITAL_SOURCE_TYPE,
     }
-    return metadata | loading(facts.kept_columns, statistics) if num_clips else metadata
 
 
 def loading(kept_columns: Mapping[str, Type], statistics: Statistics) -> dict[str, object]:
@@ -220,10 +230,7 @@ def _introduction(facts: CardFacts, statistics: Statistics) -> str:
             f"Meant to be synthetic speech: {printable(facts.source)}, spoken by a text-to-speech model. **No clip was "
             "accepted**, so there is nothing to load; the rejects below say why.\n"
         )
-    noise = (
-        "> **The model was never trained, so the audio is noise.** It shows the form of such a dataset, and that the "
-        "pipeline works.\n\n"
-    )
+    noise = f"> **{NOISE_NOTICE}** It shows the form of such a dataset, and that the pipeline works.\n\n"
     rows = figures(statistics)
     rows.insert(2, ("Format", f"{facts.audio_format}, {statistics.sampling_rate:,} Hz, mono"))
     return (

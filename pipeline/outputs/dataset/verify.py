@@ -58,7 +58,8 @@ class VerifyReport:
         )
         if not self.problems:
             return f"verified: {counts}"
-        return "\n".join([*self.problems, f"{len(self.problems)} problems; the plan and the manifests say: {counts}"])
+        found = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
+        return "\n".join([*self.problems, f"{found}; the plan and the manifests say: {counts}"])
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
         manifest = _checked_manifest(run_dir, index, head, planned, problems)
         if manifest is not None:
             manifests.append(manifest)
-            problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
+            if planned.sha256:  # else nothing is known of its ids, which was told
+                problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
             expected = Expected(planned.utterances, head.language, head.kept_columns)
             collect(run_dir, problems, key_problems(manifest, planned.utterances))
             collect(run_dir, problems, file_problems(run_dir, manifest, expected))
@@ -131,15 +133,18 @@ def _name(run_dir: Path, path: Path) -> str:
 
 
 def collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
-    """Add what is found to the problems. A file that cannot be read ends that one search, and is a problem."""
+    """Add what is found to the problems. A file that cannot be read ends that one search, and is one problem."""
     try:
         problems.extend(found)
     except RunDirectoryError as error:
-        problems.append(str(error))
+        problem = str(error).removeprefix(f"{run_dir}/")
     except OSError as error:
-        name = str(error.filename or run_dir)
-        name = Path(name).relative_to(run_dir).as_posix() if Path(name).is_relative_to(run_dir) else name
-        problems.append(f"{name}: cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run")
+        name = str(error.filename or run_dir).removeprefix(f"{run_dir}/")
+        problem = f"{name}: cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run"
+    else:
+        return
+    if not any(told.startswith(problem.split(": ")[0] + ": ") for told in problems):
+        problems.append(problem)
 
 
 def _read_head(run_dir: Path) -> _PlanHead:
@@ -217,7 +222,7 @@ def _planned_shard(run_dir: Path, index: int, problems: list[str]) -> _PlannedSh
 
 def _plan_problems(run_dir: Path, head: _PlanHead, num_planned: int, hashes: Sequence[str]) -> Iterator[str]:
     """The files of the plan are those that its head was written for."""
-    if num_planned != head.num_utterances:
+    if all(hashes) and num_planned != head.num_utterances:
         yield f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}"
     if all(hashes) and content_digest(*hashes, size=16).hex() != head.plan_hash:
         yield "plan/plan.json: its plan_hash is not that of the plan's shards; some were changed after planning"

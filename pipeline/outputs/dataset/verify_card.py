@@ -1,13 +1,25 @@
-"""Verification of a dataset's card: its counts are those of the shards, which are folded again."""
+"""Verification of a dataset's card: its counts are those of the shards, and it says that its speech is synthetic."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.checks import load_yaml
-from pipeline.outputs.dataset.card import collect_statistics, figures, loading, reject_table, voice_table
+from pipeline.outputs.dataset.card import (
+    NOISE_NOTICE,
+    SYNTHETIC_NOTICE,
+    Statistics,
+    collect_statistics,
+    figures,
+    loading,
+    pretty_name,
+    reject_table,
+    tags,
+    voice_table,
+)
 from pipeline.planning.kept_columns import Type
 from pipeline.storage.paths import read_regular_text, reason_of
 
@@ -15,10 +27,22 @@ CARD_NAME = "README.md"
 _MEND = "give the run's own command again to write the card anew"
 
 
-def card_problems(run_dir: Path, kept_columns: Mapping[str, Type]) -> Iterator[str]:
-    """Compare the figures on the card, and what `datasets` loads by, with manifests and columns.
+@dataclass(frozen=True)
+class Stated:
+    """What a card has to say beside what the shards tell."""
 
-    Wording, title and settings are not compared: another version words them differently.
+    license: str
+    title: str | None  # None: it is made of the folder's name, which may have changed
+    seed: int
+    revision: str  # of the model, as in the report
+    is_noise: bool
+    is_of_first_format: bool  # its card has fewer tags
+
+
+def card_problems(run_dir: Path, kept_columns: Mapping[str, Type], stated: Stated) -> Iterator[str]:
+    """Compare the card's metadata, figures, tables and notices with manifests, columns and config.
+
+    Other wording and settings are not compared: another version words them differently.
     """
     try:
         text = read_regular_text(run_dir / CARD_NAME)
@@ -32,11 +56,11 @@ def card_problems(run_dir: Path, kept_columns: Mapping[str, Type]) -> Iterator[s
         return
     statistics = collect_statistics(run_dir)
     has_clips = bool(len(statistics.durations))
-    expected: dict[str, Any] = loading(kept_columns, statistics) if has_clips else {}
-    for key in ("configs", "dataset_info"):
-        yield from _differences(key, metadata.get(key), expected.get(key))
     lines = body.split("\n")
-    for label, value in figures(statistics) if has_clips else ():
+    yield from _metadata_problems(metadata, kept_columns, stated, statistics)
+    yield from _notice_problems(body, stated, has_clips)
+    rows = [("Revision", f"`{stated.revision}`"), ("Seed of the run", str(stated.seed))]
+    for label, value in [*(figures(statistics) if has_clips else ()), *rows]:
         # The first with this label: a voice may have the same name.
         there = next((line for line in lines if line.startswith(f"| {label} |")), "")
         if there != f"| {label} | {value} |":
@@ -46,6 +70,31 @@ def card_problems(run_dir: Path, kept_columns: Mapping[str, Type]) -> Iterator[s
         title = section.split("\n", 1)[0]
         if _rows(lines, title) != _rows(section.split("\n"), title):
             yield f"{CARD_NAME}: the table under {title!r} is not what the shards say; {_MEND}"
+
+
+def _metadata_problems(
+    metadata: dict[str, Any], kept_columns: Mapping[str, Type], stated: Stated, statistics: Statistics
+) -> Iterator[str]:
+    expected: dict[str, Any] = {"configs": None, "dataset_info": None, "license": stated.license, **tags(statistics)}
+    if len(statistics.durations):
+        expected |= loading(kept_columns, statistics)
+    if stated.title is not None:
+        expected["pretty_name"] = pretty_name(stated.title)
+    for key, value in expected.items():
+        if key in metadata or not stated.is_of_first_format:
+            yield from _differences(key, metadata.get(key), value)
+
+
+def _notice_problems(body: str, stated: Stated, has_clips: bool) -> Iterator[str]:
+    """The card says that this is synthetic speech, in front and under its limits."""
+    paragraphs = body.split("\n")
+    opening = "Synthetic speech: " if has_clips else "Meant to be synthetic speech: "
+    if not any(line.startswith(opening) for line in paragraphs):
+        yield f"{CARD_NAME}: does not open with {opening.strip()!r}; {_MEND}"
+    notices = [SYNTHETIC_NOTICE, *([NOISE_NOTICE] if stated.is_noise and has_clips else [])]
+    for notice in notices:
+        if notice not in body:
+            yield f"{CARD_NAME}: does not say {notice!r}; {_MEND}"
 
 
 def _differences(key: str, there: Any, expected: Any) -> Iterator[str]:

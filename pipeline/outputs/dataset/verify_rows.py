@@ -24,6 +24,7 @@ from pipeline.outputs.dataset.columns import Row, arrow_schema, planned_columns
 from pipeline.outputs.dataset.shards import Manifest, read_shard
 from pipeline.planning import take_seed, utterance_key
 from pipeline.planning.kept_columns import Type, fit
+from pipeline.quality.signal import lossy_measures_problem, measures_problem
 from pipeline.storage.paths import readable, reason_of, sha256_of
 from pipeline.storage.run_directory import manifest_path
 from pipeline.types import Utterance
@@ -199,4 +200,5 @@ def _clip_problem(row: Row, audio_sha256: str) -> str | None:
     if not abs(seconds - told) <= (_EXACT_TOLERANCE if is_exact else DURATION_TOLERANCE):
         digits = 3 if f"{seconds:.3f}" != f"{told:.3f}" else 9
         return f"{seconds:.{digits}f} s of audio, its row says {told:.{digits}f} s"
-    return None
+    problem_of = measures_problem if is_exact else lossy_measures_problem
+    return problem_of(row.columns, samples, sampling_rate) or None
