@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import ModelError, RunDirectoryError
+from pipeline.synthesis import ModelLoader
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
 
 RATE = 8_000
@@ -50,6 +51,11 @@ class StandInSynthesizer:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def loader_of(build: Callable[..., StandInSynthesizer]) -> ModelLoader:
+    """A model that costs nothing, for `main(arguments, loader)`."""
+    return ModelLoader(build, describe=lambda *_: INFO)
 
 
 # What stands in for `build_synthesizer` in another process: found there by name.

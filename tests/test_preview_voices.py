@@ -6,6 +6,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -14,6 +15,8 @@ from conftest import Checkpoints
 
 from pipeline.__main__ import main
 from pipeline.runtime import preview as preview_module
+from pipeline.synthesis import ModelLoader, Synthesizer, build_synthesizer
+from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(hidden=16, layers=1, heads=2, kv_heads=2, cross_kv_heads=2, ffn=16, text_hidden=16)
@@ -50,9 +53,9 @@ def model(tmp_path: Path, checkpoint_of: Checkpoints) -> Path:
     return folder
 
 
-def preview(model: Path, *arguments: str) -> int:
+def preview(model: Path, *arguments: str, loader: ModelLoader | None = None) -> int:
     limit = "engine.slots=4"
-    return main(["task=preview", TEXT, f"model={model}", f"output_dir={model.parent}/out", limit, *arguments])
+    return main(["task=preview", TEXT, f"model={model}", f"output_dir={model.parent}/out", limit, *arguments], loader)
 
 
 def test_each_voice_has_a_file_and_the_page_has_all(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,17 +81,15 @@ def test_each_voice_has_a_file_and_the_page_has_all(model: Path, capsys: pytest.
     assert capsys.readouterr().out.count("first audio after") == 6
 
 
-def test_one_model_speaks_all(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_model_speaks_all(model: Path) -> None:
     """Guards the minutes that a large checkpoint takes to load."""
     built = []
-    build = preview_module.build_synthesizer
 
-    def counted(*arguments: object, **settings: object) -> object:
-        built.append(arguments)
-        return build(*arguments, **settings)  # type: ignore[arg-type]
+    def counted(checkpoint: Checkpoint, **settings: Any) -> Synthesizer:
+        built.append(checkpoint)
+        return build_synthesizer(checkpoint, **settings)
 
-    monkeypatch.setattr(preview_module, "build_synthesizer", counted)
-    assert preview(model, "voice=[jon,lea]") == 0
+    assert preview(model, "voice=[jon,lea]", loader=ModelLoader(counted)) == 0
     assert len(built) == 1
 
 

@@ -6,16 +6,15 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import doubles
 import pytest
 from conftest import Checkpoints
+from doubles import build_mortal, build_slow, loader_of
 from test_executors import TINY, command, hashes, numbered
 
 from pipeline.__main__ import main
-from pipeline.runtime import run as run_module
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -53,14 +52,13 @@ def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
     cluster: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a long run on machines that come and go."""
-    build: Callable[..., object] = doubles.build_slow
-    monkeypatch.setattr(run_module, "build_synthesizer", build)
+    loader = loader_of(build_slow)
     arguments = command(tmp_path, numbered(72), "planning.shard_size=3")
-    assert main(arguments) == 0
+    assert main(arguments, loader) == 0
     remover = threading.Thread(target=remove_node, args=(cluster, tmp_path / "ray"))
     remover.start()
     address = f"executor.address={cluster.address}"  # type: ignore[attr-defined]
-    code = main([*arguments, "name=ray", "executor=ray", address, "executor.backoff_seconds=0"])
+    code = main([*arguments, "name=ray", "executor=ray", address, "executor.backoff_seconds=0"], loader)
     remover.join()
     said = capsys.readouterr().err
     assert code == 0, said
@@ -91,10 +89,8 @@ def remove_node(cluster: object, run_dir: Path) -> None:
 
 def test_poison_is_found_by_actors_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards what processes and actors share: one that aborts is replaced, and its utterance found."""
-    build: Callable[..., object] = doubles.build_mortal
-    monkeypatch.setattr(run_module, "build_synthesizer", build)
     texts = ["One.", "This is poison.", "Three."]
     ray = ("executor=ray", "executor.workers=2", "executor.backoff_seconds=0")
-    assert main(command(tmp_path, texts, *ray)) == 0
+    assert main(command(tmp_path, texts, *ray), loader_of(build_mortal)) == 0
     assert len(hashes(tmp_path / "run")) == 2
     assert "worker_died" in (tmp_path / "run" / "rejects.jsonl").read_text()

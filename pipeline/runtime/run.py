@@ -55,7 +55,7 @@ from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
 from pipeline.runtime.verifying import verify
 from pipeline.runtime.voice_setup import announce_voice, set_up_voices
-from pipeline.synthesis import build_synthesizer, describe_model
+from pipeline.synthesis import ModelLoader, build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.text.inputs import is_there
@@ -68,17 +68,22 @@ _MOST_FILES = 10_000  # in a folder, which is what the hub takes
 _PUBLISHED_CODEC = Codec(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, most_positions=4_087)
 
 
-def run(config: Config) -> int:
+def run(config: Config, loader: ModelLoader | None = None) -> int:
     """Does what `config` asks for; returns the exit code.
+
+    Args:
+        config: The composed config of the command.
+        loader: Where the model comes from; None: from its checkpoint.
 
     Raises:
         PipelineError: Whatever the user can mend.
     """
+    loader = loader or ModelLoader(build_synthesizer, describe_model)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(config)
+        return _verify(config, loader)
     if config.task.name == "status":
         status = read_status(place(config.run or ""))
         if config.json:
@@ -87,13 +92,13 @@ def run(config: Config) -> int:
             show(render_status(status))
         return 0
     if config.task.name == "retry_rejects":
-        return retry_rejects(config, build_synthesizer)
+        return retry_rejects(config, loader)
     if config.model.name == "untrained":
         say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
     if config.task.name == "preview":
         if config.json:
             raise ConfigError("json=true: task=preview has no JSON; give dry_run=true, task=status or task=verify")
-        return run_preview(config)
+        return run_preview(config, loader.build)
     config = copy_standard_input(config)
     language = _check_input(config)
     check_revision(config.model)
@@ -127,14 +132,14 @@ def run(config: Config) -> int:
         with right.by_turns() as is_alone:
             check_config(run_dir, config, input_digest(config))
             head = _plan(run_dir, working, config, checkpoint, casting) if is_alone else read_head(run_dir)
-        order = Order(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
+        order = Order(run_dir, working, head, checkpoint, head.buckets, loader.build)
         session, model = _render(order)
         with right.by_turns():
             finished = sum(1 for _ in finished_shards(run_dir))
             if finished < head.num_shards:
                 say(f"{run_dir}: {finished} of {head.num_shards} shards are finished; the last job does the rest")
             else:
-                model = model or describe_model(checkpoint, working.engine)
+                model = model or loader.describe(checkpoint, working.engine)
                 finish(run_dir, config, head, model, session, narrator=", ".join(casting.names))
     if config.json:
         show_json(status_values(read_status(run_dir)))
@@ -253,9 +258,9 @@ def _dry_run(config: Config, language: str) -> int:
     return 0
 
 
-def _verify(config: Config) -> int:
+def _verify(config: Config, loader: ModelLoader) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
-    report = verify(config, build_synthesizer, partial(tqdm, desc="verifying", unit="shard", disable=None))
+    report = verify(config, loader.build, partial(tqdm, desc="verifying", unit="shard", disable=None))
     if config.json:
         show_json(verify_values(report))
     else:
