@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,7 +76,7 @@ def test_a_killed_run_makes_again_only_the_last_half_minute(
     made_before = {one.id for one in first.asked} - {one.id for one in second.asked}
     assert len(second.asked) == NUM_TEXTS - len(made_before)
     assert 7 - 3 <= len(made_before) <= 7
-    assert f"reused      {len(made_before)} clips made before" in capsys.readouterr().err
+    assert re.search(rf"^reused\b.*\b{len(made_before)}\b", capsys.readouterr().err, re.MULTILINE)
     assert building.main([*arguments, "name=whole"]) == 0
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
     assert not (tmp_path / "killed" / ".kept").exists()
@@ -133,8 +134,8 @@ def test_a_worker_that_dies_leaves_what_it_has_kept(
         loader_of(build_hoarding),
     ) == 0  # fmt: skip
     said = capsys.readouterr().err
-    assert "clips       3 of 4" in said
-    assert "reused      3 clips made before" in said
+    assert "3 of 4" in said
+    assert re.search(r"^reused\b.*\b3\b", said, re.MULTILINE)
     assert not (tmp_path / "run" / ".kept").exists()
 
 
