@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, PipelineError, printable
 from pipeline.runtime.progress import show
 
 if TYPE_CHECKING:
-    from pipeline.synthesis import ModelLoader
+    from pipeline.runtime.model_loader import ModelLoader
 
 HELP = """\
 Renders audiobooks and makes speech datasets with Parler-TTS.

@@ -15,7 +15,8 @@ from conftest import Checkpoints
 
 from pipeline.__main__ import main
 from pipeline.runtime import preview as preview_module
-from pipeline.synthesis import ModelLoader, Synthesizer, build_synthesizer
+from pipeline.runtime.model_loader import ModelLoader
+from pipeline.synthesis import Synthesizer, build_synthesizer
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.untrained import UntrainedShape
 

@@ -72,6 +72,7 @@ def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
     assert main(["task=verify", f"run={tmp_path / 'ray'}"]) == 0
 
 
+@pytest.mark.slow
 def test_actors_with_the_real_engine_make_the_same_bytes(tmp_path: Path, checkpoint_of: Checkpoints) -> None:
     """Guards against threads and libraries that Ray sets up in another way."""
     arguments = command(tmp_path, numbered(9), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")

@@ -20,9 +20,9 @@ from pipeline.runtime.executors import Order, Task, check_executor, execute
 from pipeline.runtime.executors.pieces import POISON
 from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
+from pipeline.runtime.model_loader import ModelLoader
 from pipeline.runtime.plans import read_head, read_shard_plan
 from pipeline.runtime.progress import count, say
-from pipeline.synthesis import ModelLoader
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import find_catalogue, speaker_names
 

@@ -35,6 +35,7 @@ from pipeline.runtime.dry_run import dry_run_values, make_forecast, render_dry_r
 from pipeline.runtime.executors import Order, check_executor, execute
 from pipeline.runtime.finishing import finish
 from pipeline.runtime.locks import writer
+from pipeline.runtime.model_loader import ModelLoader
 from pipeline.runtime.plans import (
     Codec,
     EstimatedTokens,
@@ -55,7 +56,7 @@ from pipeline.runtime.status import read_status, render_status
 from pipeline.runtime.unchanged import input_digest, mark_input, unchanged_plan
 from pipeline.runtime.verifying import verify
 from pipeline.runtime.voice_setup import announce_voice, set_up_voices
-from pipeline.synthesis import ModelLoader, build_synthesizer, describe_model
+from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.text.inputs import is_there
@@ -78,7 +79,7 @@ def run(config: Config, loader: ModelLoader | None = None) -> int:
     Raises:
         PipelineError: Whatever the user can mend.
     """
-    loader = loader or ModelLoader(build_synthesizer, describe_model)
+    loader = loader or ModelLoader(build_synthesizer, describe_model, load_tokenizers)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
@@ -104,7 +105,7 @@ def run(config: Config, loader: ModelLoader | None = None) -> int:
     check_revision(config.model)
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
-        return _dry_run(config, language)
+        return _dry_run(config, language, loader)
     if config.left_out:
         raise ConfigError(
             f"left_out={config.left_out}: give dry_run=true with it; a run lists it in plan/left_out.jsonl"
@@ -128,10 +129,11 @@ def run(config: Config, loader: ModelLoader | None = None) -> int:
     working = replace(config, engine=replace(working.engine, sampling=sampling), executor=working.executor)
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
+    model_source = (checkpoint, loader)
     with writer(run_dir, config.shard_index, config.num_shards) as right:
         with right.by_turns() as is_alone:
             check_config(run_dir, config, input_digest(config))
-            head = _plan(run_dir, working, config, checkpoint, casting) if is_alone else read_head(run_dir)
+            head = _plan(run_dir, working, config, casting, model_source) if is_alone else read_head(run_dir)
         order = Order(run_dir, working, head, checkpoint, head.buckets, loader.build)
         session, model = _render(order)
         with right.by_turns():
@@ -146,14 +148,17 @@ def run(config: Config, loader: ModelLoader | None = None) -> int:
     return 0
 
 
-def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
+def _plan(
+    run_dir: Path, working: Config, config: Config, casting: Casting, model_source: tuple[Checkpoint, ModelLoader]
+) -> PlanHead:
     """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
+    checkpoint, loader = model_source
     remove_leftovers(run_dir)
     mark = mark_input(config, casting.catalogue.digest)
     frozen = replace(config, shard_index=None, num_shards=1)
     head = unchanged_plan(run_dir, mark)
     if head is None:
-        planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))
+        planner = Planner(config, casting, loader.tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
         if not any(finished_shards(run_dir)):  # before a config is frozen that asks for too much of the disk
             try:
@@ -231,14 +236,14 @@ def _check_disk(run_dir: Path, config: Config, head: PlanHead, checkpoint: Check
     check_disk(config, run_dir, work, len(devices) if isinstance(devices, list) else max(1, config.executor.workers))
 
 
-def _dry_run(config: Config, language: str) -> int:
+def _dry_run(config: Config, language: str, loader: ModelLoader) -> int:
     """Prints what would be made. Loads no model, and fetches nothing."""
     tokens: TokenCounter = EstimatedTokens()
     checkpoint: Checkpoint | None = None
     try:
         checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model), download=False)
         checkpoint.sampling(config.engine.sampling)  # refuses values that cannot be
-        tokens = load_tokenizers(checkpoint)
+        tokens = loader.tokenizers(checkpoint)
     except NotDownloadedError as error:
         say(f"{error}: numbers of tokens are estimated")
     config, casting = _set_up_voices(config, language, checkpoint)

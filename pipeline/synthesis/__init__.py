@@ -10,8 +10,7 @@ soundfile.write("hello.wav", clip.samples, clip.sampling_rate)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.config import EngineConfig, ModelConfig
@@ -76,16 +75,3 @@ def describe_model(checkpoint: Checkpoint, engine: EngineConfig) -> ModelInfo:
     from pipeline.synthesis.build import describe  # imports torch
 
     return describe(checkpoint, engine)
-
-
-@dataclass(frozen=True)
-class ModelLoader:
-    """How a command gets its model. The default loads checkpoints; tests pass functions that cost nothing.
-
-    Attributes:
-        build: Like `build_synthesizer`. Worker processes import it by name.
-        describe: Like `describe_model`.
-    """
-
-    build: Callable[..., Synthesizer] = build_synthesizer
-    describe: Callable[[Checkpoint, EngineConfig], ModelInfo] = describe_model
