@@ -22,7 +22,6 @@ from conftest import Checkpoints, StandInModel
 from doubles import StandInSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset import files
 from pipeline.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
 from pipeline.runtime.plans import read_shard_plan
 from pipeline.synthesis.untrained import UntrainedShape
@@ -258,15 +257,15 @@ def test_a_full_disk_stops_cleanly_and_goes_on_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Guards what is finished when there is no space left for the next shard."""
-    sync = files._sync
+    sync = os.fsync
 
-    def full(path: Path) -> None:
-        if "train-00001" in path.name:
+    def full(descriptor: int) -> None:
+        if "train-00001" in Path(f"/proc/self/fd/{descriptor}").readlink().name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(path)
+        sync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_sync", full)
+        patch.setattr(os, "fsync", full)
         assert stand_in.main(command(book)) == 3
     assert os.strerror(errno.ENOSPC) in capsys.readouterr().err
     run_dir = book.parent / "out" / "run"
