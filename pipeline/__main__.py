@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.composition import compose_config, group_options
+from pipeline.config.compose import compose_config, group_options
 from pipeline.errors import ConfigError, PipelineError, printable
-from pipeline.runtime.progress import show
+from pipeline.reporting.progress import show
 
 if TYPE_CHECKING:
-    from pipeline.runtime.model_loader import ModelLoader
+    from pipeline.commands.model_loader import ModelLoader
 
 HELP = """\
 Renders audiobooks and makes speech datasets with Parler-TTS.
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str], loader: ModelLoader | None = None) -> int:
         if "--voices" in arguments:
             return _list_voices([argument for argument in arguments if argument != "--voices"])
         config = compose_config(arguments)
-        from pipeline.runtime.run import run  # after the config has been found good: this loads the rest
+        from pipeline.commands.render import run  # after the config has been found good: this loads the rest
 
         with _ended_by_sigterm():
             return run(config, loader)
@@ -94,7 +94,7 @@ def _list_voices(arguments: Sequence[str]) -> int:
     for argument in arguments:
         if argument.partition("=")[0].partition(".")[0] != "model":
             raise ConfigError(f"{argument}: --voices lists the voices of a model, and takes only model=NAME")
-    from pipeline.runtime.voice_setup import render_voices
+    from pipeline.commands.voice_setup import render_voices
 
     show(render_voices(compose_config(arguments).model, is_chosen=bool(arguments)))
     return 0

@@ -16,10 +16,10 @@ _HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
 os.environ["HF_HOME"] = _HOME.name
 
 import torch
-from doubles import INFO, StandInSynthesizer, loader_of
+from fakes import INFO, StandInSynthesizer, loader_of
 
 from pipeline.__main__ import main
-from pipeline.runtime import run as run_module
+from pipeline.commands import render as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles import StandInSynthesizer, loader_of, speak
+from fakes import StandInSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.runtime.books import book_clips
+from pipeline.outputs.audiobook.from_run import book_clips
 from pipeline.types import Boundary, Clip, Utterance
 
 BOOK = """\

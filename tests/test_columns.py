@@ -15,13 +15,13 @@ import yaml
 from conftest import StandInModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline.planning.dataset_schema import COLUMN_NAMES
 
 from pipeline.config import SourceConfig
-from pipeline.dataset.features import COLUMN_NAMES
-from pipeline.dataset.kept_columns import TypeFinder, arrow_type, card_entry, dataset_name, feature, fit, leaf_paths
-from pipeline.dataset.shards import finished_shards
 from pipeline.errors import SourceError
-from pipeline.text.sources import read_documents
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.planning.kept_columns import TypeFinder, arrow_type, card_entry, dataset_name, feature, fit, leaf_paths
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.types import Document
 
 ROWS: list[dict[str, Any]] = [

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Checkpoints, StandInModel
-from doubles import StandInSynthesizer, loader_of, speak
+from fakes import StandInSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset.shards import finished_shards
-from pipeline.runtime import finishing
-from pipeline.runtime import retry as retry_module
-from pipeline.runtime.directory import frozen_config
+from pipeline.commands import finalize as finishing
+from pipeline.commands import retry as retry_module
+from pipeline.config.frozen import frozen_config
+from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.synthesis.untrained import UntrainedShape
 
 NUM_TEXTS = 12

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
-from pipeline.text import csv_rows, json_rows
-from pipeline.text.sources import read_documents
+from pipeline.text.readers import csv_rows, json_rows
+from pipeline.text.readers.dispatch import read_documents
 
 LINES = b'{"text": "One."}\n{"text": "Two."}\n'
 

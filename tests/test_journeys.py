@@ -19,11 +19,11 @@ import av
 import pytest
 import soundfile
 from conftest import Checkpoints, StandInModel
-from doubles import StandInSynthesizer, loader_of, speak
+from fakes import StandInSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
-from pipeline.runtime.plans import read_shard_plan
+from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
+from pipeline.planning.plan_store import read_shard_plan
 from pipeline.synthesis.untrained import UntrainedShape
 from pipeline.types import Clip, Utterance
 
@@ -90,7 +90,7 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert str(run_dir / "beginning.wav") in printed.err
     assert not (run_dir / "beginning.wav").exists(), "the book is there"
     planned = read_shard_plan(run_dir, 0).utterances
-    assert [utterance.urgent for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
+    assert [utterance.priority for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
     assert "Flash attention" not in printed.err
 
 

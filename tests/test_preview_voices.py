@@ -14,8 +14,8 @@ import soundfile
 from conftest import Checkpoints
 
 from pipeline.__main__ import main
-from pipeline.runtime import preview as preview_module
-from pipeline.runtime.model_loader import ModelLoader
+from pipeline.commands import preview as preview_module
+from pipeline.commands.model_loader import ModelLoader
 from pipeline.synthesis import Synthesizer, build_synthesizer
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.untrained import UntrainedShape

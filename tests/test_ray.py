@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from conftest import Checkpoints
-from doubles import build_mortal, build_slow, loader_of
+from fakes import build_mortal, build_slow, loader_of
 from test_executors import TINY, command, hashes, numbered
 
 from pipeline.__main__ import main
-from pipeline.runtime.journal import read_journals
+from pipeline.reporting.journal import read_journals
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]

@@ -11,11 +11,11 @@ import pytest
 from conftest import StandInModel
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
+from pipeline.commands import render as run_module
 from pipeline.config import Config, SourceConfig
-from pipeline.places import content_mark, place
-from pipeline.runtime import run as run_module
-from pipeline.runtime import unchanged
-from pipeline.runtime.unchanged import mark_input
+from pipeline.planning import staleness as unchanged
+from pipeline.planning.staleness import plan_digest
+from pipeline.storage.paths import content_mark, place
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_new_code_plans_anew(
 ) -> None:
     """Guards against the normalisation of an older version in a run that goes on after an update."""
     assert stand_in.main(command) == 0
-    monkeypatch.setattr(unchanged, "_code_mark", lambda: "another")
+    monkeypatch.setattr(unchanged, "_code_digest", lambda: "another")
     assert stand_in.main(command) == 0
     assert len(planned) == 2
 
@@ -134,13 +134,13 @@ def test_what_a_plan_is_made_of_is_in_its_mark(tmp_path: Path) -> None:
     folder = tmp_path / "tables"
     folder.mkdir()
     (folder / "a.csv").write_text("text\nOne.\n")
-    marks = {mark_input(Config(input=str(folder)))}
+    marks = {plan_digest(Config(input=str(folder)))}
     (folder / "a.csv").rename(folder / "b.csv")
-    marks.add(mark_input(Config(input=str(folder))))
-    marks.add(mark_input(Config(input=str(folder), seed=1)))
-    marks.add(mark_input(Config(input=str(folder), source=SourceConfig(title="Another"))))
+    marks.add(plan_digest(Config(input=str(folder))))
+    marks.add(plan_digest(Config(input=str(folder), seed=1)))
+    marks.add(plan_digest(Config(input=str(folder), source=SourceConfig(title="Another"))))
     assert len(marks) == 4
-    assert mark_input(Config(input="owner/name", source=SourceConfig(format="datasets"))) == ""
+    assert plan_digest(Config(input="owner/name", source=SourceConfig(format="datasets"))) == ""
 
 
 def test_a_remote_file_is_marked_by_what_its_store_tells(store: type[StrictStore]) -> None:  # noqa: F811

@@ -1,0 +1,130 @@
+"""Stand-ins that tests share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from pipeline.planning.planner import TokenCounter
+
+from pipeline.commands.model_loader import ModelLoader
+from pipeline.errors import ModelError, RunDirectoryError
+from pipeline.synthesis.checkpoint import Checkpoint
+from pipeline.synthesis.tokenizers import load_tokenizers
+from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
+
+RATE = 8_000
+INFO = ModelInfo("stand-in", "r1", RATE, 50.0, 1500, 4, "float32", "cpu")
+
+Speak = Callable[[Utterance], Clip]
+
+
+def speak(utterance: Utterance) -> Clip:
+    """A clip that is a pure function of prompt and seed: noise as long as predicted."""
+    rng = np.random.default_rng([utterance.seed, len(utterance.prompt)])
+    seconds = utterance.predicted_seconds or 1.0
+    samples = rng.uniform(-0.5, 0.5, round(seconds * RATE)).astype(np.float32)
+    return Clip(utterance, samples, RATE, round(seconds * 50), Finish.EOS, seed=utterance.seed)
+
+
+class StandInSynthesizer:
+    """A synthesizer that costs nothing and keeps what it was asked for."""
+
+    def __init__(self, speak: Speak = speak) -> None:
+        self.info = INFO
+        self.computed_frames = 0
+        self.asked: list[Utterance] = []
+        self.warmed: list[Bucket] = []
+        self._speak = speak
+
+    def warm_up(self, buckets: Iterable[Bucket]) -> None:
+        self.warmed.extend(buckets)
+
+    def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
+        for utterance in utterances:
+            self.asked.append(utterance)
+            clip = self._speak(utterance)
+            self.computed_frames += clip.num_frames
+            yield clip
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def loader_of(build: Callable[..., StandInSynthesizer]) -> ModelLoader:
+    """A model that costs nothing, for `main(arguments, loader)`."""
+    return ModelLoader(build, lambda *_: INFO, tokenizers_of)
+
+
+_TOKENIZERS: dict[tuple[str | None, ...], TokenCounter] = {}
+
+
+def tokenizers_of(checkpoint: Checkpoint) -> TokenCounter:
+    """Loads tokenizers once in a process: those of the bundled model take a second, at each command of each test."""
+    key = (str(checkpoint.folder), checkpoint.revision, checkpoint.description_tokenizer_revision)
+    if key not in _TOKENIZERS:
+        _TOKENIZERS[key] = load_tokenizers(checkpoint)
+    return _TOKENIZERS[key]
+
+
+# What stands in for `build_synthesizer` in another process: found there by name.
+
+
+def build_stand_in(*_: object, **__: object) -> StandInSynthesizer:
+    return StandInSynthesizer()
+
+
+def build_mortal(*_: object, **__: object) -> StandInSynthesizer:
+    """Its process aborts at a poisonous utterance."""
+
+    def speak_or_abort(utterance: Utterance) -> Clip:
+        if "poison" in utterance.prompt:
+            os.abort()
+        return speak(utterance)
+
+    return StandInSynthesizer(speak_or_abort)
+
+
+def build_drowsy(*_: object, **__: object) -> StandInSynthesizer:
+    """It falls asleep at some utterance, once: a file tells that it has."""
+
+    def speak_or_sleep(utterance: Utterance) -> Clip:
+        words = utterance.prompt.split()
+        if words[0] == "Sleep" and not (mark := Path(utterance.description)).exists():
+            mark.touch()
+            time.sleep(600)
+        return speak(utterance)
+
+    return StandInSynthesizer(speak_or_sleep)
+
+
+def _speak_slowly(utterance: Utterance, seconds: float) -> Clip:
+    time.sleep(seconds)
+    return speak(utterance)
+
+
+def build_slow(*_: object, **__: object) -> StandInSynthesizer:
+    """A quarter of a second for each clip."""
+    return StandInSynthesizer(partial(_speak_slowly, seconds=0.25))
+
+
+def build_interrupted(*_: object, **__: object) -> StandInSynthesizer:
+    """Its process is sent what Ctrl-C sends."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return StandInSynthesizer()
+
+
+def build_broken(*_: object, **__: object) -> StandInSynthesizer:
+    raise ModelError("the weights are damaged")
+
+
+def build_full_disk(*_: object, **__: object) -> StandInSynthesizer:
+    def fail(utterance: Utterance) -> Clip:
+        raise RunDirectoryError("there is no space left")
+
+    return StandInSynthesizer(fail)
