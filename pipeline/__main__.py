@@ -8,10 +8,14 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pipeline.config.compose import compose_config, group_options
 from pipeline.errors import ConfigError, PipelineError, printable
 from pipeline.reporting.progress import show
+
+if TYPE_CHECKING:
+    from pipeline.commands.model_loader import ModelLoader
 
 HELP = """\
 Renders audiobooks and makes speech datasets with Parler-TTS.
@@ -45,8 +49,13 @@ class Terminated(BaseException):
     """SIGTERM, which ends a run as Ctrl-C does: in order."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 a mistake, 3 to 6 see `errors`, 130 and 143 stopped."""
+def main(arguments: Sequence[str], loader: ModelLoader | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 2 a mistake, 3 to 6 see `errors`, 130 and 143 stopped.
+
+    Args:
+        arguments: What follows `python -m pipeline`.
+        loader: Where the model comes from; None: from its checkpoint.
+    """
     if {"-h", "--help", "help"} & set(arguments):
         groups = ("task", "model", "engine", "executor", "experiment")
         show(HELP.format(**{group: ", ".join(group_options(group)) for group in groups}))
@@ -58,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         from pipeline.commands.render import run  # after the config has been found good: this loads the rest
 
         with _ended_by_sigterm():
-            return run(config)
+            return run(config, loader)
     except PipelineError as error:
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
         return _failed(arguments, str(error), error.exit_code)

@@ -1,5 +1,5 @@
 # Sourced by the other scripts; then `set_up_environment [EXTRA]` makes .venv once, with pinned versions, and sets
-# $python. EXTRA is an optional dependency group of pyproject.toml, e.g. dev.
+# $python. EXTRA names optional dependency groups of pyproject.toml, e.g. dev or dev,ray.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$root/.venv/bin/python

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,9 @@ _HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
 os.environ["HF_HOME"] = _HOME.name
 
 import torch
-from fakes import INFO, StandInSynthesizer
+from fakes import INFO, StandInSynthesizer, loader_of
 
+from pipeline.__main__ import main
 from pipeline.commands import render as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
@@ -49,15 +50,23 @@ def small_hub_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modeling_dac, "DAC", partial(modeling_dac.DAC, encoder_dim=4, decoder_dim=64))
 
 
+class StandInModel(list[StandInSynthesizer]):
+    """A model that costs nothing: the synthesizers that commands have built, in order."""
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Runs a command with this model in the place of a checkpoint's; returns the exit code."""
+        return main(arguments, loader_of(self.build))
+
+    def build(self, *_: object, **__: object) -> StandInSynthesizer:
+        self.append(StandInSynthesizer())
+        return self[-1]
+
+
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[StandInSynthesizer]:
-    """Replaces the model of a run; gives the synthesizers that were built, in order."""
-    built: list[StandInSynthesizer] = []
-
-    def build(*_: object, **__: object) -> StandInSynthesizer:
-        built.append(StandInSynthesizer())
-        return built[-1]
-
-    monkeypatch.setattr(run_module, "build_synthesizer", build)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandInModel:
+    """A model for `stand_in.main(arguments)`."""
+    model = StandInModel()
+    # For the tests that still call `main` itself: test_verify, test_tampering, test_dry_run.
+    monkeypatch.setattr(run_module, "build_synthesizer", model.build)
     monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
-    return built
+    return model

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.commands.model_loader import ModelLoader
 from pipeline.errors import ModelError, RunDirectoryError
+from pipeline.planning.planner import TokenCounter
+from pipeline.synthesis.checkpoint import Checkpoint
+from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
 
 RATE = 8_000
@@ -50,6 +54,22 @@ class StandInSynthesizer:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def loader_of(build: Callable[..., StandInSynthesizer]) -> ModelLoader:
+    """A model that costs nothing, for `main(arguments, loader)`."""
+    return ModelLoader(build, lambda *_: INFO, tokenizers_of)
+
+
+_TOKENIZERS: dict[tuple[str | None, ...], TokenCounter] = {}
+
+
+def tokenizers_of(checkpoint: Checkpoint) -> TokenCounter:
+    """Loads tokenizers once in a process: those of the bundled model take a second, at each command of each test."""
+    key = (str(checkpoint.folder), checkpoint.revision, checkpoint.description_tokenizer_revision)
+    if key not in _TOKENIZERS:
+        _TOKENIZERS[key] = load_tokenizers(checkpoint)
+    return _TOKENIZERS[key]
 
 
 # What stands in for `build_synthesizer` in another process: found there by name.

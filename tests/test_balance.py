@@ -101,9 +101,9 @@ def test_styles_are_drawn_as_ever() -> None:
 @pytest.mark.parametrize(
     ("voice", "key"),
     [
-        (VoiceConfig(speaker="Jon", balance=True), "several speakers"),
-        (VoiceConfig(description="A calm voice.", balance=True), "several speakers"),
-        (VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea", 2)], balance=True), "weights"),
+        (VoiceConfig(speaker="Jon", balance=True), "voice=varied"),
+        (VoiceConfig(description="A calm voice.", balance=True), "voice=varied"),
+        (VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea", 2)], balance=True), "weight"),
         (VoiceConfig(speakers=[SpeakerChoice("jon"), SpeakerChoice("Jon"), SpeakerChoice("Lea")], balance=True), "Jon"),
     ],
 )

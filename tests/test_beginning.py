@@ -90,4 +90,4 @@ def test_a_run_goes_on_without_it(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert not add(beginning, clips[1])
     beginning.close()
     (record,) = caplog.records
-    assert "beginning.wav: cannot be written" in record.message
+    assert "beginning.wav" in record.message

@@ -112,9 +112,9 @@ def test_a_silent_clip_takes_no_time_but_keeps_its_boundary(silent_one_ends_it: 
 
 def test_clips_out_of_order_or_of_another_rate_are_refused() -> None:
     """Bug: two runs mixed up give a book that jumps between chapters or between pitches."""
-    with pytest.raises(ValueError, match="after chapter 1"):
+    with pytest.raises(ValueError, match=r"\b0\b.*\b1\b"):
         list(join([clip(tone(0.2), 1), clip(tone(0.2), 0)], CONFIG))
-    with pytest.raises(ValueError, match="24000 Hz"):
+    with pytest.raises(ValueError, match="24000"):
         list(join([clip(tone(0.2)), clip(tone(0.2), rate=24_000)], CONFIG))
 
 

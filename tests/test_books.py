@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import INFO, StandInSynthesizer, speak
+from fakes import StandInSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
 from pipeline.outputs.audiobook.from_run import book_clips
 from pipeline.types import Boundary, Clip, Utterance
 
@@ -32,17 +31,13 @@ def speak_but_for_the_mute(utterance: Utterance) -> Clip:
 
 @pytest.mark.parametrize("shard_size", [1, 3])  # 1: the reject's shard has no file
 @pytest.mark.parametrize("opening", ["", "A mute opening.\n\n"])  # a reject before every clip
-def test_a_reject_leaves_its_boundary_behind(
-    shard_size: int, opening: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reject_leaves_its_boundary_behind(shard_size: int, opening: str, tmp_path: Path) -> None:
     """Bug: the last sentence of a scene is rejected, and the next scene follows as if it were the next sentence."""
     synthesizer = StandInSynthesizer(speak_but_for_the_mute)
-    monkeypatch.setattr(run_module, "build_synthesizer", lambda *_, **__: synthesizer)
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
     book = tmp_path / "book.txt"
     book.write_text(opening + BOOK, encoding="utf-8")
     options = [f"planning.shard_size={shard_size}", f"output_dir={tmp_path}", "name=run", "text.min_seconds=0"]
-    assert main([f"input={book}", *options]) == 0
+    assert main([f"input={book}", *options], loader_of(lambda *_, **__: synthesizer)) == 0
     clips = list(book_clips(tmp_path / "run"))
     assert [(clip.text.split()[1], clip.boundary, len(clip.samples) > 0) for clip in clips] == [
         ("lamp", Boundary.PARAGRAPH, True),

@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import yaml
@@ -80,28 +81,29 @@ def test_card_tells_what_was_made_and_how(run_dir: Path) -> None:
     write_card(run_dir, FACTS)
     card = (run_dir / "README.md").read_text()
     for part in (
-        "Synthetic speech: Emma, by Jane Austen",
+        "Emma, by Jane Austen",
         "`parler/mini`",
         "`abc123`",
         "`temperature=0.9`",
-        "| Jon | 2 | 1.2 seconds |",
+        "| Jon | 2 | 1.2",
         "| silent | 2 |",
-        "| Clips | 4 |",
-        "2.4 seconds, 0.6 s a clip",
+        "| 4 |",
         "durations.png",
         "`text_normalized`",
-        "Nobody said these words",
     ):
         assert part in card
-    assert "noise." in render_card(FACTS, collect_statistics(run_dir)).split("## Limits")[1]
-    assert "never trained" not in card
+    assert re.search(r"\b2\.4\b.*\b0\.6\b", card), "seconds in all, seconds of a clip"
+    assert "synthetic" in card.split("---\n", 2)[2]
     assert (run_dir / "durations.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_untrained_weights_are_called_noise(run_dir: Path) -> None:
     """Bug: a dataset of noise that is published as speech."""
-    facts = CardFacts(**{**vars(FACTS), "is_noise": True})
-    assert "never trained, so the audio is noise" in render_card(facts, collect_statistics(run_dir))
+    openings = [
+        render_card(CardFacts(**{**vars(FACTS), "is_noise": is_noise}), collect_statistics(run_dir)).split("\n## ")[0]
+        for is_noise in (False, True)
+    ]
+    assert ["noise" in opening for opening in openings] == [False, True]
 
 
 def test_the_head_is_sound_yaml_whatever_the_title(run_dir: Path) -> None:
@@ -141,7 +143,6 @@ def test_a_run_without_clips_has_a_card(tmp_path: Path) -> None:
     card = (tmp_path / "README.md").read_text()
     assert front_matter(card).keys().isdisjoint({"configs", "dataset_info"})
     assert front_matter(card)["license"] == "cc-by-4.0"
-    assert "No clip was accepted" in card
     assert "| silent | 1 |" in card
     assert "load_dataset" not in card
     assert "0 Hz" not in card
@@ -149,7 +150,6 @@ def test_a_run_without_clips_has_a_card(tmp_path: Path) -> None:
 
 def test_the_snippets_of_the_card_run(run_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Bug: the first thing that a reader types does not work."""
-    pytest.importorskip("datasets")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     write_card(run_dir, FACTS)
     snippets = re.findall(r"```python\n(.*?)```", (run_dir / "README.md").read_text(), flags=re.DOTALL)
@@ -164,7 +164,6 @@ def test_the_snippets_of_the_card_run(run_dir: Path, monkeypatch: pytest.MonkeyP
 
 def test_datasets_reads_our_features_and_misses_a_missing_shard(run_dir: Path, tmp_path: Path) -> None:
     """Bug: features in the card that differ from the files; a copy without one shard that loads silently short."""
-    datasets = pytest.importorskip("datasets")
     write_card(run_dir, FACTS)
     builder = datasets.load_dataset_builder(str(run_dir), cache_dir=str(tmp_path / "one"))
     schema = datasets.Dataset.from_parquet(str(shard_path(run_dir, 0, 3)), cache_dir=str(tmp_path / "two")).features

@@ -1,6 +1,7 @@
 """Signal checks: each flaw is found, and sound speech has none."""
 
 import dataclasses
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,9 @@ def test_each_flaw_is_found_under_its_code(clip: Clip, expected: list[str]) -> N
 
 def test_a_flaw_tells_what_was_measured_and_what_is_allowed() -> None:
     """Bug: "bad audio" tells nobody which threshold to move."""
-    assert find_flaws(make_clip(np.zeros(RATE)), ChecksConfig()) == ("silent: loudest 50 ms at -120.0 dBFS, limit -60",)
+    (flaw,) = find_flaws(make_clip(np.zeros(RATE)), ChecksConfig())
+    assert flaw.startswith("silent: ")
+    assert re.findall(r"-\d+", flaw) == ["-120", "-60"]
 
 
 def test_a_short_word_in_long_silence_is_not_silent() -> None:

@@ -52,45 +52,49 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument", "complaint"),
+    ("argument", "named", "offered"),
     [
-        ("voce=jon", "voce: there is no such key; nearest are voice"),
-        ("engine.batch_sise=3", "engine.batch_sise: there is no such key; nearest are engine.batch_size"),
-        ("engine.batch_size=many", "engine.batch_size=many: give a whole number"),
-        ("text.max_seconds=long", "text.max_seconds=long: give a number"),
-        ("dry_run=perhaps", "dry_run=perhaps: give true or false"),
-        ("planning.prompt_tokens=8", "planning.prompt_tokens=8: give a list"),
-        ("voice.speakers=[{wieght: 2}]", "wieght: there is no such key; nearest are weight"),
-        ("engine.batch_size=0", "engine.batch_size=0: give at least 1"),
-        ("engine.compile=fast", "engine.compile=fast: choose one of"),
-        ("engine.sampling.temperature=0", "engine.sampling.temperature=0.0: give a value above 0, or do_sample=false"),
-        ("planning.max_seconds=[3,2]", "planning.max_seconds=[3.0, 2.0]: give positive lengths in rising order"),
-        ("text.max_seconds=40", "text.max_seconds=40.0: Parler-TTS was trained on up to 30 s"),
-        ("model=minni", "model=minni: there is no such model; there are mini"),
-        ("model=checkpoint", "model.path=: give a folder or a hub id"),
-        ("voice=jonn", "voice=jonn: model=bundled does not know this name"),
-        ("voice=", "voice=: give a name"),
-        ("voice=[jon,lea]", "voice=[jon,lea]: several voices side by side are for task=preview"),
-        ("task=dance", "task=dance: there is no such task; there are"),
-        ("task=preview", "text=None: say what to speak"),
-        ("task=verify", "run=None: name the run directory"),
-        ("task=status", "run=None: name the run directory"),
-        ("book.txt", "book.txt: arguments are of the form key=value"),
-        ("source.format=pdf", "source.format=pdf: choose one of"),
-        ("source.language=german", "source.language=german: give a code such as en"),
-        ("text=Hello.", "text=Hello.: give task=preview"),
-        ("voice.speakers=[Jon,Lea]", "voice.speakers[0]: give a list like [{speaker:Jon},{speaker:Lea}]"),
-        (os.fsdecode(b"input=caf\xe9.jsonl"), "input=caf\\udce9.jsonl: is not UTF-8; rename the file or folder"),
-        ("executor.devices=[]", "executor.devices=[]: give auto or a list"),
+        ("voce=jon", "voce", ["voice"]),
+        ("engine.batch_sise=3", "engine.batch_sise", ["engine.batch_size"]),
+        ("engine.batch_size=many", "engine.batch_size=many", []),
+        ("text.max_seconds=long", "text.max_seconds=long", []),
+        ("dry_run=perhaps", "dry_run=perhaps", ["true", "false"]),
+        ("planning.prompt_tokens=8", "planning.prompt_tokens=8", ["[1,2]"]),
+        ("voice.speakers=[{wieght: 2}]", "wieght", ["weight"]),
+        ("engine.batch_size=0", "engine.batch_size=0", ["1"]),
+        ("engine.compile=fast", "engine.compile=fast", ["default", "reduce-overhead", "none"]),
+        ("engine.sampling.temperature=0", "engine.sampling.temperature=0.0", ["do_sample=false"]),
+        ("planning.max_seconds=[3,2]", "planning.max_seconds=[3.0, 2.0]", []),
+        ("text.max_seconds=40", "text.max_seconds=40.0", ["30"]),
+        ("model=minni", "model=minni", ["mini", "indic", "./my-model", "owner/name"]),
+        ("model=checkpoint", "model.path=", ["model=./my-model", "model=owner/name"]),
+        ("voice=jonn", "voice=jonn", ["model=bundled", "Heart", "--voices model=bundled", "voice.description="]),
+        ("voice=", "voice=", ["voice="]),
+        ("voice=[jon,lea]", "voice=[jon,lea]", ["task=preview", "voice.speakers=[{speaker:"]),
+        ("task=dance", "task=dance", ["audiobook", "dataset", "retry_rejects"]),
+        ("task=preview", "text=None", ["text="]),
+        ("task=verify", "run=None", ["run=outputs/"]),
+        ("task=status", "run=None", ["run=outputs/"]),
+        ("book.txt", "book.txt", ["key=value", "--help"]),
+        ("source.format=pdf", "source.format=pdf", ["epub", "jsonl"]),
+        ("source.language=german", "source.language=german", ["de"]),
+        ("text=Hello.", "text=Hello.", ["task=preview"]),
+        ("voice.speakers=[Jon,Lea]", "voice.speakers[0]", ["[{speaker:Jon},{speaker:Lea}]"]),
+        (os.fsdecode(b"input=caf\xe9.jsonl"), "input=caf\\udce9.jsonl", ["UTF-8"]),
+        ("executor.devices=[]", "executor.devices=[]", ["auto", "[cuda:0,cuda:1]"]),
     ],
 )
 def test_a_mistake_is_one_line_with_key_value_and_fix(
-    argument: str, complaint: str, capsys: pytest.CaptureFixture[str]
+    argument: str, named: str, offered: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards against tracebacks, and against hours spent with a value that was misread."""
     assert main([argument]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {complaint}")
+    before, found, after = error.partition(named)
+    assert found, error
+    assert len(before) < 20, "the key comes first"
+    for fact in offered:
+        assert fact in after
     assert error.count("\n") == 1
 
 
@@ -160,14 +164,14 @@ def test_languages_may_name_their_region(language: str) -> None:
 
 
 def test_settings_that_exclude_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match="flash attention 2 cannot read a static cache"):
+    with pytest.raises(ConfigError, match=r"(?=.*flash_attention_2)(?=.*static)"):
         compose_config(["engine.attention=flash_attention_2", "engine.cache=static"])
 
 
 @pytest.mark.parametrize("task", ["retry_rejects", "verify", "status"])
 def test_a_setting_that_would_not_be_heard_is_refused(task: str) -> None:
     """Guards the first thing that is tried on rejects, a looser check: the run's own config holds."""
-    with pytest.raises(ConfigError, match=rf"^checks.takes=9: task={task} works with the run's own config"):
+    with pytest.raises(ConfigError, match=rf"^checks\.takes=9.*task={task}"):
         compose_config([f"task={task}", "run=outputs/a", "checks.takes=9"])
     compose_config([f"task={task}", "run=outputs/a"])
 

@@ -109,6 +109,6 @@ def test_a_damaged_piece_is_not_put_into_its_shard(run_dir: Path, desk: Coordina
     content = path.read_bytes()
     middle = content.index(b"fLaC") + 500
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    with pytest.raises(RunDirectoryError, match="the audio of u0 has changed since it was written: delete the file"):
+    with pytest.raises(RunDirectoryError, match=r"\bu0\b"):
         desk.take(0, Done(task, 4))
     assert finished_shard(run_dir, 0) is None

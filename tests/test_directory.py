@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkpoints
-from fakes import StandInSynthesizer
+from conftest import Checkpoints, StandInModel
 
-from pipeline.__main__ import main
 from pipeline.config import Config, EngineConfig, ModelConfig
 from pipeline.config.frozen import (
     check_config,
@@ -47,9 +46,9 @@ def test_another_config_is_refused_and_the_difference_shown(tmp_path: Path) -> N
     other = config(seed=7, engine=EngineConfig(batch_size=3))
     with pytest.raises(RunDirectoryError) as caught:
         check_config(tmp_path / "run", other)
-    assert "seed: 0 there, 7 now" in str(caught.value)
-    assert "engine.batch_size: 8 there, 3 now" in str(caught.value)
-    assert "name=..." in str(caught.value)
+    assert re.search(r"\bseed\b.*\b0\b.*\b7\b", str(caught.value))
+    assert re.search(r"\bengine\.batch_size\b.*\b8\b.*\b3\b", str(caught.value))
+    assert "name=" in str(caught.value)
 
 
 def test_what_does_not_touch_clips_may_change(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_a_run_keeps_the_commits_of_its_own_repositories(tmp_path: Path) -> None
 
 
 def test_the_frozen_sampling_is_what_clips_were_drawn_with(
-    tmp_path: Path, checkpoint_of: Checkpoints, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, checkpoint_of: Checkpoints, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bug: a folder's own temperature counted for nothing, and what was frozen would not have been what was used."""
     folder = shutil.copytree(checkpoint_of(UntrainedShape(mean_seconds=0.4, codec_hidden=24)), tmp_path / "cool")
@@ -104,28 +103,29 @@ def test_the_frozen_sampling_is_what_clips_were_drawn_with(
     (tmp_path / "book.txt").write_text("The lamp was lit.")
     command = [f"input={tmp_path / 'book.txt'}", f"model={folder}", f"output_dir={tmp_path}", "name=run"]
     command = [*command, "task=dataset", "engine.sampling.top_k=7"]
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     used = {"do_sample": True, "temperature": 0.25, "top_k": 7, "top_p": 1.0}
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["engine"]["sampling"] == used
     assert "0.25" in (tmp_path / "run" / "README.md").read_text()
     for again in ([], ["engine.sampling.temperature=0.25"]):
-        assert main([*command, *again]) == 0
-    assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+        assert stand_in.main([*command, *again]) == 0
+    assert stand_in.main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
     assert len(stand_in) == 1, "nothing was made twice"
-    assert main([*command, "engine.sampling.temperature=1"]) == 3
-    assert "engine.sampling.temperature: 0.25 there, 1.0 now" in capsys.readouterr().err
+    assert stand_in.main([*command, "engine.sampling.temperature=1"]) == 3
+    assert re.search(r"engine\.sampling\.temperature\b.*0\.25.*1\.0", capsys.readouterr().err)
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     """Guards a user's own folder against being filled and cleaned up."""
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(RunDirectoryError, match=r"is not a run"):
+    with pytest.raises(RunDirectoryError, match=re.escape(str(tmp_path))):
         check_config(tmp_path, config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("- not\n- a config\n")
-    with pytest.raises(RunDirectoryError, match=r"config\.yaml: is not a frozen config"):
+    with pytest.raises(RunDirectoryError, match=r"config\.yaml"):
         check_config(tmp_path, config())
 
 
@@ -137,17 +137,18 @@ def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
             "with writer(Path(sys.argv[1])): pass"
         )
         second = subprocess.run([sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True)
-        assert f"process {os.getpid()} on" in second.stderr
-        assert "is at work here" in second.stderr
+        assert second.returncode != 0
+        assert RunDirectoryError.__name__ in second.stderr
+        assert re.search(rf"\b{os.getpid()}\b", second.stderr), "who is there"
     with writer(tmp_path / "run"):
         pass
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunDirectoryError, match="cannot be written"), writer(tmp_path / "file" / "run"):
+    with pytest.raises(RunDirectoryError, match=r"run.*Not a directory"), writer(tmp_path / "file" / "run"):
         pass
 
 
 def test_names_are_made_of_input_and_model() -> None:
     assert run_directory(config(input="books/My Book (1).txt")) == Path("outputs/My-Book-1-untrained")
     assert run_directory(config(name="mine", output_dir="/elsewhere")) == Path("/elsewhere/mine")
-    with pytest.raises(ConfigError, match=r"name=a/b: give a plain name"):
+    with pytest.raises(ConfigError, match="name=a/b"):
         run_directory(config(name="a/b"))

@@ -43,7 +43,7 @@ def test_damaged_weights_are_reported(sampling: SamplingConfig, tmp_path: Path) 
     synthesizer = engine(make_untrained(tmp_path, TINY), sampling=sampling)
     threads = threading.active_count()
     synthesizer._decoding.weights.layers[1].ffn_norm.weight[3] = torch.nan
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(ModelError):
         list(synthesizer.generate(random_utterances(seed=1, count=5)))
     assert threading.active_count() == threads
 
@@ -67,12 +67,12 @@ def test_what_cannot_fit_is_refused_before_it_starts(checkpoint_of: Checkpoints)
     synthesizer = engine(checkpoint_of(dataclasses.replace(TINY, max_positions=100)))
     fits = Utterance("Yes.", "A voice.", id="short", bucket=Bucket(0, 0, 50, 1))
     too_long = Utterance("word " * 30, "A voice.", id="long", bucket=Bucket(0, 0, 50, 1))
-    with pytest.raises(ValueError, match="'long' does not fit"):
+    with pytest.raises(ValueError, match="'long'"):
         next(iter(synthesizer.generate([fits, too_long])))
     assert synthesizer.stats.steps == 0
     assert len(list(synthesizer.generate([fits]))) == 1
     over_bucket = dataclasses.replace(too_long, bucket=Bucket(16, 16, 50, 1))
-    with pytest.raises(ValueError, match="does not fit a bucket of 16"):
+    with pytest.raises(ValueError, match=r"\b16\b"):
         list(synthesizer.generate([over_bucket]))
 
 
@@ -161,9 +161,9 @@ def test_two_callers_at_once_are_refused(tiny: EngineSynthesizer) -> None:
     utterances = random_utterances(seed=3, count=6)
     clips = tiny.generate(utterances)
     next(clips)
-    with pytest.raises(RuntimeError, match="still generating"):
+    with pytest.raises(RuntimeError):
         next(iter(tiny.generate(utterances)))
-    clips.close()
+    assert len(list(clips)) == len(utterances) - 1, "the first caller goes on"
 
 
 def exhaust_cpu() -> None:
@@ -193,7 +193,8 @@ def test_too_little_memory_halves_the_slots(
     expected = by_id(engine(folder, slots=16).generate(utterances))
     monkeypatch.setattr(runner_module, "allocate_self", allocate)
     assert_same(by_id(engine(folder, slots=16).generate(utterances)), expected)
-    assert "going on with 4 slots" in caplog.text
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert record.args == (4,), "slots"
 
 
 def test_memory_that_runs_out_for_good_is_an_error(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ show is in the tests that are marked so, and in `scripts/gpu_check.py`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -102,9 +103,7 @@ def test_warm_up_meets_every_shape(
     (stepped,) = made
     warmed = set(stepped.shapes)
     assert {entries for _, entries in warmed} == {1, 4, 8}
-    assert f"recorded {len(warmed)} graphs (cache lengths 64, 128, 192, 256, 320, 384; descriptions 1, 4, 8)" in (
-        caplog.text
-    )
+    assert re.search(rf"\b{len(warmed)}\b.*64, 128, 192, 256, 320, 384\b.*1, 4, 8\b", caplog.text)
     assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-5)
     assert len(made) == 1, "the slots with their graphs are kept"
     assert len(set(stepped.shapes)) == len(warmed)
@@ -159,7 +158,8 @@ def test_a_warm_up_for_which_memory_is_too_small_halves_the_slots(
     monkeypatch.setattr(runner_module, "allocate_self", allocate)
     synthesizer = as_on_a_gpu(engine(checkpoint_of(TINY), slots=slots))
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
-    assert "going on with 4 slots" in caplog.text
+    warnings = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert warnings[-1].args == (4,), "slots"
     steps = len(made)
     assert len(list(synthesizer.generate(random_utterances(seed=37, count=10)))) == 10
     assert len(made) == steps, "the slots with their graphs are kept"

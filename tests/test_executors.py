@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,9 @@ from pathlib import Path
 import fakes
 import pytest
 from conftest import Checkpoints
-from fakes import INFO
+from fakes import StandInSynthesizer, loader_of
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
 from pipeline.execution.local import worker_specs
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.reporting.journal import read_journals
@@ -25,18 +25,7 @@ from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)
 LOCAL = ("executor=local", "executor.devices=[cpu,cpu]", "executor.backoff_seconds=0")
-Build = Callable[..., object]
-
-
-@pytest.fixture
-def built_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build], None]:
-    """Replaces the model of a run, also in other processes: by a function of `fakes`."""
-
-    def replace(build: Build) -> None:
-        monkeypatch.setattr(run_module, "build_synthesizer", build)
-        monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
-
-    return replace
+Build = Callable[..., StandInSynthesizer]
 
 
 def command(folder: Path, texts: list[str], *more: str) -> list[str]:
@@ -71,7 +60,7 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
     jobs = [*arguments, "name=jobs", "num_jobs=2"]
     assert main([*jobs, "job_index=0"]) == 0
     assert [manifest.index for manifest in finished_shards(tmp_path / "jobs")] == [0, 2, 4]
-    assert "3 of 5 shards finished; the last job does the rest" in capsys.readouterr().err
+    assert "3 of 5 shards" in capsys.readouterr().err
     assert not (tmp_path / "jobs" / "report.json").exists()
     assert main([*jobs, "job_index=1"]) == 0
     assert hashes(tmp_path / "jobs") == expected
@@ -81,34 +70,31 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
 
 
 def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
-    tmp_path: Path, built_by: Callable[[Build], None], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a run against an utterance on which the process aborts, and that one's neighbours."""
     texts = [*numbered(2), "This is poison.", *numbered(6)[3:]]
-    built_by(fakes.build_mortal)
-    assert main(command(tmp_path, texts, *LOCAL)) == 0
+    loader = loader_of(fakes.build_mortal)
+    assert main(command(tmp_path, texts, *LOCAL), loader) == 0
     run_dir = tmp_path / "run"
     (reject,) = rejects(run_dir)
     assert (reject["text"], reject["reason"], reject["takes"]) == (texts[2], "worker_died: ended by SIGABRT", 1)
     before = hashes(run_dir)
     assert len(before) == 5
     assert main(["task=verify", f"run={run_dir}"]) == 0
-    said = capsys.readouterr().err
-    assert "is gone (ended by SIGABRT) and is started again" in said
-    assert "restarts of workers that died" in said
+    assert "SIGABRT" in capsys.readouterr().err
     assert any("SIGABRT" in failure.what for failure in read_journals(run_dir).failures)
     assert json.loads((run_dir / "report.json").read_text())["session"]["num_restarts"] >= 3
     untouched = (run_dir / "data" / "train-00001-of-00002.parquet").stat().st_mtime_ns
 
-    built_by(fakes.build_mortal)
-    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    retry = ["task=retry_rejects", f"run={run_dir}"]
+    assert main(retry, loader) == 0
     (again,) = rejects(run_dir)
     assert again["takes"] == 2
     assert len(set(again["seeds"])) == 2, "another seed was tried"  # type: ignore[arg-type]
     assert hashes(run_dir) == before
 
-    built_by(fakes.build_stand_in)
-    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    assert main(retry, loader_of(fakes.build_stand_in)) == 0
     assert rejects(run_dir) == []
     after = hashes(run_dir)
     assert len(after) == 6
@@ -116,18 +102,15 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
     assert (run_dir / "data" / "train-00001-of-00002.parquet").stat().st_mtime_ns == untouched
     assert main(["task=verify", f"run={run_dir}"]) == 0
     assert not (run_dir / ".pieces").exists()
-    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
-    assert "nothing was rejected that another take could change" in capsys.readouterr().err
+    assert main(retry, loader_of(fakes.build_broken)) == 0, "no model is loaded when nothing can be tried again"
 
 
-def test_a_worker_that_hangs_is_replaced(
-    tmp_path: Path, built_by: Callable[[Build], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    built_by(fakes.build_drowsy)
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = [*numbered(3), "Sleep now, please.", *numbered(8)[4:]]
     arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=15", f"voice.description={tmp_path / 'slept'}")
-    assert main(arguments) == 0
-    assert "hung: nothing came of it for 15 s" in capsys.readouterr().err
+    assert main(arguments, loader_of(fakes.build_drowsy)) == 0
+    assert "hung: " in capsys.readouterr().err
+    assert any("15 s" in failure.what for failure in read_journals(tmp_path / "run").failures)
     assert len(hashes(tmp_path / "run")) == 8
 
 
@@ -136,24 +119,18 @@ def test_a_worker_that_hangs_is_replaced(
     [(fakes.build_broken, 2, "the weights are damaged"), (fakes.build_full_disk, 3, "there is no space left")],
 )
 def test_what_a_person_has_to_mend_ends_the_run_at_once(
-    build: Build,
-    code: int,
-    complaint: str,
-    tmp_path: Path,
-    built_by: Callable[[Build], None],
-    capsys: pytest.CaptureFixture[str],
+    build: Build, code: int, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards against endless restarts, with the error and the exit code that one process would give."""
-    built_by(build)
-    assert main(command(tmp_path, numbered(4), *LOCAL)) == code
+    assert main(command(tmp_path, numbered(4), *LOCAL), loader_of(build)) == code
     assert f"error: {complaint}" in capsys.readouterr().err
 
 
 def start(arguments: list[str], build: Build = fakes.build_slow) -> subprocess.Popen[str]:
     """A run in a process of its own."""
     program = (
-        f"import sys, fakes; from pipeline.runtime import run; run.build_synthesizer = fakes.{build.__name__}\n"
-        "from pipeline.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "import sys, fakes; from pipeline.__main__ import main\n"
+        f"sys.exit(main(sys.argv[1:], fakes.loader_of(fakes.{build.__name__})))"
     )
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
     return subprocess.Popen(
@@ -187,7 +164,7 @@ def is_empty(group: int) -> bool:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
-    number: signal.Signals, code: int, tmp_path: Path, built_by: Callable[[Build], None]
+    number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     """Guards against processes that outlive their run and write into the next one's files."""
     arguments = command(tmp_path, numbered(400), *LOCAL)  # long enough to be at work while another one is refused
@@ -197,7 +174,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
         second = subprocess.run(
             [sys.executable, "-m", "pipeline", *arguments], stderr=subprocess.PIPE, text=True, check=False
         )
-        assert f"process {process.pid} on" in second.stderr
+        assert re.search(rf"\b{process.pid}\b", second.stderr)
         assert second.returncode == 3
         if number is signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does it
@@ -210,11 +187,10 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
         error = process.stderr.read() if process.stderr else ""
         process.communicate()
     if number is not signal.SIGKILL:
-        assert "the same command goes on from there" in error
         assert not list((tmp_path / "run").rglob(".*.tmp"))
     assert "Traceback" not in error
-    built_by(fakes.build_stand_in)
-    assert main([argument for argument in arguments if argument not in LOCAL]) == 0
+    alone = [argument for argument in arguments if argument not in LOCAL]
+    assert main(alone, loader_of(fakes.build_stand_in)) == 0
     assert len(hashes(tmp_path / "run")) == 400
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
 
@@ -225,7 +201,7 @@ def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
     _, error = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in error
-    assert "is started again" not in error
+    assert read_journals(tmp_path / "run").failures == ()
     assert len(hashes(tmp_path / "run")) == 9
 
 

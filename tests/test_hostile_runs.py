@@ -180,7 +180,7 @@ def test_the_commands_end_without_a_traceback(run_dir: Path, task: str, capsys: 
     assert main([f"task={task}", f"run={run_dir}"]) == (3 if task == "verify" else 0)
     printed = capsys.readouterr()
     assert "plan.json" in printed.out + printed.err
-    assert "not a regular file" in printed.out + printed.err
+    assert "Traceback" not in printed.out + printed.err
 
 
 @pytest.mark.parametrize("value", ["x", None, float("nan"), 1e300])
@@ -196,4 +196,4 @@ def test_a_manifest_with_impossible_numbers_is_damaged(run_dir: Path, key: str, 
 def test_times_in_a_journal_that_are_no_dates_are_passed_over(run_dir: Path) -> None:
     lines = [{"event": "failure", "time": time, "elapsed": 0.0, "what": "x"} for time in (1e300, float("nan"), 1e9)]
     (run_dir / "journal" / "main.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert "1 failure" in found_by_status(run_dir)
+    assert len(read_status(run_dir).history.failures) == 1

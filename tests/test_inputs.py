@@ -9,17 +9,18 @@ import json
 import lzma
 import os
 import random
+import re
 import zipfile
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fakes import StandInSynthesizer
+from conftest import StandInModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.__main__ import main
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
 from pipeline.text.readers import csv_rows, json_rows
@@ -48,7 +49,7 @@ def is_refused(path: Path, **source: object) -> bool:
     else:
         return False
     assert "\n" not in message
-    assert str(path) in message or message.startswith("row ")
+    assert str(path) in message or re.match(r"row \d", message)
     return True
 
 
@@ -105,7 +106,7 @@ def test_what_inflates_without_end_is_refused(tmp_path, ending, name):
     """Bug: a small file that inflates to gigabytes filled the memory, or took minutes."""
     path = tmp_path / f"a.{name}.{ending}"
     first = b'{"text": "One."}\n' if name == "jsonl" else b"text\n"
-    path.write_bytes(compressed(ending, first + b"\n" * 8_000_000))
+    path.write_bytes(compressed(ending, first + b"\n" * 2_500_000))
     message = complaint(path, max_inflated_mb=1)
     assert "source.max_inflated_mb" in message
     assert str(path) in message
@@ -125,7 +126,7 @@ def test_an_archive_of_several_files_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.jsonl.zip", "w") as archive:
         archive.writestr("a.jsonl", LINES)
         archive.writestr("b.jsonl", LINES)
-    assert "2 files" in complaint(tmp_path / "a.jsonl.zip")
+    assert "2" in complaint(tmp_path / "a.jsonl.zip")
 
 
 @pytest.mark.parametrize(
@@ -153,52 +154,56 @@ def test_json_arrays_are_read_as_json_has_them(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("json") / "a.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_rows, "_BLOCK", 5)
-        for written in (json.dumps(rows), json.dumps(rows, indent=2, ensure_ascii=False)):
+        table = [{"text": "A.", "row": row} for row in rows]
+        for written in (json.dumps(table), json.dumps(table, indent=2, ensure_ascii=False)):
             path.write_text(written, encoding="utf-8", errors="surrogatepass")
-            found = list(json_rows._json_objects(path, SourceConfig()))
+            found = [document.columns["row"] for document in read_documents(str(path), SourceConfig())] if rows else []
             assert json.dumps(found) == json.dumps(rows)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fact"),
     [
-        ('[{"text": "a"}', "cut short"),
-        ('[{"text": "a"}, ]', "a comma without an object"),
-        ('[{"text": "a"} {"text": "b"}]', "line 1 is not JSON"),
-        ('[{"text": "a"}] {"text": "b"}', "more behind the array"),
-        ('[\n"a"]', "line 2 is not a JSON object"),
-        ('[{"text": "a"},\n{"text": }]', "line 2 is not JSON"),
-        ('{"text": "a"} ]', "is not JSON"),
-        ('[{"text": "a", "text": "b"}]', "'text' occurs twice"),
-        ("[" * 100_000, "nested too deeply"),
-        ('[{"text": ' + "9" * 5000 + "}]", "cannot be read"),
-        ("[]", "no rows"),
+        ('[{"text": "a"}', "a.json"),
+        ('[{"text": "a"}, ]', "line 1"),
+        ('[{"text": "a"} {"text": "b"}]', "line 1"),
+        ('[{"text": "a"}] {"text": "b"}', "line 1"),
+        ('[\n"a"]', "line 2"),
+        ('[{"text": "a"},\n{"text": }]', "line 2"),
+        ('{"text": "a"} ]', "line 1"),
+        ('[{"text": "a", "text": "b"}]', "'text'"),
+        ("[" * 100_000, "line 1"),
+        ('[{"text": ' + "9" * 5000 + "}]", "line 1"),
     ],
 )
-def test_broken_json_arrays(tmp_path, content, said):
+def test_broken_json_arrays(tmp_path, content, fact):
     """Each was a traceback, or words were lost."""
     (tmp_path / "a.json").write_text(content, encoding="utf-8")
-    if said == "no rows":
-        assert texts(tmp_path / "a.json") == []
-        return
-    assert said in complaint(tmp_path / "a.json")
+    message = complaint(tmp_path / "a.json")
+    assert str(tmp_path / "a.json") in message
+    assert fact in message
+
+
+def test_an_empty_json_array_has_no_rows(tmp_path):
+    (tmp_path / "a.json").write_text("[]", encoding="utf-8")
+    assert texts(tmp_path / "a.json") == []
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "fact"),
     [
-        ('{"text": ' + "9" * 5000 + "}", "line 2 cannot be read"),
-        ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 2 is nested too deeply"),
-        ('{"a": ' * 100_000 + "1" + "}" * 100_000, "line 2 is nested too deeply"),
-        ('{"text": "a", "text": "b"}', "'text' occurs twice"),
-        ('{"text": "a", "m": {"x": 1, "x": 2}}', "'x' occurs twice"),
+        ('{"text": ' + "9" * 5000 + "}", "line 2"),
+        ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 2"),
+        ('{"a": ' * 100_000 + "1" + "}" * 100_000, "line 2"),
+        ('{"text": "a", "text": "b"}', "'text'"),
+        ('{"text": "a", "m": {"x": 1, "x": 2}}', "'x'"),
         ('[{"text": "a"}]', "source.format=json"),
     ],
 )
-def test_hostile_lines(tmp_path, line, said):
+def test_hostile_lines(tmp_path, line, fact):
     """Integers of 5,000 digits and deep nesting were tracebacks; of two equal keys one was lost."""
     (tmp_path / "a.jsonl").write_text(f'{{"text": "One."}}\n{line}\n', encoding="utf-8")
-    assert said in complaint(tmp_path / "a.jsonl")
+    assert fact in complaint(tmp_path / "a.jsonl")
 
 
 def test_endless_rows_are_refused(tmp_path, monkeypatch):
@@ -206,13 +211,13 @@ def test_endless_rows_are_refused(tmp_path, monkeypatch):
     for module in (json_rows, csv_rows):
         monkeypatch.setattr(module, "MAX_ROW_CHARACTERS", 10_000)
     (tmp_path / "a.csv").write_text('id,text\n1,"One\n' + "2,Two\n" * 5000, encoding="utf-8")
-    assert "line 2 is not CSV" in complaint(tmp_path / "a.csv")
+    assert "line 2" in complaint(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("x" * 20_000, encoding="utf-8")
-    assert "line 1 is not CSV" in complaint(tmp_path / "b.csv")
+    assert "line 1" in complaint(tmp_path / "b.csv")
     (tmp_path / "a.jsonl").write_text('{"text": "' + "x" * 20_000 + '"}', encoding="utf-8")
     assert "line 1" in complaint(tmp_path / "a.jsonl")
     (tmp_path / "a.json").write_text('[{"text": "' + "x" * 200_000, encoding="utf-8")
-    assert "line 1 is not JSON" in complaint(tmp_path / "a.json")
+    assert "line 1" in complaint(tmp_path / "a.json")
 
 
 def test_lists_and_globs(tmp_path):
@@ -225,11 +230,15 @@ def test_lists_and_globs(tmp_path):
     assert texts(f"{tmp_path}/c[1].jsonl") == ["C."], "a name that exists is no pattern"
     assert texts(f'["{tmp_path}/d, e.jsonl",{tmp_path}/?.csv]') == ["D.", "T."]
     assert texts(f"{tmp_path}/**/a.jsonl") == ["A."]
-    assert "no file matches" in complaint(f"{tmp_path}/x*.jsonl")
-    assert "twice" in complaint(f"[{tmp_path}/a.jsonl,{tmp_path}/*.jsonl]")
-    assert "empty" in complaint(f"[{tmp_path}/a.jsonl,]")
+    assert f"{tmp_path}/x*.jsonl" in complaint(f"{tmp_path}/x*.jsonl")
+    assert complaint(f"[{tmp_path}/a.jsonl,{tmp_path}/*.jsonl]").count(f"{tmp_path}/a.jsonl") == 2, (
+        "as given, and found"
+    )
+    assert "a.jsonl,]" in complaint(f"[{tmp_path}/a.jsonl,]")
     (tmp_path / "book.txt").write_text("Words.", encoding="utf-8")
-    assert "book.txt: is a book" in complaint(f"[{tmp_path}/a.jsonl,{tmp_path}/book.txt]")
+    message = complaint(f"[{tmp_path}/a.jsonl,{tmp_path}/book.txt]")
+    assert f"{tmp_path}/book.txt" in message
+    assert "a.jsonl" not in message
 
 
 @pytest.mark.parametrize(
@@ -255,7 +264,9 @@ def test_splits_of_folders(tmp_path, names, train, validation):
     expected = ["Text 0.", "Text 1."] if names == ["a", "b"] else [f"Text {train}."]
     assert texts(tmp_path) == expected
     if validation is None:
-        assert "source.split to one of: " in complaint(tmp_path, split="validation")
+        assert all(
+            fact in complaint(tmp_path, split="validation") for fact in ("source.split", "'validation'", "train")
+        )
     else:
         assert texts(tmp_path, split="validation") == [f"Text {validation}."]
 
@@ -263,7 +274,9 @@ def test_splits_of_folders(tmp_path, names, train, validation):
 def test_a_folder_without_a_train_split_says_so(tmp_path):
     """Reading another split in its place would be a leak as well."""
     (tmp_path / "test.jsonl").write_bytes(LINES)
-    assert "source.split to one of: test" in complaint(tmp_path)
+    message = complaint(tmp_path)
+    assert "source.split" in message
+    assert message.endswith("test")
 
 
 def test_splits_of_a_card(tmp_path):
@@ -275,16 +288,17 @@ def test_splits_of_a_card(tmp_path):
     assert texts(tmp_path) == ["x"]
     assert texts(tmp_path, split="test") == ["y"]
     assert texts(tmp_path, subset="other") == ["z"]
-    assert "source.subset to one of" in complaint(tmp_path, subset="othr")
+    message = complaint(tmp_path, subset="othr")
+    assert all(fact in message for fact in ("source.subset", "'othr'", "other"))
     for broken in ("---\nconfigs: [\n---\n", "---\na: &a [1]\nconfigs: *a\n---\n", "---\nconfigs: 7\n---\n", "no yaml"):
         (tmp_path / "README.md").write_text(broken, encoding="utf-8")
         assert texts(tmp_path) == ["x", "y", "z"]
 
 
-def test_a_dataset_that_we_made_can_be_read_again(tmp_path, stand_in: list[StandInSynthesizer]):
+def test_a_dataset_that_we_made_can_be_read_again(tmp_path, stand_in: StandInModel):
     """Its folder also holds plans, manifests and reports, which are tables by their names."""
     (tmp_path / "a.jsonl").write_bytes(LINES)
-    assert main(["task=dataset", f"input={tmp_path / 'a.jsonl'}", f"output_dir={tmp_path}", "name=run"]) == 0
+    assert stand_in.main(["task=dataset", f"input={tmp_path / 'a.jsonl'}", f"output_dir={tmp_path}", "name=run"]) == 0
     assert texts(tmp_path / "run") == ["One.", "Two."]
 
 
@@ -303,7 +317,7 @@ def test_tables_without_a_header(tmp_path):
     (tmp_path / "a.csv").write_text("L1|Yes, no, or so.|x\nL2|Two.|y\n", encoding="utf-8")
     assert "source.columns" in complaint(tmp_path / "a.csv")
     assert texts(tmp_path / "a.csv", columns=["id", "text", "n"], id_column="id") == ["Yes, no, or so.", "Two."]
-    assert "more cells" in complaint(tmp_path / "a.csv", columns=["id", "text"])
+    assert re.search(r"line 1\b.*','", complaint(tmp_path / "a.csv", columns=["id", "text"]))
     (tmp_path / "a.jsonl").write_bytes(LINES)
     assert "source.columns" in complaint(tmp_path / "a.jsonl", columns=["text"])
 
@@ -323,10 +337,10 @@ def test_what_is_no_file_is_refused(tmp_path):
         assert "input=-" in complaint(path, format="jsonl")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "folder" / "a.jsonl")
-    assert "without .parquet" in complaint(tmp_path / "folder")
+    assert ".parquet" in complaint(tmp_path / "folder")
     (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
     assert "loop.jsonl" in complaint(tmp_path / "loop.jsonl")
-    with pytest.raises(ConfigError, match="255 bytes"):
+    with pytest.raises(ConfigError, match=r"\b255\b"):
         texts("x" * 300 + ".jsonl")
 
 
@@ -334,7 +348,6 @@ def test_what_is_no_file_is_refused(tmp_path):
 @pytest.mark.parametrize("how", ["gone", "cut", "noise"])
 def test_damaged_saved_datasets(tmp_path, damage, how):
     """Bug: tracebacks of Arrow, json and `datasets`."""
-    datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_dict({"text": ["A."] * 500}).save_to_disk(str(tmp_path / "d"))
     path = tmp_path / "d" / damage
     content = path.read_bytes()
@@ -347,7 +360,6 @@ def test_damaged_saved_datasets(tmp_path, damage, how):
 
 def test_the_code_of_a_dataset_never_runs(tmp_path):
     """A script beside the data could do anything."""
-    pytest.importorskip("datasets")
     folder = tmp_path / "d"
     folder.mkdir()
     (folder / "d.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')", encoding="utf-8")
@@ -373,7 +385,7 @@ def test_damaged_parquet(tmp_path, seed):
         is_refused(path)
 
 
-def test_standard_input(tmp_path, stand_in: list[StandInSynthesizer], monkeypatch, capsys):
+def test_standard_input(tmp_path, stand_in: StandInModel, monkeypatch, capsys):
     """Bug: `cat rows.jsonl | ... input=/dev/stdin` said that there are no rows, as it was read twice."""
 
     def pipe(content: bytes) -> None:
@@ -381,19 +393,19 @@ def test_standard_input(tmp_path, stand_in: list[StandInSynthesizer], monkeypatc
 
     command = ["task=dataset", "input=-", f"output_dir={tmp_path}", "model=untrained"]
     pipe(LINES)
-    assert main(command) == 2
+    assert stand_in.main(command) == 2
     assert "source.format" in capsys.readouterr().err
-    assert main([*command, "source.format=jsonl", "dry_run=true"]) == 0
-    assert "utterances      2" in capsys.readouterr().out
+    assert stand_in.main([*command, "source.format=jsonl", "dry_run=true", "json=true"]) == 0
+    assert json.loads(capsys.readouterr().out)["utterances"] == 2
     assert list(tmp_path.iterdir()) == []
     pipe(b"")
-    assert main([*command, "source.format=jsonl"]) == 2
+    assert stand_in.main([*command, "source.format=jsonl"]) == 2
     pipe(LINES)
-    assert main([*command, "source.format=jsonl"]) == 0
+    assert stand_in.main([*command, "source.format=jsonl"]) == 0
     run_dir = tmp_path / "stdin-untrained"
     assert pq.read_table(run_dir / "data")["text"].to_pylist() == ["One.", "Two."]
     for again in (LINES, b""):
         pipe(again)
-        assert main([command[0], "input=/dev/stdin", *command[2:], "source.format=jsonl"]) == 0
+        assert stand_in.main([command[0], "input=/dev/stdin", *command[2:], "source.format=jsonl"]) == 0
     assert len(stand_in) == 1
-    assert main(["task=verify", f"run={run_dir}"]) == 0
+    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -18,21 +19,21 @@ from fakes import INFO, StandInSynthesizer, speak
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module
 from pipeline.errors import RunDirectoryError
-from pipeline.storage.locks import Holder, check_locks, find_holders, writer
+from pipeline.storage.locks import check_locks, find_holders, writer
 from pipeline.types import Clip, Utterance
 
-HERE = f"process {os.getpid()} on {platform.node()}"
+HERE = rf"\b{os.getpid()}\b.*{re.escape(platform.node())}"  # how a message names this process
 
 
 def test_a_whole_run_is_alone(tmp_path: Path) -> None:
     """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
     with writer(tmp_path / "run") as right, right.alternate() as is_alone:
         assert is_alone
-        with pytest.raises(RunDirectoryError, match=f"{HERE} is at work here"), writer(tmp_path / "run"):
+        with pytest.raises(RunDirectoryError, match=HERE), writer(tmp_path / "run"):
             pass
         with (
             writer(tmp_path / "run", 0, 2) as job,
-            pytest.raises(RunDirectoryError, match=f"run: {HERE} is at work here"),  # and not "job 0 of 2"
+            pytest.raises(RunDirectoryError, match=rf"^(?!.*\b0 of 2\b).*{HERE}"),
             job.alternate(),
         ):
             pass
@@ -81,9 +82,9 @@ def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_pa
         with writer(tmp_path, 1, 2) as second:
             with second.alternate() as is_alone:
                 assert not is_alone, "the plan is there"
-            with pytest.raises(RunDirectoryError, match=f"job 0 of 2, {HERE}; job 1 of 2, {HERE} is"), writer(tmp_path):
+            with pytest.raises(RunDirectoryError, match=rf"\b0 of 2\b.*{HERE}.*\b1 of 2\b.*{HERE}"), writer(tmp_path):
                 pass
-            with pytest.raises(RunDirectoryError, match="job 1 of 2"), writer(tmp_path, 1, 2):
+            with pytest.raises(RunDirectoryError, match=r"\b1 of 2\b"), writer(tmp_path, 1, 2):
                 pass
         with first.alternate() as is_alone:
             assert is_alone, "the other has left"
@@ -112,34 +113,38 @@ def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     with writer(tmp_path, 0, 2) as job, job.alternate():
         pass
     with writer(tmp_path):
-        assert HERE in (tmp_path / ".writer").read_text()
+        assert re.search(HERE, (tmp_path / ".writer").read_text())
 
 
-def leave_name_of_killed_job(run_dir: Path) -> Holder:
-    """What a job leaves that is killed; gives what is told of it."""
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    name = f"job 3 of 5, process {dead.pid} on {platform.node()}"
-    (run_dir / ".lock-3-of-5").touch()
-    (run_dir / ".writer-3-of-5").write_text(name)
-    return Holder(name, is_alive=False)
+def kill_a_job(run_dir: Path) -> None:
+    """Leaves what job 3 of 5 leaves that is killed."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
+        "with writer(Path(sys.argv[1]), 3, 5): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, run_dir], check=False).returncode == -signal.SIGKILL
 
 
 def test_a_killed_job_is_not_told_of_as_at_work(tmp_path: Path) -> None:
     """Bug: nobody asked after the process of a job, whose name is longer than that of a whole run."""
-    dead = leave_name_of_killed_job(tmp_path)
+    kill_a_job(tmp_path)
     with writer(tmp_path, 0, 5):
-        assert find_holders(tmp_path) == (Holder(f"job 0 of 5, {HERE}", is_alive=True), dead)
+        here, dead = find_holders(tmp_path)
+    assert re.search(rf"\b0 of 5\b.*{HERE}", here.name)
+    assert re.search(r"\b3 of 5\b", dead.name)
+    assert (here.is_alive, dead.is_alive) == (True, False)
 
 
 def test_the_name_of_a_killed_job_goes_with_the_next_writer(tmp_path: Path) -> None:
     """Bug: status told of it for ever, of a finished run as well."""
-    leave_name_of_killed_job(tmp_path)
+    kill_a_job(tmp_path)
     with writer(tmp_path, 1, 5), writer(tmp_path, 0, 5) as other, other.alternate():
-        assert [holder.name[:5] for holder in find_holders(tmp_path)] == ["job 0", "job 1"]
-    leave_name_of_killed_job(tmp_path)
+        jobs = [re.findall(r"\b\d of 5\b", holder.name) for holder in find_holders(tmp_path)]
+        assert jobs == [["0 of 5"], ["1 of 5"]]
+    kill_a_job(tmp_path)
     with writer(tmp_path):
-        assert [holder.name for holder in find_holders(tmp_path)] == [HERE]
+        (holder,) = find_holders(tmp_path)
+        assert re.search(HERE, holder.name)
     assert find_holders(tmp_path) == ()
 
 
@@ -153,7 +158,7 @@ def test_a_disk_that_is_still_full_is_one_line(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "config.yaml").touch()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
-        with pytest.raises(RunDirectoryError, match=r"cannot be written \(No space left on device\); free some space"):
+        with pytest.raises(RunDirectoryError, match="No space left on device"):
             enter(tmp_path)
     enter(tmp_path)
 
@@ -174,7 +179,7 @@ def test_a_file_system_without_locks_is_one_line(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(RunDirectoryError, match=r"its file system cannot lock files \(.+\); give output_dir=..."):
+    with pytest.raises(RunDirectoryError, match=rf"{re.escape(os.strerror(number))}.*output_dir="):
         enter(tmp_path, job)
 
 
@@ -183,5 +188,5 @@ def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
         pass
     assert not (tmp_path / "run").exists()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunDirectoryError, match="cannot be written"), writer(tmp_path / "file" / "run"):
+    with pytest.raises(RunDirectoryError, match="Not a directory"), writer(tmp_path / "file" / "run"):
         pass

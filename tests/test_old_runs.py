@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fakes import StandInSynthesizer
+from conftest import StandInModel
 
 from pipeline.__main__ import main
 from pipeline.config import Config, DatasetConfig, SourceConfig, StyleConfig, VoiceConfig
@@ -96,7 +96,7 @@ def test_a_config_of_the_first_format_asks_for_the_same(first: Path) -> None:
     assert run_fingerprint(first, config) == FIRST_FINGERPRINT, "also after a later version has written the file"
     assert frozen_config(first).output_dir == "elsewhere"
     check_config(first, config, "digest")
-    with pytest.raises(RunDirectoryError, match=r"dataset\.readings_per_text: 1 there, 2 now"):
+    with pytest.raises(RunDirectoryError, match=r"dataset\.readings_per_text\b.*\b1\b.*\b2\b"):
         check_config(first, dataclasses.replace(config, dataset=DatasetConfig(readings_per_text=2)))
 
 
@@ -119,7 +119,7 @@ def test_keys_are_read_under_both_names(tmp_path: Path, monkeypatch: pytest.Monk
     freeze_config(tmp_path, before)
     text = (tmp_path / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(text.replace("takes: 5", "attempts: 5").replace("num_jobs:", "num_shards:"))
-    with pytest.raises(RunDirectoryError, match="there is no such key"):
+    with pytest.raises(RunDirectoryError, match=r"checks\.attempts"):
         frozen_config(tmp_path)
     renamed = {"checks.attempts": "checks.takes", "num_shards": "num_jobs"}
     values = fingerprint(before)
@@ -137,7 +137,7 @@ def test_a_config_of_a_later_format_is_refused(tmp_path: Path) -> None:
     freeze_config(tmp_path, Config())
     text = (tmp_path / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(text.replace(f"format_version: {FORMAT_VERSION}", "format_version: 99"))
-    with pytest.raises(RunDirectoryError, match="format 99"):
+    with pytest.raises(RunDirectoryError, match=r"\b99\b"):
         check_config(tmp_path, Config())
 
 
@@ -249,33 +249,34 @@ def hashes(run_dir: Path) -> Mapping[str, str]:
     return {clip.id: clip.audio_sha256 for shard in finished_shards(run_dir) for clip in shard.clips}
 
 
-def test_a_run_moves_with_its_input(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+def test_a_run_moves_with_its_input(tmp_path: Path, stand_in: StandInModel) -> None:
     """Bug: a copy of a run and of its input was refused as another config, since a path was different."""
-    assert main(command(tmp_path / "a")) == 0
+    assert stand_in.main(command(tmp_path / "a")) == 0
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert main(command(tmp_path / "b")) == 0
+    assert stand_in.main(command(tmp_path / "b")) == 0
     assert len(stand_in) == 1
-    assert main(["task=verify", f"run={tmp_path / 'b' / 'run'}"]) == 0
+    assert stand_in.main(["task=verify", f"run={tmp_path / 'b' / 'run'}"]) == 0
     (tmp_path / "c").mkdir()
     other = tmp_path / "c" / "rows.jsonl"
     other.write_text(json.dumps({"id": "x", "text": "Other words."}))
-    assert main([*command(tmp_path / "b")[:1], f"input={other}", *command(tmp_path / "b")[2:]]) == 3, "other content"
+    task, _, *rest = command(tmp_path / "b")
+    assert stand_in.main([task, f"input={other}", *rest]) == 3, "other content"
 
 
-def test_a_refused_folder_stays_as_it_is(tmp_path: Path, stand_in: list[StandInSynthesizer]) -> None:
+def test_a_refused_folder_stays_as_it_is(tmp_path: Path, stand_in: StandInModel) -> None:
     """Bug: a lock was left in a folder that is no run."""
     command(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("precious")
-    assert main(command(tmp_path)) == 3
-    assert main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
+    assert stand_in.main(command(tmp_path)) == 3
+    assert stand_in.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
-def run_of_first_format(tmp_path: Path) -> Path:
+def run_of_first_format(tmp_path: Path, stand_in: StandInModel) -> Path:
     """Leaves what the first version would have: without keys that came since, and with its fingerprint everywhere."""
     run_dir = tmp_path / "run"
-    assert main(command(tmp_path, "source.keep_columns=[]")) == 0
+    assert stand_in.main(command(tmp_path, "source.keep_columns=[]")) == 0
     values = yaml.safe_load((run_dir / "config.yaml").read_text())
     old: dict[str, Any] = {}
     for key, group in yaml.safe_load(FIRST).items():
@@ -288,7 +289,7 @@ def run_of_first_format(tmp_path: Path) -> Path:
     (run_dir / "config.yaml").write_text(yaml.safe_dump(old, sort_keys=False))
     rows = [{key: row[key] for key in ("id", "text")} for row in ROWS]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(command(tmp_path)) == 0
+    assert stand_in.main(command(tmp_path)) == 0
     for path in (run_dir / "plan" / "plan.json", *(run_dir / "manifests").iterdir()):
         content = json.loads(path.read_text())
         assert content["fingerprint"] != fingerprint(frozen_config(run_dir))
@@ -299,22 +300,20 @@ def run_of_first_format(tmp_path: Path) -> Path:
     return run_dir
 
 
-def test_a_run_of_the_first_format_resumes_retries_and_verifies(
-    tmp_path: Path, stand_in: list[StandInSynthesizer]
-) -> None:
+def test_a_run_of_the_first_format_resumes_retries_and_verifies(tmp_path: Path, stand_in: StandInModel) -> None:
     """Guards all that users have made so far: nothing of it is made again, and nothing is refused."""
-    run_dir = run_of_first_format(tmp_path)
+    run_dir = run_of_first_format(tmp_path, stand_in)
     before, num_made = hashes(run_dir), len(stand_in)
     (run_dir / "SHA256SUMS").unlink()
-    assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
-    assert main(["task=verify", f"run={run_dir}"]) == 0
-    assert main(command(tmp_path)) == 0
+    assert stand_in.main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert stand_in.main(command(tmp_path)) == 0
     assert len(stand_in) == num_made, "nothing was to be made"
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    assert main(command(tmp_path)) == 0
+    assert stand_in.main(command(tmp_path)) == 0
     assert not any(each.computed_frames for each in stand_in[num_made:]), "a new column needs no new clip"
     assert hashes(run_dir) == before
-    assert main(["task=verify", f"run={run_dir}"]) == 0
+    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
     (run_dir / "data" / "train-00000-of-00002.parquet").unlink()
-    assert main(command(tmp_path)) == 0
+    assert stand_in.main(command(tmp_path)) == 0
     assert hashes(run_dir) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import subprocess
@@ -15,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fakes import StandInSynthesizer, speak
+from conftest import StandInModel
+from fakes import StandInSynthesizer, loader_of, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import Terminated, main
-from pipeline.commands import render as run_module
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, RunDirectoryError, SourceError
 from pipeline.outputs.dataset.shards import finished_shards
@@ -38,8 +39,8 @@ TEXTS = [f"This is text number {number}, which is spoken." for number in range(7
 def quick(
     monkeypatch: pytest.MonkeyPatch,
     store: type[StrictStore],  # noqa: F811
-    stand_in: list[StandInSynthesizer],
-) -> list[StandInSynthesizer]:
+    stand_in: StandInModel,
+) -> StandInModel:
     """Stand-ins for the model; gives those that were built. A lease settles at once."""
     monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.01)
     return stand_in
@@ -61,28 +62,26 @@ def hashes(run_dir: Path) -> dict[str, str]:
 
 
 def test_a_dataset_behind_an_address_is_that_of_a_disk(
-    bucket: str, tmp_path: Path, quick: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+    bucket: str, tmp_path: Path, quick: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole journey: made, told of, verified, found finished; not a byte beside it on the disk."""
-    assert main(command(bucket)) == 0
+    assert quick.main(command(bucket)) == 0
     run_dir = place(f"{bucket}/out/run")
-    assert main(command(bucket, f"output_dir={tmp_path / 'disk'}")) == 0
+    assert quick.main(command(bucket, f"output_dir={tmp_path / 'disk'}")) == 0
     on_disk = tmp_path / "disk" / "run"
     assert hashes(run_dir) == hashes(on_disk)
     not_of_the_run = {".lock"}  # of the disk
     assert file_sizes(run_dir).keys() == file_sizes(on_disk).keys() - not_of_the_run
-    assert main(["task=verify", f"run={bucket}/out/run"]) == 0
-    assert main(["task=status", f"run={bucket}/out/run"]) == 0
-    assert "state       finished" in capsys.readouterr().out
+    assert quick.main(["task=verify", f"run={bucket}/out/run"]) == 0
+    assert quick.main(["task=status", f"run={bucket}/out/run", "json=true"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["state"] == "finished"
     (worker,) = read_journals(run_dir).workers
     assert worker.sessions[0].counts.clips == 7
-    assert main(command(bucket)) == 0
+    assert quick.main(command(bucket)) == 0
     assert len(quick) == 2, "nothing is made twice"
 
 
-def test_a_stopped_run_behind_an_address_goes_on(
-    bucket: str, quick: list[StandInSynthesizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: StandInModel) -> None:
     countdown = iter([True] * 3)
 
     def until_ctrl_c(utterance: Utterance) -> Clip:
@@ -90,49 +89,49 @@ def test_a_stopped_run_behind_an_address_goes_on(
             raise KeyboardInterrupt
         return speak(utterance)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(until_ctrl_c))
-        assert main(command(bucket)) == 130
+    assert main(command(bucket), loader_of(lambda *_, **__: StandInSynthesizer(until_ctrl_c))) == 130
     run_dir = place(f"{bucket}/out/run")
     assert len(hashes(run_dir)) == 2
-    assert main(command(bucket)) == 0
+    assert quick.main(command(bucket)) == 0
     assert sum(len(synthesizer.asked) for synthesizer in quick) == 5
-    assert main(["task=verify", f"run={bucket}/out/run"]) == 0
+    assert quick.main(["task=verify", f"run={bucket}/out/run"]) == 0
 
 
-def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick: list[StandInSynthesizer]) -> None:
+def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick: StandInModel) -> None:
     """Guards the setting aside of an old plan where nothing can be renamed."""
-    assert main(command(bucket)) == 0
+    assert quick.main(command(bucket)) == 0
     arguments = command(bucket)
     texts = place(f"{bucket}/in/texts.jsonl")
     write_text(texts, texts.read_text(encoding="utf-8").replace("number 3", "number thirteen"))
-    assert main(arguments) == 0
+    assert quick.main(arguments) == 0
     assert [len(synthesizer.asked) for synthesizer in quick] == [7, 1]
-    assert main(["task=verify", f"run={bucket}/out/run"]) == 0
+    assert quick.main(["task=verify", f"run={bucket}/out/run"]) == 0
 
 
-def test_a_book_behind_an_address(bucket: str, quick: list[StandInSynthesizer]) -> None:
+def test_a_book_behind_an_address(bucket: str, quick: StandInModel) -> None:
     write_text(
         place(f"{bucket}/in/lamp.md"), "# The Lamp\n\n## One\n\nMr. Grey lit the lamp.\n\n## Two\n\nIt smoked.\n"
     )
     arguments = [f"input={bucket}/in/lamp.md", f"output_dir={bucket}/out", "name=lamp"]
-    assert main(arguments) == 0
+    assert quick.main(arguments) == 0
     names = file_sizes(place(f"{bucket}/out/lamp/book")).keys()
     assert {Path(name).suffix for name in names} >= {".m4b", ".flac", ".json"}
-    assert main(["task=verify", f"run={bucket}/out/lamp"]) == 0
-    assert main(arguments) == 0
+    assert quick.main(["task=verify", f"run={bucket}/out/lamp"]) == 0
+    assert quick.main(arguments) == 0
 
 
-def test_what_is_lost_behind_an_address_is_missed(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(bucket)) == 0
+def test_what_is_lost_behind_an_address_is_missed(
+    bucket: str, quick: StandInModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick.main(command(bucket)) == 0
     run_dir = place(f"{bucket}/out/run")
     (run_dir / "data" / "train-00001-of-00004.parquet").unlink()
     content = (run_dir / "README.md").read_bytes()
     (run_dir / "README.md").write_bytes(content + b" ")
-    assert main(["task=verify", f"run={bucket}/out/run"]) == 4
+    assert quick.main(["task=verify", f"run={bucket}/out/run"]) == 4
     printed = capsys.readouterr().out
-    assert "data/train-00001-of-00004.parquet: missing" in printed
-    assert "README.md: its bytes are not those" in printed
+    assert "data/train-00001-of-00004.parquet" in printed
+    assert "README.md" in printed
 
 
 def test_an_object_is_put_whole_or_not_at_all(store: type[StrictStore]) -> None:  # noqa: F811
@@ -152,7 +151,7 @@ def test_a_full_store_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError("quota exceeded")
 
     monkeypatch.setattr(StrictStore, "put_file", full)
-    with pytest.raises(RunDirectoryError, match=r"s3://bucket/x: cannot be written \(quota exceeded\)"):
+    with pytest.raises(RunDirectoryError, match=r"s3://bucket/x.*quota exceeded"):
         write_text(place("s3://bucket/x"), "text")
 
 
@@ -166,10 +165,15 @@ def test_a_folder_moves_with_its_mark_last(store: type[StrictStore]) -> None:  #
     assert sorted(file_sizes(place("s3://bucket/new"))) == ["plan.json", "shard-00000.jsonl", "shard-00001.jsonl"]
 
 
+def put_lease(run_dir: Path, token: str) -> None:
+    """Writes what another machine writes that is at work in the same place."""
+    write_text(run_dir / ".lease", json.dumps({"owner": "another machine", "token": token, "renewed": time.time()}))
+
+
 def test_a_lease_keeps_a_second_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     run_dir = place("s3://bucket/run")
     with hold_lease(run_dir):
-        with pytest.raises(RunDirectoryError, match=r"process \d+ on .* is at work here"), hold_lease(run_dir):
+        with pytest.raises(RunDirectoryError, match=rf"\b{os.getpid()}\b"), hold_lease(run_dir):
             pass
         monkeypatch.setattr(lease, "LEASE_SECONDS", -1.0)  # as if the first had been silent for long
         with hold_lease(run_dir):
@@ -183,10 +187,10 @@ def test_of_two_that_start_at_once_the_last_wins(monkeypatch: pytest.MonkeyPatch
 
     def while_it_settles(_: float) -> None:
         monkeypatch.setattr(lease.time, "sleep", lambda _: None)
-        lease._write(run_dir, "of the other")
+        put_lease(run_dir, "of the other")
 
     monkeypatch.setattr(lease.time, "sleep", while_it_settles)
-    with pytest.raises(RunDirectoryError, match="is at work here"), hold_lease(run_dir):
+    with pytest.raises(RunDirectoryError, match="another machine"), hold_lease(run_dir):
         pass
 
 
@@ -225,10 +229,10 @@ def test_a_run_that_was_followed_stops(
 
     def work() -> None:
         with hold_lease(run_dir):
-            lease._write(run_dir, "of another")
+            put_lease(run_dir, "of another")
             lease.time.sleep(20)
 
-    with pytest.raises(RunDirectoryError, match="another run has taken over"):
+    with pytest.raises(RunDirectoryError, match="s3://bucket/run"):
         work()
     assert time.monotonic() - began < 10, "also out of a wait"
     assert lease.read_lease(run_dir).token == "of another"  # type: ignore[union-attr]
@@ -270,9 +274,9 @@ def test_a_long_table_is_never_held_whole(store: type[StrictStore]) -> None:  # 
 
 
 def test_addresses_that_lead_nowhere_are_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"nonsense://x: cannot be reached \(.+\); check the address"):
+    with pytest.raises(ConfigError, match="nonsense://x"):
         place("nonsense://x")
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(SourceError, match=r"memory://bucket/nowhere\.jsonl"):
         list(read_documents("memory://bucket/nowhere.jsonl", SourceConfig()))
     assert is_local(place("~/x"))
     assert main(["task=preview", "text=Hello.", "output_dir=memory://x"]) == 2

@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -296,7 +297,7 @@ def test_a_missing_weight_ends_the_run_with_its_name(name: str, hub: Publisher, 
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
     replace(folder / "model.safetensors", tensors)
-    with pytest.raises(ModelError, match=f"missing: {name}"):
+    with pytest.raises(ModelError, match=re.escape(name)):
         upstream.load(folder, attention="sdpa", dtype=torch.float32, device=CPU)
 
 
@@ -341,7 +342,7 @@ def test_code_in_a_checkpoint_never_runs(
     rewrite(folder / "tokenizer_config.json", settings)
     monkeypatch.setattr("builtins.input", lambda *_: "yes")
     assert main([f"model={folder}", f"input={book}", "dry_run=true"]) == 2
-    assert "never run" in capsys.readouterr().err
+    assert "Python" in capsys.readouterr().err
 
     settings = json.loads((hub.publish(MINI) / "tokenizer_config.json").read_text())
     rewrite(folder / "tokenizer_config.json", settings)
@@ -468,7 +469,7 @@ def test_pickles_and_files_elsewhere_are_not_weights(hub: Publisher, tmp_path: P
     for name in ("pytorch_model.bin", "../elsewhere/model.safetensors", "/etc/model.safetensors"):
         index["weight_map"]["decoder.model.decoder.layer_norm.weight"] = name
         rewrite(folder / "model.safetensors.index.json", index)
-        with pytest.raises(ModelError, match="it names"):
+        with pytest.raises(ModelError, match=re.escape(name)):
             find_checkpoint(ModelConfig(name="p", path=str(folder)))
 
 
@@ -476,12 +477,12 @@ def test_an_interrupted_copy_names_the_missing_shard(hub: Publisher, tmp_path: P
     """Guards a download that stopped after the first of two files."""
     folder = shutil.copytree(hub.publish(LARGE), tmp_path / "half")
     (folder / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"1 of 2 files .*model-00002-of-00002\.safetensors"):
+    with pytest.raises(ModelError, match=r"\b1\b.*\b2\b.*model-00002-of-00002\.safetensors"):
         find_checkpoint(ModelConfig(name="half", path=str(folder)))
     shutil.copy(folder / "model-00001-of-00002.safetensors", folder / "model-00002-of-00002.safetensors")
     with (folder / "model-00002-of-00002.safetensors").open("r+b") as file:
         file.truncate(1000)
-    with pytest.raises(ModelError, match=r"model-00002-of-00002\.safetensors: damaged"):
+    with pytest.raises(ModelError, match=r"model-00002-of-00002\.safetensors"):
         find_checkpoint(ModelConfig(name="half", path=str(folder)))
 
 
@@ -573,7 +574,7 @@ def test_an_id_without_an_embedding_is_told(hub: Publisher, tmp_path: Path) -> N
     checkpoint = find_checkpoint(ModelConfig(name="mixed", path=str(folder)))
     small = {**checkpoint.config, "vocab_size": 20}
     object.__setattr__(checkpoint, "config", small)
-    with pytest.raises(ModelError, match="belongs to another model"):
+    with pytest.raises(ModelError, match=r"\b20\b"):
         load_tokenizers(checkpoint).count_prompts(["The lamp was lit."])
 
 

@@ -186,7 +186,7 @@ def test_clips_say_how_they_ended(checkpoint_of: Checkpoints) -> None:
 
 def test_a_prompt_longer_than_its_bucket_is_named(checkpoint_of: Checkpoints) -> None:
     synthesizer = reference(checkpoint_of(TINY))
-    with pytest.raises(ValueError, match=r"prompt of 65 tokens does not fit a bucket of 16: 'It was a bright"):
+    with pytest.raises(ValueError, match=r"\b65\b.*\b16\b.*It was a bright"):
         list(synthesizer.generate(utterances(Bucket(16, 64, 60, 3))))
 
 

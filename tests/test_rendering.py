@@ -155,7 +155,8 @@ def test_a_damaged_clip_is_not_taken_again_but_made_anew(tmp_path: Path, caplog:
     again = render(shard(), synthesizer, earlier=earlier)
     assert audio_of(again) == audio_of(first)
     assert (again.num_reused, [utterance.id for utterance in synthesizer.asked]) == (3, ["u2"])
-    assert "the audio of u2 has changed since it was written; it is made anew" in caplog.text
+    (record,) = caplog.records
+    assert "u2" in record.getMessage()
     # It may be needed beside other work as well, and be the only one of its shard.
     others = replace_ids(shard(), "v")
     both = dict(render_all([shard(), others], StandInSynthesizer(), earlier=EarlierClips([tmp_path])))
@@ -178,9 +179,11 @@ def test_what_cannot_be_read_any_more_is_made_anew(tmp_path: Path, caplog: pytes
     first = render(shard(), StandInSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     earlier = EarlierClips([tmp_path])
-    next((tmp_path / "data").iterdir()).unlink()
+    path = next((tmp_path / "data").iterdir())
+    path.unlink()
     assert audio_of(render(shard(), StandInSynthesizer(), earlier=earlier)) == audio_of(first)
-    assert "what is wanted of it is made anew" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert path.name in caplog.text
 
 
 def numbered_shards(count: int, drawn: list[int], size: int = 3) -> Iterator[Shard]:
@@ -266,7 +269,7 @@ def test_a_clip_that_never_comes_is_told_of() -> None:
         def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
             yield from list(super().generate(iter(iter(utterances).__next__, None)))[1:]
 
-    with pytest.raises(AssertionError, match="no clip for"):
+    with pytest.raises(AssertionError, match="u0"):
         list(render_all([shard()], Forgetful()))
 
 

@@ -512,9 +512,9 @@ def test_the_title_of_a_markdown_book(book, text, title):
 def test_chapters_can_be_selected(book):
     text = "\n\n".join(f"Chapter {n}\n\n{PROSE}" for n in range(1, 6))
     assert titles(book(text, chapters="1-2, 4")) == ["Chapter 1", "Chapter 2", "Chapter 4"]
-    with pytest.raises(SourceError, match="has chapters 1 to 5"):
+    with pytest.raises(SourceError, match=r"source\.chapters=6\b.*\b5\b"):
         book(text, chapters="6")
-    with pytest.raises(SourceError, match="numbers and ranges"):
+    with pytest.raises(SourceError, match=r"source\.chapters=first.*1-3"):
         book(text, chapters="first")
 
 
@@ -559,6 +559,6 @@ def test_no_character_is_lost(book, ending):
         try:
             book("\n".join(["words", *lines, "words"]), name=f"a.{ending}")
         except SourceError as error:
-            assert "no words" in str(error)  # noqa: PT017
+            assert f"a.{ending}" in str(error)  # noqa: PT017
 
     check()

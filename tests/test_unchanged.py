@@ -8,21 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes import INFO, StandInSynthesizer
+from conftest import StandInModel
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
-from pipeline.__main__ import main
 from pipeline.commands import render as run_module
 from pipeline.config import Config, SourceConfig
 from pipeline.planning import staleness as unchanged
 from pipeline.planning.staleness import plan_digest
 from pipeline.storage.paths import content_mark, place
-
-
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer())
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
 
 
 @pytest.fixture
@@ -46,10 +39,10 @@ def command(tmp_path: Path) -> list[str]:
     return ["task=dataset", f"input={table}", f"output_dir={tmp_path}", "name=run", "planning.shard_size=2"]
 
 
-def test_the_same_input_is_planned_once(command: list[str], planned: list[object]) -> None:
+def test_the_same_input_is_planned_once(command: list[str], planned: list[object], stand_in: StandInModel) -> None:
     """Guards the minutes that planning a million rows takes, at each resume."""
-    assert main(command) == 0
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
+    assert stand_in.main(command) == 0
     assert len(planned) == 1
 
 
@@ -118,20 +111,22 @@ PLAN_CHANGES = [
 
 @pytest.mark.parametrize("change", TEXT_CHANGES + PLAN_CHANGES)
 def test_whatever_has_changed_is_planned_again(
-    command: list[str], planned: list[object], tmp_path: Path, change: Callable[[Path], None]
+    command: list[str], planned: list[object], stand_in: StandInModel, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     """Guards the promise that a changed text is noticed, and that a damaged plan is mended."""
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     change(tmp_path / "run")
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     assert len(planned) == 2
 
 
-def test_new_code_plans_anew(command: list[str], planned: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_code_plans_anew(
+    command: list[str], planned: list[object], stand_in: StandInModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Guards against the normalisation of an older version in a run that goes on after an update."""
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     monkeypatch.setattr(unchanged, "_code_digest", lambda: "another")
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     assert len(planned) == 2
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkpoints
-from fakes import StandInSynthesizer
+from conftest import Checkpoints, StandInModel
 from test_epub import write_epub
 
 from pipeline.__main__ import main
@@ -41,11 +41,11 @@ def fine_tune(tmp_path: Path, checkpoint_of: Checkpoints) -> Path:
 @pytest.mark.parametrize(
     ("language", "model", "facts", "is_warned"),
     [
-        ("hi-IN", "indic", ["voice: Rohit"], False),
-        ("ben", "indic", ["voice: Arjun"], False),
-        ("fr", "multilingual", ["voice: Daniel"], False),
-        ("fr", "bundled", ["voice: Heart", "French (fr)", "English (en)", "model=multilingual"], True),
-        ("und", "indic", ["voice: Thoma"], False),
+        ("hi-IN", "indic", ["Rohit"], False),
+        ("ben", "indic", ["Arjun"], False),
+        ("fr", "multilingual", ["Daniel"], False),
+        ("fr", "bundled", ["Heart", "French (fr)", "English (en)", "model=multilingual"], True),
+        ("und", "indic", ["Thoma"], False),
     ],
 )
 def test_the_language_of_a_book_chooses_the_voice(
@@ -61,11 +61,11 @@ def test_the_language_of_a_book_chooses_the_voice(
 
 def test_the_language_that_is_set_wins_over_the_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"input={epub(tmp_path, 'en')}", "model=indic", "source.language=ta", "dry_run=true"]) == 0
-    assert "voice: Jaya" in capsys.readouterr().err
+    assert "Jaya" in capsys.readouterr().err
 
 
 def test_what_is_frozen_says_who_speaks(
-    fine_tune: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+    fine_tune: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a resumed run against the default voice of another version, and a book against a nameless narrator."""
     command = [
@@ -74,23 +74,23 @@ def test_what_is_frozen_says_who_speaks(
         f"output_dir={fine_tune.parent}",
         "name=r",
     ]
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     told = capsys.readouterr().err
-    assert "voice: Otto (default" in told
+    assert "Otto" in told
     assert "text.max_seconds=8" in told
-    assert "warning: model" not in told
+    assert "warning" not in told
     run_dir = fine_tune.parent / "r"
     frozen = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert (frozen["voice"]["speaker"], frozen["model"]["max_seconds"]) == ("Otto", 10)
     assert {utterance.speaker for utterance in stand_in[0].asked} == {"Otto"}
     assert json.loads((run_dir / "book/book.json").read_text())["narrator"] == "Otto"
-    assert main([f"run={run_dir}", "task=retry_rejects"]) == 0
-    assert main([*command, "voice=otto"]) == 0, "the same voice"
-    assert main([*command, "voice=lena"]) == 3
-    assert "voice.speaker: 'Otto' there, 'Lena' now" in capsys.readouterr().err
+    assert stand_in.main([f"run={run_dir}", "task=retry_rejects"]) == 0
+    assert stand_in.main([*command, "voice=otto"]) == 0, "the same voice"
+    assert stand_in.main([*command, "voice=lena"]) == 3
+    assert re.search(r"voice\.speaker\b.*Otto.*Lena", capsys.readouterr().err)
 
 
-def test_another_default_is_another_run(fine_tune: Path, stand_in: list[StandInSynthesizer]) -> None:
+def test_another_default_is_another_run(fine_tune: Path, stand_in: StandInModel) -> None:
     """Guards one book against two voices, when its checkpoint's file has changed in between."""
     command = [
         f"input={epub(fine_tune.parent, 'de')}",
@@ -98,20 +98,20 @@ def test_another_default_is_another_run(fine_tune: Path, stand_in: list[StandInS
         f"output_dir={fine_tune.parent}",
         "name=r",
     ]
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     (fine_tune / "voices.yaml").write_text("languages: [de]\nmax_seconds: 10\nvoices: [Lena, Otto]\n")
-    assert main(command) == 3
+    assert stand_in.main(command) == 3
 
 
-def test_a_new_spelling_of_a_row_is_planned_anew(fine_tune: Path, stand_in: list[StandInSynthesizer]) -> None:
+def test_a_new_spelling_of_a_row_is_planned_anew(fine_tune: Path, stand_in: StandInModel) -> None:
     """Guards the plan that still stands: it holds the spelling that an older voices.yaml gave."""
     table = fine_tune.parent / "t.jsonl"
     table.write_text('{"text": "Ein Satz mit Worten.", "speaker": "OTTO"}\n')
     command = ["task=dataset", f"input={table}", f"model={fine_tune}", f"output_dir={fine_tune.parent}", "name=r",
                "source.speaker_column=speaker", "voice=lena"]  # fmt: skip
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     (fine_tune / "voices.yaml").write_text("languages: [de]\nmax_seconds: 10\ndefault: Lena\nvoices: [oTTo, Lena]\n")
-    assert main(command) == 0
+    assert stand_in.main(command) == 0
     assert [one.speaker for each in stand_in for one in each.asked] == ["Otto", "oTTo"]
 
 
@@ -122,7 +122,7 @@ def test_a_name_is_refused_before_the_checkpoint_is_looked_for(
     """Guards a download of gigabytes that ends in a misspelt name."""
     monkeypatch.setattr(run_module, "find_checkpoint", lambda *_, **__: pytest.fail("looked for the checkpoint"))
     assert main([f"voice={name}", "model=indic", f"output_dir={tmp_path}/out"]) == 2
-    assert f"voice={name}: model=indic" in capsys.readouterr().err
+    assert re.search(rf"voice={name}\b.*model=indic", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 

@@ -106,19 +106,19 @@ def test_no_speaker_is_a_speaker():
 
 def test_unknown_speaker_is_refused_with_the_nearest() -> None:
     """Guards hours of speech in a voice that the checkpoint has never heard of."""
-    with pytest.raises(ConfigError, match=r"voice=jhon: .*model=mini.*Nearest: Jon,.*--voices model=mini"):
+    with pytest.raises(ConfigError, match=r"voice=jhon\b.*model=mini\b.*\bJon\b.*--voices model=mini"):
         Casting(VoiceConfig(speaker="jhon"), MINI)
-    with pytest.raises(ConfigError, match=r"voice=jon: .*model=indic"):
+    with pytest.raises(ConfigError, match=r"voice=jon\b.*model=indic"):
         Casting(VoiceConfig(speaker="jon"), INDIC)
-    with pytest.raises(ConfigError, match=r"voice=rohit: .*\(model=indic does\)"):
+    with pytest.raises(ConfigError, match=r"voice=rohit\b.*model=mini\b.*model=indic"):
         Casting(VoiceConfig(speaker="rohit"), MINI)
-    with pytest.raises(ConfigError, match=r"voice\.speakers\[1\]\.speaker=zork: "):
+    with pytest.raises(ConfigError, match=r"voice\.speakers\[1\]\.speaker=zork"):
         Casting(VoiceConfig(speakers=[SpeakerChoice("jon"), SpeakerChoice("zork")]), MINI)
-    with pytest.raises(ConfigError, match=r"voice\.speakers\[1\]\.speaker=: "):
+    with pytest.raises(ConfigError, match=r"voice\.speakers\[1\]\.speaker="):
         Casting(VoiceConfig(speakers=[SpeakerChoice("jon"), SpeakerChoice("")]), OTHER)
-    with pytest.raises(ConfigError, match=r"voice=jon: model=mini-v0.1 was trained without"):
+    with pytest.raises(ConfigError, match=r"voice=jon\b.*model=mini-v0\.1"):
         Casting(VoiceConfig(speaker="jon"), ModelConfig("mini-v0.1", "parler-tts/parler_tts_mini_v0.1"))
-    with pytest.raises(ConfigError, match=r"model\.similarity=mini: .* is mini_v1"):
+    with pytest.raises(ConfigError, match=r"model\.similarity=mini\b.*mini_v1"):
         Casting(VoiceConfig(), ModelConfig("other", "owner/other", similarity="mini"))
 
 
@@ -147,7 +147,7 @@ def test_names_of_a_checkpoint_without_a_catalogue_pass_with_one_warning() -> No
     casting = Casting(VoiceConfig(speaker="zork"), OTHER)
     assert casting.names == ("zork",)
     assert len(casting.warnings) == 1
-    assert "not known" in casting.warnings[0]
+    assert "model.speakers=" in casting.warnings[0]
     casting.cast("1", "text", 0, "blip")
     assert casting.row_warnings() == ()  # told already
     from_rows = Casting(VoiceConfig(speaker=None, description="A calm voice."), OTHER)
@@ -190,13 +190,13 @@ def test_the_default_voice_is_one_of_the_checkpoint(model: ModelConfig, language
     assert casting.cast("1", "text", 0) == Voice(speaker, describe(speaker, StyleConfig()))
     assert Casting(casting.voice, model, language=language).voice == casting.voice, "a frozen voice is what it says"
     if speaker is None:
-        assert "another voice" in casting.warnings[0]
+        assert model.name in casting.warnings[0]
 
 
 def test_a_language_that_is_not_spoken_gets_a_warning() -> None:
     """Guards a French book that an English checkpoint reads without a word of warning."""
     (warning,) = Casting(VoiceConfig(), MINI, language="de-AT").warnings
-    for fact in ("German (de)", "model=mini ", "English (en)", "model=multilingual"):
+    for fact in ("German (de)", "model=mini", "English (en)", "model=multilingual"):
         assert fact in warning
     assert Casting(VoiceConfig(), MINI, language="en-AU").warnings == ()
     assert Casting(VoiceConfig(), MINI, language="und").warnings == ()
@@ -222,7 +222,7 @@ def test_weak_speakers_get_a_warning_with_the_best_three() -> None:
     assert Casting(VoiceConfig(speaker="jon"), MINI).warnings == ()
     assert Casting(VoiceConfig(speaker="jon"), LARGE).warnings == ()
     (warning,) = Casting(VoiceConfig(speaker="gary"), LARGE).warnings
-    assert re.search(r"voice Gary: .*Will \(0\.906\), Eric \(0\.888\), Laura \(0\.878\)", warning)
+    assert re.search(r"\bGary\b.*Will \(0\.906\), Eric \(0\.888\), Laura \(0\.878\)", warning)
     assert Casting(VoiceConfig(speaker="david"), ModelConfig()).warnings == ()
     copied = ModelConfig("copy", "/a/copy", similarity="large_v1")
     assert Casting(VoiceConfig(speaker="gary"), copied).warnings == (warning.replace("model=large", "model=copy"),)
@@ -234,7 +234,9 @@ def test_voices_without_a_name_get_a_warning() -> None:
     assert len(Casting(VoiceConfig(description="A calm voice."), MINI).warnings) == 1
     assert Casting(VoiceConfig(description="Laura's voice is calm."), MINI).warnings == ()
     unused = Casting(VoiceConfig(description="Laura's voice is calm.", speakers=[SpeakerChoice("jon")]), MINI)
-    assert unused.warnings == ("voice.speakers is not used, because voice.description is set",)
+    (warning,) = unused.warnings
+    assert "voice.speakers" in warning
+    assert "voice.description" in warning
 
 
 @pytest.mark.parametrize(
@@ -259,14 +261,14 @@ def test_varied_draws_what_the_checkpoint_knows(model: ModelConfig, language: st
 
 def test_a_list_that_is_typed_is_checked() -> None:
     """Guards against a fault in a list of speakers that nobody sees in ten thousand clips."""
-    with pytest.raises(ConfigError, match=r"voice\.speakers\[0\]\.speaker=Jon: model=bundled"):
+    with pytest.raises(ConfigError, match=r"voice\.speakers\[0\]\.speaker=Jon\b.*model=bundled"):
         Casting(VoiceConfig(speakers=VARIED), BUILTIN_MODELS)
 
 
 def test_names_that_are_advised_are_those_of_the_checkpoint() -> None:
     """Jon is no help for a model that was not trained on him."""
     (warning,) = Casting(VoiceConfig(description="A low, calm male voice."), BUILTIN_MODELS).warnings
-    assert "it knows Heart, Puck" in warning
+    assert "Heart, Puck" in warning
     assert "Jon" not in warning
     assert len(Casting(VoiceConfig(description="Jon's voice is low."), BUILTIN_MODELS).warnings) == 1
     assert Casting(VoiceConfig(description="Puck speaks slowly."), BUILTIN_MODELS).warnings == ()
@@ -278,14 +280,15 @@ def test_rows_that_name_an_unknown_speaker_are_counted() -> None:
     for source, speaker in (("1", "hart"), ("1", "hart"), ("2", "puck"), ("3", "hart"), ("4", "jon")):
         casting.cast(source, "text", 0, speaker)
     of_hart, of_jon = sorted(casting.row_warnings(), key=lambda line: "Jon" in line)
-    for fact in ("hart", "model=bundled", "Nearest: Heart", "2 rows"):
+    for fact in ("hart", "model=bundled", "Heart"):
         assert fact in of_hart
-    assert "1 row" in of_jon
+    assert re.search(r"\b2\b", of_hart), "rows"
+    assert re.search(r"\b1\b", of_jon)
     in_tamil = Casting(VoiceConfig(), INDIC, language="ta")
     in_tamil.cast("1", "text", 0, "ROHIT")
     (warning,) = in_tamil.row_warnings()
     assert "Hindi (hi)" in warning
-    assert "1 row" in warning
+    assert re.search(r"\b1\b", warning)
 
 
 def test_a_row_wins_over_the_config():

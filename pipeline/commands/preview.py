@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pipeline.reporting.preview_page import PreviewedVoice, render_page
 from pipeline.reporting.progress import say, show, warn
 from pipeline.storage.atomic import write_text
 from pipeline.storage.paths import is_address
-from pipeline.synthesis import build_synthesizer
+from pipeline.synthesis import Synthesizer, build_synthesizer
 from pipeline.synthesis.checkpoint import check_revision, find_checkpoint
 from pipeline.synthesis.streaming import Streamer, preview
 from pipeline.text.normalization import is_speakable
@@ -39,7 +39,7 @@ class _Part:
     path: Path
 
 
-def run_preview(config: Config) -> int:
+def run_preview(config: Config, build: Callable[..., Synthesizer] = build_synthesizer) -> int:
     """Writes `<output_dir>/<name, or preview>.wav` and prints the time to first audio.
 
     Of several voices, each has a file of its own, `<name>-<voice>.wav`, and `<name>.html` has all players.
@@ -67,7 +67,7 @@ def run_preview(config: Config) -> int:
         print(f"voice:  {part.utterance.description}\nspoken: {part.utterance.prompt}", file=sys.stderr)
     if config.dry_run:
         return 0
-    synthesizer = build_synthesizer(checkpoint, **vars(config.engine))
+    synthesizer = build(checkpoint, **vars(config.engine))
     if not isinstance(synthesizer, Streamer):
         raise ConfigError(f"task=preview: engine.backend={config.engine.backend} cannot stream; give engine=default")
     heard = []

@@ -26,6 +26,7 @@ from pipeline.commands.dry_run import (
     write_left_out,
 )
 from pipeline.commands.finalize import finish
+from pipeline.commands.model_loader import ModelLoader
 from pipeline.commands.preview import run_preview
 from pipeline.commands.refusal import find_refusal
 from pipeline.commands.retry import retry_rejects
@@ -77,17 +78,22 @@ _KEYS_OF_CHECKPOINT = (
 _PUBLISHED_CODEC = ModelLimits(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, max_positions=4_087)
 
 
-def run(config: Config) -> int:
+def run(config: Config, loader: ModelLoader | None = None) -> int:
     """Does what `config` asks for; returns the exit code.
+
+    Args:
+        config: The composed config of the command.
+        loader: Where the model comes from; None: from its checkpoint.
 
     Raises:
         PipelineError: Whatever the user can mend.
     """
+    loader = loader or ModelLoader(build_synthesizer, describe_model, load_tokenizers)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     if config.task.name == "verify":
-        return _verify(config)
+        return _verify(config, loader)
     if config.task.name == "status":
         status = read_status(place(config.run or ""))
         if config.json:
@@ -96,20 +102,20 @@ def run(config: Config) -> int:
             show(render_status(status))
         return 0
     if config.task.name == "retry_rejects":
-        return retry_rejects(config, build_synthesizer)
+        return retry_rejects(config, loader)
     if config.model.name == "untrained":
         say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
     if config.task.name == "preview":
         if config.json:
             raise ConfigError("json=true: task=preview has no JSON; give dry_run=true, task=status or task=verify")
-        return run_preview(config)
+        return run_preview(config, loader.build)
     asked_input = config.input
     config = copy_standard_input(config)
     language = _check_input(config)
     check_revision(config.model)
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
-        return _dry_run(config, language, asked_input)
+        return _dry_run(config, language, asked_input, loader)
     if config.left_out:
         raise ConfigError(
             f"left_out={config.left_out}: give dry_run=true with it; a run lists it in plan/left_out.jsonl"
@@ -123,18 +129,19 @@ def run(config: Config) -> int:
     working = replace(config, engine=engine, executor=working.executor)
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
+    model_source = (checkpoint, loader)
     with writer(run_dir, config.job_index, config.num_jobs) as right:
         with right.alternate() as is_alone:
             check_config(run_dir, config, input_digest(config))
-            head = _plan(run_dir, working, config, checkpoint, casting) if is_alone else read_head(run_dir)
-        order = RunContext(run_dir, working, head, checkpoint, head.buckets, build_synthesizer)
+            head = _plan(run_dir, working, config, casting, model_source) if is_alone else read_head(run_dir)
+        order = RunContext(run_dir, working, head, checkpoint, head.buckets, loader.build)
         session, model = _render(order)
         with right.alternate():
             finished = sum(1 for _ in finished_shards(run_dir))
             if finished < head.num_shards:
                 say(f"{run_dir}: {finished} of {count(head.num_shards, 'shard')} finished; the last job does the rest")
             else:
-                model = model or describe_model(checkpoint, working.engine)
+                model = model or loader.describe(checkpoint, working.engine)
                 finish(run_dir, config, head, model, session, narrator=", ".join(casting.names))
     if config.json:
         show_json(status_values(read_status(run_dir)))
@@ -158,14 +165,17 @@ def _as_frozen(config: Config, checkpoint: Checkpoint | None) -> Config:
     )
 
 
-def _plan(run_dir: Path, working: Config, config: Config, checkpoint: Checkpoint, casting: Casting) -> PlanHead:
+def _plan(
+    run_dir: Path, working: Config, config: Config, casting: Casting, model_source: tuple[Checkpoint, ModelLoader]
+) -> PlanHead:
     """Makes the plan and freezes the config, where nobody else is at work. A plan that still stands is kept."""
+    checkpoint, loader = model_source
     remove_leftovers(run_dir)
     mark = plan_digest(config, casting.catalogue.digest)
     frozen = replace(config, job_index=None, num_jobs=1)
     head = reusable_plan(run_dir, mark)
     if head is None:
-        planner = Planner(config, casting, load_tokenizers(checkpoint), _codec(config, checkpoint))
+        planner = Planner(config, casting, loader.tokenizers(checkpoint), _codec(config, checkpoint))
         head = stage_plan(run_dir, config, planner, mark)
         if not any(finished_shards(run_dir)):  # before a config is frozen that asks for too much of the disk
             try:
@@ -243,7 +253,7 @@ def _check_disk(run_dir: Path, config: Config, head: PlanHead, checkpoint: Check
     check_disk(config, run_dir, work, len(devices) if isinstance(devices, list) else max(1, config.executor.workers))
 
 
-def _dry_run(config: Config, language: str, asked_input: str) -> int:
+def _dry_run(config: Config, language: str, asked_input: str, loader: ModelLoader) -> int:
     """Prints what would be made. Loads no model, and fetches nothing.
 
     Returns the exit code with which the run would be refused, so that `dry_run && run` stops in time.
@@ -255,7 +265,7 @@ def _dry_run(config: Config, language: str, asked_input: str) -> int:
     try:
         checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model), download=False)
         checkpoint.sampling(config.engine.sampling)  # refuses values that cannot be
-        tokens = load_tokenizers(checkpoint)
+        tokens = loader.tokenizers(checkpoint)
     except NotDownloadedError as error:
         say(f"{error}: numbers of tokens are estimated")
     config, casting = _set_up_voices(config, language, checkpoint)
@@ -281,9 +291,9 @@ def _dry_run(config: Config, language: str, asked_input: str) -> int:
     return forecast.exit_code
 
 
-def _verify(config: Config) -> int:
+def _verify(config: Config, loader: ModelLoader) -> int:
     """Prints every problem of a finished run; exit code 4 when there is one."""
-    report = verify(config, build_synthesizer, partial(tqdm, desc="verifying", unit="shard", disable=None))
+    report = verify(config, loader.build, partial(tqdm, desc="verifying", unit="shard", disable=None))
     if config.json:
         show_json(verify_values(report))
     else:

@@ -6,11 +6,11 @@ alone, and never in this process. Only their shards are written anew; all else s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.commands.finalize import finish
+from pipeline.commands.model_loader import ModelLoader
 from pipeline.config import Config
 from pipeline.config.frozen import frozen_config
 from pipeline.errors import RunDirectoryError
@@ -23,12 +23,11 @@ from pipeline.storage.atomic import remove_leftovers
 from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import writer
 from pipeline.storage.paths import place
-from pipeline.synthesis import Synthesizer, describe_model
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import find_catalogue, speaker_names
 
 
-def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
+def retry_rejects(asked: Config, loader: ModelLoader) -> int:
     """Works the rejects of `run` off; returns the exit code.
 
     The run's own config holds. Device, slots and executor, on which clips do not depend, are those of this command.
@@ -58,13 +57,13 @@ def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
         if not tasks:
             say(f"{run_dir}: nothing was rejected that another take could change")
             if not (run_dir / CHECKSUMS_NAME).exists():  # an earlier retry was killed at its end
-                described = describe_model(same_checkpoint(run_dir, config), config.engine)
+                described = loader.describe(same_checkpoint(run_dir, config), config.engine)
                 finish(run_dir, frozen, head, described, None, narrator)
             return 0
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
         say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
-        order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, build)
+        order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, loader.build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
         finish(run_dir, frozen, head, model, session, narrator)
