@@ -15,7 +15,7 @@ The packages, from the top. Each may import what stands below it; `tests/test_ar
     voices       segment -> who speaks it, and the description that says how
     config       schema, composition from the command line, the frozen config of a run
     storage      paths on a disk or behind an address, atomic writes, locks, checksums
-    types, errors, seeds
+    types, errors, seeds, registry (extension points)
 
 Text, voices and planning never import torch. Only `synthesis/upstream.py` imports `parler_tts`. `bundled` holds the
 checkpoint that ships.

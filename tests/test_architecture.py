@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("audio", "voices"),
     ("config",),
     ("storage",),
-    ("seeds", "types"),
+    ("seeds", "types", "registry"),
     ("errors",),
 )
 LAYER_OF = {name: -number for number, names in enumerate(LAYERS) for name in names}
