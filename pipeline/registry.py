@@ -38,6 +38,10 @@ class Registry(Generic[T]):
         """Undo `add`."""
         del self._loaded[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is an implementation with a name, without importing it."""
+        return name in self._loaded or name in self._builtin or name in self._installed
+
     def names(self) -> list[str]:
         """Return all names: those of this package first, in their order, then the others by alphabet."""
         others = {*self._installed, *self._loaded} - self._builtin.keys()

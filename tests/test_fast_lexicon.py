@@ -17,7 +17,7 @@ from pipeline.config import ModelConfig
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.fast_lexicon import apply_lexicon_in_one_pass
 from pipeline.synthesis.tokenizers import load_tokenizers
-from pipeline.text.normalization.words import word_set
+from pipeline.text.normalization.english.words import word_set
 from scripts.voice.tokenizer import make_tokenizer
 
 BUNDLED = Path(pipeline.__file__).parent / "bundled"

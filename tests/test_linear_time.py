@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import TextConfig
 from pipeline.planning import predict_seconds
-from pipeline.text.normalization import normalize
+from pipeline.text.normalization.english import normalize
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sentences import split_sentences
 from pipeline.text.spoken_form import spoken_form

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.text import normalization
-from pipeline.text.normalization import apply_rules, is_speakable, normalize
-from pipeline.text.normalization.plain import plain_text
+from pipeline.text.normalization import english, is_speakable
+from pipeline.text.normalization.english import apply_rules, normalize
+from pipeline.text.normalization.english.plain import plain_text
 from pipeline.text.spoken_form import spoken_form
 
 MODULES = [
-    normalization.__name__,
-    *(f"{normalization.__name__}.{found.name}" for found in pkgutil.iter_modules(normalization.__path__)),
+    english.__name__,
+    *(f"{english.__name__}.{found.name}" for found in pkgutil.iter_modules(english.__path__)),
 ]
 
 
@@ -33,7 +33,7 @@ def test_examples_of_the_rules_are_true(name: str) -> None:
 
 def test_the_rules_have_examples() -> None:
     """Guards against the test above passing because doctest finds nothing."""
-    undocumented = [rule.__name__ for rule in normalization.RULES if ">>>" not in (rule.__doc__ or "")]
+    undocumented = [rule.__name__ for rule in english.RULES if ">>>" not in (rule.__doc__ or "")]
     assert undocumented == []
 
 

@@ -5,7 +5,7 @@ Owns which steps are taken. How marks are taken out is known to `wording`, how E
 
 from __future__ import annotations
 
-from pipeline.text import normalization
+from pipeline.text.normalization import find_normalizer
 from pipeline.text.strip_markup import plain_heading, plain_lines, plain_words
 
 
@@ -17,16 +17,16 @@ def spoken_form(
     Args:
         text: As written. How a sentence sounds shall not depend on its neighbours, hence one at a time in a document.
         language: A tag such as "en", "en-GB" or "de_DE".
-        normalize: Whether numbers, abbreviations ... become words. There are rules for English only.
+        normalize: Whether numbers, abbreviations ... become words. See `normalization.NORMALIZERS`.
         is_heading: The lines of a heading get full stops.
         keeps_lines: The lines of verse and of addresses are heard.
     """
-    is_normalized = normalize and base_language(language) == "en"
+    normalizer = find_normalizer(base_language(language)) if normalize else None
     if is_heading:
-        plain = plain_heading(text, numbers=is_normalized)
+        plain = plain_heading(text, numbers=normalizer is not None)
     else:
         plain = plain_lines(text) if keeps_lines else plain_words(text)
-    return normalization.normalize(plain, language) if is_normalized else plain
+    return normalizer(plain, language) if normalizer else plain
 
 
 def base_language(tag: str) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import soxr
 import torch
 
-from pipeline.text.normalization import normalize
+from pipeline.text.normalization.english import normalize
 
 Samples = npt.NDArray[np.float32]
 SAMPLING_RATE = 16_000  # of all three

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from num2words import num2words
 
-from pipeline.text.normalization import normalize
+from pipeline.text.normalization.english import normalize
 
 _WORDS = {
     "name": "Anna,Ben,Clara,David,Emma,Frank,Grace,Henry,Iris,Jack,Kate,Leo,Maria,Noah,Olivia,Peter,Rose,Samuel,Tessa,"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.romans import RULERS
-from pipeline.text.normalization.words import SENTENCE_OPENERS, after, alternatives, before, ends_sentence
+from pipeline.text.normalization.english.romans import RULERS
+from pipeline.text.normalization.english.words import SENTENCE_OPENERS, after, alternatives, before, ends_sentence
 
 _PHRASES = {
     "e.g.": "for example",

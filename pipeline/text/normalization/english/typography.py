@@ -12,8 +12,8 @@ import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 
-from pipeline.text.normalization.money import CURRENCY_SIGNS
-from pipeline.text.normalization.words import before
+from pipeline.text.normalization.english.money import CURRENCY_SIGNS
+from pipeline.text.normalization.english.words import before
 
 # What NFKC would get wrong, or does not touch.
 _FOLDED = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.abbreviations import ALWAYS
-from pipeline.text.normalization.words import word_set
+from pipeline.text.normalization.english.abbreviations import ALWAYS
+from pipeline.text.normalization.english.words import word_set
 
 _PLAIN_QUOTES = str.maketrans("“”‘’", "\"\"''")
 _OTHER_SIGN = re.compile(r"[^A-Za-z ,;:!?'\".-]")  # digits, symbols, other scripts

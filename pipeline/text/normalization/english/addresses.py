@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import cardinal, digits, spell
+from pipeline.text.normalization.english.words import cardinal, digits, spell
 
 _TOP_DOMAINS = "com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|ca|au|de|fr|nl|ch|ie|nz|co|tv|xyz"
 _HOST = rf"(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,6}}(?:{_TOP_DOMAINS})\b(?!\.[a-z])(?![-@])"

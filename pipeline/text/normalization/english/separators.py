@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.measures import UNITS
-from pipeline.text.normalization.money import CURRENCY_MARK
-from pipeline.text.normalization.words import alternatives, before
+from pipeline.text.normalization.english.measures import UNITS
+from pipeline.text.normalization.english.money import CURRENCY_MARK
+from pipeline.text.normalization.english.words import alternatives, before
 
 _FREE = r"(?<![\w.,:])"
 _GROUPS_AND_COMMA = re.compile(rf"{_FREE}(\d{{1,3}}(?:[. ']\d{{3}}){{1,5}}),(\d{{1,2}})(?![\d,]|\.\d)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import alternatives, cardinal, roman, word_table
+from pipeline.text.normalization.english.words import alternatives, cardinal, roman, word_table
 
 # A book's names and abbreviations. Those in the second table are also words or titles: they need a verse.
 _BOOKS = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import (
+from pipeline.text.normalization.english.words import (
     after,
     before,
     cardinal,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set, year
+from pipeline.text.normalization.english.words import SENTENCE_OPENERS, before, cardinal, ordinal, roman, word_set, year
 
 _NUMBERED = word_set(
     "act annex appendix article battalion book canto chapter class corps division episode exhibit figure grade group "

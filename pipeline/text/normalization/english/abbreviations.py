@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import SENTENCE_OPENERS, after, before, ends_sentence, word_set, word_table
+from pipeline.text.normalization.english.words import (
+    SENTENCE_OPENERS,
+    after,
+    before,
+    ends_sentence,
+    word_set,
+    word_table,
+)
 
 # Read so wherever they stand with a full stop.
 ALWAYS = word_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.words import (
+from pipeline.text.normalization.english.words import (
     NUMBER,
     QUANTITY,
     after,

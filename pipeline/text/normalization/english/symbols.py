@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.normalization.money import CURRENCY_NAMES
-from pipeline.text.normalization.words import before
+from pipeline.text.normalization.english.money import CURRENCY_NAMES
+from pipeline.text.normalization.english.words import before
 
 _SPOKEN = {
     **{sign: name for sign, name in CURRENCY_NAMES.items() if len(sign) == 1},
