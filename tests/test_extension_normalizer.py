@@ -30,7 +30,7 @@ def test_a_language_without_a_normalizer_is_spoken_as_written() -> None:
 @pytest.mark.usefixtures("german")
 @pytest.mark.parametrize("language", ["de", "de-AT", "de_DE"])
 def test_a_normalizer_is_found_by_the_code_of_the_language(language: str) -> None:
-    """Guards languages that are added: each region of one is read by it, and text.normalize=false still turns it off."""
+    """Guards languages that are added: each region of one is read by it, unless text.normalize=false."""
     assert spoken_form("um *3* Uhr", language, True) == "um drei Uhr"
     assert spoken_form("um 3 Uhr", language, False) == "um 3 Uhr"
     assert spoken_form("at 3", "en", True) == "at three"
