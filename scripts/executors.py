@@ -1,4 +1,4 @@
-"""Measures what executors cost and bring; the tables of docs/scale.md.
+"""Measures what executors cost and bring; the tables of docs/log/scale.md.
 
     python scripts/executors.py overhead     seconds besides synthesis, with a synthesizer that costs nothing
     python scripts/executors.py workers      one CPU worker with all threads, one with one, and two with one each

@@ -4,7 +4,7 @@ The seed of a repeated text and the check for repeated ids need a count of every
 are remembered as 63-bit hashes. The first of them are kept in a dictionary. Beyond `MAX_IN_MEMORY` all move to a
 temporary SQLite database, of which `_CACHE_KIB` are kept in memory and the rest in a deleted file of the temporary
 folder ($TMPDIR). A content takes 17 bytes there: a row takes one with its text, and two more with its id and file name.
-docs/scale.md has the measured costs.
+docs/log/scale.md has the measured costs.
 
 Counts of different hashes do not depend on each other. A plan that is made in parallel counts exactly if each process
 counts one range of the hashes, for all rows in reading order.
