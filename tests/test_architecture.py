@@ -13,16 +13,17 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pipeline"
 
 # Rooms on one line may not know each other, and know only the lines above: see the docstring of the package.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors"),
-    ("compression", "config_checks"),
+    ("types", "errors", "__version__"),
+    ("compression", "config_checks", "hydra_values"),
     ("config_executor", "config_output"),
     ("config", "seeds", "places"),
-    ("voices", "text"),
+    ("voices", "text", "config_file"),
+    ("overrides",),
     ("planning",),
     ("audio", "synthesis"),
     ("dataset", "book"),
-    ("composition",),
-    ("runtime",),
+    ("composition", "completion"),
+    ("runtime", "options"),
     ("__main__",),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
