@@ -104,12 +104,14 @@ def _names_a_file(argument: str) -> bool:
 
 
 def _typed_layer(arguments: Sequence[str]) -> _Layer:
-    typed = [plain_override(argument) for argument in arguments]
     overrides: dict[str, Sequence[str]] = {}
-    for argument in typed:
-        key = argument.partition("=")[0]
-        overrides[key] = [*overrides.get(key, ()), *expand(argument)]
-    return _Layer("", overrides, {key: value for key, _, value in (a.partition("=") for a in typed)})
+    shown = {}
+    for argument in arguments:
+        given, _, value = plain_override(argument).partition("=")
+        key = RENAMED_KEYS.get(given, given)
+        overrides[key] = [*overrides.get(key, ()), *expand(f"{key}={value}")]
+        shown[key] = value
+    return _Layer("", overrides, shown)
 
 
 def _file_layer(name: str) -> _Layer:

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from pipeline.config import RENAMED_KEYS, Config
+from pipeline.config import Config
 from pipeline.config_file import is_config_path
 from pipeline.errors import ConfigError, nearest_first
 from pipeline.hydra_values import quote, render, render_typed
@@ -77,7 +77,7 @@ def plain_override(argument: str) -> str:
         )
     if not equals:
         raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
-    return f"{RENAMED_KEYS.get(key, key)}={value}"
+    return f"{key}={value}"
 
 
 def expand(argument: str) -> list[str]:
