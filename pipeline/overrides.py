@@ -161,6 +161,10 @@ def _voice_list(choice: str) -> list[str]:
 
 def expand_setting(key: str, value: Any) -> list[str]:
     """Turns one setting of a config file into overrides that Hydra takes."""
+    if key == "defaults" or key.startswith("hydra."):
+        raise ConfigError(f"{key}: a config file holds settings alone; write a group as a key, e.g. `model: mini`")
+    if key in GROUPS and isinstance(value, str):
+        value = " ".join(value.split())  # a text of several lines ends with a line break
     if key == "experiment" and isinstance(value, str) and is_config_path(value):
         raise ConfigError(f"{key}={value}: a config file names no other; give each with --config")
     if key == "voice" and isinstance(value, list):

@@ -86,6 +86,8 @@ def test_the_command_line_wins_over_files_and_a_later_file_over_an_earlier(tmp_p
         ("voice.speakers: [{wieght: 2}]", ["wieght", "weight"]),
         ("seed: 1\nseed: 2", ["seed", "twice"]),
         ("engine: {slots: 1}\nengine.slots: 2", ["engine.slots", "twice"]),
+        ("defaults:\n  - model: mini", ["defaults", "model: mini"]),
+        ("hydra: {run: {dir: x}}", ["hydra.run.dir", "model: mini"]),
         ("experiment: other.yaml", ["experiment=other.yaml", "--config"]),
         ("[1, 2]", ["key: value"]),
         ("a: b: c", ["line 1"]),
