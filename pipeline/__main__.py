@@ -16,12 +16,12 @@ import yaml
 
 from pipeline import __version__
 from pipeline.completion import completion_script
-from pipeline.composition import compose_config
 from pipeline.config import Config
+from pipeline.config.compose import compose_config
 from pipeline.errors import ConfigError, PipelineError, printable
 from pipeline.options import CommandLine, parse_command_line
 from pipeline.overrides import group_options
-from pipeline.runtime.progress import show
+from pipeline.reporting.progress import show
 
 HELP = """\
 Renders audiobooks and makes speech datasets with Parler-TTS.
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(_answer(line))
             return 0
         config = compose_config(line.overrides, line.config_files)
-        from pipeline.runtime.run import run  # after the config has been found good: this loads the rest
+        from pipeline.commands.render import run  # after the config has been found good: this loads the rest
 
         with _ended_by_sigterm():
             return run(config)
@@ -139,7 +139,7 @@ def _voices(line: CommandLine) -> str:
     for argument in line.overrides:
         if argument.lstrip("+").partition("=")[0].partition(".")[0] != "model":
             raise ConfigError(f"{argument}: --voices lists the voices of a model, and takes only model=NAME")
-    from pipeline.runtime.voice_setup import render_voices
+    from pipeline.commands.voice_setup import render_voices
 
     config = compose_config(line.overrides, line.config_files)
     return render_voices(config.model, is_chosen=bool(line.overrides or line.config_files))

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.config_checks import compose_yaml
+from pipeline.config.checks import compose_yaml
 from pipeline.errors import ConfigError
-from pipeline.places import read_regular_text, reason_of
+from pipeline.storage.paths import read_regular_text, reason_of
 
 ENDINGS = (".yaml", ".yml")
 _MAX_BYTES = 1 << 20

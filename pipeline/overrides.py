@@ -16,11 +16,11 @@ from typing import Any, get_type_hints
 import yaml
 
 from pipeline.config import Config
+from pipeline.config.checks import is_description
 from pipeline.config_file import is_config_path
 from pipeline.errors import ConfigError, nearest_first
 from pipeline.hydra_values import quote, render, render_typed
-from pipeline.places import local_folder
-from pipeline.voices import is_description
+from pipeline.storage.paths import local_folder
 
 _PACKAGE = Path(__file__).resolve().parent
 # A wheel carries the groups inside the package; in a checkout they lie beside it.

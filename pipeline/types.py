@@ -124,7 +124,7 @@ class Utterance:
     segment: Segment | None = None
     bucket: Bucket | None = None  # the shape it is generated in, a function of this utterance alone; None: unpadded
     problem: str | None = None  # why it is rejected without being generated (its segment's, or it fits no bucket)
-    urgent: bool = False  # somebody waits to hear it: it is generated before others
+    priority: bool = False  # somebody waits to hear it: it is generated before others
     language: str = ""  # of the text; empty: that of the run
     split: str = ""  # of the dataset that it is written to; empty: train
     file_stem: str = ""  # name of its audio in the dataset, without suffix; empty: made of the id

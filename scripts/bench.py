@@ -33,14 +33,14 @@ from pipeline.config import ModelConfig, SourceConfig, TextConfig
 from pipeline.planning import predict_seconds
 from pipeline.synthesis import build_synthesizer, upstream
 from pipeline.synthesis.checkpoint import find_checkpoint
-from pipeline.synthesis.engine.decoding import Stats
+from pipeline.synthesis.engine.decoder_loop import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
-from pipeline.synthesis.engine.prefill import Newcomer, prefill
+from pipeline.synthesis.engine.prefill import PrefillRequest, prefill
 from pipeline.synthesis.engine.sampling import draw
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.synthesis.untrained import EOS, UntrainedShape, make_untrained
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
 from pipeline.types import Bucket, Utterance
 
 VOICE = "Jon's voice is slightly expressive and animated at a moderate speed, very close and with very clear audio."
@@ -187,7 +187,7 @@ def step_parts(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance], 
     runner._positions = {slot: at + middle for slot, at in runner._positions.items()}
     rows, weights = runner.decoder.rows, runner.decoder.weights
     logits = torch.randn(rows.num_rows, weights.num_codebooks, weights.vocabulary)
-    newcomer = Newcomer(0, torch.tensor(requests[0].prompt))
+    newcomer = PrefillRequest(0, torch.tensor(requests[0].prompt))
 
     def median(work: Callable[[], Any]) -> float:
         return statistics.median(timed(lambda: float(work() is None)).wall_seconds for _ in range(7))

@@ -26,9 +26,9 @@ import numpy as np
 import soundfile
 
 from pipeline.__main__ import main as pipeline
-from pipeline.audio.checks import measure
 from pipeline.audio.encoding import encode
-from pipeline.runtime import run
+from pipeline.commands import render as run
+from pipeline.quality.signal import measure
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
 

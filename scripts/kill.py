@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.dataset.shards import finished_shards
-from pipeline.dataset.verify import verify_run
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.outputs.dataset.verify import verify_run
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 NUM_TEXTS = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.book.joining import BookClip
+from pipeline.outputs.audiobook.joining import BookClip
 from pipeline.types import Boundary
 
 RATE = 16_000  # Hz

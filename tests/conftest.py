@@ -16,9 +16,9 @@ _HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
 os.environ["HF_HOME"] = _HOME.name
 
 import torch
-from doubles import INFO, StandInSynthesizer
+from fakes import INFO, StandInSynthesizer
 
-from pipeline.runtime import run as run_module
+from pipeline.commands import render as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most

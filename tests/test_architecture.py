@@ -67,7 +67,7 @@ def test_only_one_module_imports_upstream() -> None:
 def test_the_pure_rooms_load_no_torch() -> None:
     """Guards quick answers and workers that only plan."""
     program = (
-        "import sys, pipeline.composition, pipeline.planning, pipeline.voices, pipeline.text.sources, "
+        "import sys, pipeline.config.compose, pipeline.planning, pipeline.voices, pipeline.text.readers.dispatch, "
         "pipeline.text.segmentation; print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -83,6 +83,6 @@ def test_files_say_what_they_are_and_stay_small(path: Path) -> None:
 
 def test_a_command_does_not_wait_for_what_only_the_book_needs() -> None:
     """Guards the first sound of a run, and each worker's start: scipy takes a second to import."""
-    program = "import sys, pipeline.runtime.run; print('scipy' in sys.modules, 'torch' in sys.modules)"
+    program = "import sys, pipeline.commands.render; print('scipy' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

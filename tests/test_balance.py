@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import ModelConfig, SpeakerChoice, StyleConfig, TextConfig, VoiceConfig
 from pipeline.errors import ConfigError
-from pipeline.planning import deal, plan_utterances, predict_seconds
+from pipeline.planning import group_into_shards, plan_utterances, predict_seconds
 from pipeline.text.segmentation import segment_document
 from pipeline.types import Chapter, Document, Paragraph, Shard
 from pipeline.voices import Casting
@@ -30,7 +30,7 @@ def plan(rows: list[Document], num_speakers: int, shard_size: int, run_seed: int
     utterances = plan_utterances(
         rows, lambda document: segment_document(document, TextConfig(split=False), predict_seconds), casting, run_seed
     )
-    return list(deal(utterances, shard_size))
+    return list(group_into_shards(utterances, shard_size))
 
 
 def is_balanced(counts: Counter[str], num_speakers: int) -> bool:

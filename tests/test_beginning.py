@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from pipeline.config import BookConfig
-from pipeline.runtime.beginning import Beginning, remove_beginning
+from pipeline.outputs.audiobook.live_preview import LivePreview, delete_live_preview
 from pipeline.types import SYNTHETIC_SPEECH, Boundary, Clip, Finish, Segment, Utterance
 
 RATE = 16_000
@@ -24,7 +24,7 @@ def clip(number: int, problem: str | None = None, boundary: Boundary = Boundary.
     return Clip(utterance, tone, RATE, 20, Finish.EOS)
 
 
-def add(beginning: Beginning, clip: Clip) -> bool:
+def add(beginning: LivePreview, clip: Clip) -> bool:
     return beginning.add(clip.utterance.id, clip.samples, clip.sampling_rate)
 
 
@@ -41,7 +41,7 @@ def length(clips: int) -> float:
 def test_it_grows_in_reading_order_whatever_order_clips_come_in(tmp_path: Path, seed: int) -> None:
     """Guards a listener against gaps: what follows a missing clip waits for it."""
     clips = [clip(number) for number in range(6)]
-    beginning = Beginning(tmp_path, [one.utterance for one in clips], BookConfig())
+    beginning = LivePreview(tmp_path, [one.utterance for one in clips], BookConfig())
     came: set[int] = set()
     for number in random.Random(seed).sample(range(6), 6):
         came.add(number)
@@ -60,14 +60,14 @@ def test_it_grows_in_reading_order_whatever_order_clips_come_in(tmp_path: Path, 
 def test_it_goes_over_what_will_not_come(tmp_path: Path) -> None:
     """Guards against a beginning that ends at the first reject, and a memory full of clips that wait for one."""
     clips = [clip(0, problem="only symbols"), *(clip(number) for number in range(1, 5))]
-    beginning = Beginning(tmp_path, [one.utterance for one in clips[:4]], BookConfig())
+    beginning = LivePreview(tmp_path, [one.utterance for one in clips[:4]], BookConfig())
     assert add(beginning, clips[1])
     assert not add(beginning, clips[3])
     assert not add(beginning, clips[4]), "beyond the beginning"
     assert seconds(beginning.path) == pytest.approx(length(1), abs=0.02)
     beginning.close()
     assert seconds(beginning.path) == pytest.approx(length(2), abs=0.02)
-    remove_beginning(tmp_path)
+    delete_live_preview(tmp_path)
     assert not beginning.path.exists()
 
 
@@ -75,7 +75,7 @@ def test_it_goes_over_what_will_not_come(tmp_path: Path) -> None:
 def test_the_pause_after_what_will_not_come_is_kept(tmp_path: Path, problem: str | None) -> None:
     """Bug: a rejected end of a scene takes its pause with it, and the scenes run together."""
     clips = [clip(0), clip(1, problem, Boundary.SCENE), clip(2)]
-    beginning = Beginning(tmp_path, [one.utterance for one in clips], BookConfig())
+    beginning = LivePreview(tmp_path, [one.utterance for one in clips], BookConfig())
     add(beginning, clips[0])
     add(beginning, clips[2])
     beginning.close()
@@ -85,7 +85,7 @@ def test_the_pause_after_what_will_not_come_is_kept(tmp_path: Path, problem: str
 def test_a_run_goes_on_without_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Guards a run against a file that is only for ears."""
     clips = [clip(0), clip(1)]
-    beginning = Beginning(tmp_path / "missing", [one.utterance for one in clips], BookConfig())
+    beginning = LivePreview(tmp_path / "missing", [one.utterance for one in clips], BookConfig())
     assert not add(beginning, clips[0])
     assert not add(beginning, clips[1])
     beginning.close()

@@ -15,12 +15,12 @@ import pytest
 import soundfile
 from book_sounds import RATE, clip, noise, silence, tone
 
-from pipeline.book import making
-from pipeline.book.joining import HEAD_SECONDS, MARGIN_SECONDS, TAIL_SECONDS, BookClip
-from pipeline.book.layout import BookMetadata
-from pipeline.book.making import BookFiles, make_book
 from pipeline.config import BookConfig
 from pipeline.errors import PipelineError, RunDirectoryError
+from pipeline.outputs.audiobook import make as making
+from pipeline.outputs.audiobook.joining import HEAD_SECONDS, MARGIN_SECONDS, TAIL_SECONDS, BookClip
+from pipeline.outputs.audiobook.make import BookFiles, make_book
+from pipeline.outputs.audiobook.timeline import BookMetadata
 from pipeline.types import DIGITAL_SOURCE_TYPE, SYNTHETIC_SPEECH, Boundary
 
 CONFIG = BookConfig(chapter_pause=0.8, bitrate_kbps=64)

@@ -10,7 +10,8 @@ from book_sounds import RATE, clip, noise, silence, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.book.joining import (
+from pipeline.config import BookConfig
+from pipeline.outputs.audiobook.joining import (
     HEAD_SECONDS,
     MARGIN_SECONDS,
     TAIL_SECONDS,
@@ -19,7 +20,6 @@ from pipeline.book.joining import (
     join,
     trim_edges,
 )
-from pipeline.config import BookConfig
 from pipeline.types import Boundary
 
 CONFIG = BookConfig()
@@ -101,7 +101,7 @@ def test_a_new_chapter_is_announced_by_its_own_pause_whatever_ended_the_last_one
 
 @pytest.mark.parametrize("silent_one_ends_it", [True, False])
 def test_a_silent_clip_takes_no_time_but_keeps_its_boundary(silent_one_ends_it: bool) -> None:
-    """Bug: a clip that cannot be heard doubles the pause, or swallows the end of a paragraph."""
+    """Bug: a clip that cannot be heard fakes the pause, or swallows the end of a paragraph."""
     boundaries = [Boundary.SENTENCE, Boundary.PARAGRAPH]
     heard, mute = boundaries if silent_one_ends_it else boundaries[::-1]
     clips = [clip(tone(0.2), boundary=heard), clip(silence(1), boundary=mute, name="mute"), clip(tone(0.2))]

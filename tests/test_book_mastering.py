@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from pipeline.book.joining import fade_edges
-from pipeline.book.mastering import (
+from pipeline.outputs.audiobook.joining import fade_edges
+from pipeline.outputs.audiobook.mastering import (
     MAX_GAIN_DB,
     ChapterMeter,
     LoudnessMeter,

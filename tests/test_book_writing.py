@@ -13,7 +13,8 @@ from book_sounds import RATE, tone
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.book.writing import (
+from pipeline.errors import ConfigError
+from pipeline.outputs.audiobook.containers import (
     NAME_BYTES,
     RESERVED_NAMES,
     Cue,
@@ -25,7 +26,6 @@ from pipeline.book.writing import (
     srt,
     vtt,
 )
-from pipeline.errors import ConfigError
 
 
 def write_cover(path: Path, codec: str, size: int = 16) -> Path:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles import INFO, StandInSynthesizer, speak
+from fakes import INFO, StandInSynthesizer, speak
 
 from pipeline.__main__ import main
-from pipeline.runtime import run as run_module
-from pipeline.runtime.books import book_clips
+from pipeline.commands import render as run_module
+from pipeline.outputs.audiobook.from_run import book_clips
 from pipeline.types import Boundary, Clip, Utterance
 
 BOOK = """\

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from pipeline.composition import compose_config
+from pipeline.commands.voice_setup import set_up_voices
 from pipeline.config import ModelConfig, SamplingConfig
+from pipeline.config.compose import compose_config
 from pipeline.planning import predict_seconds
-from pipeline.runtime.voice_setup import set_up_voices
 from pipeline.synthesis import build_synthesizer
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.types import Clip, Finish, Sampling, Utterance

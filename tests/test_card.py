@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from pipeline.storage.run_directory import plan_shard_path, shard_path
 
-from pipeline.dataset.card import NOT_NAMED, CardFacts, collect_statistics, render_card, write_card
-from pipeline.dataset.features import make_row
-from pipeline.dataset.files import plan_shard_path, shard_path, write_text
-from pipeline.dataset.shards import hash_plan, write_shard
+from pipeline.outputs.dataset.card import NOT_NAMED, CardFacts, collect_statistics, render_card, write_card
+from pipeline.outputs.dataset.columns import make_row
+from pipeline.outputs.dataset.shards import hash_plan, write_shard
+from pipeline.storage.atomic import write_text
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 16000

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
-from pipeline.composition import compose_config, group_options
+from pipeline.commands.voice_setup import set_up_voices
 from pipeline.config import DEFAULT_LANGUAGE, ModelConfig
+from pipeline.config.compose import compose_config, group_options
 from pipeline.errors import ModelError
-from pipeline.runtime.voice_setup import set_up_voices
 from pipeline.voices import find_catalogue, language_code, language_name, load_catalogue
 from pipeline.voices.catalogue import _KEYS, catalogue_names, catalogue_of_group, model_argument, parse_catalogue
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.audio.checks import FLOOR_DBFS, find_flaws, is_writable, measure
 from pipeline.config import ChecksConfig
+from pipeline.quality.signal import FLOOR_DBFS, find_flaws, is_writable, measure
 from pipeline.types import Clip, Finish, Utterance
 
 RATE = 16000

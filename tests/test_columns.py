@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline.planning.dataset_schema import COLUMN_NAMES
 
 from pipeline.__main__ import main
 from pipeline.config import SourceConfig
-from pipeline.dataset.features import COLUMN_NAMES
-from pipeline.dataset.kept_columns import TypeFinder, arrow_type, card_entry, dataset_name, feature, fit, leaf_paths
-from pipeline.dataset.shards import finished_shards
 from pipeline.errors import SourceError
-from pipeline.text.sources import read_documents
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.planning.kept_columns import TypeFinder, arrow_type, card_entry, dataset_name, feature, fit, leaf_paths
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.types import Document
 
 ROWS: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ import yaml
 
 import pipeline
 from pipeline.__main__ import main
-from pipeline.composition import compose_config
+from pipeline.config.compose import compose_config
 
 
 @pytest.mark.parametrize(

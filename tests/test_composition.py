@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.composition import CONFIG_DIR, GROUPS, compose_config, group_options
+from pipeline.commands.voice_setup import set_up_voices
+from pipeline.config.compose import CONFIG_DIR, GROUPS, compose_config, group_options
 from pipeline.errors import ConfigError
-from pipeline.runtime.voice_setup import set_up_voices
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
-from pipeline.composition import compose_config
+from pipeline.config.compose import compose_config
+from pipeline.config.frozen import freeze_config
 from pipeline.errors import ConfigError
-from pipeline.runtime.directory import freeze_config
 
 FULL = """\
 task: dataset

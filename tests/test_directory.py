@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Checkpoints
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 
 from pipeline.__main__ import main
 from pipeline.config import Config, EngineConfig, ModelConfig
-from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.runtime.directory import (
+from pipeline.config.frozen import (
     check_config,
     fingerprint,
     freeze_config,
     recorded_revisions,
     run_directory,
 )
-from pipeline.runtime.locks import writer
+from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.storage.locks import writer
 from pipeline.synthesis.untrained import UntrainedShape
 
 
@@ -133,7 +133,7 @@ def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
     """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
     with writer(tmp_path / "run"):
         program = (
-            "import sys; from pathlib import Path; from pipeline.runtime.locks import writer\n"
+            "import sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
             "with writer(Path(sys.argv[1])): pass"
         )
         second = subprocess.run([sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True)

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import RATE, StandInSynthesizer
+from fakes import RATE, StandInSynthesizer
+from pipeline.planning.planner import EstimatedTokens
 
 from pipeline.__main__ import main
-from pipeline.composition import compose_config
-from pipeline.dataset.shards import finished_shards, read_manifest
-from pipeline.places import file_sizes, place
-from pipeline.runtime import run as run_module
-from pipeline.runtime.as_json import show_json
-from pipeline.runtime.directory import CONFIG_NAME, fingerprint
-from pipeline.runtime.disk import Work, disk_problem, estimate_disk, free_bytes
-from pipeline.runtime.journal import Journal
-from pipeline.runtime.plans import EstimatedTokens, read_head
-from pipeline.runtime.speeds import Speed, find_speed
+from pipeline.commands import render as run_module
+from pipeline.commands.disk_space import Work, disk_problem, estimate_disk, free_bytes
+from pipeline.config.compose import compose_config
+from pipeline.config.frozen import CONFIG_NAME, fingerprint
+from pipeline.outputs.dataset.shards import finished_shards, read_manifest
+from pipeline.planning.plan_store import read_head
+from pipeline.reporting.as_json import show_json
+from pipeline.reporting.journal import Journal
+from pipeline.reporting.speeds import Speed, find_speed
+from pipeline.storage.paths import file_sizes, place
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "dry_run.md").read_text(encoding="utf-8")
 SENTENCE = "The keeper of the lamp went slowly up the long stair, and counted each of the steps as he went. "

@@ -16,7 +16,7 @@ from engine_cases import TINY, assert_same, by_id, engine, random_utterances
 from pipeline.config import EngineConfig, SamplingConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.engine import decoding
+from pipeline.synthesis.engine import decoder_loop as decoding
 from pipeline.synthesis.engine import runner as runner_module
 from pipeline.synthesis.engine.cache import SelfCache, allocate_self
 from pipeline.synthesis.engine.engine import _UNDER_WAY, EngineSynthesizer
@@ -214,10 +214,10 @@ def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.Mo
     """Guards the choice of slots: never none, never more than are good."""
     from pipeline.synthesis.engine import memory
 
-    for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory._MOST_ON_CPU)):
+    for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory._MAX_ON_CPU)):
         monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
         slots = slots_that_fit(tiny._decoding.weights, positions=1000, description_tokens=100)
-        assert 1 <= slots <= memory._MOST_ON_CPU
+        assert 1 <= slots <= memory._MAX_ON_CPU
         assert expected in (None, slots)
 
 

@@ -14,7 +14,7 @@ from conftest import Checkpoints
 from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
 
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.engine import decoding as decoding_module
+from pipeline.synthesis.engine import decoder_loop as decoding_module
 from pipeline.synthesis.engine import memory
 from pipeline.synthesis.engine import runner as runner_module
 from pipeline.synthesis.engine.batches import BatchedCodec

@@ -29,7 +29,7 @@ def test_clips_are_the_same_in_any_company(shape: UntrainedShape, checkpoint_of:
 
 
 def test_clips_are_the_same_after_other_work(checkpoint_of: Checkpoints) -> None:
-    """Guards against what earlier tenants leave in slots, entries and histories."""
+    """Guards against what earlier slot_owners leave in slots, entries and histories."""
     folder, utterances = checkpoint_of(TINY), random_utterances(seed=8, count=6)
     expected = by_id(engine(folder, slots=4).generate(utterances))
     used = engine(folder, slots=4)
@@ -93,7 +93,7 @@ def test_shared_attention_is_the_rows_own() -> None:
 
 def test_the_number_of_rows_is_measured(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards other processors: where four rows give other sums than eight, the engine has to take eight."""
-    from pipeline.synthesis.engine import bits
+    from pipeline.synthesis.engine import batch_invariance as bits
 
     weights = engine(checkpoint_of(TINY))._decoding.weights
     assert bits.row_multiple(weights) in bits._CANDIDATES

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
-from pipeline.synthesis.engine.overlap import Inbox, Outbox, overlapped
+from pipeline.synthesis.engine.async_pipeline import Inbox, Outbox, overlapped
 
 
 def forward(inbox: Inbox[int], outbox: Outbox[int]) -> None:

@@ -103,7 +103,7 @@ def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
 def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the fusing of weights: the model's parameters become views, or nothing, and nothing is held twice."""
     from pipeline.synthesis import upstream
-    from pipeline.synthesis.engine import matrix
+    from pipeline.synthesis.engine import packed_linear as matrix
     from pipeline.synthesis.engine.weights import weights_of
 
     monkeypatch.setattr(matrix, "_can_pack", lambda weight: packed)
@@ -124,7 +124,7 @@ def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monke
 
 def test_packed_products_are_the_plain_ones() -> None:
     """Guards the order of a packed matrix, for rows that it was made for and others, with and without a batch."""
-    from pipeline.synthesis.engine.matrix import Matrix
+    from pipeline.synthesis.engine.packed_linear import Matrix
 
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(96, 64, generator=generator)

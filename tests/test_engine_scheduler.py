@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.synthesis.engine.conditioning import Entries
+from pipeline.synthesis.engine.conditioning import CrossCacheSlots
 from pipeline.synthesis.engine.scheduler import Scheduler
 
 lengths = st.lists(st.floats(0, 1e6), max_size=40)
@@ -82,7 +82,7 @@ def test_a_free_slot_is_filled_at_once() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60), st.integers(1, 6))
 def test_rows_share_the_entry_of_their_description(arrivals: list[tuple[int, bool]], slots: int) -> None:
     """Guards the sharing of keys and values: same description, same entry; never taken from a row that looks at it."""
-    entries, content, running = Entries(slots), {}, []
+    entries, content, running = CrossCacheSlots(slots), {}, []
     for description, leaves_after in arrivals:
         if len(running) == slots:
             entries.release(running.pop(0)[1])
@@ -116,9 +116,9 @@ def test_urgent_jobs_come_first(all_have_come: bool) -> None:
     """Guards the time to the first sound of a book, whose title is short and would come last."""
     scheduler = Scheduler[str](2)
     scheduler.add("long", 9.0)
-    scheduler.add("title", 1.0, urgent=True)
+    scheduler.add("title", 1.0, priority=True)
     scheduler.add("longer", 10.0)
-    scheduler.add("opening", 2.0, urgent=True)
+    scheduler.add("opening", 2.0, priority=True)
     if all_have_come:
         scheduler.expect_no_more()
     assert {job for _, job in scheduler.admit()} == {"title", "opening"}

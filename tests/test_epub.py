@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.text.epub.page import read_page
-from pipeline.text.epub.parsing import parse
-from pipeline.text.sources import check_source, read_documents
+from pipeline.text.readers.dispatch import check_source, read_documents
+from pipeline.text.readers.epub.page import read_page
+from pipeline.text.readers.epub.parsing import parse
 from pipeline.types import Boundary, Document
 
 _METADATA = "<dc:title>The Fox</dc:title><dc:creator>Ann Lee</dc:creator><dc:language>en-GB</dc:language>"

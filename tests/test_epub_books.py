@@ -12,11 +12,11 @@ from test_epub import entry, left_out, page, point, read, spoken, write_epub
 from pipeline.config import SourceConfig, TextConfig
 from pipeline.errors import SourceError
 from pipeline.planning import PlanSummary, left_out_of
-from pipeline.text.epub import archive, read_cover
-from pipeline.text.epub.raised import judge_raised
-from pipeline.text.epub.styles import Styles
+from pipeline.text.readers.dispatch import check_source, read_documents
+from pipeline.text.readers.epub import archive, read_cover
+from pipeline.text.readers.epub.raised import judge_raised
+from pipeline.text.readers.epub.styles import Styles
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import check_source, read_documents
 from pipeline.types import Document
 
 PROSE = "The morning was grey and the harbour lay still, and nobody spoke on the quay for a long while. " * 6

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import doubles
+import fakes
 import pytest
 from conftest import Checkpoints
-from doubles import INFO
+from fakes import INFO
 
 from pipeline.__main__ import main
-from pipeline.dataset.shards import finished_shards
-from pipeline.runtime import run as run_module
-from pipeline.runtime.executors.processes import seats
-from pipeline.runtime.journal import read_journals
+from pipeline.commands import render as run_module
+from pipeline.execution.local import worker_specs
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.reporting.journal import read_journals
 from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)
@@ -30,7 +30,7 @@ Build = Callable[..., object]
 
 @pytest.fixture
 def built_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build], None]:
-    """Replaces the model of a run, also in other processes: by a function of `doubles`."""
+    """Replaces the model of a run, also in other processes: by a function of `fakes`."""
 
     def replace(build: Build) -> None:
         monkeypatch.setattr(run_module, "build_synthesizer", build)
@@ -85,7 +85,7 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
 ) -> None:
     """Guards a run against an utterance on which the process aborts, and that one's neighbours."""
     texts = [*numbered(2), "This is poison.", *numbered(6)[3:]]
-    built_by(doubles.build_mortal)
+    built_by(fakes.build_mortal)
     assert main(command(tmp_path, texts, *LOCAL)) == 0
     run_dir = tmp_path / "run"
     (reject,) = rejects(run_dir)
@@ -100,14 +100,14 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
     assert json.loads((run_dir / "report.json").read_text())["session"]["num_restarts"] >= 3
     untouched = (run_dir / "data" / "train-00001-of-00002.parquet").stat().st_mtime_ns
 
-    built_by(doubles.build_mortal)
+    built_by(fakes.build_mortal)
     assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
     (again,) = rejects(run_dir)
     assert again["takes"] == 2
     assert len(set(again["seeds"])) == 2, "another seed was tried"  # type: ignore[arg-type]
     assert hashes(run_dir) == before
 
-    built_by(doubles.build_stand_in)
+    built_by(fakes.build_stand_in)
     assert main(["task=retry_rejects", f"run={run_dir}"]) == 0
     assert rejects(run_dir) == []
     after = hashes(run_dir)
@@ -123,7 +123,7 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
 def test_a_worker_that_hangs_is_replaced(
     tmp_path: Path, built_by: Callable[[Build], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    built_by(doubles.build_drowsy)
+    built_by(fakes.build_drowsy)
     texts = [*numbered(3), "Sleep now, please.", *numbered(8)[4:]]
     arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=15", f"voice.description={tmp_path / 'slept'}")
     assert main(arguments) == 0
@@ -133,7 +133,7 @@ def test_a_worker_that_hangs_is_replaced(
 
 @pytest.mark.parametrize(
     ("build", "code", "complaint"),
-    [(doubles.build_broken, 2, "the weights are damaged"), (doubles.build_full_disk, 3, "there is no space left")],
+    [(fakes.build_broken, 2, "the weights are damaged"), (fakes.build_full_disk, 3, "there is no space left")],
 )
 def test_what_a_person_has_to_mend_ends_the_run_at_once(
     build: Build,
@@ -149,10 +149,10 @@ def test_what_a_person_has_to_mend_ends_the_run_at_once(
     assert f"error: {complaint}" in capsys.readouterr().err
 
 
-def start(arguments: list[str], build: Build = doubles.build_slow) -> subprocess.Popen[str]:
+def start(arguments: list[str], build: Build = fakes.build_slow) -> subprocess.Popen[str]:
     """A run in a process of its own."""
     program = (
-        f"import sys, doubles; from pipeline.runtime import run; run.build_synthesizer = doubles.{build.__name__}\n"
+        f"import sys, fakes; from pipeline.runtime import run; run.build_synthesizer = fakes.{build.__name__}\n"
         "from pipeline.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
@@ -213,7 +213,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
         assert "the same command goes on from there" in error
         assert not list((tmp_path / "run").rglob(".*.tmp"))
     assert "Traceback" not in error
-    built_by(doubles.build_stand_in)
+    built_by(fakes.build_stand_in)
     assert main([argument for argument in arguments if argument not in LOCAL]) == 0
     assert len(hashes(tmp_path / "run")) == 400
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
@@ -221,7 +221,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
 
 def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
     """Guards the terminal of a run that is ended against tracebacks, which the first worker wrote now and then."""
-    process = start(command(tmp_path, numbered(9), *LOCAL), doubles.build_interrupted)
+    process = start(command(tmp_path, numbered(9), *LOCAL), fakes.build_interrupted)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in error
@@ -231,11 +231,11 @@ def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
 
 def test_a_worker_sees_one_gpu_and_those_on_the_cpu_share_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [(seat.device, seat.visible_gpu) for seat in seats("ab", ["cuda:0", "cuda:3"], 8)] == [
+    assert [(seat.device, seat.visible_gpu) for seat in worker_specs("ab", ["cuda:0", "cuda:3"], 8)] == [
         ("cuda", "0"),
         ("cuda", "3"),
     ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [seat.visible_gpu for seat in seats("ab", ["cuda:0", "cuda:1"], 8)] == ["5", "7"]
-    assert [seat.threads for seat in seats("abc", ["cpu"] * 3, 8)] == [2, 2, 2]
-    assert [seat.threads for seat in seats("abc", ["cpu"] * 3, 2)] == [1, 1, 1]
+    assert [seat.visible_gpu for seat in worker_specs("ab", ["cuda:0", "cuda:1"], 8)] == ["5", "7"]
+    assert [seat.threads for seat in worker_specs("abc", ["cpu"] * 3, 8)] == [2, 2, 2]
+    assert [seat.threads for seat in worker_specs("abc", ["cpu"] * 3, 2)] == [1, 1, 1]

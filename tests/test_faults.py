@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Checkpoints
-from doubles import StandInSynthesizer, speak
+from fakes import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset.shards import finished_shards
-from pipeline.runtime import finishing
-from pipeline.runtime import retry as retry_module
-from pipeline.runtime import run as run_module
+from pipeline.commands import finalize as finishing
+from pipeline.commands import render as run_module
+from pipeline.commands import retry as retry_module
+from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.synthesis.untrained import UntrainedShape
 
 NUM_TEXTS = 12

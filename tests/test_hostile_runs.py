@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from test_verify import make_run
 
 from pipeline.__main__ import main
+from pipeline.commands.verify import verify
 from pipeline.config import Config, TaskConfig
 from pipeline.errors import RunDirectoryError
-from pipeline.places import file_sizes
-from pipeline.runtime.plans import PlanHead
-from pipeline.runtime.status import read_status, render_status
-from pipeline.runtime.verifying import verify
+from pipeline.planning.plan_store import PlanHead
+from pipeline.reporting.status import read_status, render_status
+from pipeline.storage.paths import file_sizes
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ import pytest
 import torch
 import yaml
 from conftest import Checkpoints
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from hub_server import TOKEN, Fault, HubRepository, HubServer, running_hub, sha256_of
 from huggingface_hub import file_download
 from huggingface_hub.utils import _http

@@ -15,15 +15,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
-from pipeline.text import csv_rows, json_rows
-from pipeline.text.sources import read_documents
+from pipeline.text.readers import csv_rows, json_rows
+from pipeline.text.readers.dispatch import read_documents
 
 LINES = b'{"text": "One."}\n{"text": "Two."}\n'
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.shards import Manifest
-from pipeline.runtime import journal as journal_module
-from pipeline.runtime.journal import Counts, Journal, read_journals
+from pipeline.outputs.dataset.shards import Manifest
+from pipeline.reporting import journal as journal_module
+from pipeline.reporting.journal import Counts, Journal, read_journals
 
 
 class Clock:

@@ -18,13 +18,13 @@ import av
 import pytest
 import soundfile
 from conftest import Checkpoints
-from doubles import StandInSynthesizer, speak
+from fakes import StandInSynthesizer, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset import files
-from pipeline.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
-from pipeline.runtime import run as run_module
-from pipeline.runtime.plans import read_shard_plan
+from pipeline.commands import render as run_module
+from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
+from pipeline.planning.plan_store import read_shard_plan
+from pipeline.storage import atomic as files
 from pipeline.synthesis.untrained import UntrainedShape
 from pipeline.types import Clip, Utterance
 
@@ -92,7 +92,7 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert "beginning.wav: the book begins here" in printed.err
     assert not (run_dir / "beginning.wav").exists(), "the book is there"
     planned = read_shard_plan(run_dir, 0).utterances
-    assert [utterance.urgent for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
+    assert [utterance.priority for utterance in planned] == [True] * 3 + [False] * (len(planned) - 3)
     assert "Flash attention" not in printed.err
 
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from doubles import INFO, StandInSynthesizer, build_mortal, speak
+from fakes import INFO, StandInSynthesizer, build_mortal, speak
 
 from pipeline.__main__ import main
-from pipeline.dataset.shards import finished_shards
-from pipeline.runtime import kept
-from pipeline.runtime import run as run_module
+from pipeline.commands import render as run_module
+from pipeline.generation import checkpointing as kept
+from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.types import Clip, Utterance
 
 NUM_TEXTS = 12

@@ -13,14 +13,14 @@ import pytest
 from growth import assert_linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline.planning.dataset_schema import COLUMN_NAMES
 
 from pipeline.config import ModelConfig, PlanningConfig, SourceConfig, SpeakerChoice, TextConfig, VoiceConfig
-from pipeline.dataset.features import COLUMN_NAMES
-from pipeline.dataset.kept_columns import TypeFinder, dataset_name
 from pipeline.errors import SourceError
-from pipeline.planning import deal, occurrences, plan_utterances, predict_seconds
+from pipeline.planning import group_into_shards, occurrences, plan_utterances, predict_seconds
+from pipeline.planning.kept_columns import TypeFinder, dataset_name
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
 from pipeline.types import Document, Segment
 from pipeline.voices import Casting
 
@@ -127,7 +127,10 @@ def test_planning_rows_is_linear(
             yield from read_documents(str(tmp_path / f"{factor}.jsonl"), source)
 
         utterances = plan_utterances(documents(), segment, casting, 0)
-        assert sum(len(shard.utterances) for shard in deal(utterances, PlanningConfig().shard_size)) >= 120 * factor
+        assert (
+            sum(len(shard.utterances) for shard in group_into_shards(utterances, PlanningConfig().shard_size))
+            >= 120 * factor
+        )
 
     assert_linear(work)
 

@@ -14,7 +14,7 @@ from pipeline.planning import predict_seconds
 from pipeline.text.normalization import normalize
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sentences import split_sentences
-from pipeline.text.spoken import spoken_form
+from pipeline.text.spoken_form import spoken_form
 from pipeline.types import Chapter, Document, Paragraph
 
 

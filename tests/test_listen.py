@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 
 from pipeline import __main__ as pipeline
 from scripts.voice import listen

@@ -15,21 +15,21 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RunDirectoryError
-from pipeline.runtime.locks import Holder, find_holders, writer
+from pipeline.storage.locks import Holder, find_holders, writer
 
 HERE = f"process {os.getpid()} on {platform.node()}"
 
 
 def test_a_whole_run_is_alone(tmp_path: Path) -> None:
     """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
-    with writer(tmp_path / "run") as right, right.by_turns() as is_alone:
+    with writer(tmp_path / "run") as right, right.alternate() as is_alone:
         assert is_alone
         with pytest.raises(RunDirectoryError, match=f"{HERE} is at work here"), writer(tmp_path / "run"):
             pass
         with (
             writer(tmp_path / "run", 0, 2) as job,
             pytest.raises(RunDirectoryError, match=f"run: {HERE} is at work here"),  # and not "job 0 of 2"
-            job.by_turns(),
+            job.alternate(),
         ):
             pass
     with writer(tmp_path / "run"):
@@ -38,16 +38,16 @@ def test_a_whole_run_is_alone(tmp_path: Path) -> None:
 
 def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_path: Path) -> None:
     with writer(tmp_path, 0, 2) as first:
-        with first.by_turns() as is_alone:
+        with first.alternate() as is_alone:
             assert is_alone, "the plan is its to make"
         with writer(tmp_path, 1, 2) as second:
-            with second.by_turns() as is_alone:
+            with second.alternate() as is_alone:
                 assert not is_alone, "the plan is there"
             with pytest.raises(RunDirectoryError, match=f"job 0 of 2, {HERE}; job 1 of 2, {HERE} is"), writer(tmp_path):
                 pass
             with pytest.raises(RunDirectoryError, match="job 1 of 2"), writer(tmp_path, 1, 2):
                 pass
-        with first.by_turns() as is_alone:
+        with first.alternate() as is_alone:
             assert is_alone, "the other has left"
 
 
@@ -65,13 +65,13 @@ def test_a_job_waits_for_who_only_looks_at_its_lock(tmp_path: Path) -> None:
 def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     """Guards the morning after: neither a lock nor a name that is left may keep the next run out, or be told of."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from pipeline.runtime.locks import writer\n"
+        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
         "with writer(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / ".writer").exists()
-    with writer(tmp_path, 0, 2) as job, job.by_turns():
+    with writer(tmp_path, 0, 2) as job, job.alternate():
         pass
     with writer(tmp_path):
         assert HERE in (tmp_path / ".writer").read_text()
@@ -97,7 +97,7 @@ def test_a_killed_job_is_not_told_of_as_at_work(tmp_path: Path) -> None:
 def test_the_name_of_a_killed_job_goes_with_the_next_writer(tmp_path: Path) -> None:
     """Bug: status told of it for ever, of a finished run as well."""
     leave_name_of_killed_job(tmp_path)
-    with writer(tmp_path, 1, 5), writer(tmp_path, 0, 5) as other, other.by_turns():
+    with writer(tmp_path, 1, 5), writer(tmp_path, 0, 5) as other, other.alternate():
         assert [holder.name[:5] for holder in find_holders(tmp_path)] == ["job 0", "job 1"]
     leave_name_of_killed_job(tmp_path)
     with writer(tmp_path):
@@ -121,7 +121,7 @@ def test_a_disk_that_is_still_full_is_one_line(tmp_path: Path, monkeypatch: pyte
 
 
 def enter(run_dir: Path, job: int | None = None) -> None:
-    with writer(run_dir, job, 2) as right, right.by_turns():
+    with writer(run_dir, job, 2) as right, right.alternate():
         pass
 
 

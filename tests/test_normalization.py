@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.text import normalization
 from pipeline.text.normalization import apply_rules, is_speakable, normalize
 from pipeline.text.normalization.plain import plain_text
-from pipeline.text.spoken import spoken_form
+from pipeline.text.spoken_form import spoken_form
 
 MODULES = [
     normalization.__name__,

@@ -22,8 +22,8 @@ from pipeline.planning import (
     utterance_seed,
 )
 from pipeline.planning.occurrences import Occurrences
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
 from pipeline.types import Utterance
 from pipeline.voices import Casting
 

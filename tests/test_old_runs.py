@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
+from pipeline.storage.run_directory import FORMAT_VERSION
 
-from pipeline import composition
 from pipeline.__main__ import main
-from pipeline.composition import compose_config
 from pipeline.config import Config, DatasetConfig, SourceConfig, StyleConfig, VoiceConfig
-from pipeline.dataset.shards import FORMAT_VERSION, finished_shards
-from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.runtime import directory
-from pipeline.runtime.directory import (
+from pipeline.config import compose as composition
+from pipeline.config import frozen as directory
+from pipeline.config.compose import compose_config
+from pipeline.config.frozen import (
     check_config,
     fingerprint,
     freeze_config,
@@ -28,6 +27,8 @@ from pipeline.runtime.directory import (
     run_directory,
     run_fingerprint,
 )
+from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.outputs.dataset.shards import finished_shards
 
 # As the first format wrote it, with the fingerprint that its version gave.
 FIRST = """\

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from doubles import INFO, RATE, speak
+from fakes import INFO, RATE, speak
 
-from pipeline.dataset.card import CardFacts, collect_statistics
-from pipeline.dataset.features import make_row
-from pipeline.dataset.shards import write_shard
-from pipeline.runtime import page
-from pipeline.runtime.charts import Series, histogram, line_chart, waveform
-from pipeline.runtime.journal import Journal
-from pipeline.runtime.page import write_page
-from pipeline.runtime.report import make_report
+from pipeline.outputs.dataset.card import CardFacts, collect_statistics
+from pipeline.outputs.dataset.columns import make_row
+from pipeline.outputs.dataset.shards import write_shard
+from pipeline.reporting import html_report as page
+from pipeline.reporting.html_report import write_html_report
+from pipeline.reporting.journal import Journal
+from pipeline.reporting.report import make_report
+from pipeline.reporting.svg_charts import Series, histogram, line_chart, waveform
 from pipeline.types import Reject, Utterance
 
 NASTY = '<script>alert("1")</script> & </figcaption> {{ 7 * 7 }} \'"'
@@ -73,7 +73,7 @@ def make_page(run_dir: Path, spoken: list[Utterance], rejects: list[Reject]) -> 
         write_shard(run_dir, index, len(shards), rows, refused, sampling_rate=RATE, work_seconds=2.0, **marks)
     facts = CardFacts(NASTY, NASTY, INFO, "flac", "other", 0, {"sampling": {"top_k": 50}}, "0.1")
     report = make_report(run_dir, INFO, len(spoken) + len(rejects), None)
-    write_page(run_dir, report, facts, collect_statistics(run_dir).durations)
+    write_html_report(run_dir, report, facts, collect_statistics(run_dir).durations)
     return (run_dir / "report.html").read_text(encoding="utf-8")
 
 
@@ -110,7 +110,7 @@ def test_a_few_clips_of_each_voice_can_be_heard(tmp_path: Path) -> None:
 
 def test_the_audio_within_the_page_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards against a page of a gigabyte for a run of a thousand voices."""
-    monkeypatch.setattr(page, "_MOST_AUDIO_BYTES", 10_000)
+    monkeypatch.setattr(page, "_MAX_AUDIO_BYTES", 10_000)
     text = make_page(tmp_path, [utterance(number, f"voice {number}") for number in range(40)], [])
     audio = sum(len(base64.b64decode(clip)) for clip in re.findall(r'base64,([^"]+)"', text))
     assert 0 < audio <= 10_000

@@ -15,20 +15,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import StandInSynthesizer, speak
+from fakes import StandInSynthesizer, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import Terminated, main
+from pipeline.commands import render as run_module
 from pipeline.config import SourceConfig
-from pipeline.dataset.files import write_atomically, write_text
-from pipeline.dataset.shards import finished_shards
 from pipeline.errors import ConfigError, RunDirectoryError, SourceError
-from pipeline.places import file_sizes, is_local, move_folder, place
-from pipeline.runtime import lease
-from pipeline.runtime import run as run_module
-from pipeline.runtime.journal import read_journals
-from pipeline.runtime.lease import hold_lease
-from pipeline.text.sources import read_documents
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.reporting.journal import read_journals
+from pipeline.storage import lease
+from pipeline.storage.atomic import write_atomically, write_text
+from pipeline.storage.lease import hold_lease
+from pipeline.storage.paths import file_sizes, is_local, move_folder, place
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.types import Clip, Utterance
 
 TEXTS = [f"This is text number {number}, which is spoken." for number in range(7)]

@@ -16,16 +16,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import INFO
+from fakes import INFO
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.config import SourceConfig
-from pipeline.dataset.files import write_text
 from pipeline.errors import RunDirectoryError, SourceError
-from pipeline.places import place
-from pipeline.runtime.lease import hold_lease
-from pipeline.runtime.report import Report, render_report
-from pipeline.text.sources import check_source, read_documents
+from pipeline.reporting.report import Report, render_report
+from pipeline.storage.atomic import write_text
+from pipeline.storage.lease import hold_lease
+from pipeline.storage.paths import place
+from pipeline.text.readers.dispatch import check_source, read_documents
 
 ROWS = [{"text": f"Sentence number {number}."} for number in range(9)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()

@@ -9,10 +9,10 @@ from growth import assert_linear
 from test_epub import left_out
 
 from pipeline.config import SourceConfig, TextConfig
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
-from pipeline.text.spoken import spoken_form
-from pipeline.text.wording import plain_lines
+from pipeline.text.spoken_form import spoken_form
+from pipeline.text.strip_markup import plain_lines
 from pipeline.types import Document
 
 PROSE = (

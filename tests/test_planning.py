@@ -15,14 +15,14 @@ from pipeline.config import ModelConfig, PlanningConfig, SpeakerChoice, VoiceCon
 from pipeline.errors import SourceError
 from pipeline.planning import (
     PlanSummary,
+    assign_buckets,
     audio_bytes,
     bucket_problem,
-    deal,
     find_bucket,
+    group_into_shards,
     left_out_of,
     make_batches,
     occurrences,
-    place_shard,
     plan_utterances,
     predict_seconds,
     render_plan,
@@ -78,7 +78,7 @@ def test_clips_of_a_row_with_several_voices_can_be_joined_to_the_row():
 def place(shard: Shard, planning: PlanningConfig = PLANNING, batch_size: int = 4) -> tuple[Shard, list[int]]:
     tokens = [len(utterance.prompt.split()) for utterance in shard.utterances]
     described = [40] * len(tokens)
-    return place_shard(
+    return assign_buckets(
         shard, tokens, described, planning, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS
     ), tokens
 
@@ -183,7 +183,7 @@ def test_planning_streams(monkeypatch):
             read += 1
             yield make_document(str(read), f"This is row {read} of a long table, and it has its own words.")
 
-    shards = deal(plan_utterances(rows(), by_paragraph, CASTING, 0), 8)
+    shards = group_into_shards(plan_utterances(rows(), by_paragraph, CASTING, 0), 8)
     next(shards)
     assert read == 8
     tracemalloc.start()
@@ -202,7 +202,7 @@ def test_planning_streams(monkeypatch):
 @settings(max_examples=40, deadline=None)
 def test_every_utterance_is_dealt_once_in_order(count: int, shard_size: int):
     utterances = [Utterance("a", "b", id=str(index)) for index in range(count)]
-    shards = list(deal(iter(utterances), shard_size))
+    shards = list(group_into_shards(iter(utterances), shard_size))
     assert [utterance for shard in shards for utterance in shard.utterances] == utterances
     assert [shard.index for shard in shards] == list(range(len(shards)))
     assert all(len(shard.utterances) == shard_size for shard in shards[:-1])
@@ -245,7 +245,7 @@ def test_buckets_hold_and_batches_partition(rows: list[tuple[float, int, int]], 
         prompts = [tokens[utterance.id][0] for utterance in utterances]
         descriptions = [tokens[utterance.id][1] for utterance in utterances]
         limits = (PLANNING, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
-        return place_shard(Shard(0, utterances), prompts, descriptions, *limits).utterances
+        return assign_buckets(Shard(0, utterances), prompts, descriptions, *limits).utterances
 
     together = placed(shard.utterances)
     assert together == tuple(placed((utterance,))[0] for utterance in shard.utterances)
@@ -288,7 +288,7 @@ def test_what_the_model_has_no_positions_for_is_rejected_by_the_plan():
     """The engine refuses such an utterance when it meets it, and that would end a run at hour nine."""
     shard = Shard(0, (Utterance("a", "b", id="1"), Utterance("c", "d", id="2")))
     limits = (PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, int(MODEL_SECONDS * FRAMES_PER_SECOND) + 20)
-    fits, does_not = place_shard(shard, [20, 21], [9, 9], *limits).utterances
+    fits, does_not = assign_buckets(shard, [20, 21], [9, 9], *limits).utterances
     assert fits.bucket is not None
     assert fits.problem is None
     assert does_not.bucket is None
@@ -300,7 +300,7 @@ def test_rows_without_a_shape_are_made_alone():
     rows = [Utterance("a", "b", id="1"), Utterance("c", "d", id="2"), Utterance("", "d", id="3", problem="empty")]
     assert [[utterance.id for utterance in batch.utterances] for batch in make_batches(rows)] == [["1"], ["2"]]
     with pytest.raises(ValueError, match="zip"):
-        place_shard(Shard(0, tuple(rows)), [1, 2], [1, 2], PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
+        assign_buckets(Shard(0, tuple(rows)), [1, 2], [1, 2], PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
 
 
 # The summary
@@ -310,7 +310,7 @@ def summarise(documents: list[Document], shard_size: int = 4, planning: Planning
     summary = PlanSummary("wav", 44100, FRAMES_PER_SECOND)
     for document in documents:
         summary.add_document(document)
-    for shard in deal(plan(*documents), shard_size):
+    for shard in group_into_shards(plan(*documents), shard_size):
         summary.add_shard(*place(shard, planning))
     return summary
 
@@ -413,7 +413,7 @@ def test_the_pauses_of_a_book_belong_to_its_hours():
     document = make_document("a", *["Some words to be said."] * 5, title="One")
     summary = PlanSummary("wav", 44100, FRAMES_PER_SECOND, {Boundary.PARAGRAPH: 60.0})
     summary.add_document(document)
-    for shard in deal(plan(document), 4):
+    for shard in group_into_shards(plan(document), 4):
         summary.add_shard(*place(shard))
     num_pauses = summary.pause_seconds / 60
     assert 4 <= num_pauses <= 5

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
-from pipeline.dataset.files import write_text
-from pipeline.places import file_sizes, place
-from pipeline.runtime.plans import forget_previous_runs, is_half_set_aside, previous_runs
+from pipeline.planning.plan_store import delete_previous_runs, earlier_runs, is_half_set_aside
+from pipeline.storage.atomic import write_text
+from pipeline.storage.paths import file_sizes, place
 
 FILES = ("data/train-00000-of-00001.parquet", "manifests/shard-00000.json", "plan/plan.json", "plan/shard-00000.jsonl")
 
@@ -37,10 +37,10 @@ def test_a_kill_while_earlier_plans_are_deleted_is_not_taken_for_one_while_they_
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", until_killed)
         with pytest.raises(KeyboardInterrupt):
-            forget_previous_runs(tmp_path)
+            delete_previous_runs(tmp_path)
     assert not is_half_set_aside(tmp_path)
-    assert previous_runs(tmp_path) == []
-    forget_previous_runs(tmp_path)
+    assert earlier_runs(tmp_path) == []
+    delete_previous_runs(tmp_path)
     assert list(tmp_path.iterdir()) == [], "what was left of it as well"
 
 
@@ -57,8 +57,8 @@ def test_nor_is_it_in_a_remote_place(removals: int, store: type[StrictStore], mo
     with monkeypatch.context() as patch:
         patch.setattr(StrictStore, "_rm", until_killed)
         with pytest.raises(KeyboardInterrupt):
-            forget_previous_runs(run_dir)
+            delete_previous_runs(run_dir)
     assert len(file_sizes(run_dir)) == 2 * len(FILES) - removals
     assert not is_half_set_aside(run_dir)
-    forget_previous_runs(run_dir)
+    delete_previous_runs(run_dir)
     assert file_sizes(run_dir) == {}

@@ -13,7 +13,7 @@ import soundfile
 from conftest import Checkpoints
 
 from pipeline.__main__ import main
-from pipeline.runtime import preview as preview_module
+from pipeline.commands import preview as preview_module
 from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(hidden=16, layers=1, heads=2, kv_heads=2, cross_kv_heads=2, ffn=16, text_hidden=16)

@@ -24,11 +24,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pipeline.__main__ import main
-from pipeline.composition import compose_config
 from pipeline.config import ModelConfig
-from pipeline.dataset.shards import finished_shards
+from pipeline.config.compose import compose_config
 from pipeline.errors import ModelError
-from pipeline.runtime.plans import read_shard_plan
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.planning.plan_store import read_shard_plan
 from pipeline.synthesis import build_synthesizer, upstream
 from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import doubles
+import fakes
 import pytest
 from conftest import Checkpoints
 from test_executors import TINY, command, hashes, numbered
 
 from pipeline.__main__ import main
-from pipeline.runtime import run as run_module
+from pipeline.commands import render as run_module
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -53,7 +53,7 @@ def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
     cluster: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a long run on machines that come and go."""
-    build: Callable[..., object] = doubles.build_slow
+    build: Callable[..., object] = fakes.build_slow
     monkeypatch.setattr(run_module, "build_synthesizer", build)
     arguments = command(tmp_path, numbered(72), "planning.shard_size=3")
     assert main(arguments) == 0
@@ -91,7 +91,7 @@ def remove_node(cluster: object, run_dir: Path) -> None:
 
 def test_poison_is_found_by_actors_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards what processes and actors share: one that aborts is replaced, and its utterance found."""
-    build: Callable[..., object] = doubles.build_mortal
+    build: Callable[..., object] = fakes.build_mortal
     monkeypatch.setattr(run_module, "build_synthesizer", build)
     texts = ["One.", "This is poison.", "Three."]
     ray = ("executor=ray", "executor.workers=2", "executor.backoff_seconds=0")

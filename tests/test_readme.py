@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.composition import compose_config
+from pipeline.config.compose import compose_config
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

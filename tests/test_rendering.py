@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles import INFO, RATE, StandInSynthesizer, speak
+from fakes import INFO, RATE, StandInSynthesizer, speak
 
 from pipeline.config import Config
-from pipeline.dataset.shards import write_shard
+from pipeline.generation.renderer import EarlierClips, RenderedShard, render_shards
+from pipeline.outputs.dataset.shards import write_shard
 from pipeline.planning import take_seed, utterance_key
-from pipeline.runtime.rendering import EarlierClips, RenderedShard, render_shards
 from pipeline.types import Clip, Finish, Shard, Utterance
 
 NOTHING_EARLIER = EarlierClips([])

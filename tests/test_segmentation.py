@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig, TextConfig
 from pipeline.text import segmentation
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
 from pipeline.text.sentences import split_sentences
-from pipeline.text.sources import read_documents
-from pipeline.text.spoken import spoken_form
+from pipeline.text.spoken_form import spoken_form
 from pipeline.types import Boundary, Chapter, Document, Paragraph, Segment
 
 LIMITS = TextConfig(max_seconds=15, min_seconds=1.5)

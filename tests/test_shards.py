@@ -12,19 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipeline.planning.dataset_schema import COLUMNS
+from pipeline.storage.run_directory import manifest_path, plan_shard_path, shard_path
 
 from pipeline.audio.encoding import encode
-from pipeline.dataset import shards
-from pipeline.dataset.features import COLUMNS, Row, arrow_schema, make_row, renew_row
-from pipeline.dataset.files import (
-    manifest_path,
-    plan_shard_path,
-    remove_leftovers,
-    shard_path,
-    write_atomically,
-    write_text,
-)
-from pipeline.dataset.shards import (
+from pipeline.errors import RunDirectoryError
+from pipeline.outputs.dataset import shards
+from pipeline.outputs.dataset.columns import Row, arrow_schema, make_row, renew_row
+from pipeline.outputs.dataset.shards import (
     Manifest,
     finished_shards,
     hash_plan,
@@ -34,8 +29,8 @@ from pipeline.dataset.shards import (
     write_rejects,
     write_shard,
 )
-from pipeline.errors import RunDirectoryError
-from pipeline.places import sha256_of
+from pipeline.storage.atomic import remove_leftovers, write_atomically, write_text
+from pipeline.storage.paths import sha256_of
 from pipeline.types import Boundary, Clip, Finish, ModelInfo, Reject, Segment, Utterance
 
 RATE = 16000

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.text import json_rows, tables
-from pipeline.text.sources import check_source, read_documents
+from pipeline.text.readers import json_rows, tables
+from pipeline.text.readers.dispatch import check_source, read_documents
 from pipeline.types import Document
 
 ROWS = [

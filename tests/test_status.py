@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.files import write_text
-from pipeline.dataset.shards import Manifest, WrittenClip
 from pipeline.errors import RunDirectoryError
-from pipeline.runtime.journal import Journal
-from pipeline.runtime.plans import PlanHead
-from pipeline.runtime.report import reason_codes
-from pipeline.runtime.status import read_status, render_status
+from pipeline.outputs.dataset.shards import Manifest, WrittenClip
+from pipeline.planning.plan_store import PlanHead
+from pipeline.reporting.journal import Journal
+from pipeline.reporting.report import reason_codes
+from pipeline.reporting.status import read_status, render_status
+from pipeline.storage.atomic import write_text
 
 START = 1_000_000.0
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.text.sources import read_documents
-from pipeline.text.wording import plain_heading, plain_words
+from pipeline.text.readers.dispatch import read_documents
+from pipeline.text.strip_markup import plain_heading, plain_words
 from pipeline.types import Boundary, Document, Paragraph
 
 PROSE = (

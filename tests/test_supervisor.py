@@ -12,10 +12,10 @@ import pytest
 
 from pipeline.config import ExecutorConfig
 from pipeline.errors import ModelError, RunDirectoryError, WorkersLostError
-from pipeline.runtime.executors.desk import Desk
-from pipeline.runtime.executors.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, Task
-from pipeline.runtime.executors.pool import supervise
-from pipeline.runtime.executors.supervisor import Pieces, Supervisor
+from pipeline.execution.coordinator import Coordinator
+from pipeline.execution.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, WorkItem
+from pipeline.execution.pool import supervise
+from pipeline.execution.supervisor import SubShards, Supervisor
 from pipeline.types import ModelInfo
 
 READY = Ready(ModelInfo("stand-in", "r1", 8_000, 50.0, 1500, 4, "float32", "cpu"))
@@ -31,30 +31,30 @@ class Office:
         shards: Iterable[int] = (),
         workers: int = 1,
         limits: ExecutorConfig = LIMITS,
-        pieces: tuple[Task, ...] = (),
-        suspects: tuple[Task, ...] = (),
+        pieces: tuple[WorkItem, ...] = (),
+        suspects: tuple[WorkItem, ...] = (),
     ) -> None:
         names = [f"w{number}" for number in range(workers)]
         self.supervisor = Supervisor(list(shards), names, limits, lambda _: SIZE, pieces, suspects)
         self.now = 0.0
-        self.given: list[Task] = []
-        self.parts: list[Pieces] = []
+        self.given: list[WorkItem] = []
+        self.parts: list[SubShards] = []
 
     def hire(self) -> list[int]:
-        numbers = self.supervisor.due(self.now)
+        numbers = self.supervisor.workers_to_start(self.now)
         for number in numbers:
             self.supervisor.take(number, Started(), self.now)
             self.supervisor.take(number, READY, self.now)
         return numbers
 
-    def claim(self, number: int = 0, idle: bool = True) -> Task | None:
+    def claim(self, number: int = 0, idle: bool = True) -> WorkItem | None:
         self.supervisor.take(number, Claim(idle), self.now)
         answers = dict(self.supervisor.answers())
         task = answers.get(number)
         self.given += [task] if task else []
         return task
 
-    def done(self, task: Task, number: int = 0) -> None:
+    def done(self, task: WorkItem, number: int = 0) -> None:
         self.supervisor.take(number, Done(task, SIZE), self.now)
         self.collect()
 
@@ -63,7 +63,7 @@ class Office:
         self.collect()
 
     def collect(self) -> None:
-        for parts in self.supervisor.in_pieces():
+        for parts in self.supervisor.merged_shards():
             self.parts.append(parts)
             self.supervisor.close(parts.shard)
 
@@ -98,7 +98,7 @@ def test_nobody_waits_while_shards_remain_and_all_are_told_of_the_end() -> None:
     office = Office([0], workers=2)
     office.hire()
     task = office.claim(0)
-    assert task == Task(0)
+    assert task == WorkItem(0)
     assert office.claim(0, idle=False) is None, "answered at once: what is in hand goes on"
     office.supervisor.take(1, Claim(idle=True), 0.0)
     assert list(office.supervisor.answers()) == [], "the other may still die"
@@ -111,15 +111,15 @@ def test_shards_of_a_dead_worker_are_done_again_each_alone() -> None:
     """Guards against a loss, and against an innocent neighbour that is suspected twice."""
     office = Office([0, 1, 2])
     office.hire()
-    assert [office.claim(), office.claim(idle=False)] == [Task(0), Task(1)]
+    assert [office.claim(), office.claim(idle=False)] == [WorkItem(0), WorkItem(1)]
     office.die()
     office.hire()
-    assert office.claim() == Task(2), "first of all, whether the device is to blame"
-    office.done(Task(2))
-    assert office.claim() == Task(0, alone=True)
+    assert office.claim() == WorkItem(2), "first of all, whether the device is to blame"
+    office.done(WorkItem(2))
+    assert office.claim() == WorkItem(0, alone=True)
     assert office.claim(idle=False) is None, "nothing else is put into its hands"
-    office.done(Task(0, alone=True))
-    assert office.claim() == Task(1, alone=True)
+    office.done(WorkItem(0, alone=True))
+    assert office.claim() == WorkItem(1, alone=True)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -140,7 +140,7 @@ def test_what_kills_is_found_and_nothing_else_is_given_up(poison: set[tuple[int,
 
 def test_a_single_accident_is_no_poison() -> None:
     """Guards an utterance whose worker was killed from outside."""
-    office = Office(pieces=(Task(0, (5,), alone=True),))
+    office = Office(pieces=(WorkItem(0, (5,), alone=True),))
     office.hire()
     task = office.claim()
     office.die()
@@ -153,11 +153,11 @@ def test_a_single_accident_is_no_poison() -> None:
 
 
 def test_a_known_killer_has_one_more_chance() -> None:
-    office = Office(suspects=(Task(0, (5,), alone=True),))
+    office = Office(suspects=(WorkItem(0, (5,), alone=True),))
     office.hire()
     office.claim()
     office.die(reason="ended by SIGABRT")
-    assert office.parts == [Pieces(0, (), {5: "ended by SIGABRT"})]
+    assert office.parts == [SubShards(0, (), {5: "ended by SIGABRT"})]
 
 
 def test_a_worker_that_makes_nothing_is_ended_after_a_while() -> None:
@@ -174,11 +174,11 @@ def test_a_worker_that_makes_nothing_is_ended_after_a_while() -> None:
     assert office.supervisor.overdue(office.now) == [], "once"
     office.die(0)
     assert office.hire() == [0]
-    assert office.claim(0) == Task(0, alone=True)
+    assert office.claim(0) == WorkItem(0, alone=True)
     office.now = 300.0
     office.supervisor.overdue(office.now)
     office.die(0)
-    assert office.claim(1) == Task(0, (0, 1, 2, 3), alone=True), "a shard that hangs twice is looked into as well"
+    assert office.claim(1) == WorkItem(0, (0, 1, 2, 3), alone=True), "a shard that hangs twice is looked into as well"
 
 
 class Pool:
@@ -192,7 +192,7 @@ class Pool:
     def start(self, number: int) -> None:
         pass
 
-    def send(self, number: int, answer: Task | None) -> None:
+    def send(self, number: int, answer: WorkItem | None) -> None:
         pass
 
     def poll(self, timeout: float) -> list[tuple[int, Message]]:
@@ -211,14 +211,14 @@ def oversee(monkeypatch: pytest.MonkeyPatch, looks: list[tuple[float, list[tuple
     """A run of one shard by one worker, which is hung after 100 s of silence; gives who was killed."""
     supervisor = Supervisor([0], ["w"], LIMITS, lambda _: SIZE)
     begin: list[Message] = [Started(), READY, Claim(idle=True)]
-    end: list[Message] = [Done(Task(0), SIZE)]
+    end: list[Message] = [Done(WorkItem(0), SIZE)]
     pool = Pool([(0.0, [(0, message) for message in begin]), *looks, (0.2, [(0, message) for message in end])])
     desk = SimpleNamespace(
         supervisor=supervisor, take=lambda number, message: supervisor.take(number, message, pool.now)
     )
     with monkeypatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: pool.now)
-        supervise(cast(Desk, desk), pool)
+        supervise(cast(Coordinator, desk), pool)
     return pool.killed
 
 
@@ -235,25 +235,25 @@ def test_a_supervisor_that_was_suspended_takes_its_own_absence_for_nobodys_silen
 def test_one_that_waits_for_a_machine_hangs_only_when_nobody_works() -> None:
     """Guards a cluster that has lost a node: its worker may wait, and the others go on."""
     office = Office([0, 1], workers=2)
-    office.supervisor.due(0.0)
+    office.supervisor.workers_to_start(0.0)
     office.supervisor.take(0, Started(), 0.0)
     office.supervisor.take(0, READY, 0.0)
     assert office.supervisor.overdue(500.0) == []
     office.claim(0)
     office.die(0)
-    office.supervisor.due(0.0)
+    office.supervisor.workers_to_start(0.0)
     assert office.supervisor.overdue(500.0) == [0, 1]
 
 
 def test_a_model_that_does_not_load_ends_the_run_with_its_own_error() -> None:
     """Guards against endless restarts of what cannot start."""
     office = Office([0], workers=2)
-    office.supervisor.due(0.0)
+    office.supervisor.workers_to_start(0.0)
     error = ModelError("no such weights")
     office.supervisor.take(0, Failed(error, str(error)), 0.0)
     office.die(0)
     assert office.supervisor.error is None, "the other may have more luck"
-    assert office.supervisor.due(1e9) == []
+    assert office.supervisor.workers_to_start(1e9) == []
     office.supervisor.take(1, Failed(error, str(error)), 0.0)
     assert office.supervisor.error is error
 
@@ -262,7 +262,7 @@ def test_workers_that_die_while_loading_are_given_up_soon() -> None:
     office = Office([0], limits=dataclasses.replace(LIMITS, backoff_seconds=1.0))
     deaths = 0
     while not office.supervisor.error and deaths < 50:
-        assert office.supervisor.due(office.now) == [0]
+        assert office.supervisor.workers_to_start(office.now) == [0]
         office.die()
         deaths += 1
         office.now += 60.0
@@ -299,7 +299,7 @@ def test_restarts_in_a_row_come_later_and_later() -> None:
         office.claim()
         office.die()
         before = office.now
-        while not office.supervisor.due(office.now):
+        while not office.supervisor.workers_to_start(office.now):
             office.now += 0.5
         pauses.append(office.now - before)
         office.supervisor.take(0, READY, office.now)

@@ -16,23 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from doubles import RATE, StandInSynthesizer, build_stand_in, speak
+from fakes import RATE, StandInSynthesizer, build_stand_in, speak
+from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path
 
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode
-from pipeline.composition import compose_config
+from pipeline.commands import render as run_module
+from pipeline.commands.deep_verify import choose_clips
+from pipeline.commands.verify import verify
 from pipeline.config import Config, TaskConfig
-from pipeline.dataset.files import manifest_path, plan_path, plan_shard_path
-from pipeline.dataset.shards import iter_clips
-from pipeline.dataset.sums import write_sums
+from pipeline.config.compose import compose_config
+from pipeline.config.frozen import fingerprint
 from pipeline.errors import ConfigError
-from pipeline.places import sha256_of
-from pipeline.runtime import run as run_module
-from pipeline.runtime.deep import choose_clips
-from pipeline.runtime.directory import fingerprint
-from pipeline.runtime.plans import hash_files
-from pipeline.runtime.verifying import verify
+from pipeline.outputs.dataset.shards import iter_clips
+from pipeline.planning.plan_store import hash_files
 from pipeline.seeds import take_seed
+from pipeline.storage.checksums import write_checksums
+from pipeline.storage.paths import sha256_of
 from pipeline.types import Clip, Utterance
 
 ROWS = [
@@ -64,7 +64,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (folder / "lamp.md").write_text(BOOK)
     with pytest.MonkeyPatch.context() as patch:
-        from doubles import INFO
+        from fakes import INFO
 
         patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(speak_at_second_try))
         patch.setattr(run_module, "describe_model", lambda *_: INFO)
@@ -110,7 +110,7 @@ def make_hashes_fit(run_dir: Path) -> None:
             entry["sha256"], entry["bytes"] = sha256_of(file), file.stat().st_size
         index.write_text(json.dumps(content))
     (run_dir / "SHA256SUMS").unlink(missing_ok=True)
-    write_sums(run_dir)
+    write_checksums(run_dir)
 
 
 def problems_of(run_dir: Path) -> str:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from doubles import INFO, StandInSynthesizer
+from fakes import INFO, StandInSynthesizer
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import main
+from pipeline.commands import render as run_module
 from pipeline.config import Config, SourceConfig
-from pipeline.places import content_mark, place
-from pipeline.runtime import run as run_module
-from pipeline.runtime import unchanged
-from pipeline.runtime.unchanged import mark_input
+from pipeline.planning import staleness as unchanged
+from pipeline.planning.staleness import plan_digest
+from pipeline.storage.paths import content_mark, place
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_whatever_has_changed_is_planned_again(
 def test_new_code_plans_anew(command: list[str], planned: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards against the normalisation of an older version in a run that goes on after an update."""
     assert main(command) == 0
-    monkeypatch.setattr(unchanged, "_code_mark", lambda: "another")
+    monkeypatch.setattr(unchanged, "_code_digest", lambda: "another")
     assert main(command) == 0
     assert len(planned) == 2
 
@@ -139,13 +139,13 @@ def test_what_a_plan_is_made_of_is_in_its_mark(tmp_path: Path) -> None:
     folder = tmp_path / "tables"
     folder.mkdir()
     (folder / "a.csv").write_text("text\nOne.\n")
-    marks = {mark_input(Config(input=str(folder)))}
+    marks = {plan_digest(Config(input=str(folder)))}
     (folder / "a.csv").rename(folder / "b.csv")
-    marks.add(mark_input(Config(input=str(folder))))
-    marks.add(mark_input(Config(input=str(folder), seed=1)))
-    marks.add(mark_input(Config(input=str(folder), source=SourceConfig(title="Another"))))
+    marks.add(plan_digest(Config(input=str(folder))))
+    marks.add(plan_digest(Config(input=str(folder), seed=1)))
+    marks.add(plan_digest(Config(input=str(folder), source=SourceConfig(title="Another"))))
     assert len(marks) == 4
-    assert mark_input(Config(input="owner/name", source=SourceConfig(format="datasets"))) == ""
+    assert plan_digest(Config(input="owner/name", source=SourceConfig(format="datasets"))) == ""
 
 
 def test_a_remote_file_is_marked_by_what_its_store_tells(store: type[StrictStore]) -> None:  # noqa: F811

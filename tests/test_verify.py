@@ -11,24 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
 
-from pipeline.dataset import shards
-from pipeline.dataset.features import Row, make_row
-from pipeline.dataset.files import (
-    manifest_path,
-    plan_path,
-    plan_shard_path,
-    shard_path,
-    write_text,
-)
-from pipeline.dataset.shards import hash_plan, write_rejects, write_shard
-from pipeline.dataset.sums import write_sums
-from pipeline.dataset.verify import verify_run
 from pipeline.errors import RunDirectoryError
-from pipeline.places import sha256_of
+from pipeline.outputs.dataset import shards
+from pipeline.outputs.dataset.columns import Row, make_row
+from pipeline.outputs.dataset.shards import hash_plan, write_rejects, write_shard
+from pipeline.outputs.dataset.verify import verify_run
 from pipeline.planning import utterance_key
-from pipeline.planning.files import utterance_to_json
-from pipeline.runtime.plans import hash_files
+from pipeline.planning.plan_format import utterance_to_json
+from pipeline.planning.plan_store import hash_files
+from pipeline.storage.atomic import write_text
+from pipeline.storage.checksums import write_checksums
+from pipeline.storage.paths import sha256_of
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8000
@@ -91,7 +86,7 @@ def make_run(tmp_path: Path) -> Path:
     listed = [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files]
     write_text(tmp_path / "book" / "book.json", json.dumps({"files": listed}))
     write_text(tmp_path / "config.yaml", "input: story\n")
-    write_sums(tmp_path)
+    write_checksums(tmp_path)
     return tmp_path
 
 
@@ -363,7 +358,7 @@ def test_one_damage_is_not_told_as_many(run_dir: Path, damage: Callable[[Path], 
 def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
     """Bug: books of an older version are all damaged, or none of their files is missed."""
     write_text(run_dir / "book" / "book.json", json.dumps({"files": ["1.flac", "all.m4b", "book.json"]}))
-    write_sums(run_dir)
+    write_checksums(run_dir)
     assert verify_run(run_dir).problems == ()
     missing_book_file(run_dir)
     assert verify_run(run_dir).problems == ("book/1.flac: missing",)
@@ -372,7 +367,7 @@ def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
 def test_a_dataset_needs_no_book(run_dir: Path) -> None:
     """Bug: a dataset is told to lack a book that it was never to have."""
     shutil.rmtree(run_dir / "book")
-    write_sums(run_dir)
+    write_checksums(run_dir)
     assert verify_run(run_dir).problems == ()
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Checkpoints
-from doubles import StandInSynthesizer
+from fakes import StandInSynthesizer
 from test_epub import write_epub
 
 from pipeline.__main__ import main
-from pipeline.composition import compose_config, config_from
-from pipeline.config_output import OUTPUT_KEYS
-from pipeline.runtime import run as run_module
-from pipeline.runtime.directory import check_config, run_fingerprint
-from pipeline.runtime.voice_setup import set_up_voices
+from pipeline.commands import render as run_module
+from pipeline.commands.voice_setup import set_up_voices
+from pipeline.config.compose import compose_config, config_from
+from pipeline.config.frozen import check_config, run_fingerprint
+from pipeline.config.schema_output import OUTPUT_KEYS
 from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(hidden=16, layers=1, heads=2, kv_heads=2, cross_kv_heads=2, ffn=16, text_hidden=16)

@@ -19,7 +19,7 @@ MINI = ModelConfig("mini", "parler-tts/parler-tts-mini-v1")
 LARGE = ModelConfig("large", "parler-tts/parler-tts-large-v1")
 INDIC = ModelConfig("indic", "ai4bharat/indic-parler-tts")
 OTHER = ModelConfig("other", "owner/other")  # its names are not known
-SHIPPED = ModelConfig("bundled", speakers=["Heart", "Puck"])
+BUILTIN_MODELS = ModelConfig("bundled", speakers=["Heart", "Puck"])
 VARIED = [SpeakerChoice("Jon"), SpeakerChoice("Lea")]
 CLAUSES = ("expressivity", "pace", "pitch", "room", "quality")
 FULL = StyleConfig("monotone", "slightly fast", "very low-pitch", "very close", "almost no background noise")
@@ -241,7 +241,7 @@ def test_voices_without_a_name_get_a_warning() -> None:
     ("model", "language", "names"),
     [
         (MINI, "en", ("Jon", "Lea")),
-        (SHIPPED, "en", ("Heart", "Puck")),
+        (BUILTIN_MODELS, "en", ("Heart", "Puck")),
         (INDIC, "te", ("Prakash", "Lalitha", "Kiran")),
         (OTHER, "en", ("Jon", "Lea")),
         (ModelConfig("mini-v0.1", "parler-tts/parler_tts_mini_v0.1"), "en", ()),
@@ -260,21 +260,21 @@ def test_varied_draws_what_the_checkpoint_knows(model: ModelConfig, language: st
 def test_a_list_that_is_typed_is_checked() -> None:
     """Guards against a fault in a list of speakers that nobody sees in ten thousand clips."""
     with pytest.raises(ConfigError, match=r"voice\.speakers\[0\]\.speaker=Jon: model=bundled"):
-        Casting(VoiceConfig(speakers=VARIED), SHIPPED)
+        Casting(VoiceConfig(speakers=VARIED), BUILTIN_MODELS)
 
 
 def test_names_that_are_advised_are_those_of_the_checkpoint() -> None:
     """Jon is no help for a model that was not trained on him."""
-    (warning,) = Casting(VoiceConfig(description="A low, calm male voice."), SHIPPED).warnings
+    (warning,) = Casting(VoiceConfig(description="A low, calm male voice."), BUILTIN_MODELS).warnings
     assert "it knows Heart, Puck" in warning
     assert "Jon" not in warning
-    assert len(Casting(VoiceConfig(description="Jon's voice is low."), SHIPPED).warnings) == 1
-    assert Casting(VoiceConfig(description="Puck speaks slowly."), SHIPPED).warnings == ()
+    assert len(Casting(VoiceConfig(description="Jon's voice is low."), BUILTIN_MODELS).warnings) == 1
+    assert Casting(VoiceConfig(description="Puck speaks slowly."), BUILTIN_MODELS).warnings == ()
 
 
 def test_rows_that_name_an_unknown_speaker_are_counted() -> None:
     """Guards a column of names: the run goes on, and the person learns how many rows are concerned."""
-    casting = Casting(VoiceConfig(speaker="heart"), SHIPPED)
+    casting = Casting(VoiceConfig(speaker="heart"), BUILTIN_MODELS)
     for source, speaker in (("1", "hart"), ("1", "hart"), ("2", "puck"), ("3", "hart"), ("4", "jon")):
         casting.cast(source, "text", 0, speaker)
     of_hart, of_jon = sorted(casting.row_warnings(), key=lambda line: "Jon" in line)

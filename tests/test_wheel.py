@@ -71,7 +71,7 @@ def test_the_wheel_carries_what_the_package_reads(wheel: Path) -> None:
 
 def test_the_wheel_renders_a_sentence_far_from_the_checkout(environment: Path, tmp_path: Path) -> None:
     """Guards configs, weights and story of an installed package, and the console script."""
-    where = "import pipeline, pipeline.composition as c; print(pipeline.__file__, c.CONFIG_DIR)"
+    where = "import pipeline, pipeline.config.compose as c; print(pipeline.__file__, c.CONFIG_DIR)"
     env = outside(environment)
     python = environment / "bin" / "python"
     assert all(

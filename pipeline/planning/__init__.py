@@ -5,8 +5,10 @@ makes batches, `files` is the plan on disk, `left_out` what is not spoken,
 `summary` the plan in figures and `summary_text` the same in words. Nothing here depends on devices.
 """
 
-from pipeline.planning.buckets import Batch, bucket_problem, find_bucket, make_batches, place_shard
-from pipeline.planning.files import (
+from pipeline.planning.buckets import Batch, assign_buckets, bucket_problem, find_bucket, make_batches
+from pipeline.planning.duration import predict_seconds
+from pipeline.planning.left_out import LeftOut, left_out_of
+from pipeline.planning.plan_format import (
     safe_file_stem,
     shard_from_json_lines,
     shard_to_json_lines,
@@ -14,25 +16,23 @@ from pipeline.planning.files import (
     utterance_key,
     utterance_to_json,
 )
-from pipeline.planning.left_out import LeftOut, left_out_of
-from pipeline.planning.seconds import predict_seconds
 from pipeline.planning.summary import PlanSummary, audio_bytes
 from pipeline.planning.summary_text import duration, render_plan, size
-from pipeline.planning.utterances import deal, plan_utterances, repeat_documents
+from pipeline.planning.utterances import group_into_shards, plan_utterances, repeat_documents
 from pipeline.seeds import take_seed, utterance_seed
 
 __all__ = [
     "Batch",
     "LeftOut",
     "PlanSummary",
+    "assign_buckets",
     "audio_bytes",
     "bucket_problem",
-    "deal",
     "duration",
     "find_bucket",
+    "group_into_shards",
     "left_out_of",
     "make_batches",
-    "place_shard",
     "plan_utterances",
     "predict_seconds",
     "render_plan",

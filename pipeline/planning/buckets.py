@@ -45,7 +45,7 @@ def find_bucket(
 
 
 def bucket_problem(
-    prompt_tokens: int, description_tokens: int, planning: PlanningConfig, bucket: Bucket | None, most_positions: int
+    prompt_tokens: int, description_tokens: int, planning: PlanningConfig, bucket: Bucket | None, max_positions: int
 ) -> str | None:
     """Returns why no bucket, or not the model, can hold so many tokens, for the list of rejects; None when both can.
 
@@ -57,15 +57,15 @@ def bucket_problem(
     if description_tokens > planning.description_tokens[-1]:
         limit = planning.description_tokens[-1]
         return f"description: it has more than the {limit} tokens that planning.description_tokens ends at"
-    if bucket is not None and prompt_tokens + bucket.max_frames > most_positions:
+    if bucket is not None and prompt_tokens + bucket.max_frames > max_positions:
         return (
-            f"too-long: {prompt_tokens} tokens and {bucket.max_frames} frames are more than the {most_positions} "
+            f"too-long: {prompt_tokens} tokens and {bucket.max_frames} frames are more than the {max_positions} "
             "positions of the model; give a smaller text.max_seconds"
         )
     return None
 
 
-def place_shard(
+def assign_buckets(
     shard: Shard,
     prompt_tokens: Sequence[int],
     description_tokens: Sequence[int],
@@ -73,18 +73,18 @@ def place_shard(
     batch_size: int,
     frames_per_second: float,
     model_max_seconds: float,
-    most_positions: int,
+    max_positions: int,
 ) -> Shard:
     """Returns `shard` with a bucket, or a problem, in every utterance. Token counts are in the shard's order.
 
-    `most_positions` is what a prompt and its frames may take together.
+    `max_positions` is what a prompt and its frames may take together.
     """
 
     def place(utterance: Utterance, prompt: int, description: int) -> Utterance:
         if utterance.problem:
             return utterance
         bucket = find_bucket(utterance, prompt, description, planning, batch_size, frames_per_second, model_max_seconds)
-        problem = bucket_problem(prompt, description, planning, bucket, most_positions)
+        problem = bucket_problem(prompt, description, planning, bucket, max_positions)
         return dataclasses.replace(utterance, bucket=None if problem else bucket, problem=problem)
 
     return Shard(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.text.reasons import Reason
+from pipeline.text.skip_reasons import Reason
 from pipeline.types import Document
 
 _MAX_SHARE = 0.05  # of a text's words that may be left out for unexpected reasons without a warning

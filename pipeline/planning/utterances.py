@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from pipeline.errors import SourceError
-from pipeline.planning.files import safe_file_stem
+from pipeline.planning.duration import predict_seconds
 from pipeline.planning.occurrences import Occurrences
-from pipeline.planning.seconds import predict_seconds
+from pipeline.planning.plan_format import safe_file_stem
 from pipeline.seeds import content_digest, reading_seed, utterance_seed
 from pipeline.types import Boundary, Document, Segment, Shard, Utterance
 from pipeline.voices import Casting, Voice
@@ -65,7 +65,7 @@ def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterat
             yield replace(document, copy=copy, seed=seed)
 
 
-def deal(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
+def group_into_shards(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
     """Yields shards of `shard_size` utterances in reading order, each of one split; the last may be smaller."""
     index = 0
     hands: dict[str, list[Utterance]] = {}

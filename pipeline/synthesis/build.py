@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import torch
 
-from pipeline.config import SHIPPED, EngineConfig, ModelConfig
+from pipeline.config import BUILTIN_MODELS, EngineConfig, ModelConfig
 from pipeline.errors import ConfigError, ModelError, PipelineError
 from pipeline.synthesis import Synthesizer, upstream
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
@@ -115,7 +115,7 @@ def _checkpoint(model: str | ModelConfig | Checkpoint) -> Checkpoint:
     if isinstance(model, Checkpoint):
         return model
     if isinstance(model, str):
-        model = ModelConfig(name=model, path="" if model in SHIPPED else model)
+        model = ModelConfig(name=model, path="" if model in BUILTIN_MODELS else model)
     return find_checkpoint(model)
 
 

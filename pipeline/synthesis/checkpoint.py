@@ -19,7 +19,7 @@ from typing import Any
 
 from pipeline.config import ModelConfig, SamplingConfig
 from pipeline.errors import ModelError, nearest_first
-from pipeline.places import local_folder
+from pipeline.storage.paths import local_folder
 from pipeline.synthesis.checkpoint_files import (
     GenerationSettings,
     check_weights,
@@ -66,7 +66,7 @@ class Checkpoint:
     @property
     def max_frames(self) -> int:
         """T, the longest that it generates: by its own limit, without the start step and the K - 1 steps of delay."""
-        return min(self.generation.max_length - self.num_codebooks, self.most_positions - 1)
+        return min(self.generation.max_length - self.num_codebooks, self.max_positions - 1)
 
     @property
     def max_seconds(self) -> float:
@@ -79,7 +79,7 @@ class Checkpoint:
         return int(self.config["decoder"]["num_codebooks"])
 
     @property
-    def most_positions(self) -> int:
+    def max_positions(self) -> int:
         """Positions of the decoder that a prompt and its frames may take together; the delay takes K more."""
         return int(self.config["decoder"].get("max_position_embeddings", 2048)) - self.num_codebooks
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pipeline.config import TextConfig
 from pipeline.text.normalization import is_speakable
 from pipeline.text.sentences import CLAUSE_MARKS, Span, split_at, split_sentences, split_words
-from pipeline.text.spoken import base_language, spoken_form
+from pipeline.text.spoken_form import base_language, spoken_form
 from pipeline.types import Boundary, Document, Paragraph, Segment
 
 # Prices, where 1 is a segment that is nearly empty: what it costs to have one more segment.

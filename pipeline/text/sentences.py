@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import sentencex
 
-from pipeline.text.wording import find_comments
+from pipeline.text.strip_markup import find_comments
 
 Span = tuple[int, int]
 

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from pipeline.config.checks import is_description
 from pipeline.voices.casting import Casting, Voice, resolve_voice, speaker_names
 from pipeline.voices.catalogue import Catalogue, Speaker, find_catalogue, load_catalogue, read_catalogue
-from pipeline.voices.description import describe, is_description
+from pipeline.voices.description import describe
 from pipeline.voices.languages import language_code, language_name
 
 __all__ = [

@@ -21,7 +21,7 @@ import yaml
 
 from pipeline.config import ModelConfig
 from pipeline.errors import ConfigError, ModelError, nearest_first
-from pipeline.places import local_folder
+from pipeline.storage.paths import local_folder
 from pipeline.voices.languages import LANGUAGE_TAG, language_code
 
 VOICES_FILE = "voices.yaml"

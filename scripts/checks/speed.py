@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from pipeline.synthesis.engine.batches import BatchedCodec, Codes
 from pipeline.synthesis.engine.cache import bytes_per_position
-from pipeline.synthesis.engine.decoding import Stats
+from pipeline.synthesis.engine.decoder_loop import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.runner import Request, Runner, Shape
 from pipeline.synthesis.engine.transfers import now
@@ -235,7 +235,7 @@ def warm_up(engine: EngineSynthesizer) -> str:
 
 def whole(load: Load, engine: EngineSynthesizer, shape: UntrainedShape) -> str:
     """Clips of one length, three for each slot: at the end slots stand empty, as in a run."""
-    slots = engine._decoding.most_slots
+    slots = engine._decoding.max_slots
     list(engine.generate(forced(load, shape, slots)[: max(1, slots // 4)]))
     engine._decoding.stats = Stats()
     began = time.perf_counter()

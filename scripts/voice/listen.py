@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset.features import Row
-from pipeline.dataset.shards import iter_clips
+from pipeline.outputs.dataset.columns import Row
+from pipeline.outputs.dataset.shards import iter_clips
 from scripts.voice.judges import Judges, resampled, word_error_rate
 
 _WORST = 10

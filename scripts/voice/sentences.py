@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pipeline.config import SourceConfig, TextConfig
 from pipeline.planning import predict_seconds
+from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from pipeline.text.sources import read_documents
 from scripts.voice.lines import Line, write_lines
 from scripts.voice.own_sentences import own_sentences
 from scripts.voice.recipe import SpeechRecipe

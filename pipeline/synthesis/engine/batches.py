@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from pipeline.synthesis.engine.codec import Codec, Samples
 from pipeline.synthesis.engine.graphs import RECORDING
-from pipeline.synthesis.engine.transfers import OnItsWay, now
+from pipeline.synthesis.engine.transfers import AsyncCopy, now
 from pipeline.synthesis.engine.windows import Window, Windows
 
 
@@ -62,7 +62,7 @@ class BatchedCodec:
                 self._wait_for(clip)
             for pieces in self._batches([clip.codes.shape[1] for clip in clips]):
                 samples = self._decode_batch(pieces, [clips[piece.clip].codes for piece in pieces])
-                under_way.append((pieces, OnItsWay(samples)))
+                under_way.append((pieces, AsyncCopy(samples)))
         for pieces, arriving in under_way:
             for piece, row in zip(pieces, arriving.wait().numpy(), strict=False):  # behind the pieces come the fillers
                 window = piece.window

@@ -80,7 +80,7 @@ def allocate_self(weights: Weights, slots: int, capacity: int) -> SelfCache:
 
 
 def allocate_cross(weights: Weights, entries: int, capacity: int) -> CrossCache:
-    """Entries that hold nothing yet, and may be looked at: their bias is 0."""
+    """CrossCacheSlots that hold nothing yet, and may be looked at: their bias is 0."""
     shape = (entries, weights.cross_kv_heads, padded(capacity), weights.head_width)
     bias = torch.zeros((entries, 1, 1, shape[2]), dtype=weights.dtype, device=weights.device)
     return CrossCache(*_zeros(weights, shape), bias)

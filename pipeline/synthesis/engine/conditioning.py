@@ -61,7 +61,7 @@ def keys_and_values(weights: Weights, states: Tensor) -> list[tuple[Tensor, Tens
     return both
 
 
-class Entries:
+class CrossCacheSlots:
     """Which cross-attention entry holds which description. Plain bookkeeping: no tensors.
 
     An entry that no row uses keeps its content, in case the description comes again.

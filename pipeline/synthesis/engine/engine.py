@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from pipeline.config import EngineConfig
+from pipeline.synthesis.engine.async_pipeline import overlapped
 from pipeline.synthesis.engine.batches import BatchedCodec, Codes
 from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples, codec_dtype
 from pipeline.synthesis.engine.conditioning import DescriptionEncoder
-from pipeline.synthesis.engine.decoding import Decoding, Job, Stats, Take
-from pipeline.synthesis.engine.overlap import overlapped
+from pipeline.synthesis.engine.decoder_loop import DecoderLoop, GeneratedCodes, QueuedRequest, Stats
 from pipeline.synthesis.engine.runner import Request
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.weights import weights_of
@@ -43,7 +43,7 @@ class EngineSynthesizer:
         self.info = info
         self._tokenizers = tokenizers
         encoder = DescriptionEncoder(model)
-        self._decoding = Decoding(weights_of(model), _rules(model), encoder, info, engine, sampling)
+        self._decoding = DecoderLoop(weights_of(model), _rules(model), encoder, info, engine, sampling)
         self._codec = Codec(model.audio_encoder, codec_dtype(model.device, self._decoding.weights.dtype))
         self._busy = threading.Lock()
         self._codec_lock = threading.Lock()
@@ -94,13 +94,13 @@ class EngineSynthesizer:
         with self._alone():
             yield from overlapped(
                 (
-                    utterance if utterance is None else Job(utterance, self._request(utterance))
+                    utterance if utterance is None else QueuedRequest(utterance, self._request(utterance))
                     for utterance in utterances
                 ),
                 self._decoding.run,
                 self._finish,
                 finishers=self._decoding.codec_threads,
-                under_way=_UNDER_WAY * self._decoding.most_slots,
+                under_way=_UNDER_WAY * self._decoding.max_slots,
                 at_once=_TOGETHER_ON_GPU if self._batched_codec else 1,
                 linger_seconds=_LINGER_SECONDS_ON_GPU if self._batched_codec else 0.0,
             )
@@ -162,7 +162,7 @@ class EngineSynthesizer:
         finally:
             self._busy.release()
 
-    def _finish(self, takes: Sequence[Take]) -> list[Clip]:
+    def _finish(self, takes: Sequence[GeneratedCodes]) -> list[Clip]:
         """A codec thread's work."""
         began = time.perf_counter()
         if self._batched_codec is not None:
@@ -174,7 +174,7 @@ class EngineSynthesizer:
             self.stats.codec_seconds += time.perf_counter() - began
         return [self._clip(take, of_take) for take, of_take in zip(takes, samples, strict=True)]
 
-    def _clip(self, take: Take, samples: Samples) -> Clip:
+    def _clip(self, take: GeneratedCodes, samples: Samples) -> Clip:
         return Clip(
             utterance=take.utterance,
             samples=samples,

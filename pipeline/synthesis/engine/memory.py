@@ -14,16 +14,16 @@ import torch
 from pipeline.synthesis.engine.cache import bytes_per_position, bytes_per_token
 from pipeline.synthesis.engine.weights import Weights
 
-_MOST_ON_CPU = 32  # more rows make a step longer and its products hardly denser
-_MOST_ON_GPU = 128
+_MAX_ON_CPU = 32  # more rows make a step longer and its products hardly denser
+_MAX_ON_GPU = 128
 _EXHAUSTION = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 _MEMINFO, _OWN_GROUP, _GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # of Linux
 _SHARE = 0.6  # of the free memory that the caches may take; the codec needs some as well
 
 
-def most_slots(device: torch.device) -> int:
+def max_slots(device: torch.device) -> int:
     """Slots at most, whatever memory there is."""
-    return _MOST_ON_CPU if device.type == "cpu" else _MOST_ON_GPU
+    return _MAX_ON_CPU if device.type == "cpu" else _MAX_ON_GPU
 
 
 def slots_that_fit(weights: Weights, positions: int, description_tokens: int, held_bytes: int = 0) -> int:
@@ -38,7 +38,7 @@ def slots_that_fit(weights: Weights, positions: int, description_tokens: int, he
     free = _free_bytes(weights.device) + held_bytes
     bytes_per_slot = positions * bytes_per_position(weights) + description_tokens * bytes_per_token(weights)
     fitting = int(_SHARE * free / bytes_per_slot)
-    return max(1, min(fitting, most_slots(weights.device)))
+    return max(1, min(fitting, max_slots(weights.device)))
 
 
 def is_exhaustion(error: BaseException) -> bool:

@@ -23,24 +23,24 @@ _MAX_GROUP = 8
 
 
 @dataclass(frozen=True)
-class Newcomer:
+class PrefillRequest:
     """A prompt that goes into a slot."""
 
     slot: int
     prompt: Tensor  # [P], on the CPU
 
 
-def groups(newcomers: Sequence[Newcomer]) -> list[list[Newcomer]]:
+def groups(newcomers: Sequence[PrefillRequest]) -> list[list[PrefillRequest]]:
     """Newcomers of the same padded length, at most a few at a time. A prompt's shape depends on nothing but itself."""
 
-    def length(newcomer: Newcomer) -> int:
+    def length(newcomer: PrefillRequest) -> int:
         return padded(len(newcomer.prompt), _PROMPT_MULTIPLE)
 
     same_length = [list(group) for _, group in groupby(sorted(newcomers, key=length), key=length)]
     return [group[i : i + _MAX_GROUP] for group in same_length for i in range(0, len(group), _MAX_GROUP)]
 
 
-def prefill(decoder: Decoder, group: Sequence[Newcomer], num_entries: int) -> None:
+def prefill(decoder: Decoder, group: Sequence[PrefillRequest], num_entries: int) -> None:
     """Writes keys and values of a group's prompts into their slots. Their rows have been admitted."""
     weights, cache, device = decoder.weights, decoder.cache, decoder.weights.device
     length = padded(len(group[0].prompt), _PROMPT_MULTIPLE)

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from pipeline.synthesis.engine import conditioning
 from pipeline.synthesis.engine.cache import allocate_cross, allocate_self, padded
-from pipeline.synthesis.engine.conditioning import DescriptionEncoder, Entries
-from pipeline.synthesis.engine.prefill import Newcomer, groups, prefill
+from pipeline.synthesis.engine.conditioning import CrossCacheSlots, DescriptionEncoder
+from pipeline.synthesis.engine.prefill import PrefillRequest, groups, prefill
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.step import Decoder, Rows, Step, allocate_rows, step, undelay
-from pipeline.synthesis.engine.transfers import OnItsWay, to_device
+from pipeline.synthesis.engine.transfers import AsyncCopy, to_device
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import Sampling
 
@@ -69,7 +69,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RowState:
     """Where a row stood."""
 
     running: int
@@ -84,21 +84,21 @@ class Standing:
         return min(self.end_step, self.limit)
 
 
-class Look:
+class RowSnapshot:
     """What the host learns of the rows as they are when it begins to look. It may go on, and wait for that later."""
 
-    def __init__(self, rows: Rows, tenants: Mapping[int, int]) -> None:
-        self.tenants = dict(tenants)
+    def __init__(self, rows: Rows, slot_owners: Mapping[int, int]) -> None:
+        self.slot_owners = dict(slot_owners)
         parts = (rows.running.long(), rows.broken.long(), rows.steps, rows.end_step, rows.limits)
-        self._state = OnItsWay(torch.stack(parts, dim=1))
+        self._state = AsyncCopy(torch.stack(parts, dim=1))
 
     def wait(self) -> None:
         """Until it is known."""
         self._state.wait()
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[RowState]:
         """Of all slots."""
-        return [Standing(*row) for row in self._state.wait().tolist()]
+        return [RowState(*row) for row in self._state.wait().tolist()]
 
 
 class Runner:
@@ -128,7 +128,7 @@ class Runner:
             sampling,
         )
         self._encoder = encoder
-        self._entries = Entries(slots)
+        self._entries = CrossCacheSlots(slots)
         self._length_multiple = length_multiple
         self._entries_base = entries_base
         self._take_step = take_step
@@ -144,7 +144,7 @@ class Runner:
         decoder, prepended = self.decoder, self.decoder.weights.prompt_is_prepended
         newcomers, starts = [], []
         for slot, request in arrivals:
-            newcomers.append(Newcomer(slot, torch.tensor(request.prompt)))
+            newcomers.append(PrefillRequest(slot, torch.tensor(request.prompt)))
             position = len(request.prompt) if prepended else 0
             entry = self._fill_entry(slot, request)
             starts.append((slot, request.seed, position, request.max_frames, entry))
@@ -175,21 +175,21 @@ class Runner:
             self._take_step(self.decoder, *shape)
         return shapes
 
-    def look(self) -> Look:
+    def look(self) -> RowSnapshot:
         """Begins to look at how far the rows have come."""
-        return Look(self.decoder.rows, self._tenants)
+        return RowSnapshot(self.decoder.rows, self._tenants)
 
-    def collect(self, look: Look) -> list[Finished]:
+    def collect(self, look: RowSnapshot) -> list[Finished]:
         """Takes those out of their slots that were seen to have finished, and have not been taken out since."""
         standings = look.standings()
         done = [
             slot
-            for slot, tenant in look.tenants.items()
+            for slot, tenant in look.slot_owners.items()
             if not standings[slot].running and self._tenants.get(slot) == tenant
         ]
         return [self._take(slot, standings[slot]) for slot in done]
 
-    def frames_ready(self, slot: int, look: Look) -> int:
+    def frames_ready(self, slot: int, look: RowSnapshot) -> int:
         """How many frames of a running row had all their codes."""
         standing, delay = look.standings()[slot], self.decoder.weights.num_codebooks - 1
         return max(0, min(standing.steps - delay, standing.num_frames))
@@ -220,13 +220,13 @@ class Runner:
         return entry
 
     def _num_entries(self) -> int:
-        """Entries to look at: a power of the base, so that there are few shapes."""
+        """CrossCacheSlots to look at: a power of the base, so that there are few shapes."""
         entries = 1
         while entries < self._entries.num_used:
             entries *= self._entries_base
         return min(entries, self.decoder.cross.num_entries)
 
-    def _take(self, slot: int, standing: Standing) -> Finished:
+    def _take(self, slot: int, standing: RowState) -> Finished:
         codes = self.codes(slot, standing.num_frames) if not standing.broken else torch.zeros(0, 0)
         self._leave(slot)
         return Finished(slot, codes, ended=standing.end_step < standing.limit, broken=bool(standing.broken))

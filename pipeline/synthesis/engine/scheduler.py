@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Generic, TypeVar
 
-Job = TypeVar("Job")
+QueuedRequest = TypeVar("QueuedRequest")
 _SPARE = 1.25
 
 
 @dataclass(frozen=True)
-class _Waiting(Generic[Job]):
+class _Waiting(Generic[QueuedRequest]):
     number: int  # in order of arrival
     predicted_length: float  # in any unit: only compared
-    urgent: bool
-    job: Job
+    priority: bool
+    job: QueuedRequest
 
 
-class Scheduler(Generic[Job]):
+class Scheduler(Generic[QueuedRequest]):
     """Deals jobs to slots. Each job is admitted once and released once, unless it is put back."""
 
     def __init__(self, slots: int) -> None:
         self._free = list(range(slots))
-        self._waiting: list[tuple[bool, float, int, _Waiting[Job]]] = []  # a heap, by `_place`
-        self._running: dict[int, _Waiting[Job]] = {}
+        self._waiting: list[tuple[bool, float, int, _Waiting[QueuedRequest]]] = []  # a heap, by `_place`
+        self._running: dict[int, _Waiting[QueuedRequest]] = {}
         self._num_added = 0
         self._all_have_come = False
 
@@ -62,9 +62,9 @@ class Scheduler(Generic[Job]):
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
-    def add(self, job: Job, predicted_length: float, *, urgent: bool = False) -> None:
+    def add(self, job: QueuedRequest, predicted_length: float, *, priority: bool = False) -> None:
         """Takes in one more job."""
-        waiting = _Waiting(self._num_added, predicted_length, urgent, job)
+        waiting = _Waiting(self._num_added, predicted_length, priority, job)
         self._num_added += 1
         heapq.heappush(self._waiting, self._place(waiting))
 
@@ -75,7 +75,7 @@ class Scheduler(Generic[Job]):
         self._all_have_come = True
         self._put(waiting for *_, waiting in self._waiting)
 
-    def admit(self) -> list[tuple[int, Job]]:
+    def admit(self) -> list[tuple[int, QueuedRequest]]:
         """Fills the free slots, lowest first, from those that wait: slots and their jobs."""
         admitted = []
         while self._free and self._waiting:
@@ -84,7 +84,7 @@ class Scheduler(Generic[Job]):
             admitted.append((slot, waiting.job))
         return admitted
 
-    def release(self, slot: int) -> Job:
+    def release(self, slot: int) -> QueuedRequest:
         """Frees the slot of a job that is done, and names the job."""
         heapq.heappush(self._free, slot)
         return self._running.pop(slot).job
@@ -95,11 +95,11 @@ class Scheduler(Generic[Job]):
         self._running.clear()
         self._free = list(range(slots))
 
-    def _put(self, all_waiting: Iterable[_Waiting[Job]]) -> None:
+    def _put(self, all_waiting: Iterable[_Waiting[QueuedRequest]]) -> None:
         self._waiting = [self._place(waiting) for waiting in all_waiting]
         heapq.heapify(self._waiting)
 
-    def _place(self, waiting: _Waiting[Job]) -> tuple[bool, float, int, _Waiting[Job]]:
+    def _place(self, waiting: _Waiting[QueuedRequest]) -> tuple[bool, float, int, _Waiting[QueuedRequest]]:
         """Its place in the heap; no two have the same number."""
         length = -waiting.predicted_length if self._all_have_come else 0.0
-        return (not waiting.urgent, length, waiting.number, waiting)
+        return (not waiting.priority, length, waiting.number, waiting)

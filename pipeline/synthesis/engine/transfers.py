@@ -17,7 +17,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)  # torch keeps the pinned memory until it has been read
 
 
-class OnItsWay:
+class AsyncCopy:
     """A tensor on its way to the host."""
 
     def __init__(self, tensor: Tensor) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.synthesis.engine.matrix import Matrix, take_over
+from pipeline.synthesis.engine.packed_linear import Matrix, fuse_weights
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def weights_of(model: Any) -> Weights:
         norm=_norm(decoder.layer_norm),
         activation=decoder.layers[0].activation_fn,
         code_embedding=_stack(decoder.embed_tokens),
-        heads=take_over([lm_heads] if config.use_fused_lm_heads else lm_heads),
+        heads=fuse_weights([lm_heads] if config.use_fused_lm_heads else lm_heads),
         positions=None if rotary else decoder.embed_positions.weights.detach(),
         rotary_frequencies=decoder.rotary_emb.shared.inv_freq.detach() if rotary else None,
         prompt_embedding=model.embed_prompts.weight.detach(),
@@ -112,15 +112,15 @@ def _layer(layer: Any) -> Layer:
     own, cross = layer.self_attn, layer.encoder_attn
     return Layer(
         self_norm=_norm(layer.self_attn_layer_norm),
-        self_qkv=take_over([own.q_proj, own.k_proj, own.v_proj]),
-        self_out=take_over([own.out_proj]),
+        self_qkv=fuse_weights([own.q_proj, own.k_proj, own.v_proj]),
+        self_out=fuse_weights([own.out_proj]),
         cross_norm=_norm(layer.encoder_attn_layer_norm),
-        cross_q=take_over([cross.q_proj]),
-        cross_kv=take_over([cross.k_proj, cross.v_proj]),
-        cross_out=take_over([cross.out_proj]),
+        cross_q=fuse_weights([cross.q_proj]),
+        cross_kv=fuse_weights([cross.k_proj, cross.v_proj]),
+        cross_out=fuse_weights([cross.out_proj]),
         ffn_norm=_norm(layer.final_layer_norm),
-        ffn_up=take_over([layer.fc1]),
-        ffn_down=take_over([layer.fc2]),
+        ffn_up=fuse_weights([layer.fc1]),
+        ffn_down=fuse_weights([layer.fc2]),
     )
 
 

@@ -1,0 +1,107 @@
+"""`task=retry_rejects`: what a run has rejected is tried again, with takes that were not tried yet.
+
+Owns which rejects, and in which company: together as the pieces of their shards, but one that has killed its worker
+alone, and never in this process. Only their shards are written anew; all else stays, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.commands.finalize import finish
+from pipeline.config import Config
+from pipeline.config.frozen import frozen_config
+from pipeline.errors import RunDirectoryError
+from pipeline.execution.execute import RunContext, WorkItem, check_executor, execute
+from pipeline.execution.sub_shards import POISON
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.planning.plan_store import read_head, read_shard_plan
+from pipeline.reporting.progress import count, say
+from pipeline.storage.atomic import remove_leftovers
+from pipeline.storage.checksums import CHECKSUMS_NAME
+from pipeline.storage.locks import writer
+from pipeline.storage.paths import place
+from pipeline.synthesis import Synthesizer, describe_model
+from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
+from pipeline.voices import find_catalogue, speaker_names
+
+
+def retry_rejects(asked: Config, build: Callable[..., Synthesizer]) -> int:
+    """Works the rejects of `run` off; returns the exit code.
+
+    The run's own config holds. Device, slots and executor, on which clips do not depend, are those of this command.
+
+    Raises:
+        PipelineError: There is no such run, it is not finished, or somebody is at work in it.
+    """
+    run_dir = place(asked.run or "")
+    if not run_dir.is_dir():
+        raise RunDirectoryError(f"run={run_dir}: no such folder")
+    frozen_config(run_dir)  # refuses a folder that is no run before a lock is put there
+    with writer(run_dir):
+        frozen = frozen_config(run_dir)
+        engine = replace(frozen.engine, device=asked.engine.device, slots=asked.engine.slots)
+        config = check_executor(replace(frozen, engine=engine, executor=asked.executor))
+        head = read_head(run_dir)
+        remove_leftovers(run_dir)
+        num_finished = sum(1 for _ in finished_shards(run_dir))
+        if num_finished < head.num_shards:
+            raise RunDirectoryError(
+                f"run={run_dir}: {num_finished} of {head.num_shards} shards are finished; give the run's own command "
+                "again first"
+            )
+        pieces, suspects = _to_try_again(run_dir)
+        tasks = [*pieces, *suspects]
+        narrator = ", ".join(speaker_names(frozen.voice, find_catalogue(frozen.model)))
+        if not tasks:
+            say(f"{run_dir}: nothing was rejected that another take could change")
+            if not (run_dir / CHECKSUMS_NAME).exists():  # an earlier retry was killed at its end
+                described = describe_model(same_checkpoint(run_dir, config), config.engine)
+                finish(run_dir, frozen, head, described, None, narrator)
+            return 0
+        num_rejects = sum(len(task.positions or ()) for task in tasks)
+        shards = {task.shard for task in tasks}
+        say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
+        order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, build)
+        session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
+        assert model is not None  # there was something to do, and it is done
+        finish(run_dir, frozen, head, model, session, narrator)
+    return 0
+
+
+def same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
+    """Find the checkpoint that the run was made with: the clips of another one are not of this dataset.
+
+    Raises:
+        RunDirectoryError: Its weights, or those of its tokenizer, are others now.
+    """
+    checkpoint, revision = find_checkpoint(config.model), config.model.revision
+    tokenizer, now = config.model.description_tokenizer_revision, checkpoint.description_tokenizer_revision
+    if checkpoint.revision != revision or tokenizer not in (None, now):  # None: an older run, or there is none
+        descriptions = (f" and {tokenizer} of its tokenizer", f" and {now}") if tokenizer else ("", "")
+        raise RunDirectoryError(
+            f"run={run_dir}: was made with revision {revision}{descriptions[0]} of model {checkpoint.model_id}, which "
+            f"is {checkpoint.revision}{descriptions[1]} now; put the old weights back, or give the run's own command "
+            "with name=... for a "
+            "new run"
+        )
+    return checkpoint
+
+
+def _to_try_again(run_dir: Path) -> tuple[list[WorkItem], list[WorkItem]]:
+    """For each shard its rejects as one piece, and those that kill by themselves; not what cannot be spoken at all."""
+    pieces, suspects = [], []
+    for manifest in finished_shards(run_dir):
+        reasons = {reject["id"]: reject["reason"] for reject in manifest.rejects if reject["takes"]}
+        if not reasons:
+            continue
+        planned = read_shard_plan(run_dir, manifest.index).utterances
+        of = {position: reasons[one.id] for position, one in enumerate(planned) if one.id in reasons}
+        killers = [position for position, reason in of.items() if reason.startswith(POISON)]
+        others = tuple(position for position in of if position not in killers)
+        if others:
+            pieces.append(WorkItem(manifest.index, others, alone=True))
+        suspects += [WorkItem(manifest.index, (position,), alone=True) for position in killers]
+    return pieces, suspects

@@ -1,0 +1,54 @@
+"""`input=-`: copy standard input to the run, once, and read the copy from then on."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.config import SOURCE_FORMATS, Config
+from pipeline.config.frozen import STANDARD_INPUT, refuse_foreign, run_directory
+from pipeline.errors import SourceError
+from pipeline.storage.atomic import write_atomically
+from pipeline.storage.paths import is_local, sha256_of
+
+_FOLDER = ".input"
+
+
+def copy_standard_input(config: Config) -> Config:
+    """Return the config with the copy as its input; the config itself if its input is something else.
+
+    The copy of an earlier call is taken where standard input is empty or a terminal, so that the same command resumes.
+
+    Raises:
+        SourceError: The format is not named, or there is nothing to read.
+    """
+    if config.input not in STANDARD_INPUT:
+        return config
+    if config.source.format in ("auto", "datasets"):
+        formats = ", ".join(each for each in SOURCE_FORMATS if each not in ("auto", "datasets"))
+        raise SourceError(f"input={config.input}: set source.format to one of: {formats}")
+    name = f"stdin.{config.source.format}"
+    scratch = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    read, kept = scratch / name, run_directory(config) / _FOLDER / name
+    refuse_foreign(run_directory(config))
+    is_terminal = sys.stdin is None or sys.stdin.isatty()
+    if not is_terminal:
+        with read.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    if is_terminal or not read.stat().st_size:
+        if not kept.exists():
+            raise SourceError(
+                f"input={config.input}: there is nothing on standard input; pipe the texts into this command"
+            )
+        return replace(config, input=str(kept))
+    if config.dry_run:
+        return replace(config, input=str(read), name=config.name or run_directory(config).name)
+    if not kept.exists() or not is_local(kept) or sha256_of(kept) != sha256_of(read):
+        with write_atomically(kept) as temporary:
+            shutil.copyfile(read, temporary)
+    return replace(config, input=str(kept))

@@ -1,0 +1,304 @@
+"""A run directory: which config it belongs to, and what that config is.
+
+Owns `config.yaml`, the frozen config: the truth about what is being made. A directory that was made with another config
+is refused, with the difference shown. Knows nothing of plans or shards.
+
+Runs of earlier versions go on. A key that their config lacks has its default, a key with another name by now is read
+under the old one, and the fingerprint, which is in the manifests of all their shards, is the one that they had.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pipeline.storage.run_directory import FORMAT_VERSION
+
+from pipeline.config import RENAMED_KEYS, Config, ModelConfig
+from pipeline.config.checks import load_yaml
+from pipeline.config.compose import config_from
+from pipeline.config.schema_output import OUTPUT_KEYS
+from pipeline.errors import ConfigError, RunDirectoryError
+from pipeline.seeds import content_digest
+from pipeline.storage.atomic import write_text
+from pipeline.storage.paths import place, read_regular_text, reason_of
+
+CONFIG_NAME = "config.yaml"
+STANDARD_INPUT = ("-", "/dev/stdin")
+_MAX_NAME_BYTES = 150  # of a run's directory; file systems take 255, and some files are named after it
+_MAX_CONFIG_BYTES = 1 << 22
+
+# Keys that say where, when or in what wrapping, and not what the clips are: they may change from call to call.
+NON_IDENTITY_KEYS = OUTPUT_KEYS | frozenset(
+    {
+        "name",
+        "output_dir",
+        "run",
+        "dry_run",
+        "left_out",
+        "deep",
+        "deep_clips",
+        "shard_index",
+        "num_shards",
+        "task.name",
+        "task.text",
+        "task.voices",
+        "source.title",
+        "source.author",
+        "source.max_inflated_mb",
+        "engine.device",
+        "engine.slots",  # clips do not depend on how many are made at once
+        "model.name",  # model.revision says which weights they are
+        "model.path",
+        "model.description_tokenizer",  # its revision says which it is
+        "dataset.license",
+        "dataset.name",
+    }
+)
+NON_IDENTITY_GROUPS = ("book.", "executor.")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+# What `config.yaml` says beside the config itself.
+_FORMAT, _INPUT_DIGEST = "format_version", "input_digest"
+
+# The first format, which had no number, hashed all keys that were not among these, `input` included. Never change it.
+_FREE_KEYS_OF_FORMAT_1 = frozenset(
+    {
+        "name",
+        "output_dir",
+        "run",
+        "dry_run",
+        "shard_index",
+        "num_shards",
+        "task.name",
+        "task.text",
+        "source.title",
+        "source.author",
+        "engine.device",
+        "engine.slots",
+        "model.name",
+        "model.path",
+        "dataset.license",
+        "dataset.name",
+    }
+)
+_FREE_GROUPS_OF_FORMAT_1 = ("book.", "executor.")
+
+
+def run_directory(config: Config) -> Path:
+    """Where the run lies: `<output_dir>/<name>`, the name made of input and model unless it was given."""
+    name = config.name or f"{_stem(config.input)}-{config.model.name}"
+    if name != Path(name).name or name in ("", ".", "..") or not name.isprintable():
+        raise ConfigError(f"name={name}: give a plain name; output_dir=... chooses the folder it lies in")
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise ConfigError(f"name={name[:40]}...: has more than {_MAX_NAME_BYTES} bytes; give a shorter name=...")
+    return place(config.output_dir) / name
+
+
+def fingerprint(config: Config) -> str:
+    """Hash of everything in the config that decides what the clips are.
+
+    Defaults are left out, so that keys that come later change nothing. The path of the input is left out as well: its
+    content is in the plan.
+    """
+    first_names = {new: old for old, new in RENAMED_KEYS.items()}
+    values = dict(_flatten(_without_defaults(config)))
+    content = sorted(
+        (first_names.get(key, key), repr(value))
+        for key, value in values.items()
+        if _is_identity(key) and key != "input"
+    )
+    return content_digest(*(part for pair in content for part in pair), size=16).hex()
+
+
+def run_fingerprint(run_dir: Path, config: Config) -> str:
+    """The fingerprint of a run: that of its config, in the way of the version that it was begun with."""
+    path = run_dir / CONFIG_NAME
+    if path.exists() and _FORMAT not in (values := _read(path)):
+        content = sorted(
+            (key, repr(value))
+            for key, value in _flatten(values)
+            if key not in _FREE_KEYS_OF_FORMAT_1
+            and not key.startswith(_FREE_GROUPS_OF_FORMAT_1)
+            and key != _INPUT_DIGEST
+        )
+        return content_digest(*(part for pair in content for part in pair), size=16).hex()
+    return fingerprint(config)
+
+
+def refuse_foreign(run_dir: Path) -> None:
+    """Makes sure that a folder is new, or a run, before anything is written to it.
+
+    Raises:
+        RunDirectoryError: It is something else, or cannot be read.
+    """
+    try:
+        if (run_dir / CONFIG_NAME).exists() or not run_dir.is_dir():
+            return
+        is_foreign = any(not entry.name.startswith(".") for entry in run_dir.iterdir())
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{run_dir}: cannot be read ({error.strerror}); give name=... or output_dir=..."
+        ) from error
+    if is_foreign:
+        raise RunDirectoryError(f"{run_dir}: is there already, and is not a run (no {CONFIG_NAME}); give name=...")
+
+
+def check_config(run_dir: Path, config: Config, input_digest: str = "") -> None:
+    """Makes sure that the directory is new, or that its `config.yaml` asks for the same clips.
+
+    Args:
+        run_dir: Directory of the run.
+        config: What is asked for now.
+        input_digest: Of the content of its input; "": not known.
+
+    Raises:
+        RunDirectoryError: The directory was made with another config, is something else, or cannot be written.
+    """
+    refuse_foreign(run_dir)
+    path = run_dir / CONFIG_NAME
+    if not path.exists():
+        return
+    old, new = (dict(_flatten(dataclasses.asdict(each))) for each in (frozen_config(run_dir), config))
+    differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and _is_identity(key)]
+    if _is_same_input(_read(path), config, input_digest):
+        differing = [key for key in differing if key != "input"]
+    if differing:
+        lines = "\n".join(f"  {key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
+        raise RunDirectoryError(
+            f"{run_dir}: was made with another config; the difference is\n{lines}\n"
+            "give name=... for a new run, or the old values to go on with this one"
+        )
+
+
+def freeze_config(run_dir: Path, config: Config, input_digest: str = "") -> None:
+    """Writes `config.yaml`, once `check_config` has found nothing against it.
+
+    The file of an earlier version keeps its keys, and its input, of which the fingerprint is made.
+    """
+    path = run_dir / CONFIG_NAME
+    values: dict[str, Any] = dataclasses.asdict(config)
+    if path.exists() and _FORMAT not in (frozen := _read(path)):
+        values = _with_keys_of(values, frozen) | {"input": frozen.get("input", config.input)}
+    else:
+        values = {_FORMAT: FORMAT_VERSION, **values}
+    if input_digest:
+        values[_INPUT_DIGEST] = input_digest
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def frozen_config(run_dir: Path) -> Config:
+    """The config that a run was made with. Nothing in it is looked up or interpolated.
+
+    Raises:
+        RunDirectoryError: There is none, or it cannot be read.
+    """
+    path = run_dir / CONFIG_NAME
+    values = {key: value for key, value in _read(path).items() if key not in (_FORMAT, _INPUT_DIGEST)}
+    try:
+        return config_from(values)
+    except ConfigError as error:
+        raise RunDirectoryError(f"{path}: {error}") from error
+
+
+def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
+    """Return the model at the commits that the run was made with, where the user names no revision.
+
+    The hub's branches may have moved since. A repository that the run was not made with is left as it is.
+    """
+    path = run_dir / CONFIG_NAME
+    recorded = (_read(path).get("model") if path.exists() else None) or {}
+    if not model.path or recorded.get("path") != model.path:
+        return model
+    keys = ["revision"]
+    if recorded.get("description_tokenizer") == model.description_tokenizer:
+        keys.append("description_tokenizer_revision")
+    commits = {
+        key: recorded[key] for key in keys if getattr(model, key) is None and _COMMIT.fullmatch(str(recorded.get(key)))
+    }
+    return dataclasses.replace(model, **commits)
+
+
+def _is_same_input(frozen: Mapping[str, Any], config: Config, input_digest: str) -> bool:
+    """Whether an input under another path is the one that the run was made of: a run may move with its input.
+
+    Earlier versions did not note its content. Theirs may be another folder's file of the same name; what is different
+    in it is then planned anew, as if the file had been edited.
+    """
+    if _INPUT_DIGEST in frozen:
+        return bool(input_digest) and frozen[_INPUT_DIGEST] == input_digest
+    return Path(str(frozen.get("input"))).name == Path(config.input).name
+
+
+def _stem(source: str) -> str:
+    """A name for a run, made of its input: that of the file, of the first of a list, or of a glob's folder."""
+    if source in STANDARD_INPUT:
+        return "stdin"
+    path = Path(source.strip("[]").split(",")[0])
+    named = next((part for part in (path.stem, *(p.name for p in path.parents)) if part and "*" not in part), "")
+    plain = re.sub(r"[^\w.-]+", "-", named).encode()[: _MAX_NAME_BYTES // 2].decode(errors="ignore")
+    return plain.strip("-.") or "run"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = load_yaml(read_regular_text(path, _MAX_CONFIG_BYTES))
+    except (OSError, ValueError) as error:
+        reason = reason_of(error)
+        raise RunDirectoryError(f"{path}: cannot be read ({reason}); give name=... for a new run") from error
+    if not isinstance(content, dict):
+        raise RunDirectoryError(f"{path}: is not a frozen config; give name=... for a new run")
+    version = content.get(_FORMAT, 1)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise RunDirectoryError(
+            f"{path}: has format {version!r}, and this version reads 1 to {FORMAT_VERSION}: use the one that made it"
+        )
+    return content
+
+
+def _is_identity(key: str) -> bool:
+    """Whether a key may not change."""
+    return key not in NON_IDENTITY_KEYS and not key.startswith(NON_IDENTITY_GROUPS)
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _without_defaults(schema: Any) -> dict[str, Any]:
+    """A config as plain values, without those that have their default; in lists of groups too."""
+    default = type(schema)()
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(schema):
+        value = getattr(schema, field.name)
+        if dataclasses.is_dataclass(value):
+            values[field.name] = _without_defaults(value)
+        elif value != getattr(default, field.name):
+            is_list = isinstance(value, list)
+            values[field.name] = [_plain(entry) for entry in value] if is_list else value
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return _without_defaults(value) if dataclasses.is_dataclass(value) else value
+
+
+def _with_keys_of(values: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of those keys alone that another tree has."""
+    return {
+        key: _with_keys_of(value, frozen[key])
+        if isinstance(value, Mapping) and isinstance(frozen[key], Mapping)
+        else value
+        for key, value in values.items()
+        if key in frozen
+    }

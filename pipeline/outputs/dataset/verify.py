@@ -1,0 +1,340 @@
+"""Proof that a finished run is what its plan says, or the list of what is not.
+
+Owns the comparison of plan and manifests, and of a book's files with their index; `verify_rows` has that of the Parquet
+files and their audio. Believes none of them, reads everything, mends nothing. Since it is meant to trust nothing, it
+reads the plan's head and the book's index by itself, not through the rooms that write them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
+
+from pipeline.config.checks import MAX_NUMBER, load_yaml
+from pipeline.errors import RunDirectoryError
+from pipeline.outputs.audiobook.verify import book_problems
+from pipeline.outputs.dataset.shards import Manifest, read_manifest, reject_line
+from pipeline.outputs.dataset.verify_rows import Expected, file_problems, key_problems
+from pipeline.planning.kept_columns import Type
+from pipeline.planning.plan_format import utterance_from_json
+from pipeline.seeds import content_digest
+from pipeline.storage.checksums import book_hashes, checksum_problems
+from pipeline.storage.paths import (
+    as_unreadable,
+    file_sizes,
+    parse_json,
+    read_json,
+    read_regular,
+    read_regular_text,
+    reason_of,
+    sha256_of,
+)
+from pipeline.types import Utterance
+
+_MAX_MISSING = 1000  # shards without any file that are told of one by one
+_MAX_PLAN_BYTES = 2**30  # of one shard
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found. `problems` are single lines that name a file, and the id where there is one."""
+
+    problems: tuple[str, ...]
+    num_shards: int
+    num_planned: int
+    num_written: int
+    num_rejected: int
+    audio_seconds: float
+
+    def __str__(self) -> str:
+        counts = (
+            f"{self.num_planned} planned = {self.num_written} written + {self.num_rejected} rejected, "
+            f"{self.num_shards} shard{'' if self.num_shards == 1 else 's'}, {self.audio_seconds / 3600:.2f} h of audio"
+        )
+        if not self.problems:
+            return f"verified: {counts}"
+        return "\n".join([*self.problems, f"{len(self.problems)} problems; the plan and the manifests say: {counts}"])
+
+
+@dataclass(frozen=True)
+class _PlanHead:
+    num_shards: int
+    num_utterances: int
+    fingerprint: str
+    plan_hash: str
+    language: str
+    left_out_sha256: str  # "": an older plan, without such a list
+    kept_columns: Mapping[str, Type]
+    format_version: int
+
+
+def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) -> VerifyReport:
+    """Compares a run with its plan, down to each clip's samples, and all of its files with `SHA256SUMS`.
+
+    Args:
+        run_dir: Directory of the run.
+        watch: Passes the numbers of the shards on as they come up, and may show how far that is.
+
+    Raises:
+        RunDirectoryError: There is no readable plan, so that there is nothing to compare with.
+    """
+    head = _read_head(run_dir)
+    problems: list[str] = []
+    manifests: list[Manifest] = []
+    first_seen: dict[str, int] = {}
+    splits: dict[int, str] = {}
+    hashes: list[str] = []
+    num_planned = 0
+    with as_unreadable(run_dir):
+        indices = _shards_to_check(run_dir, head, problems)
+    for index in watch(indices):
+        planned = _planned_shard(run_dir, index, problems)
+        num_planned += len(planned.ids)
+        hashes.append(planned.sha256)
+        for id in planned.ids:
+            if first_seen.setdefault(id, index) != index:
+                problems.append(
+                    f"{_name(run_dir, plan_shard_path(run_dir, index))}: id {id} is also planned in "
+                    f"shard {first_seen[id]}"
+                )
+        splits[index] = planned.split
+        manifest = _checked_manifest(run_dir, index, head, planned, problems)
+        if manifest is not None:
+            manifests.append(manifest)
+            problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
+            expected = Expected(planned.utterances, head.language, head.kept_columns)
+            collect(run_dir, problems, key_problems(manifest, planned.utterances))
+            collect(run_dir, problems, file_problems(run_dir, manifest, expected))
+    collect(run_dir, problems, _plan_problems(run_dir, head, num_planned, hashes))
+    collect(run_dir, problems, _stray_problems(run_dir, head, splits, manifests))
+    collect(run_dir, problems, _repeated_audio(run_dir, head, manifests))
+    collect(run_dir, problems, _summary_problems(run_dir, manifests))
+    collect(run_dir, problems, book_problems(run_dir / "book"))
+    collect(run_dir, problems, _unknown_damage(run_dir, manifests, tuple(problems)))
+    return VerifyReport(
+        problems=tuple(problems),
+        num_shards=head.num_shards,
+        num_planned=num_planned,
+        num_written=sum(len(manifest.clips) for manifest in manifests),
+        num_rejected=sum(len(manifest.rejects) for manifest in manifests),
+        audio_seconds=sum(manifest.audio_seconds for manifest in manifests),
+    )
+
+
+def _name(run_dir: Path, path: Path) -> str:
+    return path.relative_to(run_dir).as_posix()
+
+
+def collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
+    """Add what is found to the problems. A file that cannot be read ends that one search, and is a problem."""
+    try:
+        problems.extend(found)
+    except RunDirectoryError as error:
+        problems.append(str(error))
+    except OSError as error:
+        name = str(error.filename or run_dir)
+        name = Path(name).relative_to(run_dir).as_posix() if Path(name).is_relative_to(run_dir) else name
+        problems.append(f"{name}: cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run")
+
+
+def _read_head(run_dir: Path) -> _PlanHead:
+    path = plan_path(run_dir)
+    try:
+        head = read_json(path)
+        num_shards, num_utterances = head["num_shards"], head["num_utterances"]
+        for name, number in (("num_shards", num_shards), ("num_utterances", num_utterances)):
+            if type(number) is not int or not 0 <= number < MAX_NUMBER:
+                raise ValueError(f"{name} is {number!r}")
+        return _PlanHead(
+            num_shards=num_shards,
+            num_utterances=num_utterances,
+            fingerprint=str(head["fingerprint"]),
+            plan_hash=str(head.get("plan_hash")),
+            language=str(head.get("language")),
+            left_out_sha256=str(head.get("left_out_sha256", "")),
+            kept_columns=dict(head.get("kept_columns", {})),
+            format_version=int(head.get("format_version", 1)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise RunDirectoryError(
+            f"{path}: no readable plan ({_reason(error)}): give the directory of a run, one that holds plan/ and data/"
+        ) from error
+
+
+def _shards_to_check(run_dir: Path, head: _PlanHead, problems: list[str]) -> range:
+    """The shards of the plan, but not many more than there are files: a number in a file may be anything."""
+    files = sum(len(file_sizes(run_dir / folder)) for folder in ("plan", "manifests", "data"))
+    most = files + _MAX_MISSING
+    if head.num_shards > most:
+        problems.append(
+            f"plan/plan.json: says {head.num_shards:,} shards, and only {files:,} files of shards are there; the first "
+            f"{most:,} are checked. Take plan.json from a copy of the run, or give the run's own command again"
+        )
+    return range(min(head.num_shards, most))
+
+
+def _reason(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, OSError) else repr(error)
+
+
+@dataclass(frozen=True)
+class _PlannedShard:
+    ids: tuple[str, ...]
+    utterances: Mapping[str, Utterance]  # by id; none if some of them cannot be read, which was told
+    split: str
+    sha256: str  # of its file; "": it cannot be read
+
+
+def _planned_shard(run_dir: Path, index: int, problems: list[str]) -> _PlannedShard:
+    """What a shard's plan says."""
+    path = plan_shard_path(run_dir, index)
+    try:
+        content = read_regular(path, _MAX_PLAN_BYTES)
+        # Not splitlines(): texts may hold U+2028 and its like, which JSON does not escape.
+        lines = [parse_json(line) for line in content.decode().split("\n") if line]
+        ids = tuple(str(line["id"]) for line in lines)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"{_name(run_dir, path)}: missing or damaged ({_reason(error)})")
+        return _PlannedShard((), {}, "", "")
+    problems += [
+        f"{_name(run_dir, path)}: id {id} is planned {count} times" for id, count in Counter(ids).items() if count > 1
+    ]
+    utterances: dict[str, Utterance] = {}
+    try:
+        for line in lines:
+            utterances[str(line["id"])] = utterance_from_json(line)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problems.append(f"{_name(run_dir, path)}: id {line['id']}: is no planned utterance ({error!r})")
+        utterances = {}
+    split = str(lines[0].get("split", "")) if lines else ""
+    return _PlannedShard(ids, utterances, split, hashlib.sha256(content).hexdigest())
+
+
+def _plan_problems(run_dir: Path, head: _PlanHead, num_planned: int, hashes: Sequence[str]) -> Iterator[str]:
+    """The files of the plan are those that its head was written for."""
+    if num_planned != head.num_utterances:
+        yield f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}"
+    if all(hashes) and content_digest(*hashes, size=16).hex() != head.plan_hash:
+        yield "plan/plan.json: its plan_hash is not that of the plan's shards; some were changed after planning"
+    left_out = run_dir / "plan" / "left_out.jsonl"
+    if head.left_out_sha256 and left_out.exists() and sha256_of(left_out) != head.left_out_sha256:
+        yield "plan/left_out.jsonl: is not the list that was planned (left_out_sha256 in plan/plan.json differs)"
+
+
+def _checked_manifest(
+    run_dir: Path, index: int, head: _PlanHead, planned: _PlannedShard, problems: list[str]
+) -> Manifest | None:
+    """The manifest of a shard, if it is one: what belongs to another shard proves nothing about this one."""
+    path = manifest_path(run_dir, index)
+    name = _name(run_dir, path)
+    try:
+        manifest = read_manifest(path)
+    except RunDirectoryError as error:
+        is_missing = isinstance(error.__cause__, FileNotFoundError)
+        told = str(error).removeprefix(f"{run_dir}/")
+        problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else told)
+        return None
+    file = shard_path(run_dir, index, head.num_shards, planned.split).name if manifest.clips else ""
+    if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
+        problems.append(
+            f"{name}: belongs to shard {manifest.index} of {manifest.num_shards} ({manifest.file or 'no file'}), "
+            f"not to shard {index} of {head.num_shards}"
+        )
+        return None
+    if manifest.fingerprint != head.fingerprint:
+        problems.append(f"{name}: made with config {manifest.fingerprint}, the plan is of {head.fingerprint}")
+    if planned.sha256 and manifest.plan_hash != planned.sha256:
+        problems.append(f"{name}: made for another plan than {_name(run_dir, plan_shard_path(run_dir, index))}")
+    return manifest
+
+
+def _id_problems(name: str, planned: Sequence[str], manifest: Manifest) -> Iterator[str]:
+    """Planned = written + rejected, each once, in order."""
+    written = [clip.id for clip in manifest.clips]
+    found = Counter([*written, *(str(reject.get("id")) for reject in manifest.rejects)])
+    known = set(planned)
+    for id in planned:
+        if id not in found:
+            yield f"{name}: id {id} is planned, but neither written nor rejected"
+    for id, count in found.items():
+        if id not in known:
+            yield f"{name}: id {id} is not in the plan"
+        if count > 1:
+            yield f"{name}: id {id} is written or rejected {count} times"
+    there = set(written)
+    if known.issuperset(there) and written != [id for id in planned if id in there]:
+        yield f"{name}: the clips are not in the order of the plan"
+
+
+def _stray_problems(
+    run_dir: Path, head: _PlanHead, splits: Mapping[int, str], manifests: Sequence[Manifest]
+) -> Iterator[str]:
+    """Files that no shard owns: a dataset's loader would read some of them, the others are left over."""
+    names = {manifest.index: manifest.file for manifest in manifests}
+    owned = set()
+    for index, split in splits.items():
+        # A shard whose manifest is missing or wrong was told of already; its file is no stray.
+        name = names.get(index, shard_path(run_dir, index, head.num_shards, split).name)
+        owned |= {run_dir / "data" / name, manifest_path(run_dir, index), plan_shard_path(run_dir, index)}
+    found = {
+        run_dir / name
+        for name in file_sizes(run_dir)
+        if name.startswith(("data/", "manifests/", "plan/shard-")) or Path(name).match(".*.tmp")
+    }
+    for path in sorted(found - owned):
+        yield f"{_name(run_dir, path)}: belongs to no shard, left over from a run that was killed or had another plan"
+
+
+def _repeated_audio(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Clips with the same audio, which teach a model nothing twice: each should be another reading.
+
+    Not where a column of the input gave the seeds; nor in a book of the first format, whose equal sentences had one.
+    """
+    config = _frozen(run_dir)
+    if config.get("source.seed_column") or (head.format_version < 2 and config.get("task.name") == "audiobook"):
+        return
+    first: dict[str, str] = {}
+    for manifest in manifests:
+        for clip in manifest.clips:
+            other = first.setdefault(clip.audio_sha256, clip.id)
+            if other != clip.id:
+                yield f"data/{manifest.file}: id {clip.id}: its audio is that of id {other}, byte for byte"
+
+
+def _frozen(run_dir: Path) -> dict[str, Any]:
+    """Two keys of the frozen config, dotted; nothing of one that cannot be read, which others tell of."""
+    try:
+        content = load_yaml(read_regular_text(run_dir / "config.yaml"))
+        return {"source.seed_column": content["source"].get("seed_column"), "task.name": content["task"]["name"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """The files that are made last, from all the others."""
+    for name in ("README.md", "durations.png", "report.json"):
+        if not (run_dir / name).exists():
+            yield f"{name}: missing, so that the run did not come to its end"
+    path = run_dir / "rejects.jsonl"
+    expected = "".join(reject_line(reject) for manifest in manifests for reject in manifest.rejects)
+    if not path.exists():
+        yield "rejects.jsonl: missing"
+    elif read_regular(path, len(expected.encode()) + 1) != expected.encode():
+        yield "rejects.jsonl: does not hold the rejects of the manifests"
+
+
+def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> Iterator[str]:
+    """What only `SHA256SUMS` knows: a book that is gone whole, another config, a file that nobody made."""
+    known = {f"data/{manifest.file}": manifest.sha256 for manifest in manifests if manifest.clips}
+    told = {problem.split(": ")[0] for problem in problems}
+    # A book without its index was told of; its files cannot be known without it.
+    is_told_of = "book/book.json" in told
+    for problem in checksum_problems(run_dir, known | book_hashes(run_dir), told):
+        if not (is_told_of and problem.startswith("book/")):
+            yield problem

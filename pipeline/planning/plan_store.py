@@ -1,0 +1,355 @@
+"""Makes the plan of a run and keeps it on disk.
+
+Owns `plan/` (a head, one file of utterances for each shard, and what is left out of the text), and what happens when
+the text has changed since: what was made for the old plan is set aside in `.previous/`, from where unchanged clips are
+taken again. Loads no model; it is given a way to count tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from tqdm import tqdm
+
+from pipeline.config import Config
+from pipeline.config.checks import MAX_NUMBER
+from pipeline.config.frozen import run_fingerprint
+from pipeline.errors import RunDirectoryError, SourceError
+from pipeline.planning import (
+    PlanSummary,
+    assign_buckets,
+    group_into_shards,
+    plan_utterances,
+    predict_seconds,
+    repeat_documents,
+    shard_from_json_lines,
+    shard_to_json_lines,
+)
+from pipeline.planning.dataset_schema import COLUMN_NAMES
+from pipeline.planning.duration import pause_seconds
+from pipeline.planning.kept_columns import Type, TypeFinder, dataset_name
+from pipeline.seeds import content_digest
+from pipeline.storage.atomic import write_text
+from pipeline.storage.paths import (
+    is_local,
+    move_folder,
+    read_json,
+    read_regular_text,
+    reason_of,
+    remove_folder,
+    sha256_of,
+)
+from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, plan_path, plan_shard_path, staged_plan_folder
+from pipeline.text.readers.dispatch import read_documents
+from pipeline.text.segmentation import segment_document
+from pipeline.types import Boundary, Bucket, Document, Shard
+from pipeline.voices import Casting
+
+MAX_PLAN_BYTES = 2**30  # of one shard
+LEFT_OUT_NAME = "left_out.jsonl"
+_PREVIOUS = ".previous"
+_FORGOTTEN = ".forgotten"  # while it is deleted
+_NUM_PRIORITY = (
+    3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
+)
+
+
+class TokenCounter(Protocol):
+    """What planning needs to know of a checkpoint's tokenizers."""
+
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each prompt."""
+
+    def count_description(self, text: str) -> int:
+        """Number of tokens of a description."""
+
+
+class EstimatedTokens:
+    """Stands in for tokenizers that are not on this machine: T5's have about 3.6 characters to a token of English."""
+
+    _CHARACTERS_PER_TOKEN = 3.6
+
+    def count_prompts(self, texts: Sequence[str]) -> list[int]:
+        """Estimated number of tokens of each prompt."""
+        return [self.count_description(text) for text in texts]
+
+    def count_description(self, text: str) -> int:
+        """Estimated number of tokens."""
+        return 1 + round(len(text) / self._CHARACTERS_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class ModelLimits:
+    """The rates and limits of a model, as far as planning needs them."""
+
+    sampling_rate: int  # Hz
+    frames_per_second: float
+    max_seconds: float  # longest audio that the model can be asked for
+    max_positions: int  # that a prompt and its frames may take together
+
+
+@dataclass(frozen=True)
+class PlannedChapter:
+    """A chapter of a source text, for the book."""
+
+    source_id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class PlanHead:
+    """`plan/plan.json`: what the plan's shards are, without reading them."""
+
+    fingerprint: str  # of the config
+    num_shards: int
+    num_utterances: int
+    predicted_seconds: float
+    title: str  # of the first document, for the book
+    author: str
+    language: str
+    chapters: tuple[PlannedChapter, ...]  # of the first document
+    plan_hash: str  # over the hashes of all shard files
+    shard_seconds: tuple[float, ...]  # predicted, of each shard: the longest are begun first
+    buckets: tuple[Bucket, ...] = ()  # the shapes that occur
+    num_bytes: int = 0  # of all shard files
+    input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
+    left_out_sha256: str = ""  # of the list of what is left out; empty: an older plan, which has none
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # of the input, in the dataset: see `kept_columns`
+    format_version: int = 1  # of the files in `plan/`, see `FORMAT_VERSION`
+
+
+class Planner:
+    """Turns the config's input into shards, once, and sums them up on the way."""
+
+    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: ModelLimits) -> None:
+        is_book = config.task.name == "audiobook"
+        pauses = {boundary: pause_seconds(boundary, config.book) for boundary in Boundary if is_book}
+        self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second, pauses)
+        self.first_document: Document | None = None
+        self.column_types = TypeFinder()
+        self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
+        self._config = config
+        self._casting = casting
+        self._tokens = tokens
+        self._codec = codec
+        self._count_description = lru_cache(maxsize=4096)(tokens.count_description)
+
+    def shards(self) -> Iterator[Shard]:
+        """Yields the shards of the plan in reading order, each utterance with its bucket or its problem.
+
+        Raises:
+            SourceError: The input cannot be read, or holds no text at all.
+        """
+        with tqdm(desc="planning", unit=" characters", unit_scale=True, disable=None, delay=2, leave=False) as bar:
+            yield from self._shards(bar)
+
+    def _shards(self, bar: tqdm[NoReturn]) -> Iterator[Shard]:
+        config, codec = self._config, self._codec
+        segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
+        ids_may_repeat = config.source.id_column is not None  # those that we give do not
+        documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
+        self._casting.begin_plan(config.planning.shard_size)
+        utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
+        for shard in group_into_shards(utterances, config.planning.shard_size):
+            prompt_tokens = self._tokens.count_prompts([utterance.prompt for utterance in shard.utterances])
+            placed = assign_buckets(
+                shard,
+                prompt_tokens,
+                [self._count_description(utterance.description) for utterance in shard.utterances],
+                config.planning,
+                config.engine.batch_size,
+                codec.frames_per_second,
+                codec.max_seconds,
+                codec.max_positions,
+            )
+            if config.task.name == "audiobook" and shard.index == 0:
+                first, others = placed.utterances[:_NUM_PRIORITY], placed.utterances[_NUM_PRIORITY:]
+                placed = replace(placed, utterances=(*(replace(one, priority=True) for one in first), *others))
+            self.summary.add_shard(placed, prompt_tokens)
+            yield placed
+        if not self.summary.utterances:
+            raise SourceError(f"{config.input}: there is nothing to say in it")
+
+    def _documents(self, bar: tqdm[NoReturn]) -> Iterator[Document]:
+        for document in read_documents(self._config.input, self._config.source):
+            self.first_document = self.first_document or document
+            if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
+                bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
+            self.left_out += map(asdict, self.summary.add_document(document))
+            kept = {dataset_name(name, COLUMN_NAMES): value for name, value in document.columns.items()}
+            self.column_types.add(kept)
+            yield replace(document, columns=kept)
+
+
+def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
+    """Plans the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
+    following = staged_plan_folder(run_dir)
+    remove_folder(following)
+    try:
+        hashes: list[str] = []
+        seconds: list[float] = []
+        num_bytes = 0
+        for shard in planner.shards():
+            content = shard_to_json_lines(shard)
+            write_text(following / plan_shard_path(run_dir, shard.index).name, content)
+            encoded = content.encode()
+            hashes.append(hashlib.sha256(encoded).hexdigest())
+            seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
+            num_bytes += len(encoded)
+        left_out = json_lines(planner.left_out)
+        write_text(following / LEFT_OUT_NAME, left_out)
+        head = replace(
+            _head(config, planner, _hash_of(hashes), tuple(seconds)),
+            fingerprint=run_fingerprint(run_dir, config),
+            num_bytes=num_bytes,
+            input_mark=input_mark,
+            left_out_sha256=hashlib.sha256(left_out.encode()).hexdigest(),
+        )
+        write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
+    except BaseException:
+        remove_folder(following)
+        raise
+    return head
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def install_plan(run_dir: Path, head: PlanHead) -> None:
+    """Makes the staged plan, whose head this is, the plan of the run.
+
+    Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
+    finished shards are set aside first (see `earlier_runs`), so that a kill at any moment loses no clip.
+    """
+    folder, following = run_dir / "plan", staged_plan_folder(run_dir)
+    if is_half_set_aside(run_dir):
+        _set_aside(run_dir)
+    if folder.exists() and _planned_hash(run_dir) == head.plan_hash:
+        move_folder(following, folder, last=plan_path(run_dir).name)
+        return
+    if folder.exists():
+        _set_aside(run_dir)
+    move_folder(following, folder, last=plan_path(run_dir).name)
+
+
+def read_head(run_dir: Path) -> PlanHead:
+    """Reads `plan/plan.json`."""
+    path = plan_path(run_dir)
+    try:
+        content = read_json(path)
+        chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
+        buckets = tuple(Bucket(**bucket) for bucket in content.pop("buckets"))
+        seconds = tuple(content.pop("shard_seconds"))
+        head = PlanHead(chapters=chapters, buckets=buckets, shard_seconds=seconds, **content)
+        _check_types(head)
+        return head
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else error
+        raise RunDirectoryError(
+            f"{path}: not a readable plan ({reason}); delete it and give the same command again"
+        ) from error
+
+
+def _check_types(head: PlanHead) -> None:
+    """Raise `ValueError` for numbers that no plan has: everybody counts by them."""
+    for name in ("num_shards", "num_utterances", "num_bytes", "format_version"):
+        value = getattr(head, name)
+        if type(value) is not int or not 0 <= value < MAX_NUMBER:
+            raise ValueError(f"{name} is {value!r}")
+    if len(head.shard_seconds) != head.num_shards:
+        raise ValueError(f"num_shards is {head.num_shards}, and shard_seconds has {len(head.shard_seconds)} of them")
+    for value in (head.predicted_seconds, *head.shard_seconds):
+        if type(value) not in (int, float) or not 0 <= value < MAX_SECONDS:
+            raise ValueError(f"a number of seconds is {value!r}")
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """What `PlanHead.plan_hash` is, if these are the plan's shard files, in order."""
+    return _hash_of([sha256_of(path) for path in paths])
+
+
+def read_shard_plan(run_dir: Path, index: int) -> Shard:
+    """Reads the planned utterances of a shard."""
+    path = plan_shard_path(run_dir, index)
+    try:
+        return shard_from_json_lines(index, read_regular_text(path, MAX_PLAN_BYTES))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read ({error}); give the same command again") from error
+
+
+def earlier_runs(run_dir: Path) -> list[Path]:
+    """What was made for earlier plans of this run, newest first: folders with `data/` and `manifests/`."""
+    return sorted((run_dir / _PREVIOUS).glob("*"), key=lambda folder: folder.name, reverse=True)
+
+
+def delete_previous_runs(run_dir: Path) -> None:
+    """Deletes what was made for earlier plans. Called when everything of this plan is written.
+
+    A kill on the way must leave nothing that looks like an interrupted `_set_aside`: that would be gone on with, and
+    all shards be made again. So on a disk everything loses its name first; elsewhere each plan's head goes last.
+    """
+    folder, nameless = run_dir / _PREVIOUS, run_dir / _FORGOTTEN
+    remove_folder(nameless)
+    if is_local(folder) and folder.exists():
+        folder.rename(nameless)
+        remove_folder(nameless)
+        return
+    for previous in earlier_runs(run_dir):
+        remove_folder(previous, last=plan_path(previous).relative_to(previous).as_posix())
+
+
+def _hash_of(hashes: Sequence[str]) -> str:
+    return content_digest(*hashes, size=16).hex()
+
+
+def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple[float, ...]) -> PlanHead:
+    document, summary = planner.first_document, planner.summary
+    assert document is not None  # a plan without documents has raised by now
+    return PlanHead(
+        fingerprint="",
+        num_shards=summary.shards,
+        num_utterances=summary.utterances,
+        predicted_seconds=round(summary.seconds, 2),
+        title=document.title,
+        author=document.author,
+        language=document.language,
+        chapters=tuple(PlannedChapter(document.id, chapter.title) for chapter in document.chapters),
+        plan_hash=plan_hash,
+        shard_seconds=shard_seconds,
+        buckets=tuple(sorted(summary.buckets)),
+        kept_columns=planner.column_types.types(),
+        format_version=FORMAT_VERSION,
+    )
+
+
+def _planned_hash(run_dir: Path) -> str | None:
+    """Of the plan that is there; None: its head is damaged, so that nothing can be said of its shards."""
+    try:
+        return read_head(run_dir).plan_hash
+    except RunDirectoryError:
+        return None
+
+
+def is_half_set_aside(run_dir: Path) -> bool:
+    """Whether a kill has interrupted `_set_aside`: the plan goes last."""
+    newest = earlier_runs(run_dir)[:1]
+    return any(not plan_path(folder).exists() for folder in newest)
+
+
+def _set_aside(run_dir: Path) -> None:
+    """Moves the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
+    number = len(earlier_runs(run_dir)) - is_half_set_aside(run_dir)
+    target = run_dir / _PREVIOUS / f"{number:03d}"
+    if is_local(target):
+        target.mkdir(parents=True, exist_ok=True)
+    for name in ("data", "manifests", "plan"):
+        if (run_dir / name).exists():
+            move_folder(run_dir / name, target / name, last=plan_path(run_dir).name)

@@ -1,0 +1,92 @@
+"""Whether a plan still stands, so that a resumed run need not plan again.
+
+Owns the mark of everything that a plan is made of: the content of the input, the config, the code that cuts, reads and
+deals. With the same mark, planning would make the same files again. What cannot be marked without reading it as a whole
+from afar has no mark, and is planned again each time: that is always right, only slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.config.frozen import fingerprint
+from pipeline.errors import RunDirectoryError
+from pipeline.planning.plan_store import LEFT_OUT_NAME, PlanHead, hash_files, is_half_set_aside, read_head
+from pipeline.seeds import content_digest
+from pipeline.storage.paths import content_mark, file_sizes, is_local, sha256_of
+from pipeline.storage.run_directory import plan_shard_path
+from pipeline.text.readers.dispatch import STORY
+from pipeline.text.readers.inputs import input_paths
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# What decides how a text becomes a plan. An update of any of it is planned for anew.
+_CODE = (
+    *("text", "planning", "types.py", "voices", "seeds.py", "runtime/plans.py"),
+    *("compression.py", "dataset/kept_columns.py"),
+)
+_LIBRARIES = ("num2words", "sentencex", "transformers", "tokenizers", "datasets", "pyarrow")
+
+
+def plan_digest(config: Config, catalogue_digest: str = "") -> str:
+    """The mark of what a plan would be made of now; empty: there is none. Take it before the input is read.
+
+    `catalogue_digest` is that of the checkpoint's own `voices.yaml`, which spells the speakers of a table's rows.
+    """
+    if config.source.format == "datasets":
+        return ""  # a stream from the hub, or what `datasets` keeps in a cache of its own
+    content = input_digest(config)
+    if not content:
+        return ""
+    free = (config.source.title or "", config.source.author or "")  # of the book, not of its clips
+    return content_digest("plan", fingerprint(config), *free, content, _code_digest(), catalogue_digest, size=16).hex()
+
+
+def input_digest(config: Config) -> str:
+    """Hash of what is in the files of the input; empty: it cannot be told without reading them from afar."""
+    if config.source.format == "datasets":
+        return ""
+    marks = [] if config.input == STORY else [content_mark(path) for path in input_paths(config.input)]
+    if None in marks:
+        return ""
+    return marks[0] if len(marks) == 1 and marks[0] else content_digest("inputs", *filter(None, marks), size=16).hex()
+
+
+def reusable_plan(run_dir: Path, mark: str) -> PlanHead | None:
+    """The head of the plan that is there, if it was made of the same and all its files are there; None: plan again."""
+    if not mark or is_half_set_aside(run_dir):
+        return None
+    try:
+        head = read_head(run_dir)
+    except RunDirectoryError:
+        return None
+    if head.input_mark != mark:
+        return None
+    folder = plan_shard_path(run_dir, 0).parent
+    sizes = {name: size for name, size in file_sizes(folder).items() if name.startswith("shard-")}
+    names = [plan_shard_path(run_dir, index).name for index in range(head.num_shards)]
+    if sizes.keys() != set(names) or sum(sizes.values()) != head.num_bytes:
+        return None
+    # On a disk the files are hashed, which is quick beside planning; from afar names and sizes have to do.
+    if not is_local(folder):
+        return head
+    is_whole = hash_files(folder / name for name in names) == head.plan_hash
+    return head if is_whole and _is_left_out_as_planned(folder / LEFT_OUT_NAME, head) else None
+
+
+def _is_left_out_as_planned(path: Path, head: PlanHead) -> bool:
+    return not head.left_out_sha256 or (path.exists() and sha256_of(path) == head.left_out_sha256)
+
+
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
+    for name in _CODE:
+        path = _PACKAGE / name
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".md", ".yaml"))
+        for file in files:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""How fast a run may be expected to be: as the user says, or as an earlier run with the same settings was.
+
+Nothing is guessed: where no such run lies beside the new one, the speed is unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.config.frozen import CONFIG_NAME, frozen_config, run_directory
+from pipeline.errors import PipelineError
+from pipeline.reporting.journal import WorkerSession, read_journals
+from pipeline.reporting.report import REPORT_NAME
+from pipeline.storage.paths import is_local, read_json
+
+_MAX_RUNS = 50  # that are looked into, newest first
+_MIN_SECONDS = 10.0  # of audio: less says nothing, as it was made while the devices were not full
+_ENOUGH_SECONDS = 60.0  # of audio: the newest run with as much is taken, else the longest one
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of audio a second of rendering, by all devices together."""
+
+    ratio: float
+    run: str = ""  # the directory that it was measured in; "": the user gave it
+    device: str = ""
+    measured_seconds: float = 0.0  # of audio
+
+    def __str__(self) -> str:
+        if not self.run:
+            return f"at speed={self.ratio:g}"
+        return f"at {self.ratio:.2f}x real time, as measured over {self.measured_seconds:.0f} s of audio in {self.run}"
+
+
+def find_speed(config: Config) -> Speed | None:
+    """Return the speed to expect; None: nothing is known."""
+    if config.speed is not None:
+        return Speed(config.speed)
+    found = [speed for run_dir in _runs(run_directory(config)) if (speed := _measured(run_dir, config))]
+    long_enough = (speed for speed in found if speed.measured_seconds >= _ENOUGH_SECONDS)
+    return next(long_enough, max(found, key=lambda speed: speed.measured_seconds, default=None))
+
+
+def _runs(run_dir: Path) -> list[Path]:
+    """List the run itself and those beside it, newest first."""
+    outputs = run_dir.parent
+    if not is_local(outputs) or not outputs.is_dir():
+        return []
+    configs = outputs.glob(f"*/{CONFIG_NAME}")
+    newest = sorted(configs, key=lambda path: (path.parent.name == run_dir.name, _changed(path)), reverse=True)
+    return [path.parent for path in newest[:_MAX_RUNS]]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it has gone meanwhile, or may not be looked at
+        return 0.0
+
+
+def _measured(run_dir: Path, config: Config) -> Speed | None:
+    """Return the speed of a run of the same model with the same settings of engine and executor."""
+    try:
+        if _settings(frozen_config(run_dir)) != _settings(config):
+            return None
+    except PipelineError:  # a damaged run, or one of another version, measures nothing
+        return None
+    found = _reported(run_dir) or _journalled(run_dir)
+    return found if found and found.measured_seconds >= _MIN_SECONDS else None
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return the settings that speed depends on."""
+    values = asdict(config)
+    engine = {key: value for key, value in values["engine"].items() if key != "sampling"}
+    model = config.model.path or config.model.name
+    return {"model": model, "engine": engine} | {
+        key: values["executor"][key] for key in ("kind", "devices", "workers", "gpus_per_worker")
+    }
+
+
+def _reported(run_dir: Path) -> Speed | None:
+    """Return what the report of a finished run says of its last session."""
+    try:
+        report = read_json(run_dir / REPORT_NAME)
+        audio, wall = float(report["session"]["audio_seconds"]), float(report["session"]["wall_seconds"])
+        return _speed(run_dir, audio, wall, str(report["model"]["device"]))
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):  # not finished, or a report of another version
+        return None
+
+
+def _journalled(run_dir: Path) -> Speed | None:
+    """Return what the journals of an unfinished run say of the last session of each worker."""
+    try:
+        workers = read_journals(run_dir).workers
+    except OSError:
+        return None
+    spans = [span for worker in workers if worker.sessions for span in _spans(worker.sessions[-1])]
+    ratio = sum(audio / elapsed for audio, elapsed, _ in spans)
+    audio = sum(audio for audio, _, _ in spans)
+    devices = ", ".join(sorted({device for _, _, device in spans}))
+    return _speed(run_dir, audio, audio / ratio, devices) if ratio else None
+
+
+def _spans(session: WorkerSession) -> Iterator[tuple[float, float, str]]:
+    """Yield audio and seconds between the first and the last progress, so that loading the model does not count."""
+    if len(session.samples) > 1:
+        first, last = session.samples[0], session.samples[-1]
+        elapsed, audio = last.elapsed - first.elapsed, last.counts.audio_seconds - first.counts.audio_seconds
+        if elapsed > 0 and audio > 0:
+            yield audio, elapsed, session.device
+
+
+def _speed(run_dir: Path, audio: float, wall: float, device: str) -> Speed | None:
+    ratio = audio / wall if wall > 0 else 0.0
+    return Speed(ratio, str(run_dir), device, audio) if math.isfinite(ratio) and ratio > 0 else None

@@ -1,0 +1,89 @@
+"""`SHA256SUMS`: every file of a finished run with its hash, so that none can be lost, altered or added unnoticed.
+
+Owns that file, which is written last and which `sha256sum -c SHA256SUMS` understands, wherever a copy of the run is.
+Not in it are the journals, which are for eyes and may still grow, and what begins with a dot, which is not of the run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.storage.atomic import remove_file, write_atomically
+from pipeline.storage.paths import file_sizes, read_json, read_regular_text, reason_of, sha256_of
+
+CHECKSUMS_NAME = "SHA256SUMS"
+
+
+def write_checksums(run_dir: Path) -> None:
+    """Writes `SHA256SUMS`. Files whose hash is known from a manifest or from `book.json` are not read again."""
+    known = {f"data/{manifest.file}": manifest.sha256 for manifest in finished_shards(run_dir) if manifest.clips}
+    known |= book_hashes(run_dir)
+    with write_atomically(run_dir / CHECKSUMS_NAME) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for name in sorted(listed_files(run_dir)):
+            digest = known.get(name) or sha256_of(run_dir / name)
+            file.write(f"{digest}  {name}\n")
+
+
+def delete_checksums(run_dir: Path) -> None:
+    """Removes `SHA256SUMS` before anything changes: while it is there, the run is finished."""
+    remove_file(run_dir / CHECKSUMS_NAME)
+
+
+def listed_files(run_dir: Path) -> set[str]:
+    """The files that belong into `SHA256SUMS`, relative to the run's directory."""
+    names = file_sizes(run_dir).keys()
+    return {name for name in names if name != CHECKSUMS_NAME and not name.startswith((".", "journal/"))}
+
+
+def book_hashes(run_dir: Path) -> dict[str, str]:
+    """What `book.json` says of the book's files; nothing if there is none, or none that can be read."""
+    try:
+        entries = read_json(run_dir / "book" / "book.json")["files"]
+        return {f"book/{entry['name']}": str(entry["sha256"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def checksum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] = ()) -> Iterator[str]:
+    """Compares the run with its `SHA256SUMS`, line by line and file by file.
+
+    Args:
+        run_dir: Directory of the run.
+        known: Hashes of files that are compared with their bytes elsewhere.
+        told: Names of files with which something else is wrong; they are not read again.
+    """
+    try:
+        lines = read_regular_text(run_dir / CHECKSUMS_NAME).split("\n")[:-1]
+    except FileNotFoundError:
+        yield f"{CHECKSUMS_NAME}: missing, so that the run did not come to its end"
+        return
+    except (OSError, ValueError) as error:
+        yield f"{CHECKSUMS_NAME}: damaged ({reason_of(error)})"
+        return
+    there, listed = listed_files(run_dir), set()
+    for number, line in enumerate(lines, 1):
+        entry = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
+        if entry is None:
+            yield f"{CHECKSUMS_NAME}: damaged in line {number}"
+            continue
+        digest, name = entry.groups()
+        listed.add(name)
+        if name in told:
+            continue
+        if name not in there:
+            yield f"{name}: missing, {CHECKSUMS_NAME} lists it"
+        elif problem := _sum_problem(run_dir / name, known.get(name), digest):
+            yield f"{name}: {problem}"
+    for name in sorted(name for name in there - listed if name not in told):
+        yield f"{name}: {CHECKSUMS_NAME} does not list it; it came later, or from elsewhere"
+
+
+def _sum_problem(path: Path, known: str | None, digest: str) -> str:
+    try:
+        is_same = (known or sha256_of(path)) == digest
+    except OSError as error:
+        return f"cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run"
+    return "" if is_same else f"its bytes are not those that {CHECKSUMS_NAME} lists"

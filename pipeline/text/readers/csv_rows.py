@@ -1,0 +1,184 @@
+"""Read rows of CSV, whatever its separator, and whether quotation marks are its own or letters."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from pathlib import Path
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError
+from pipeline.storage.paths import open_text
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, used_columns, with_bom
+
+_SEPARATORS = ",;\t|"
+_LINES_LOOKED_AT = 20
+
+
+def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """Reads a table with a header line, or with the names of `source.columns`.
+
+    The separator is one of , ; tab |: see `_separator`.
+
+    Raises:
+        SourceError: Words would be lost, as a row has more cells than the header, or marks that do not fit.
+    """
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses a field over 128 kB: a chapter is longer
+    limit = source.max_inflated_mb * 2**20
+    with open_text(path, with_bom(source.encoding), newline="", max_inflated_bytes=limit) as file:
+        first = list(islice(lines_of(file), _LINES_LOOKED_AT if source.columns else 1))
+        separator = _separator(first, source.columns)
+        is_quoted = separator in ",;" or _is_quoted(path, source, separator)
+        rows = _cells_and_lines(chain(first, lines_of(file)), separator, is_quoted)
+        try:
+            columns, lines = (source.columns, []) if source.columns else next(rows, ([], []))
+        except csv.Error as error:
+            raise SourceError(f"{path}: the row of line 1 is not CSV ({error}): mend it") from error
+        _check_header(path, columns)
+        layout = _Layout(columns, separator, is_quoted)
+        found = _rows(path, rows, 1 + len(lines), layout, source)
+        yield from checked_rows(str(path), found, source, columns, is_csv=True)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the rows of a file are written."""
+
+    columns: list[str]
+    separator: str
+    is_quoted: bool
+
+
+def _rows(
+    path: Path,
+    rows: Iterable[tuple[list[str], list[str]]],
+    number: int,
+    layout: _Layout,
+    source: SourceConfig,
+) -> Iterator[Row]:
+    """The rows below the header; `number` is that of the first line."""
+    columns, width = layout.columns, len(layout.columns)
+    try:
+        for cells, lines in rows:
+            if cells:
+                if layout.is_quoted:
+                    _check_marks(cells, lines, layout.separator, width)
+                _check_cells(f"{path}: line {number}", cells, layout, source)
+                if any(cells[width:]):  # of a last column that nobody reads as text
+                    cells = [*cells[: width - 1], layout.separator.join(cells[width - 1 :])]
+                yield {name: cell for name, cell in zip(columns, chain(cells, repeat(None)), strict=False) if name}
+            number += len(lines)
+    except csv.Error as error:
+        raise SourceError(f"{path}: the row of line {number} is not CSV ({error}): mend it") from error
+
+
+def _separator(lines: list[str], columns: list[str]) -> str:
+    """The separator that the header has most of; without one, that which most lines have as often as they need."""
+    fitting = {each: sum(line.count(each) == len(columns) - 1 for line in lines) for each in _SEPARATORS}
+    if columns and any(fitting.values()):
+        return max(reversed(_SEPARATORS), key=fitting.__getitem__)  # commas also stand in texts
+    return max(_SEPARATORS, key="".join(lines[:1]).count)
+
+
+def _check_header(path: Path, columns: list[str]) -> None:
+    repeated = [name for name, count in Counter(columns).items() if name and count > 1]
+    if repeated:
+        raise SourceError(
+            f"{path}: has {Counter(columns)[repeated[0]]} columns {repeated[0]!r}; rename them, so that it is clear "
+            "which one is meant"
+        )
+
+
+def _cells_and_lines(lines: Iterable[str], separator: str, is_quoted: bool) -> Iterator[tuple[list[str], list[str]]]:
+    """The cells of each row, whatever its quotation marks are, and the lines that it was read from."""
+    read: list[str] = []
+    num_characters = 0
+
+    def kept() -> Iterator[str]:
+        nonlocal num_characters
+        for line in lines:
+            read.append(line)
+            num_characters += len(line)
+            if num_characters > MAX_ROW_CHARACTERS:
+                raise csv.Error(f"more than {MAX_ROW_CHARACTERS:,} characters: is a quotation mark not closed?")
+            yield line
+
+    reader = csv.reader(kept(), delimiter=separator, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
+    for cells in reader:
+        yield cells, read[:]
+        read.clear()
+        num_characters = 0
+
+
+def _is_quoted(path: Path, source: SourceConfig, separator: str) -> bool:
+    """Whether quotation marks stand around cells, as in CSV. Many write tables with tabs or | without, marks or not.
+
+    Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or stands beside the end of a
+    cell. Where it does neither, or other cells could not be read without the marks around them, it is read as CSV.
+    """
+    is_csv, is_needed, width = True, False, 0
+    limit = source.max_inflated_mb * 2**20
+    with open_text(path, with_bom(source.encoding), newline="", max_inflated_bytes=limit) as file:
+        try:
+            for cells, lines in _cells_and_lines(lines_of(file), separator, is_quoted=True):
+                width = width or len(cells)
+                if _holds_row(lines, separator, width):
+                    return False
+                is_csv = is_csv and not _fault(lines, separator)
+                is_needed = is_needed or len(lines) > 1 or any(separator in cell for cell in cells)
+        except csv.Error:
+            return False
+    return is_csv or is_needed
+
+
+def _holds_row(lines: list[str], separator: str, width: int) -> bool:
+    """Whether the first line of one row, of `width` cells, looks like a whole one, and one below it too."""
+    is_whole = [line.strip() and line[0] != separator and line.count(separator) >= width - 1 for line in lines]
+    return bool(is_whole[0]) and any(is_whole[1:])
+
+
+def _fault(lines: list[str], separator: str) -> str:
+    """What is wrong with the quotation marks of a row, for a strict reader that takes blanks behind them; or ""."""
+    if not any('"' in line for line in lines):
+        return ""
+    blanks = re.compile(rf'" +(?=[{separator}\r\n]|$)')
+    try:
+        list(csv.reader((blanks.sub('"', line) for line in lines), delimiter=separator, strict=True))
+    except csv.Error as error:
+        return str(error)
+    return ""
+
+
+def _check_marks(cells: list[str], lines: list[str], separator: str, width: int) -> None:
+    """Raises `csv.Error` for marks at wrong places that took in another row or moved the bounds of cells."""
+    if (fault := _fault(lines, separator)) and (
+        len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)
+    ):
+        raise csv.Error(fault)
+
+
+def _check_cells(line: str, cells: list[str], layout: _Layout, source: SourceConfig) -> None:
+    """Raises `SourceError` for a row with more cells than the header, or fewer where that is half a row of CSV.
+
+    Of a last column that nobody reads it takes more: "see me, later", where no other cell begins with a blank.
+    """
+    width = len(layout.columns)
+    if any(cells[width:]) and not (
+        layout.columns[-1] not in used_columns(source)
+        and all(cell.startswith(" ") for cell in cells[width:])
+        and not any(cell.startswith(" ") for cell in cells[:width])
+    ):
+        raise SourceError(
+            f"{line} has more cells than the header: put quotation marks around a text with {layout.separator!r} in "
+            "it, and double those that it holds"
+        )
+    if not layout.is_quoted and len(cells) < width and sum(cell.count('"') for cell in cells) % 2:
+        raise SourceError(
+            f"{line} has fewer cells than the header, and not all quotation marks in the file are those of CSV: mend "
+            "them, or give the row all its cells"
+        )

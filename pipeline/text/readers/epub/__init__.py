@@ -1,0 +1,197 @@
+"""Reads an EPUB, version 2 or 3.
+
+`archive` opens it, `package` knows its pages and its metadata, `navigation` its table of contents; `parsing`, `styles`
+and `page` read a page into pieces; `notes` and `matter` leave out what is not read aloud, `chapters` finds where
+chapters begin. Here they are brought together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lxml import etree
+
+from pipeline.errors import SourceError
+from pipeline.text.readers.epub.archive import Archive, resolve
+from pipeline.text.readers.epub.chapters import with_chapters
+from pipeline.text.readers.epub.kinds import words_of_drawing
+from pipeline.text.readers.epub.matter import BookFacts, leave_out_matter
+from pipeline.text.readers.epub.navigation import Entry
+from pipeline.text.readers.epub.notes import as_skip, leave_out_notes
+from pipeline.text.readers.epub.package import Package, SpineItem
+from pipeline.text.readers.epub.page import read_page
+from pipeline.text.readers.epub.parsing import UnreadablePageError, parse, tag_of
+from pipeline.text.readers.epub.pieces import Page, TextRun
+from pipeline.text.readers.epub.styles import Styles, applies
+from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.blocks import Block, Role
+from pipeline.text.structure.chapters import find_structure
+from pipeline.text.structure.heading_levels import with_roles
+from pipeline.text.structure.headings import key
+from pipeline.text.structure.page_numbers import skip_page_numbers
+
+_MAX_SHEET_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Epub:
+    """A book as its EPUB tells it. `blocks` are stretches of `text`, which is put together from all its pages."""
+
+    text: str
+    blocks: list[Block]
+    title: str
+    author: str
+    language: str
+    num_pages: int  # with words
+
+
+def read_epub(content: bytes, name: str) -> Epub:
+    """Read the bytes of an EPUB; `name` is what messages call it.
+
+    Raises:
+        SourceError: It is none, it is damaged, it is encrypted, or nothing of it can be read.
+    """
+    package = Package(Archive(content, name))
+    entries = package.contents()
+    reader = _PageReader(package, entries)
+    pages = [reader.read(item) for item in package.spine()]
+    outside = {item.page for item in package.spine() if not item.is_linear}
+    facts = BookFacts(
+        package.title(), package.author(), _titles(entries), package.guide(), {key(entry.title) for entry in entries}
+    )
+    leave_out_notes(pages)
+    leave_out_matter(pages, facts)
+    for page in pages:
+        if page.name in outside:
+            page.pieces = [as_skip(piece, Reason.OUTSIDE) if piece.is_spoken else piece for piece in page.pieces]
+    broken = [_damage(Reason.BROKEN_ENTRY, f"{entry.title} ({entry.address})") for entry in entries if not entry.page]
+    text, blocks = _written([*broken, *with_chapters(pages, entries)])
+    blocks = skip_page_numbers(text, _with_roles(text, blocks, len(pages)))
+    if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
+        _refuse(name, blocks)
+    num_pages = sum(any(piece.is_spoken for piece in page.pieces) for page in pages)
+    return Epub(text, blocks, package.title(), package.author(), package.language(), num_pages)
+
+
+def read_cover(content: bytes, name: str) -> bytes | None:
+    """Return the JPEG or PNG that is the cover of an EPUB; None: it has none.
+
+    Raises:
+        SourceError: It is no EPUB.
+    """
+    return Package(Archive(content, name)).cover()
+
+
+class _PageReader:
+    """Reads the pages of a book; what cannot be read becomes a record."""
+
+    def __init__(self, package: Package, entries: Sequence[Entry]) -> None:
+        self.package = package
+        self.targets: dict[str, set[str]] = {}
+        for entry in entries:
+            self.targets.setdefault(entry.page, set()).add(entry.fragment)
+        self.sheets: dict[str, str] = {}
+
+    def read(self, item: SpineItem) -> Page:
+        if item.problem:
+            reason = Reason.UNREADABLE_PAGE if item.page else Reason.MISSING_PAGE
+            return Page(item.page, [_damage(reason, item.problem)])
+        try:
+            root = parse(self.package.archive.read(item.page))
+            if item.is_drawing:
+                words = words_of_drawing(root)
+                page = Page(pieces=[TextRun(words, Role.SKIP, Reason.DRAWING)] if words else [])
+            else:
+                page = read_page(root, self._styles(root, item.page), self.targets.get(item.page, set()))
+        except KeyError:
+            return Page(item.page, [_damage(Reason.MISSING_PAGE, item.page)])
+        except UnreadablePageError as error:
+            return Page(item.page, [_damage(Reason.UNREADABLE_PAGE, f"{item.page}: {error}")])
+        except RecursionError:
+            return Page(item.page, [_damage(Reason.UNREADABLE_PAGE, f"{item.page}: it is nested too deeply")])
+        page.name = item.page
+        return page
+
+    def _styles(self, root: etree._Element, page: str) -> Styles:
+        styles = Styles()
+        for element in root.iter():
+            tag = tag_of(element)
+            if tag == "body":
+                break
+            if tag == "style" and applies(str(element.get("media", ""))):
+                styles.add("".join(map(str, element.itertext())))
+            elif tag == "link" and "stylesheet" in str(element.get("rel", "")).split():
+                target = resolve(str(element.get("href", "")), page)
+                if target and applies(str(element.get("media", ""))):
+                    styles.add(self._sheet(target[0]))
+        return styles
+
+    def _sheet(self, path: str) -> str:
+        if path not in self.sheets:
+            try:
+                self.sheets[path] = self.package.archive.read(path)[:_MAX_SHEET_BYTES].decode("utf-8", "replace")
+            except KeyError:
+                self.sheets[path] = ""
+        return self.sheets[path]
+
+
+def _titles(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the titles of pages in the table of contents, where an entry means the whole page."""
+    counted: dict[str, list[str]] = {}
+    for entry in entries:
+        counted.setdefault(entry.page, []).append(entry.title)
+    return {page: titles[0] for page, titles in counted.items() if len(titles) == 1}
+
+
+def _damage(reason: Reason, detail: str) -> TextRun:
+    return TextRun("", Role.SKIP, reason, title=detail)
+
+
+def _with_roles(text: str, blocks: list[Block], num_pages: int) -> list[Block]:
+    """Tell chapters from headings inside them; without a table of contents by what headings or lines say."""
+    found = with_roles(text, blocks)
+    if (_num_chapters(found) < 2 and num_pages > 1) or not _num_chapters(found):
+        plain = find_structure(text, [replace(block, level=0) if block.level else block for block in blocks])
+        if _num_chapters(plain) > max(1, _num_chapters(found)):
+            return plain
+    return found
+
+
+def _num_chapters(blocks: Sequence[Block]) -> int:
+    return sum(block.role is Role.CHAPTER for block in blocks)
+
+
+def _refuse(name: str, blocks: Sequence[Block]) -> None:
+    """Say why nothing of a book can be read.
+
+    Raises:
+        SourceError: Always, if there is a page that could not be read.
+    """
+    for block in blocks:
+        if block.reason in (Reason.UNREADABLE_PAGE, Reason.MISSING_PAGE):
+            raise SourceError(
+                f"{name}: nothing in it can be read: {block.title} ({block.reason}); get it again, or give a text "
+                "(.txt)"
+            )
+    if not any(block.reason != Reason.DRAWING for block in blocks) and blocks:
+        raise SourceError(f"{name}: is an EPUB without pages of text, only with drawings; give a text (.txt)")
+
+
+def _written(pieces: Sequence[TextRun]) -> tuple[str, list[Block]]:
+    """Return the text of all pieces, a blank line between two of them, and where in it each lies."""
+    text: list[str] = []
+    blocks: list[Block] = []
+    start = 0
+    is_listed = any(piece.depth for piece in pieces)
+    for piece in pieces:
+        is_damage = piece.role is Role.SKIP and not piece.words
+        if not piece.words and piece.role is not Role.SCENE and not is_damage:
+            continue
+        level = piece.depth if is_listed else piece.level
+        end = start + len(piece.words)
+        blocks.append(Block(start, end, piece.role, str(piece.reason), level, title=piece.title, keeps_lines=True))
+        if piece.words:
+            text.append(piece.words + "\n\n")
+            start += len(text[-1])
+    return "".join(text), blocks

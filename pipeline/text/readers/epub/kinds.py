@@ -1,0 +1,176 @@
+"""What the elements of a page are by their names, types, roles and classes: blocks, notes, page numbers, code ..."""
+
+from __future__ import annotations
+
+import re
+
+from lxml import etree
+
+from pipeline.text.readers.epub.parsing import start_of, tag_of, types_of, words_of
+from pipeline.text.readers.epub.styles import Look
+from pipeline.text.readers.epub.tables import is_text_table
+from pipeline.text.skip_reasons import Reason
+
+# fmt: off
+BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div",
+    "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
+    "hgroup", "hr", "legend", "li", "main", "menu", "nav", "noscript", "ol", "optgroup", "option", "p", "pre",
+    "search", "section", "select", "summary", "table", "tbody", "td", "textarea", "tfoot", "th", "thead", "tr", "ul",
+))
+# fmt: on
+HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "hgroup"))
+WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "template", "param", "source", "track", "link", "meta"))
+DROPPED = {
+    "audio": Reason.MEDIA, "video": Reason.MEDIA, "iframe": Reason.ALTERNATIVE, "select": Reason.FORM,
+    "textarea": Reason.FORM, "datalist": Reason.FORM, "option": Reason.FORM, "rt": Reason.READING,
+    "rtc": Reason.READING,
+}  # fmt: skip
+_TYPES = {  # values of epub:type, and of role without "doc-"
+    "footnote": Reason.NOTE,
+    "footnotes": Reason.NOTE,
+    "endnote": Reason.NOTE,
+    "endnotes": Reason.NOTE,
+    "rearnote": Reason.NOTE,
+    "rearnotes": Reason.NOTE,
+    "noteref": Reason.NOTE_MARK,
+    "backlink": Reason.NOTE_MARK,
+    "referrer": Reason.NOTE_MARK,
+    "pagebreak": Reason.PAGE_NUMBER,
+    "page-list": Reason.PAGE_LIST,
+    "pagelist": Reason.PAGE_LIST,
+    "toc": Reason.CONTENTS,
+    "landmarks": Reason.CONTENTS,
+    "loi": Reason.ILLUSTRATION_LIST,
+    "lot": Reason.TABLE_LIST,
+    "titlepage": Reason.TITLE_PAGE,
+    "copyright-page": Reason.IMPRINT,
+    "imprint": Reason.IMPRINT,
+    "colophon": Reason.COLOPHON,
+    "index": Reason.INDEX,
+    "bibliography": Reason.BIBLIOGRAPHY,
+}
+_CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, Calibre, Pandoc, Kobo
+    (
+        re.compile(r"mso(?:foot|end)notetext|_?(?:id)?(?:foot|end|rear)-?_?notes?(?:-?_?(?:text|body|item|list))?"),
+        Reason.NOTE,
+    ),
+    (
+        re.compile(
+            r"(?:mso)?_?(?:id)?(?:foot|end)?-?_?note-?_?(?:ref(?:erence)?|link|anchor|call|mark|num(?:ber)?|back)s?|"
+            r"fn-?(?:ref|anchor|link|mark)|(?:fn|note)anchor|pginternalnote"
+        ),
+        Reason.NOTE_MARK,
+    ),
+    (re.compile(r"page-?_?(?:num(?:ber)?|no|break)?s?|pagenum\d*|pb|pg|pagebreak\w*"), Reason.PAGE_NUMBER),
+    (re.compile(r"l(?:ine)?-?_?(?:num(?:ber)?|no)s?\d*"), Reason.LINE_NUMBER),
+    (re.compile(r"v(?:erse|s)?-?_?(?:num(?:ber)?|no|n)?s?"), Reason.VERSE_NUMBER),
+    (re.compile(r"pg-?boilerplate\w*|pgheader|pg-?footer"), Reason.GUTENBERG_NOTICE),
+)  # fmt: skip
+_NUMBERS = (Reason.PAGE_NUMBER, Reason.LINE_NUMBER, Reason.VERSE_NUMBER)
+_NUMBER = re.compile(r"[\[({|]?\s*(?:pg|page|p)?\.?\s*(?:\d{1,4}[a-z]?|[ivxlc]+|[IVXLC]{2,})\s*[\])}|]?", re.I | re.A)
+_MAX_MARK = 24  # characters of a mark of a note, a page number
+_RAISED_CLASS = re.compile(r"(?:^|[\s_-])(?:sup|super|superscript|supscript)\d*(?:$|[\s_-])|superscript", re.I)
+INITIAL_CLASS = re.compile(r"drop|initial|\bdc\b|lettrine|firstletter|first-letter|bigletter|\bcap\b", re.I)
+TITLE_CLASS = re.compile(r"title|chap|head|\bct\b|\bcn\b|\bnum\b", re.I)
+_TEXT_PICTURE = re.compile(r"gaiji|math|formula|equation|latex|drop|initial", re.I)
+_PLACEHOLDER = re.compile(
+    r"(?:(?:alternat(?:iv)?e|alt)[ -]?text|description|alt).{0,30}|"
+    r"(?:an? )?(?:math|equation|formula|image|null)\d*|[\W_]*",
+    re.I,
+)
+_CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:code|programlisting|sourcecode|listing|highlight|language-\w+|screen)", re.I)
+_CODE_SIGN = re.compile(r"[{}()\[\];=<>/\\#$_|]")
+_MAX_CODE_SIGNS = 0.06  # of the characters of preformatted words
+
+
+def reason_of(element: etree._Element, tag: str, look: Look) -> str:
+    """Return why an element is not spoken; "": it is."""
+    for reason in _declared(element):
+        if reason in _NUMBERS:
+            if _is_number(element, reason):
+                return reason
+        elif reason is not Reason.NOTE_MARK or len(start_of(element, _MAX_MARK).strip()) <= _MAX_MARK:
+            return reason
+    if element.get("hidden") is not None or str(element.get("aria-hidden", "")).lower() == "true" or look.is_hidden:
+        return Reason.HIDDEN
+    if tag == "table" and not is_text_table(element):
+        return Reason.TABLE
+    if tag == "pre" and _is_code(element):
+        return Reason.CODE
+    return ""
+
+
+def heading_level(element: etree._Element, tag: str) -> int:
+    """Return the level of a heading; 0: it is none."""
+    if tag == "hgroup":
+        levels = [int(tag_of(each)[1]) for each in element.iter() if tag_of(each) in HEADINGS - {"hgroup"}]
+        return min(levels, default=0)
+    if tag in HEADINGS:
+        return int(tag[1])
+    if element.get("role") == "heading":
+        level = str(element.get("aria-level", "2"))
+        return int(level) if level in "123456" else 2
+    return 0
+
+
+def is_internal(address: str) -> bool:
+    """Return whether an address is one of the book, not of the web."""
+    return not re.match(r"[a-z][a-z0-9+.-]*:", address, re.I)
+
+
+def is_raised(element: etree._Element) -> bool:
+    """Return whether the markup says that an element is raised."""
+    return tag_of(element) == "sup" or bool(_RAISED_CLASS.search(str(element.get("class", ""))))
+
+
+def is_initial(element: etree._Element, tag: str) -> bool:
+    """Return whether the markup says that an element is the painted first letter of a paragraph."""
+    style = str(element.get("style", ""))
+    is_painted = tag == "big" or "float" in style or "font-size" in style
+    return is_painted or bool(INITIAL_CLASS.search(str(element.get("class", ""))))
+
+
+def is_picture_of_text(image: etree._Element, alt: str) -> bool:
+    """Return whether a picture stands for a letter or a formula, which its alternative text says."""
+    if re.fullmatch(r"[\"'“‘(]?[^\W\d_]", alt):
+        return True
+    names = f"{image.get('class', '')} {image.get('role', '')}"
+    return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
+
+
+def words_of_formula(formula: etree._Element) -> str:
+    """Return the alternative text of a formula, if it is words and not TeX or a placeholder; "": it has none."""
+    words = " ".join(str(formula.get("alttext", "")).split())
+    return "" if "\\" in words or "$" in words or _PLACEHOLDER.fullmatch(words) else words
+
+
+def words_of_drawing(drawing: etree._Element) -> str:
+    """Return the words of an SVG."""
+    texts = [str(drawing.get("aria-label", ""))]
+    for element in drawing.iter():
+        if tag_of(element) in ("title", "desc", "text"):
+            texts.append(words_of(element))
+    return " ".join(filter(None, texts))
+
+
+def _declared(element: etree._Element) -> list[Reason]:
+    found = [_TYPES[kind] for kind in types_of(element) if kind in _TYPES]
+    for name in str(element.get("class", "")).lower().split():
+        found += [reason for pattern, reason in _CLASSES if pattern.fullmatch(name)]
+    return found
+
+
+def _is_number(element: etree._Element, reason: Reason) -> bool:
+    """Return whether an element holds a number alone: other words may stand in it by mistake, and are spoken."""
+    words = start_of(element, _MAX_MARK).strip()
+    if reason is not Reason.PAGE_NUMBER:
+        return bool(re.fullmatch(r"[\[(]?\d{1,4}[a-z]?[.)\]]?", words))
+    return bool(_NUMBER.fullmatch(words)) and words != "I"
+
+
+def _is_code(element: etree._Element) -> bool:
+    if any(tag_of(each) in ("code", "samp", "kbd") for each in element) or _CODE_CLASS.search(element.get("class", "")):
+        return True
+    words = "".join(map(str, element.itertext()))
+    return len(_CODE_SIGN.findall(words)) > _MAX_CODE_SIGNS * len(words)

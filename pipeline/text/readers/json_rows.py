@@ -1,0 +1,148 @@
+"""Read rows of JSON: an object on each line, or the objects of one array, without the whole file in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.config import SourceConfig
+from pipeline.errors import SourceError
+from pipeline.storage.paths import open_text
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, with_bom
+
+_BLOCK = 1 << 16  # characters read at a time
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+
+def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """Reads one JSON object from each line that is not blank."""
+    yield from checked_rows(str(path), _json_lines(path, source), source)
+
+
+def json_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+    """Reads the objects of a JSON array, or objects one after the other, each of any number of lines."""
+    yield from checked_rows(str(path), _json_objects(path, source), source)
+
+
+class _RepeatedKeyError(ValueError):
+    """An object says two things under one name."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise _RepeatedKeyError(f"the key {name[:60]!r} occurs twice")
+    return content
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _json_lines(path: Path, source: SourceConfig) -> Iterator[Row]:
+    limit = source.max_inflated_mb * 2**20
+    with open_text(path, with_bom(source.encoding), max_inflated_bytes=limit) as file:
+        for number, line in enumerate(lines_of(file), 1):
+            if not line.strip():
+                continue
+            if len(line) > MAX_ROW_CHARACTERS:
+                raise SourceError(f"{path}: line {number} has more than {MAX_ROW_CHARACTERS:,} characters: split it")
+            try:
+                row = _DECODER.decode(line)
+            except (ValueError, RecursionError) as error:
+                raise _no_json(f"{path}: line {number}", error) from error
+            if not isinstance(row, dict):
+                hint = "; for a JSON array set source.format=json" if line.lstrip().startswith("[") else ""
+                raise SourceError(
+                    f'{path}: line {number} is not a JSON object: write {{"text": ...}} on each line{hint}'
+                )
+            yield row
+
+
+def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
+    limit = source.max_inflated_mb * 2**20
+    with open_text(path, with_bom(source.encoding), max_inflated_bytes=limit) as file:
+        window = _Window(file, path)
+        is_array = window.next_character() == "["
+        if is_array:
+            window.skip()
+        is_first = True
+        while (character := window.next_character()) and not (is_array and character == "]"):
+            if character == "," and is_array and not is_first:
+                window.skip()
+                if window.next_character() == "]":
+                    raise SourceError(f"{path}: line {window.line}: a comma without an object behind it: delete it")
+            elif is_array and not is_first:
+                raise SourceError(f"{path}: line {window.line} is not JSON (',' or ']' is missing): mend it")
+            line = window.line
+            row = window.value()
+            if not isinstance(row, dict):
+                raise SourceError(f'{path}: line {line} is not a JSON object: write [{{"text": ...}}, ...]')
+            yield row
+            is_first = False
+        if is_array and character != "]":
+            raise SourceError(f"{path}: the array is not closed: the file is cut short")
+        window.skip()
+        if window.next_character():
+            raise SourceError(f"{path}: line {window.line}: there is more behind the array; make one array of all")
+
+
+class _Window:
+    """The part of a file that is being parsed."""
+
+    def __init__(self, file: TextIO, path: Path) -> None:
+        self.line = 1
+        self._file = file
+        self._path = path
+        self._text = ""
+        self._position = 0
+
+    def next_character(self) -> str:
+        """The next one that is no blank; "" at the end."""
+        while True:
+            self._move_to(_BLANKS.match(self._text, self._position).end())  # type: ignore[union-attr]
+            if self._position < len(self._text):
+                return self._text[self._position]
+            if not self._read(_BLOCK):
+                return ""
+
+    def skip(self) -> None:
+        """Passes over the next character."""
+        self._position += 1
+
+    def value(self) -> Any:
+        """Parses the JSON value that begins here. What has to be read for it doubles, so that the cost is linear."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._position)
+            except json.JSONDecodeError as error:
+                left = len(self._text) - self._position
+                if left > MAX_ROW_CHARACTERS or not self._read(max(_BLOCK, left)):
+                    raise _no_json(f"{self._path}: line {self.line}", error) from error
+            except (ValueError, RecursionError) as error:
+                raise _no_json(f"{self._path}: line {self.line}", error) from error
+            else:
+                self._move_to(end)
+                return value
+
+    def _move_to(self, position: int) -> None:
+        self.line += self._text.count("\n", self._position, position)
+        self._position = position
+
+    def _read(self, num_characters: int) -> bool:
+        block = self._file.read(num_characters)
+        self._text = self._text[self._position :] + block
+        self._position = 0
+        return bool(block)
+
+
+def _no_json(where: str, error: Exception) -> SourceError:
+    if isinstance(error, json.JSONDecodeError):
+        return SourceError(f"{where} is not JSON ({error.msg} at column {error.colno}): mend or delete it")
+    if isinstance(error, RecursionError):
+        return SourceError(f"{where} is nested too deeply to be read: mend or delete it")
+    return SourceError(f"{where} cannot be read ({error}): mend or delete it")

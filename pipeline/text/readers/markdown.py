@@ -1,0 +1,216 @@
+"""Blocks of a Markdown text: which characters are markup of a whole block, which lines are headings.
+
+Marks inside a paragraph (emphasis, links) stay in it, as part of the text as written; `wording` leaves them unspoken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.blocks import Block, Role
+from pipeline.text.structure.heading_levels import with_roles
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
+_INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
+_COMMENTS = {"<!--": "-->", "%%": "%%"}  # what opens and closes one
+_COMMENT_START = re.compile(r"\s*(<!--|%%)")
+_HEADING = re.compile(
+    r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>(?:[ \t]+#+)?(?:[ \t]*\{[^{}]*\})?)[ \t]*"
+)
+_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
+_RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
+_BULLET = re.compile(r"[ \t]*(?P<mark>[-*+])[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
+_NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
+_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+")
+_LINK_TO_HERE = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\(#[^)]*\)[ \t]*")
+_NOTE = re.compile(r" {0,3}\[\^[^\]]+\]:.*")
+_DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
+_DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
+_WHOLE_LINE_SKIPS = (
+    (re.compile(r"[ \t]*\|.*\|[ \t]*"), Reason.TABLE),
+    (re.compile(r"[ \t]*(?:!(?:\[[^\]]*\]\([^)]*\)|\[\[[^\]]*\]\])(?:\{[^{}]*\})?[ \t]*)+"), Reason.IMAGE),
+    (_NOTE, Reason.FOOTNOTE),
+    (re.compile(r" {0,3}\*?\[[^\]]+\]:[ \t]*\S.*"), Reason.LINK_TARGET),
+    (_LINK_TO_HERE, Reason.CONTENTS),
+    (re.compile(r"[ \t]*(?:\[\[?_?TOC_?\]\]?|\$\{toc\}|\{:toc\})[ \t]*", re.I), Reason.CONTENTS),
+    (re.compile(r"[ \t]*\$\$.*\$\$[ \t]*"), Reason.FORMULA),
+    (re.compile(r"[ \t]*(?:</?[a-zA-Z][^<>]*>[ \t]*)+"), Reason.MARKUP),
+    # Fenced divs, attributes, commands of TeX, templates, kinds of call-outs.
+    (re.compile(r"[ \t]*(?::{3,}.*|\{:?[^{}]*\}|\\[a-zA-Z]+(?:\{[^{}]*\})?|\{%.*%\}|\{\{.*\}\})[ \t]*"), Reason.MARKUP),
+)
+_MAX_CODE_LINES = 0.2  # share of the lines that may be indented as code: where there are more, paragraphs are
+_LONGEST_SETEXT = 90  # characters: a longer paragraph above "---" is no heading, the line is a scene break
+
+
+def markdown_blocks(text: str, start: int) -> list[Block]:
+    """The blocks of `text[start:]`, headings with their level and the role that it means in this text."""
+    lines = list(_lines(text, start))
+    tables = _tables([line for _, line in lines])
+    reader = _Reader(text, has_indented_code=_has_indented_code([line for _, line in lines]))
+    for number, (line_start, line) in enumerate(lines):
+        if number in tables and not reader.fence:
+            reader.skip(line_start, line, Reason.TABLE)
+        else:
+            reader.read(line_start, line)
+    return with_roles(text, reader.blocks)
+
+
+def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:
+    for line in text[start:].split("\n"):
+        yield start, line
+        start += len(line) + 1
+
+
+def _tables(lines: list[str]) -> set[int]:
+    """Return the numbers of the lines of tables that have a line of dashes below their head."""
+    found: set[int] = set()
+    for i in range(1, len(lines)):
+        if i in found or "|" not in lines[i - 1] or "|" not in lines[i] or not _DELIMITERS.fullmatch(lines[i]):
+            continue
+        end = i + 1
+        while end < len(lines) and "|" in lines[end]:
+            end += 1
+        found |= set(range(i - 1, end))
+    return found
+
+
+def _has_indented_code(lines: list[str]) -> bool:
+    words = [line for line in lines if line.strip()]
+    return sum(bool(_INDENTED.match(line)) for line in words) <= _MAX_CODE_LINES * len(words)
+
+
+class _Reader:
+    """Reads line by line; `is_open` says that the next line goes on with the last block."""
+
+    def __init__(self, text: str, *, has_indented_code: bool) -> None:
+        self.text = text
+        self.has_indented_code = has_indented_code
+        self.in_list = False  # where lines that are indented go on with an item
+        self.in_note = False
+        self.blocks: list[Block] = []
+        self.is_open = False
+        self.fence = ""  # the marks that opened a block of code
+        self.comment_end = ""  # what closes the comment that is open
+
+    def read(self, start: int, line: str) -> None:
+        if self._inside(start, line) or self._goes_on(start, line) or self._leaf(start, line):
+            return
+        quote = _QUOTE.match(line)
+        offset = quote.end() if quote else 0
+        bullet = _BULLET.match(line, offset)
+        if bullet:
+            offset = bullet.end()
+        elif definition := _DEFINITION.match(line, offset):
+            bullet, offset = definition, definition.end()
+        is_item = bool(bullet or _NUMBERED.match(line, offset))
+        if is_item or not line[offset:].strip():
+            self.is_open = False
+        if line.strip():
+            self.in_list = is_item or (self.in_list and line[:1].isspace())
+        if self.is_open:  # a mark of quotation inside a paragraph is left to `wording`
+            self._extend(start, line)
+            return
+        self.skip(start, line[:offset], Reason.MARKUP)
+        self._add(start + offset, line[offset:], Role.TEXT)
+        self.is_open = bool(line[offset:].strip())
+
+    def _goes_on(self, start: int, line: str) -> bool:
+        """Reads a further line of a note, or a line of code that is indented."""
+        if not line.strip():
+            return False
+        is_indented = bool(_INDENTED.match(line))
+        before = self.blocks[-1].end if self.blocks else start
+        is_next = self.text.count("\n", before, start) == 1
+        if self.in_note and (is_indented or (is_next and not any(p.fullmatch(line) for p, _ in _WHOLE_LINE_SKIPS))):
+            self.skip(start, line, Reason.FOOTNOTE)
+            return True
+        self.in_note = bool(_NOTE.fullmatch(line))
+        if is_indented and self.has_indented_code and not self.is_open and not self.in_list:
+            self.skip(start, line, Reason.CODE)
+            return True
+        return False
+
+    def _inside(self, start: int, line: str) -> bool:
+        """Reads a line of a block of code, a formula or a comment; also the first and the last of one."""
+        found = _FENCE.match(line)
+        if self.fence:
+            self.skip(start, line, Reason.FORMULA if self.fence == "$$" else Reason.CODE)
+            if found and found[1].startswith(self.fence):
+                self.fence = ""
+            return True
+        if found:
+            self.fence = found[1]
+            self.skip(start, line, Reason.CODE)
+            return True
+        return self._comment(start, line)
+
+    def _comment(self, start: int, line: str) -> bool:
+        """Reads the comments that a line begins with, and what stands behind them."""
+        at = 0
+        while True:
+            found = None if self.comment_end else _COMMENT_START.match(line, at)
+            if not (self.comment_end or found):
+                break
+            if found:
+                self.comment_end = _COMMENTS[found[1]]
+            closed = line.find(self.comment_end, found.end() if found else at)
+            if closed < 0:
+                self.skip(start + at, line[at:], Reason.COMMENT)
+                return True
+            end = closed + len(self.comment_end)
+            self.skip(start + at, line[at:end], Reason.COMMENT)
+            at, self.comment_end = end, ""
+        if at and line[at:].strip():
+            self.read(start + at, line[at:])
+        return at > 0
+
+    def _leaf(self, start: int, line: str) -> bool:
+        """Reads a line that is a block of its own: a heading, a rule, an image ..."""
+        if self._underline(start, line):
+            return True
+        if _RULE.fullmatch(line):
+            self._add(start, line, Role.SCENE)
+            return True
+        if (heading := _HEADING.fullmatch(line)) and (heading["words"] or "").strip():
+            words_start, words_end = heading.span("words")
+            self.skip(start, line[:words_start], Reason.MARKUP)
+            self._add(start + words_start, line[words_start:words_end], Role.SECTION, level=len(heading["marks"]))
+            self.skip(start + words_end, line[words_end:], Reason.MARKUP)
+            return True
+        for pattern, reason in _WHOLE_LINE_SKIPS:
+            if pattern.fullmatch(line):
+                self.skip(start, line, reason)
+                return True
+        return False
+
+    def _underline(self, start: int, line: str) -> bool:
+        found = _SETEXT.fullmatch(line)
+        if not (found and self.is_open) or (before := self.blocks[-1]).end - before.start > _LONGEST_SETEXT:
+            return False
+        level = 1 if found[1].startswith("=") else 2
+        self.blocks[-1] = replace(before, role=Role.SECTION, level=level)
+        self.skip(start, line, Reason.MARKUP)
+        return True
+
+    def _add(self, start: int, words: str, role: Role, level: int = 0, reason: str = "") -> None:
+        self.is_open = False
+        if stripped := words.strip():
+            start += len(words) - len(words.lstrip())
+            if role is Role.TEXT and not any(map(str.isalnum, stripped)):
+                role, reason = Role.SKIP, Reason.SYMBOLS
+            self.blocks.append(Block(start, start + len(stripped), role, reason, level))
+
+    def _extend(self, start: int, line: str) -> None:
+        self.blocks[-1] = replace(self.blocks[-1], end=start + len(line.rstrip()))
+
+    def skip(self, start: int, words: str, reason: str) -> None:
+        """Adds a skip, or goes on with the last one: lines of code are one skip together."""
+        last = self.blocks[-1] if self.blocks else None
+        if last and last.role is Role.SKIP and last.reason == reason != Reason.MARKUP and words.strip():
+            self._extend(start, words)
+            self.is_open = False
+        else:
+            self._add(start, words, Role.SKIP, reason=reason)

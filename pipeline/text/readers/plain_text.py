@@ -1,0 +1,149 @@
+"""The lines of a plain text, read into blocks: paragraphs, verse, marks between scenes, what is marked as a heading.
+
+Which unmarked lines are headings is known to `structure`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.blocks import Block, Role
+from pipeline.text.structure.headings import Kind, is_contents, recognise, without_page
+
+_SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
+_LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
+    (re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE), Reason.ILLUSTRATION.value),
+    (re.compile(r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", re.IGNORECASE), Reason.PAGE_NUMBER.value),
+)
+
+_HASHES = re.compile(r"(#{1,6})[ \t]+(?=[^\s#])")
+_UNDERLINE = re.compile(r"([=~_*^-])\1{2,}")
+_WIDEST_VERSE = 65  # characters of a line
+_NARROWEST_PAGE = 40  # characters of a line of prose that was wrapped
+_MIN_FULL_LINES = 0.7  # share of the lines of wrapped prose that have no room for the next word
+_UNWRAPPED = 120  # characters: a text with many longer lines has one paragraph on each line
+_PROSE_WIDTH = 45  # characters: lines that are shorter on average are verse or a list, whatever their indents
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line without its end; `start` and `end` leave out the white space around it."""
+
+    start: int
+    end: int
+    indent: int
+    blank_lines: int  # before it
+
+
+def plain_blocks(text: str, start: int, end: int) -> list[Block]:
+    """The blocks of `text[start:end]`, headings not yet told from paragraphs."""
+    lines = _lines(text, start, end)
+    long = sum(line.end - line.start > _UNWRAPPED for line in lines)
+    is_unwrapped = long * 10 >= len(lines)
+    blocks: list[Block] = []
+    run: list[Line] = []
+    for line in [*lines, None]:
+        if run and (line is None or line.blank_lines):
+            blocks += _run_blocks(text, run, is_unwrapped)
+            run = []
+        if line is not None:
+            run.append(line)
+    return blocks
+
+
+def _lines(text: str, start: int, end: int) -> list[Line]:
+    lines = []
+    blank_lines = 0
+    at = start
+    for raw in text[start:end].split("\n"):
+        stripped = raw.strip()
+        if stripped:
+            indent = len(raw) - len(raw.lstrip())
+            lines.append(Line(at + indent, at + indent + len(stripped), indent, blank_lines))
+            blank_lines = 0
+        else:
+            blank_lines += 1
+        at += len(raw) + 1
+    return lines
+
+
+def _run_blocks(text: str, run: list[Line], is_unwrapped: bool) -> list[Block]:
+    """The blocks of lines with no blank line between them."""
+    if marked := _marked_heading(text, run):
+        heading, rest = marked
+        return heading + (_run_blocks(text, rest, is_unwrapped) if rest else [])
+    strict = [_is_strict_heading(text[line.start : line.end]) for line in run]
+    first = text[run[0].start : run[0].end]
+    if (len(run) > 1 and is_contents(first)) or (sum(strict) >= 3 and sum(strict) * 2 > len(run)):
+        return [Block(run[0].start, run[-1].end, Role.SKIP, Reason.CONTENTS.value, blank_lines=run[0].blank_lines)]
+    mean_width = sum(line.end - line.start for line in run) / len(run)
+    least_indent = min(line.indent for line in run)
+    blocks: list[Block] = []
+    is_open = False  # whether the next line goes on with the last block
+    is_verse = not is_unwrapped and _is_verse(text, run)
+    for number, (line, is_heading) in enumerate(zip(run, strict, strict=True)):
+        words = text[line.start : line.end]
+        is_mark = bool(_SCENE_LINE.fullmatch(words))
+        is_indented = line.indent > least_indent and mean_width >= _PROSE_WIDTH
+        if is_open and not (is_unwrapped or is_mark or is_indented):
+            last = number
+            continue
+        if blocks:
+            blocks[-1] = _ended(blocks[-1], run[last], is_verse)
+        is_first = not blocks
+        blocks.append(Block(line.start, line.end, Role.SCENE if is_mark else Role.TEXT, blank_lines=line.blank_lines))
+        last = number
+        is_open = not is_mark and not (is_heading and is_first)
+    blocks[-1] = _ended(blocks[-1], run[last], is_verse)
+    return [_judged(text, block) for block in blocks]
+
+
+def _ended(block: Block, last: Line, is_verse: bool) -> Block:
+    """The block with its last line, if it has more than one."""
+    return block if block.end == last.end else replace(block, end=last.end, keeps_lines=is_verse)
+
+
+def _marked_heading(text: str, run: list[Line]) -> tuple[list[Block], list[Line]] | None:
+    """Return the blocks of a heading that is underlined or has "#" before it, and the lines below; None: it is none."""
+    first = run[0]
+    words = text[first.start : first.end]
+    if found := _HASHES.match(words):
+        start = first.start + found.end()
+        marks = Block(first.start, first.start + len(found[1]), Role.SKIP, Reason.MARKUP.value)
+        heading = Block(start, first.end, level=len(found[1]), blank_lines=first.blank_lines)
+        return [replace(marks, blank_lines=first.blank_lines), heading], run[1:]
+    if len(run) > 1 and len(words) <= _UNWRAPPED and words[-1] not in '.,;:"”':
+        under = run[1]
+        length = under.end - under.start
+        if _UNDERLINE.fullmatch(text, under.start, under.end) and len(words) * 0.5 <= length <= len(words) * 1.5 + 3:
+            heading = Block(first.start, first.end, level=1, blank_lines=first.blank_lines)
+            return [heading, Block(under.start, under.end, Role.SKIP, Reason.MARKUP.value)], run[2:]
+    return None
+
+
+def _is_verse(text: str, run: list[Line]) -> bool:
+    """Return whether lines end where a poet, or who wrote the address, ended them, and not where the page was full."""
+    if len(run) < 2:
+        return False
+    widths = [line.end - line.start for line in run]
+    first_words = [len(text[line.start : line.end].split(None, 1)[0]) for line in run[1:]]
+    widest = max(widths)
+    full = sum(width + 1 + word > widest for width, word in zip(widths, first_words, strict=False))
+    return widest <= _WIDEST_VERSE and (widest < _NARROWEST_PAGE or full < _MIN_FULL_LINES * len(first_words))
+
+
+def _judged(text: str, block: Block) -> Block:
+    words = text[block.start : block.end]
+    for pattern, reason in _LEFT_OUT:
+        if pattern.fullmatch(words):
+            return replace(block, role=Role.SKIP, reason=reason)
+    if block.role is Role.TEXT and not any(map(str.isalnum, words)):
+        return replace(block, role=Role.SKIP, reason=Reason.SYMBOLS.value)
+    return block
+
+
+def _is_strict_heading(line: str) -> bool:
+    found = recognise(without_page(line))
+    return found is not None and found.kind in (Kind.CHAPTER, Kind.PART)

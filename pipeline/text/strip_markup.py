@@ -1,0 +1,119 @@
+"""From a written span to one line of plain words: marks that are never spoken are taken out, wrapped lines are joined.
+
+It is the first half of the spoken form, and the same for every source and language. It knows nothing of numbers and
+abbreviations: that is `normalization`. It changes only what is spoken; the text as written stays as it is.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from pipeline.text.structure.blocks import roman_value
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL | re.MULTILINE), replacement)
+    for pattern, replacement in (
+        (r"<((?:https?|mailto):[^>\s]{1,2000})>", r"\1"),
+        # Only tags that are markup for certain: "a <b and c> d" stays.
+        (
+            r"</?(?:a|abbr|b|big|br|center|cite|code|del|dfn|div|em|font|hr|i|img|ins|kbd|mark|p|q|s|samp|small|span|"
+            r"strike|strong|sub|sup|tt|u|var)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
+            "",
+        ),
+        (r"!\[\[[^\[\]]*\]\]|%%.*?%%|\^\[[^\[\]]*\]", ""),  # a picture, a comment, a note of wikis and of Pandoc
+        (r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # a link of wikis: its words
+        (r"!\[[^\[\]]*\]\([^()]*\)", " "),  # an image
+        (r"\[\^[^\[\]\s]+\]", ""),  # a footnote's mark
+        (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # the number of a page, as Project Gutenberg writes it
+        (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its words, not its target
+        (r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
+        (r"^[ \t]*>[> \t]*", ""),  # quotation marks of Markdown, line by line
+        (r"\\$", ""),  # a hard line break of Markdown
+        (r"\[([^\[\]]*)\]\{[:#.][^{}]*\}", r"\1"),  # words with attributes
+        (r"(?:(?<=[.,;:!?\"'”’)])|^)[¹²³⁰⁴-⁹]{1,3}(?=\s|$)", ""),  # raised marks of notes
+        (r"(?<=[\])\w])\{[:#.][^{}]*\}|(?<!\S)\{[:#.][^{}]*\}|\{\d{1,3}\}", ""),  # attributes; marks of notes
+        (
+            r"(?<![\w$\\])\$\$?(?=[^\s$])[^$]*\\[^$]*(?<=[^\s$\\])\$\$?(?![\w$])",
+            "",
+        ),  # a formula in TeX: not for a voice
+        (r"(?<![\w$\\])(\$\$?)(?=[^\s$])([^$\n]*[=+^_<>][^$\n]*|[A-Za-z])(?<=[^\s$\\])\1(?![\w$])", r"\2"),
+        (r"(?<![\w=])==(?=[^\s=])([^=]+)(?<=\S)==(?![\w=])", r"\1"),  # highlighted
+        (r"(?<![\w:]):[a-z][a-z0-9_+-]+:(?![\w:])", ""),  # :smile:
+        (r"`+", ""),
+        (r"(?<![\w\\*])\*+(?=[^\s*])|(?<=[^\s*\\])\*+(?!\w|\*)", ""),  # *emphasis*, but not 2*3
+        (
+            r"(?<![^\W_])(?<!\\)_{1,200}(?=[^\W_]|[^\s\w])|(?<=[^\s_\\])_+(?![^\W_])",
+            "",
+        ),  # _emphasis_, but not snake_case
+        (r"\\([\\`*_{}\[\]()#+.!>-])", r"\1"),
+        # A word cut at the end of a line; but the hyphens of sister-in-law stay.
+        (r"(?<![\w-])([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]+)\b(?!-)", r"\1\2"),
+        (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
+    )
+)
+_MARK = re.compile(r"[<>\[\]`*_\\&{$¹²³⁰⁴-⁹]|-[ \t]*\n|==|%%|:[a-z]")
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
+_LINE_END = "\ue000"  # no character of a text
+_LINE_ENDS = re.compile(rf"\s*(?:{_LINE_END}\s*)+")
+# A numeral that is all of a line of a heading, or has a stop or a colon and a title behind it: no initial of a name.
+_NUMERAL = re.compile(
+    r"\A(?:0+(?P<digits>\d{1,3})\b|(?P<roman>[IVXLC]+)(?=[.:]?\Z|[.:]\s+(?![A-Z]\.)[\"'“‘]?[A-Z0-9]))"
+)
+_FRAME = re.compile(r"\A[-–—~•*\[(]\s*(\d{1,3}|[IVXLC]+)\s*[-–—~•*\])]\Z")  # - 1 -
+_COLON = re.compile(r"\A(\d{1,4}):(?=\s)")  # behind a chapter's number: a pause as long as that of a full stop
+_ENDS_A_LINE = tuple(".!?:;,…—-\"'”’)")
+
+
+def plain_words(text: str) -> str:
+    """Gives `text` on one line, without markup, with the words that a line end had cut put together again."""
+    if not _MARK.search(text):  # nearly all sentences of a novel
+        return " ".join(text.split())
+    for start, end in reversed(find_comments(text, 0, len(text))):
+        text = f"{text[:start]} {text[end:]}"
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return " ".join(_ENTITY.sub(lambda match: html.unescape(match[0]), text).split())
+
+
+def find_comments(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Spans of the comments of HTML in a part of a text; one that is never closed is none."""
+    found = []
+    while (start := text.find("<!--", start, end)) >= 0:
+        close = text.find("-->", start + 4, end)
+        if close < 0:
+            break
+        found.append((start, close + 3))
+        start = close + 3
+    return found
+
+
+def plain_lines(text: str) -> str:
+    """Like `plain_words` for verse and addresses: each line that has no mark at its end gets a comma, for a pause."""
+    words = plain_words(text.replace("\n", f" {_LINE_END} "))
+    return _LINE_ENDS.sub(_pause, words).strip()
+
+
+def _pause(match: re.Match[str]) -> str:
+    return " " if not match.start() or match.string[match.start() - 1] in _ENDS_A_LINE else ", "
+
+
+def plain_heading(text: str, *, numbers: bool = False) -> str:
+    """Like `plain_words` for a heading. Its lines get full stops, or "Chapter 1 The Fox" is read in one breath.
+
+    Args:
+        text: As written.
+        numbers: Whether numerals at its beginning become digits: "IV" is four there, "I" no pronoun and "01" no zero.
+    """
+    lines = [line for line in map(plain_words, text.split("\n")) if line]
+    if numbers:
+        lines = [_COLON.sub(r"\1.", _NUMERAL.sub(_digits, _FRAME.sub(r"\1", line))) for line in lines]
+    return " ".join(line if line.endswith(_ENDS_A_LINE) or line.lower() == "by" else line + "." for line in lines)
+
+
+def _digits(match: re.Match[str]) -> str:
+    if match["digits"]:
+        return match["digits"]
+    value = roman_value(match["roman"])
+    is_initial = match["roman"] in "CDLM" and bool(match.string[match.end() :].strip(" .:"))
+    return match[0] if value is None or is_initial else str(value)

@@ -1,0 +1,118 @@
+"""Title, author, and what stands around a book without belonging to it.
+
+Three forms are known: the header of Project Gutenberg, the front matter of Markdown (`---`), and a title page (a line
+with the title, then "by" and a name). It does not look for chapters.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.blocks import human_title
+from pipeline.types import Skip
+
+
+@dataclass(frozen=True)
+class Front:
+    """What the edges of a text say. The book itself is `text[start:end]`."""
+
+    start: int
+    end: int
+    title: str = ""
+    author: str = ""
+    title_page_end: int = 0  # no heading begins before this
+    skips: tuple[Skip, ...] = ()
+
+
+_GUTENBERG_START = re.compile(
+    r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.{0,300}?\*\*\*[ \t]*$", re.I | re.M | re.S
+)
+_GUTENBERG_END = re.compile(
+    r"^(?:\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg)", re.I | re.M
+)
+_PRODUCED_BY = re.compile(r"\s*(?:Produced by|E-text prepared by|\[?Transcribed )(?:.+\n)+", re.I)
+_FIELD = re.compile(r"^(title|author)[ \t]*:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
+_FRONT_MATTER = re.compile(r"---[ \t]*\n((?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_BY_LINE = re.compile(r"[*_]*(?:written\s+)?by[*_]*(?:\s+(?P<author>\S.{1,70}))?", re.I)
+_WORD = re.compile(r"[^\W\d_][\w.'’-]*")
+_SMALL_WORD = re.compile(r"the|an?|of|and|de[lr]?|di|du|la|le|v[ao]n|zu")  # in or before a name: they say nothing
+_LONGEST_NAME = 4  # words without capitals
+_YEAR = re.compile(r"\s*[(\[]\d{4}[)\]]\s*$")
+
+
+def read_plain_front(text: str) -> Front:
+    """Reads the edges of a plain text."""
+    start, end = 0, len(text)
+    fields: dict[str, str] = {}
+    skips: list[Skip] = []
+    if found := _GUTENBERG_START.search(text):
+        fields = _fields(text[: found.start()])
+        start = found.end()
+        if credit := _PRODUCED_BY.match(text, start):
+            start = credit.end()
+        skips.append(Skip(0, start, Reason.GUTENBERG_HEADER.value))
+    if found := _GUTENBERG_END.search(text, start):
+        end = found.start()
+        skips.append(Skip(end, len(text), Reason.GUTENBERG_FOOTER.value))
+    title, author, title_page_end = _title_page(text, start, end)
+    return Front(start, end, fields.get("title") or title, fields.get("author") or author, title_page_end, tuple(skips))
+
+
+def read_markdown_front(text: str) -> Front:
+    """Reads front matter, and the paragraph "by ..." below the first heading."""
+    start = 0
+    fields: dict[str, str] = {}
+    skips: list[Skip] = []
+    if found := _FRONT_MATTER.match(text):
+        fields = _fields(found[1])
+        start = len(found[0])
+        skips.append(Skip(0, start, Reason.FRONT_MATTER.value))
+    page = "\n".join(text[start:].split("\n", 20)[:20])
+    lines = [line for line in page.split("\n") if line.strip()]
+    title = author = ""
+    if lines and re.match(r"#[ \t]+\S", lines[0]):
+        for line in lines[1:3]:
+            if (by := _by_line(line.strip("# \t"), page)) and by["author"]:
+                title, author = human_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
+    return Front(start, len(text), fields.get("title") or title, fields.get("author") or author, skips=tuple(skips))
+
+
+def _fields(text: str) -> dict[str, str]:
+    return {found[1].lower(): found[2] for found in reversed(list(_FIELD.finditer(text)))}
+
+
+def _by_line(line: str, page: str) -> re.Match[str] | None:
+    """What a line of `page` is that begins with "by", if a name follows and not the rest of a sentence: "by noon".
+
+    Not all names have capitals, nor all scripts: a few words without a stop between blank lines are one too.
+    """
+    found = _BY_LINE.fullmatch(line)
+    if found is None or not found["author"]:
+        return found
+    words = [word for word in _WORD.findall(found["author"]) if not _SMALL_WORD.fullmatch(word)]
+    if sum(not word[0].islower() for word in words) * 2 >= len(words):
+        return found
+    lines = "\n".join(each.strip("# \t") for each in page.split("\n"))
+    is_alone = f"\n\n{line}\n\n" in f"{lines}\n\n"
+    return found if is_alone and len(words) <= _LONGEST_NAME and line[-1] not in '.,;:!?…"”' else None
+
+
+def _title_page(text: str, start: int, end: int) -> tuple[str, str, int]:
+    """Title and author, when among the first lines there is one that begins with "by"; and where that line ends."""
+    page = text[start : min(end, start + 2000)]
+    opening = list(islice(re.finditer(r"[^\n]*\S[^\n]*", page), 8))
+    words = [line[0].strip() for line in opening]
+    for i, line in enumerate(words):
+        by = _by_line(line, page)
+        if by is None or i == 0 or any(len(above) > 90 for above in words[:i]):
+            continue
+        author_line = i if by["author"] else i + 1
+        if author_line == len(words):
+            break
+        author = _YEAR.sub("", by["author"] or words[author_line]).strip("*_. ")
+        title = human_title("\n".join(above for above in words[:i] if not _YEAR.fullmatch(above)))
+        return title, human_title(author), start + opening[author_line].end()
+    return "", "", 0

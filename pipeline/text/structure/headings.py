@@ -1,0 +1,198 @@
+"""Which lines of a plain text are headings, and which of those begin a chapter.
+
+A line alone can only be a candidate; what it is depends on the others. Numerals must count 1, 2, 3; lines in ALL CAPS
+matter only where nothing better is there; headings that come twice, first in a list, are a table of contents.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from num2words import num2words
+
+from pipeline.text.structure.blocks import roman_value
+
+_LONGEST_HEADING = 90  # characters
+_LONGEST_ENTRY = 300  # characters of a line of a table of contents
+
+
+class Kind(IntEnum):
+    """Kinds of headings; of these, the smallest in a text from CHAPTER on is its kind of chapter."""
+
+    NAMED = 0  # Preface, Epilogue: a chapter in any book
+    CHAPTER = 1  # Chapter 1, Letter IV
+    MARKED = 2  # an underlined line, or one with "#" before it
+    TITLED_NUMERAL = 3  # IV. The Fox
+    NUMERAL = 4  # IV
+    PERIOD = 5  # Day 1
+    LISTED = 6  # what the list of contents names
+    PART = 7  # Volume I, Book One: above chapters, if there are any
+    CAPS = 8  # THE FOX AND THE CROW
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a line would be as a heading."""
+
+    kind: Kind
+    number: int | None = None
+    is_bare: bool = False  # nothing but "Chapter 1": the next line may be its title
+
+
+_WORD = re.compile(
+    r"(?P<word>chapter|chap\.?|letter|stave|canto|adventure|volume|vol\.?|book|part)\s+(?P<rest>.+)", re.IGNORECASE
+)
+_PARTS = ("vol", "book", "part")
+_ORDINAL_FIRST = re.compile(
+    r"(?:the\s+)?(?P<number>[a-z]+(?:-[a-z]+)?|\d{1,4}(?:st|nd|rd|th))\s+(?P<word>chapter|letter|stave|canto|book|part|"
+    r"volume)(?P<rest>.*)",
+    re.IGNORECASE,
+)
+_PERIOD = re.compile(
+    r"(?:day|night|week|month|scene|entry|episode|lesson|session|story|tale)\s+(?P<rest>.+)", re.IGNORECASE
+)
+_NAMED = re.compile(
+    r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|afterword|interlude|appendix|postscript|"
+    r"acknowledge?ments|dedication|author['’]s note|a note on the text)\b(?P<rest>.*)",
+    re.IGNORECASE,
+)
+_FRAMED = re.compile(r"[-–—~*•\[(]\s*(?P<number>\d{1,3}|[IVXLC]+)\s*[-–—~*•\])]")
+_NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
+_CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
+_LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page
+_PAGE = re.compile(r"\S\s{2,}(?:\d{1,4}|[ivxlc]+|_?[Ff]rontispiece_?)$|[.·_]{2,}\s*\d{1,4}$")
+_NOT_A_TITLE = re.compile(r"[\"“”'‘,;]|.*(?<![IVXLC])[,;\"”’]$|the end\W*$|finis\W*$", re.IGNORECASE | re.DOTALL)
+
+
+def recognise(line: str) -> Candidate | None:
+    """What kind of heading a line would be, judged alone."""
+    if framed := _FRAMED.fullmatch(line.strip()):
+        line = framed["number"]
+    line = line.strip().strip("_*=# ")
+    if not line or len(line) > _LONGEST_HEADING or line[-1] in ",;":
+        return None
+    if numbered := _numbered(line):
+        return numbered
+    if (found := _NAMED.fullmatch(line)) and line[0].isupper() and _is_title_after_number(found["rest"]):
+        return Candidate(Kind.NAMED)
+    if found := _NUMERAL.fullmatch(line):
+        value = int(found["number"]) if found["number"].isdigit() else roman_value(found["number"])
+        title = found["title"]
+        if value and title is None:
+            return Candidate(Kind.NUMERAL, value, is_bare=True)
+        if value and re.match(r"[.:)—–-]", line[len(found["number"]) :].lstrip()) and _is_title(title):
+            return Candidate(Kind.TITLED_NUMERAL, value)
+    if line.isupper() and sum(map(str.isalpha, line)) >= 3 and not _NOT_A_TITLE.match(line):
+        return Candidate(Kind.CAPS)
+    return None
+
+
+def _numbered(line: str) -> Candidate | None:
+    """Return what a line is that has a word such as "Chapter" and a number, in either order."""
+    for pattern in (_WORD, _PERIOD):
+        if found := pattern.fullmatch(line):
+            number, rest = _leading_number(found["rest"])
+            is_bare = not rest.strip(" .:")
+            if number is None or not (line[0].isupper() or is_bare) or not _is_title_after_number(rest):
+                continue
+            word = found.groupdict().get("word", "").lower()
+            kind = Kind.PERIOD if pattern is _PERIOD else Kind.PART if word.startswith(_PARTS) else Kind.CHAPTER
+            return Candidate(kind, number, is_bare)
+    if (found := _ORDINAL_FIRST.fullmatch(line)) and line[0].isupper() and _is_title_after_number(found["rest"]):
+        number = _numbers_in_words(ordinals_only=True).get(found["number"].lower())
+        number = int(re.sub(r"\D", "", found["number"])) if found["number"][0].isdigit() else number
+        if number is not None:
+            is_part = found["word"].lower().startswith(_PARTS)
+            return Candidate(Kind.PART if is_part else Kind.CHAPTER, number, not found["rest"].strip(" .:"))
+    return None
+
+
+def is_contents(line: str) -> bool:
+    """Whether a line is the title of a table of contents."""
+    return bool(_CONTENTS.fullmatch(line.strip().strip("_*=# ")))
+
+
+def key(line: str) -> str:
+    """What two appearances of a heading have in common, in a table of contents and at its own place."""
+    return re.sub(r"[\W_]+", " ", without_page(line)).strip().casefold()
+
+
+def without_page(line: str) -> str:
+    """An entry of a table of contents without the dots and the number of the page behind it."""
+    return _LEADER.sub("", line.strip()) if len(line) <= _LONGEST_ENTRY else line.strip()
+
+
+def has_page(line: str) -> bool:
+    """Whether a line ends like an entry of a table of contents, in a column of page numbers."""
+    line = line.strip()
+    if len(line) > _LONGEST_ENTRY:
+        return False
+    found = recognise(line)
+    return bool(_PAGE.search(line)) and not (found and found.is_bare)  # "CHAPTER  1" is a heading, wherever it is
+
+
+def is_subtitle(text: str) -> bool:
+    """Whether the block after a bare "Chapter 1" can be the chapter's title: short, and not a sentence."""
+    lines = text.split("\n")
+    return (
+        len(lines) <= 2
+        and len(text) <= _LONGEST_HEADING
+        and text[0] not in "\"'“‘"
+        and _is_title(text)
+        and (text.isupper() or text[-1] not in ".!?:")
+        and not is_contents(text)
+    )
+
+
+def counting(numbers: Sequence[int]) -> list[bool]:
+    """Marks the numbers that count on, 1, 2, 3 ...; they may begin again at 1. Page numbers and years do not count."""
+    marks = []
+    last = 0
+    for number in numbers:
+        is_next = number in (last + 1, 1)
+        marks.append(is_next)
+        last = number if is_next else last
+    return marks if sum(marks) >= 2 else [False] * len(marks)
+
+
+def _is_title_after_number(rest: str) -> bool:
+    """Whether what stands after "Chapter 1" can be a title: not the middle of a sentence."""
+    if not rest or rest[0] in ".:—–-" or _is_title(rest.lstrip(" ,;)].")):
+        return True
+    title = rest.lstrip(" ,;)].:|—–-")
+    words = title.split()
+    is_sentence = title.endswith(".") and sum(map(str.islower, words)) * 2 > len(words)  # after a dash it often is one
+    return _is_title(title) and not is_sentence
+
+
+def _is_title(text: str | None) -> bool:
+    if not text:
+        return text == ""
+    opening = text.lstrip("\"'“‘(_*")
+    return bool(opening) and (opening[0].isupper() or opening[0].isdigit()) and text[-1] not in ",;"
+
+
+def _leading_number(text: str) -> tuple[int | None, str]:
+    """The number at the head of `text`, in digits, Roman or words, and what stands after it."""
+    found = re.match(r"(?:the\s+)?((\d{1,4})|([A-Za-z]+)(?:[- ]([A-Za-z]+))?)\b", text, re.IGNORECASE)
+    if found is None:
+        return None, text
+    if found[2]:
+        return int(found[2]), text[found.end() :]
+    words = _numbers_in_words()
+    if found[4] and (value := words.get(f"{found[3]}-{found[4]}".lower())):
+        return value, text[found.end() :]
+    rest = text[found.end(3) :]
+    if value := words.get(found[3].lower()):
+        return value, rest
+    return roman_value(found[3].upper()) if found[3].isupper() or len(found[3]) > 1 else None, rest
+
+
+@functools.cache
+def _numbers_in_words(*, ordinals_only: bool = False) -> dict[str, int]:
+    kinds = ("ordinal",) if ordinals_only else ("cardinal", "ordinal")
+    return {num2words(n, to=to): n for n in range(1, 100) for to in kinds}

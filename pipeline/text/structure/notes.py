@@ -1,0 +1,92 @@
+"""Notes of plain texts: paragraphs that begin with a mark, or that say that they are notes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.blocks import Block, Role
+
+_MAX_NOTE_BLOCKS = 10  # of a note in brackets that closes some paragraphs later
+_GUTENBERG = re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+")
+_HEADING = re.compile(r"(?:(?:foot|end)notes?|notes)[.:]?", re.I)
+_BRACKETED = re.compile(r"(?P<mark>[\[{](?P<label>\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}])\s*[.:]?\s*(?=\S)")
+_STARRED = re.compile(r"(?P<label>[*†‡]{1,3}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})\s?(?=[^\s*])")
+_NUMBERED = re.compile(r"(?:\((?P<round>\d{1,3})\)|(?P<label>\d{1,3})[.)])\s+(?=\S)")
+# Marks in the text before: [1], {1}, (1) behind a full stop, town.* town.¹
+_MARKS = re.compile(
+    r"(?<=[\w.,;:!?\"'”’)])(?:[\[{](\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}]|([*†‡]{1,3})(?=[\s.,;:!?\"'”’)]|\Z)|"
+    r"([¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})|(?<=[.!?\"”])\((\d{1,3})\))"
+)
+_RAISED = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
+
+
+def skip_text_notes(text: str, blocks: Sequence[Block]) -> list[Block]:
+    """Leave out notes.
+
+    `[1]` and `[Footnote ...]` are notes wherever they begin a paragraph; `[A]`, `*` and `1.` only where such a mark
+    stands in the text before, or below a heading such as "Footnotes", for they also begin the items of lists.
+    """
+    result = _skip_gutenberg_notes(text, list(blocks))
+    seen: set[str] = set()
+    below_heading = False
+    previous = -1  # the last block that is a note
+    for i, block in enumerate(result):
+        if block.role is not Role.TEXT:
+            below_heading = below_heading and block.role is Role.SKIP
+            continue
+        words = text[block.start : block.end]
+        if _HEADING.fullmatch(words.strip("*_#= ")) and _is_above_notes(text, result, i, seen):
+            below_heading = True
+        elif not (_is_note(words, seen, below_heading) or (previous == i - 1 and _goes_on(text, result, i))):
+            below_heading = False
+            seen |= _marks_in(words)
+            continue
+        result[i] = replace(block, role=Role.SKIP, reason=Reason.NOTE.value)
+        previous = i
+    return result
+
+
+def _is_note(words: str, seen: set[str], below_heading: bool) -> bool:
+    if found := _BRACKETED.match(words):
+        return found["label"].isdigit() or below_heading or found["label"] in seen
+    if found := _STARRED.match(words):
+        return below_heading or found["label"].translate(_RAISED) in seen
+    if found := _NUMBERED.match(words):
+        return below_heading or (found["label"] or found["round"]) in seen
+    return False
+
+
+def _is_above_notes(text: str, blocks: Sequence[Block], place: int, seen: set[str]) -> bool:
+    after = next((block for block in blocks[place + 1 : place + 3] if block.role is not Role.SCENE), None)
+    if after is None:
+        return False
+    return after.reason == Reason.NOTE or _is_note(text[after.start : after.end], seen, below_heading=True)
+
+
+def _goes_on(text: str, blocks: Sequence[Block], place: int) -> bool:
+    """Return whether a paragraph is the second one of the note before it: both are indented alike."""
+    indents = [_indent(text, blocks[i]) for i in (place - 1, place)]
+    return min(indents) >= 2 and blocks[place].blank_lines > 0
+
+
+def _indent(text: str, block: Block) -> int:
+    return block.start - 1 - text.rfind("\n", 0, block.start)
+
+
+def _marks_in(words: str) -> set[str]:
+    return {label.translate(_RAISED) for found in _MARKS.findall(words) for label in found if label}
+
+
+def _skip_gutenberg_notes(text: str, blocks: list[Block]) -> list[Block]:
+    """Skip notes as Project Gutenberg writes them: in brackets, which may close some paragraphs later."""
+    for first, block in enumerate(blocks):
+        if not text.startswith("[Footnote", block.start):
+            continue
+        for until in range(first + 1, min(first + _MAX_NOTE_BLOCKS, len(blocks)) + 1):
+            if _GUTENBERG.fullmatch(text, block.start, blocks[until - 1].end):
+                note = Reason.NOTE.value
+                blocks[first:until] = [replace(each, role=Role.SKIP, reason=note) for each in blocks[first:until]]
+    return blocks
