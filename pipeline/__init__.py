@@ -20,3 +20,5 @@ The packages, from the top. Each may import what stands below it; `tests/test_ar
 Text, voices and planning never import torch. Only `synthesis/upstream.py` imports `parler_tts`. `bundled` holds the
 checkpoint that ships.
 """
+
+__version__ = "0.1.0"

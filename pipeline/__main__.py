@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import platform
 import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from pipeline.config.compose import compose_config, group_options
+import yaml
+
+from pipeline import __version__
+from pipeline.config import Config
+from pipeline.config.command_line import CommandLine, parse_command_line
+from pipeline.config.completion import completion_script
+from pipeline.config.compose import compose_config
+from pipeline.config.overrides import group_options
 from pipeline.errors import ConfigError, PipelineError, printable
 from pipeline.reporting.progress import show
 
@@ -41,7 +51,8 @@ The same command again goes on where a stopped run was. Everything lies in outpu
   experiment  {experiment}
 
 Any other key as key=value: engine.batch_size=16 text.max_seconds=12 book.loudness_lufs=-20 seed=7. All keys with their
-meaning are in pipeline/config.py, the groups in configs/. json=true prints dry_run, status and verify for programs.
+meaning are in docs/settings.md, the groups in configs/. json=true prints dry_run, status and verify for programs.
+--config my.yaml reads settings from a file, --cfg job prints all of them, --completion bash (zsh, fish) completes them.
 """
 
 
@@ -49,21 +60,20 @@ class Terminated(BaseException):
     """SIGTERM, which ends a run as Ctrl-C does: in order."""
 
 
-def main(arguments: Sequence[str], loader: ModelLoader | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 a mistake, 3 to 6 see `errors`, 130 and 143 stopped.
+def main(arguments: Sequence[str] | None = None, loader: ModelLoader | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 an error of the user, 3 to 6 see `errors`, 130, 143 stopped.
 
     Args:
-        arguments: What follows `python -m pipeline`.
+        arguments: Of the command line; None: those of this process, for the console script.
         loader: Where the model comes from; None: from its checkpoint.
     """
-    if {"-h", "--help", "help"} & set(arguments):
-        groups = ("task", "model", "engine", "executor", "experiment")
-        show(HELP.format(**{group: ", ".join(group_options(group)) for group in groups}))
-        return 0
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if "--voices" in arguments:
-            return _list_voices([argument for argument in arguments if argument != "--voices"])
-        config = compose_config(arguments)
+        line = parse_command_line(arguments)
+        if line.action:
+            show(_answer(line))
+            return 0
+        config = compose_config(line.overrides, line.config_files)
         from pipeline.commands.render import run  # after the config has been found good: this loads the rest
 
         with _ended_by_sigterm():
@@ -89,15 +99,55 @@ def _failed(arguments: Sequence[str], message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _list_voices(arguments: Sequence[str]) -> int:
-    """Prints the voices of the model that the arguments name, else those of the default one."""
-    for argument in arguments:
-        if argument.partition("=")[0].partition(".")[0] != "model":
+def _answer(line: CommandLine) -> str:
+    """What an option asks to be printed."""
+    match line.action:
+        case "--help":
+            groups = ("task", "model", "engine", "executor", "experiment")
+            return HELP.format(**{group: ", ".join(group_options(group)) for group in groups})
+        case "--version":
+            return _versions()
+        case "--cfg":
+            return _as_yaml(compose_config(line.overrides, line.config_files), line.package)
+        case "--completion":
+            return completion_script(line.value)
+        case _:
+            return _voices(line)
+
+
+def _versions() -> str:
+    """Return the version, and those of what decides how a clip sounds, for reports of bugs."""
+    found = [f"Python {platform.python_version()}"]
+    for name in ("torch", "transformers", "parler-tts"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"no {name}")
+    return f"parler-pipeline {__version__} ({', '.join(found)})"
+
+
+def _as_yaml(config: Config, package: str) -> str:
+    """Return all settings, or those of one group, as a file that `--config` reads."""
+    values = dataclasses.asdict(config)
+    names = package.split(".") if package else []
+    for name in names:
+        if not isinstance(values.get(name), dict):
+            raise ConfigError(f"--package {package}: is no group of settings; give one such as engine or voice.style")
+        values = values[name]
+    for name in reversed(names):
+        values = {name: values}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip("\n")
+
+
+def _voices(line: CommandLine) -> str:
+    """Return the voices of the model that the command line names, else those of the default one."""
+    for argument in line.overrides:
+        if argument.lstrip("+").partition("=")[0].partition(".")[0] != "model":
             raise ConfigError(f"{argument}: --voices lists the voices of a model, and takes only model=NAME")
     from pipeline.commands.voice_setup import render_voices
 
-    show(render_voices(compose_config(arguments).model, is_chosen=bool(arguments)))
-    return 0
+    config = compose_config(line.overrides, line.config_files)
+    return render_voices(config.model, is_chosen=bool(line.overrides or line.config_files))
 
 
 @contextmanager
@@ -113,4 +163,4 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,63 +1,113 @@
-# Sourced by the other scripts; then `set_up_environment [EXTRA]` makes .venv once, with pinned versions, and sets
-# $python. EXTRA names optional dependency groups of pyproject.toml, e.g. dev or dev,ray.
+#!/usr/bin/env bash
+# Make .venv once, with the pinned versions, and set $python to its interpreter. Sourced by the other scripts, which call
+# `set_up_environment [dev] [ray]` with the extras of pyproject.toml that they need. Uses uv where it is installed.
+# usage: bash scripts/environment.sh [--no-hashes] [dev] [ray]
+#   --no-hashes  trust the index: install the pinned versions without comparing the files with requirements/*.txt
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$root/.venv/bin/python
+lock=$root/.venv-lock
 
-supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; }
+is_supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; }
+has_uv() { command -v uv >/dev/null; }
 
-make_venv() {
+# Print a supported Python: that of .venv, one on the PATH, or one that uv knows or fetches.
+find_python() {
   local candidate
-  for candidate in python3 python3.12 python3.11 python3.10 python; do
-    if supported "$candidate"; then
-      echo "Setting up $root/.venv with $("$candidate" --version) (once, some minutes) ..." >&2
-      "$candidate" -m venv "$root/.venv"
+  for candidate in "$python" python3 python3.13 python3.12 python3.11 python3.10 python; do
+    if is_supported "$candidate"; then
+      echo "$candidate"
       return
     fi
   done
-  echo "Python 3.10, 3.11 or 3.12 is needed; here is $(python3 --version 2>&1 || echo none)." >&2
-  exit 1
+  if has_uv; then
+    uv python find --quiet '>=3.10,<3.14' && return
+    uv python install --quiet 3.12 >&2 && uv python find 3.12 && return
+  fi
+  echo "Python 3.10, 3.11, 3.12 or 3.13 is needed; here is $(python3 --version 2>&1 || echo none)." \
+    "Install one of them, or uv (https://docs.astral.sh/uv), which fetches it." >&2
+  return 1
 }
 
-# One set-up at a time: two that are started together would install into each other's half-made environment.
-lock=$root/.venv.lock
-
+# Let one set-up work at a time: two would install into each other's unfinished environment. The kernel holds the lock for
+# descriptor 9 of this shell and drops it when the shell and what it started have ended, however they end. Python takes it
+# because not every system has flock(1).
 take_lock() {
-  local holder host pid told=
-  until mkdir "$lock" 2>/dev/null; do
-    holder=$(cat "$lock/holder" 2>/dev/null || true) # empty: it has just been taken
-    read -r host pid <<<"$holder" || true
-    if [ "$host" = "$(uname -n)" ] && ! kill -0 "$pid" 2>/dev/null; then
-      rm -rf "$lock" # its process was killed
-      continue
-    fi
-    if [ -z "$told" ]; then
-      echo "Waiting for another set-up of $root/.venv (${holder:-just begun}; if it does not run, delete $lock) ..." >&2
-      told=1
-    fi
-    sleep 1
-  done
-  trap 'rm -rf "$lock"' EXIT
-  echo "$(uname -n) $$" >"$lock/holder"
+  exec 9>>"$lock"
+  "$1" - "$lock" <<'PYTHON'
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print(f"Waiting for another set-up ({open(sys.argv[1]).read().strip()}) ...", file=sys.stderr)
+    fcntl.flock(9, fcntl.LOCK_EX)
+except OSError as error:
+    print(f"No lock can be had here ({error}): start no other set-up until this one is done.", file=sys.stderr)
+PYTHON
+  echo "process $$ on $(uname -n)" >"$lock"
 }
 
-release_lock() {
-  rm -rf "$lock"
-  trap - EXIT
+is_usable() { is_supported "$python" && (has_uv || "$python" -m pip --version >/dev/null 2>&1); }
+
+make_venv() {
+  echo "Setting up $root/.venv with $("$1" --version) (once, some minutes) ..." >&2
+  if has_uv; then uv venv --quiet --allow-existing --python "$1" "$root/.venv"; else "$1" -m venv "$root/.venv"; fi
+}
+
+install() {
+  if has_uv; then
+    uv pip install --quiet --python "$python" "$@"
+  else
+    "$python" -m pip install --quiet --disable-pip-version-check "$@"
+  fi
+}
+
+# The order matters: first what builds the packages that have no wheel; torch last, when all that it needs has been
+# compared with its hash. torch itself has no hash, since each index has another build of it.
+install_with_hashes() {
+  local name
+  for name in build base "$@"; do
+    install --no-deps --no-build-isolation --require-hashes -r "$root/requirements/$name.txt" || {
+      echo "The installation of requirements/$name.txt failed. If a hash is missing or does not match, your index has" \
+        "other files than PyPI; to trust them: bash scripts/environment.sh --no-hashes $*" >&2
+      return 1
+    }
+  done
+  install -c "$root/constraints.txt" torch
+  install --no-deps --no-build-isolation -e "$root"
+}
+
+install_without_hashes() {
+  local extras
+  extras=$(IFS=,; echo "$*")
+  install -c "$root/constraints.txt" -r "$root/requirements/build.in"
+  install -c "$root/constraints.txt" torch # alone: what follows cannot then choose another build of it
+  install -c "$root/constraints.txt" --no-build-isolation -e "$root${extras:+[$extras]}"
 }
 
 set_up_environment() {
-  local extra=${1:-} mark pip
+  local how=install_with_hashes mark found
+  if [ "${1:-}" = --no-hashes ]; then
+    how=install_without_hashes
+    shift
+  fi
   # What is installed is named by the files that say what to install: another pin, another name, a new installation.
-  mark=$root/.venv/installed-${extra:-base}-$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' '-')
+  mark=$root/.venv/installed-$(IFS=-; echo "${*:-base}")-$(
+    cat "$root/pyproject.toml" "$root/constraints.txt" "$root"/requirements/* | cksum | tr ' ' '-'
+  )
   if [ -e "$mark" ]; then return; fi
-  take_lock
+  found=$(find_python)
+  take_lock "$found"
   if [ ! -e "$mark" ]; then
-    "$python" -m pip --version >/dev/null 2>&1 || make_venv
-    pip=("$python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt")
-    "${pip[@]}" torch # first and alone: nothing that follows can then choose another build of it
-    "${pip[@]}" -e "$root${extra:+[$extra]}"
+    is_usable || make_venv "$found"
+    "$how" "$@"
     touch "$mark"
   fi
-  release_lock
+  exec 9>&-
 }
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  set -euo pipefail
+  set_up_environment "$@"
+  echo "$python"
+fi

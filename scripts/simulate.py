@@ -1,8 +1,8 @@
 """What would limit a run of a billion utterances on a thousand GPUs that fail once a minute.
 
 `python -m scripts.simulate` prints it; every assumption is a flag. Small formulas, and beside them a simulation of the
-workers, event by event, which must agree with them (`tests/test_simulate.py`). `docs/log/scale.md` says where the measured
-figures among the defaults are from, and which are assumed.
+workers, event by event, which must agree with them (`tests/test_simulate.py`). `docs/log/scale.md` says where
+the measured figures among the defaults are from, and which are assumed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # usage: bash scripts/test.sh [pytest arguments]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-set_up_environment dev,ray # ray has wheels wherever torch has
+set_up_environment dev ray
 cd "$root"
 "$python" -m ruff check .
 "$python" -m ruff format --check .

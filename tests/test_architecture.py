@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("storage",),
     ("seeds", "types", "registry"),
-    ("errors",),
+    ("errors", "__version__"),
 )
 LAYER_OF = {name: -number for number, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))

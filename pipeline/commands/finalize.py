@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
+from pipeline import __version__
 from pipeline.config import Config
 from pipeline.errors import NothingAcceptedError
 from pipeline.execution.sub_shards import delete_sub_shards
@@ -61,7 +61,7 @@ def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo)
         license=config.dataset.license,
         seed=config.seed,
         settings={"sampling": vars(config.engine.sampling), "checks": vars(config.checks)},
-        version=version("parler-pipeline"),
+        version=__version__,
         is_noise=config.model.name == "untrained",
         kept_columns=head.kept_columns,
     )

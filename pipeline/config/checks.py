@@ -66,3 +66,16 @@ def load_yaml(text: str) -> Any:
 def is_description(words: str) -> bool:
     """Whether words that stand for a voice describe it; one word that ends no sentence is a name."""
     return bool(re.search(r"\s|[.!?。！？।…]$", words.strip()))
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """Parse YAML without aliases into its nodes, which know what was quoted and where it stands; None: it is empty.
+
+    Raises:
+        ValueError: It is no such YAML.
+    """
+    try:
+        node: yaml.Node | None = yaml.compose(text, _PlainLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    return node

@@ -1,36 +1,34 @@
 """From the command line to a `Config`: Hydra's composition, with errors that say what there is.
 
-Owns the groups that are found by name (`model=`, `voice=` ...), what may stand in their place (a folder, a hub id, a
-description), and the words of every complaint. Hydra's own objects do not leave this module.
+Owns which of the command line, config files and groups wins, and the words of every complaint. Hydra's own objects do
+not leave this module; `overrides` says what an argument means.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
-from types import NoneType
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import schema
-from pipeline.config.checks import is_description
+from pipeline.config.config_file import is_config_path, read_config_file
+from pipeline.config.hydra_values import escape_interpolation
+from pipeline.config.overrides import CONFIG_DIR as CONFIG_DIR
+from pipeline.config.overrides import GROUPS as GROUPS
+from pipeline.config.overrides import expand, expand_setting, known_keys, plain_override
+from pipeline.config.overrides import group_options as group_options
 from pipeline.config.schema import RENAMED_KEYS, Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
-from pipeline.storage.paths import local_folder
-
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
-GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
 # What may stand beside a task that works on an existing run, whose own config holds.
 _OF_A_RUN = {
@@ -40,26 +38,58 @@ _OF_A_RUN = {
 }
 
 
-def compose_config(arguments: Sequence[str]) -> Config:
+# What a choice of a group decides: `voice=jon` on the command line replaces these keys of a config file, and no others.
+_DECIDED_BY_CHOICE = {
+    "task": ("task", "task.name"),
+    "model": ("model", "model.*"),
+    "voice": ("voice", "voice.speaker", "voice.speakers", "voice.description", "voice.styles"),
+    "engine": (
+        *("engine", "engine.backend", "engine.dtype", "engine.attention", "engine.compile", "engine.cache"),
+        "engine.batch_size",
+    ),
+    "executor": ("executor", "executor.kind", "executor.devices", "executor.address", "executor.workers"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """Settings of one origin: the command line, or a config file."""
+
+    origin: str  # "" for the command line, else the name of the file
+    overrides: Mapping[str, Sequence[str]]  # in Hydra's grammar, by the key that asks for them
+    shown: Mapping[str, str]  # each setting as it was given, by its key
+
+    def __contains__(self, key: str) -> bool:
+        return any(key == own or key.startswith(f"{own}.") or own.startswith(f"{key}.") for own in self.overrides)
+
+
+def compose_config(arguments: Sequence[str], config_files: Sequence[str] = ()) -> Config:
     """Composes the config that the overrides ask for.
 
+    The command line wins over the files, a later file over an earlier one, and each of them over the groups.
+
     Args:
-        arguments: As typed, each `key=value`.
+        arguments: As typed, each `key=value`. `experiment=./my.yaml` names one more config file.
+        config_files: Names of config files.
 
     Raises:
         ConfigError: A misspelt key, a wrong type, an impossible value, an unknown choice of a group.
     """
-    overrides = [override for argument in arguments for override in _expand(argument)]
+    named = [argument for argument in arguments if _names_a_file(argument)]
+    files = [*config_files, *(argument.partition("=")[2] for argument in named)]
+    layers = [_file_layer(name) for name in files] + [_typed_layer([a for a in arguments if a not in named])]
     _register()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            composed = compose("config", overrides)
+            composed = compose("config", _merge(layers))
         chosen = cast(Config, OmegaConf.to_object(composed))
-    except PipelineError:
-        raise
+    except PipelineError as error:
+        raise _located(str(error), layers) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error, arguments)) from error
-    _refuse_unused(chosen.task.name, arguments)
+        shown = {key: value for layer in layers for key, value in layer.shown.items()}
+        raise _located(_explain(error, shown), layers) from error
+    for layer in layers:
+        _refuse_unused(chosen.task.name, layer)
     if chosen.task.voices and chosen.task.name != "preview":
         raise ConfigError(
             f"voice=[{','.join(chosen.task.voices)}]: several voices side by side are for task=preview; to draw one "
@@ -68,15 +98,68 @@ def compose_config(arguments: Sequence[str]) -> Config:
     return chosen
 
 
-def _refuse_unused(task: str, arguments: Sequence[str]) -> None:
+def _names_a_file(argument: str) -> bool:
+    key, _, value = argument.lstrip("+").partition("=")
+    return key == "experiment" and is_config_path(value)
+
+
+def _typed_layer(arguments: Sequence[str]) -> _Layer:
+    overrides: dict[str, Sequence[str]] = {}
+    shown = {}
+    for argument in arguments:
+        key, _, value = plain_override(argument).partition("=")
+        if key in RENAMED_KEYS:
+            raise ConfigError(f"{argument}: {key} has been renamed; give {RENAMED_KEYS[key]}={value}")
+        overrides[key] = [*overrides.get(key, ()), *expand(f"{key}={value}")]
+        shown[key] = value
+    return _Layer("", overrides, shown)
+
+
+def _file_layer(name: str) -> _Layer:
+    overrides, shown = {}, {}
+    for given, value in read_config_file(name).items():
+        key = RENAMED_KEYS.get(given, given)
+        if value is None and any(known.startswith(f"{key}.") for known in known_keys()):
+            continue  # a section whose lines are all comments
+        try:
+            overrides[key] = expand_setting(key, value)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
+        shown[key] = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).split("\n")[0]
+    return _Layer(name, overrides, shown)
+
+
+def _merge(layers: Sequence[_Layer]) -> list[str]:
+    """The overrides of all layers, without those that a later layer replaces."""
+    merged: dict[str, Sequence[str]] = {}
+    for layer in layers:
+        replaced = [*layer.overrides, *(key for group in layer.overrides for key in _DECIDED_BY_CHOICE.get(group, ()))]
+        merged = {key: each for key, each in merged.items() if not any(fnmatchcase(key, old) for old in replaced)}
+        merged |= layer.overrides
+    return [override for overrides in merged.values() for override in overrides]
+
+
+def _located(message: str, layers: Sequence[_Layer]) -> ConfigError:
+    """The error with the name of the config file that its key stands in, if it does."""
+    named = re.match(r"[\w.]+", message)
+    word = named[0] if named else ""
+    holders = [layer for layer in layers if word in layer]
+    holders = holders or [
+        layer for layer in layers if any(word in value for value in layer.shown.values())
+    ]  # in a list
+    origin = holders[-1].origin if word and holders else ""
+    return ConfigError(f"{origin}: {message}" if origin else message)
+
+
+def _refuse_unused(task: str, layer: _Layer) -> None:
     """A setting that a run's own config overrules must not look as if it held."""
-    for argument in arguments if task in _OF_A_RUN else ():
-        key = argument.partition("=")[0]
+    for key in layer.overrides if task in _OF_A_RUN else ():
         if not any(fnmatchcase(key, pattern) for pattern in (*_OF_A_RUN[task], "task.*")):
             allowed = ", ".join(_OF_A_RUN[task][1:])
+            where = f"{layer.origin}: " if layer.origin else ""
             raise ConfigError(
-                f"{argument}: task={task} works with the run's own config, and takes only {allowed}; for another "
-                "setting make another run with it (name=...)"
+                f"{where}{key}={layer.shown[key]}: task={task} works with the run's own config, and takes only "
+                f"{allowed}; for another setting make another run with it (name=...)"
             )
 
 
@@ -87,10 +170,10 @@ def config_from(values: Mapping[str, Any]) -> Config:
         ConfigError: They are not of this version, or not good.
     """
     try:
-        plain = {key: _literal(value) for key, value in _renamed(values).items()}
+        plain = {key: escape_interpolation(value) for key, value in _renamed(values).items()}
         return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error, ())) from error
+        raise ConfigError(_explain(error, {})) from error
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,155 +188,13 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _literal(value: Any) -> Any:
-    """The value with escapes, so that OmegaConf looks up nothing: `${oc.env:HOME}` is text."""
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-    if isinstance(value, Mapping):
-        return {key: _literal(each) for key, each in value.items()}
-    return [_literal(each) for each in value] if isinstance(value, list) else value
-
-
-def group_options(group: str) -> list[str]:
-    """Names that can stand behind `group=`."""
-    return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
-
-
 @lru_cache(maxsize=1)
 def _register() -> None:
     """Makes the schema known to Hydra."""
     ConfigStore.instance().store("schema", Config)
 
 
-@lru_cache(maxsize=1)
-def _published() -> Mapping[str, tuple[str, str]]:
-    """Return the model group and the id of each published repository, by the id in lower case."""
-    files = (CONFIG_DIR / "model").glob("*.yaml")
-    paths = {file.stem: (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("path") for file in files}
-    return {path.lower(): (group, path) for group, path in paths.items() if path}
-
-
-@lru_cache(maxsize=1)
-def _known_keys() -> Mapping[str, Any]:
-    """Every key that can be set, dotted, down to values and lists, with its type."""
-
-    def walk(prefix: str, schema: Any) -> Iterator[tuple[str, Any]]:
-        types = get_type_hints(type(schema))
-        for field in dataclasses.fields(schema):
-            value = getattr(schema, field.name)
-            if dataclasses.is_dataclass(value):
-                yield from walk(f"{prefix}{field.name}.", value)
-            else:
-                yield prefix + field.name, types[field.name]
-
-    return dict(walk("", Config()))
-
-
-def _expand(argument: str) -> list[str]:
-    """Turns one argument into overrides that Hydra takes, or says what is wrong with it."""
-    if (shown := argument.encode("utf-8", "backslashreplace").decode()) != argument:
-        # The card, the frozen config and the list of files would have to name it.
-        raise ConfigError(f"{shown}: is not UTF-8; rename the file or folder")
-    key, equals, value = argument.partition("=")
-    if not equals:
-        raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
-    if value == "???":  # to OmegaConf a value that is missing
-        raise ConfigError(f"{argument}: is no value; write another")
-    if key in RENAMED_KEYS:
-        raise ConfigError(f"{argument}: {key} has been renamed; give {RENAMED_KEYS[key]}={value}")
-    if key in GROUPS:
-        return _choose(key, value)
-    if key == "text":  # short, since it is typed by hand; text.max_seconds and its like are another matter
-        return [f"task.text={_quote(value)}"]
-    if key not in _known_keys():
-        near = nearest_first(key, [*GROUPS, *_known_keys()], limit=4)
-        raise ConfigError(f"{key}: there is no such key; nearest are {', '.join(near)}")
-    return [f"{key}={_as_hydra_value(argument, value, is_text=_known_keys()[key] in (str, str | None))}"]
-
-
-def _choose(group: str, choice: str) -> list[str]:
-    """A choice of a group, or what may stand in its place."""
-    if group == "voice":
-        return _choose_voice(choice)
-    options = group_options(group)
-    if choice in options or (group == "experiment" and choice == "null"):
-        return [f"{group}={choice}"]
-    at_revision = re.fullmatch(r"(\w[\w.-]*(?:/[\w.-]+)?)@(.+)", choice)  # mini@refs/pr/9, owner/name@v1.0
-    if group == "model" and at_revision and not local_folder(choice):
-        return [*_choose(group, at_revision[1]), f"model.revision={_quote(at_revision[2])}"]
-    if group == "model" and ("/" in choice or "\\" in choice or local_folder(choice)):
-        return _choose_checkpoint(choice)
-    hint = "; or give a folder (./my-model) or a hub id (owner/name)" if group == "model" else ""
-    near = ", ".join(nearest_first(choice, options, limit=40))
-    raise ConfigError(f"{group}={choice}: there is no such {group}; there are {near}{hint}")
-
-
-def _choose_checkpoint(choice: str) -> list[str]:
-    """A folder or a repository of the hub. The id of a published checkpoint has the settings of its group."""
-    published = None if local_folder(choice) else _published().get(choice.rstrip("/").lower())
-    if published:
-        group, path = published
-        return [f"model={group}", f"model.name={_quote(Path(path).name)}"]
-    name = Path(choice).name.replace(" ", "-")
-    return ["model=checkpoint", f"model.path={_quote(choice)}", f"model.name={_quote(name)}"]
-
-
-def _choose_voice(choice: str) -> list[str]:
-    """A name, which the checkpoint's catalogue judges later; a description; a list of them; or a file of the group."""
-    words = choice.strip()
-    if not words:
-        raise ConfigError(
-            'voice=: give a name, or describe a voice: voice="A calm female voice, very close and clear."'
-        )
-    if words.startswith("["):
-        return [f"task.voices=[{','.join(map(_quote, _voice_list(choice)))}]"]
-    if words.lower() in group_options("voice"):
-        return [f"voice={words.lower()}"]
-    if is_description(words):
-        return ["voice=described", f"voice.description={_quote(choice)}"]
-    return ["voice=auto", f"voice.speaker={_quote(words)}"]
-
-
-def _voice_list(choice: str) -> list[str]:
-    """The names and descriptions of `voice=[jon,"A low, calm voice."]`."""
-    try:
-        voices = yaml.load(choice, Loader=yaml.BaseLoader)  # a safe loader, which leaves all values texts
-    except yaml.YAMLError:
-        voices = None
-    if not isinstance(voices, list) or not voices or not all(isinstance(each, str) and each.strip() for each in voices):
-        raise ConfigError(
-            f"voice={choice}: give names and descriptions, those with commas or colons in quotes: "
-            "voice='[jon,\"A low, calm voice.\"]'"
-        )
-    for voice in voices:
-        if voice.strip().lower() in group_options("voice"):
-            raise ConfigError(f"voice={choice}: {voice} is no voice that can stand in a list; name speakers")
-    return [" ".join(voice.split()) for voice in voices]
-
-
-def _as_hydra_value(argument: str, value: str, is_text: bool) -> str:
-    """The value as it is where Hydra's grammar reads it whole, else quoted: file names hold all sorts of characters.
-
-    So do they hold digits: to Hydra `2024_05_01` is a number, and `1.10` is 1.1.
-    """
-    if "${" in value and not is_text:
-        raise ConfigError(f"{argument}: nothing is looked up in ${{...}}; write the value itself")
-    if "${" in value:
-        return _quote(value)
-    try:
-        parsed = OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return _quote(value)
-    is_misread = is_text and not isinstance(parsed.value(), (str, NoneType))
-    return _quote(value) if is_misread or parsed.is_sweep_override() else value
-
-
-def _quote(value: str) -> str:
-    value = _literal(value)
-    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value)) + "'"
-
-
-def _explain(error: Exception, arguments: Sequence[str]) -> str:
+def _explain(error: Exception, given: Mapping[str, str]) -> str:
     """What Hydra or OmegaConf complain of, in one line with key, value and fix."""
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:  # under a tracer, some cause themselves
@@ -266,7 +207,7 @@ def _explain(error: Exception, arguments: Sequence[str]) -> str:
     if unknown:
         known = [field.name for field in dataclasses.fields(getattr(schema, unknown[2]))]
         return f"{key}: there is no such key; nearest are {', '.join(nearest_first(unknown[1], known, limit=4))}"
-    value = next((value for name, _, value in (a.partition("=") for a in arguments) if name == key), "")
+    value = given.get(key, "")
     fix = next((fix for phrase, fix in _FIXES.items() if phrase in message), message)
     return f"{key}={value}: {fix}" if key and value else f"{key}: {fix}" if key else message
 

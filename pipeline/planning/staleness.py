@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pipeline.config import Config
@@ -80,7 +80,10 @@ def _is_left_out_as_planned(path: Path, head: PlanHead) -> bool:
 @lru_cache(maxsize=1)
 def _code_digest() -> str:
     """Hash of this package and of the versions of its direct dependencies. An update of any is planned for anew."""
-    needed = [line for line in requires(_DISTRIBUTION) or () if "extra ==" not in line]
+    try:
+        needed = [line for line in requires(_DISTRIBUTION) or () if "extra ==" not in line]
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        needed = []
     names = sorted(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed)
     digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in names).encode())
     for file in sorted(path for path in _PACKAGE.rglob("*") if path.suffix in (".py", ".md", ".yaml")):

@@ -1,8 +1,8 @@
 """Every size and number of the recipe, in one place, with presets for the machines it was written for.
 
 `tiny` proves in seconds that all stages run; `cpu` is what a few hours on two cores can train; `gpu` has the shape of
-the voices that ship (docs/log/voice.md says how far a quarter of an hour of one large GPU took it). A folder is made with
-one recipe from beginning to end: it is kept there.
+the voices that ship (docs/log/voice.md says how far a quarter of an hour of one large GPU took it). A folder is made
+with one recipe from beginning to end: it is kept there.
 """
 
 from __future__ import annotations

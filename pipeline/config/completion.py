@@ -1,0 +1,62 @@
+"""Completion of the console script in bash, zsh and fish.
+
+The scripts hold every word themselves, so that completing starts no Python.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from pipeline.config.overrides import GROUPS, group_options, known_keys
+
+SHELLS = ("bash", "zsh", "fish")
+_OPTIONS = ("--help", "--version", "--voices", "--cfg", "--completion", "--config")
+_FILE_KEYS = ("input", "output_dir", "run", "left_out", "book.cover", "model.path", "experiment", "--config")
+
+_BASH = """\
+_parler_pipeline() {{
+  local IFS=$'\\n' word=${{COMP_LINE:0:COMP_POINT}} words={words} value
+  word=${{word##* }} value=${{word#*=}}
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+  if [[ $word =~ ^({files})= || ${{COMP_WORDS[COMP_CWORD-1]}} == --config ]]; then
+    compopt -o filenames
+    mapfile -t -O "${{#COMPREPLY[@]}}" COMPREPLY < <(compgen -f -- "$value")
+  fi
+  [[ ${{COMPREPLY-}} == *= ]] && compopt -o nospace
+  # To readline a new word begins after each = sign.
+  if [[ $word == *=* ]]; then COMPREPLY=("${{COMPREPLY[@]#"${{word%%=*}}="}}"); fi
+}}
+complete -F _parler_pipeline parler-pipeline
+"""
+_ZSH = """\
+_parler_pipeline() {{
+  local -a words_=({words})
+  compadd -S '' -- ${{(M)words_:#*=}}
+  compadd -- ${{words_:#*=}}
+  if [[ $PREFIX =~ '^({files})=' ]]; then compset -P '*='; _files; fi
+  if [[ ${{words[CURRENT-1]}} == --config ]]; then _files; fi
+}}
+compdef _parler_pipeline parler-pipeline
+"""
+_FISH = """\
+complete -c parler-pipeline -a {words}
+"""
+
+
+def completion_script(shell: str) -> str:
+    """Return the script that `eval` takes in one of `SHELLS`."""
+    words = _words()
+    files = "|".join(_FILE_KEYS).replace(".", "\\.")
+    if shell == "bash":
+        return _BASH.format(words=shlex.quote("\n".join(words)), files=files)
+    if shell == "zsh":
+        return _ZSH.format(words=" ".join(map(shlex.quote, words)), files=files)
+    return _FISH.format(words=shlex.quote(" ".join(words)))
+
+
+def _words() -> list[str]:
+    """Every word that can be completed: options, keys with their `=`, and choices of groups and switches."""
+    choices = [f"{group}={option}" for group in GROUPS for option in group_options(group)]
+    switches = [f"{key}={value}" for key, kind in known_keys().items() if kind is bool for value in ("true", "false")]
+    keys = [f"{key}=" for key, kind in known_keys().items() if kind is not bool]
+    return [*_OPTIONS, *choices, *switches, *keys]
