@@ -66,7 +66,7 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
     assert hashes(tmp_path / "jobs") == expected
     for name in ("three", "jobs"):
         assert main(["task=verify", f"run={tmp_path / name}"]) == 0
-    assert "num_shards: 1" in (tmp_path / "jobs" / "config.yaml").read_text()
+    assert "num_jobs: 1" in (tmp_path / "jobs" / "config.yaml").read_text()
 
 
 def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
@@ -107,7 +107,7 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
 
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = [*numbered(3), "Sleep now, please.", *numbered(8)[4:]]
-    arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=15", f"voice.description={tmp_path / 'slept'}")
+    arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=30", f"voice.description={tmp_path / 'slept'}")
     assert main(arguments, loader_of(fakes.build_drowsy)) == 0
     assert "hung: " in capsys.readouterr().err
     assert any("15 s" in failure.what for failure in read_journals(tmp_path / "run").failures)

@@ -16,6 +16,7 @@ from test_epub import write_epub
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module
 from pipeline.commands.voice_setup import set_up_voices
+from pipeline.config import RENAMED_KEYS
 from pipeline.config.compose import compose_config, config_from
 from pipeline.config.frozen import check_config, run_fingerprint
 from pipeline.config.schema_output import OUTPUT_KEYS
@@ -174,6 +175,8 @@ def test_earlier_runs_are_still_the_same_runs(arguments: tuple[str, ...], tmp_pa
     values = dataclasses.asdict(config)
     for group, key in NEW_KEYS:
         del (values[group] if group else values)[key]
+    for old, new in RENAMED_KEYS.items():
+        values[old] = values.pop(new)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     check_config(tmp_path, config)
     assert run_fingerprint(tmp_path, config) == OLD_FINGERPRINTS[arguments]

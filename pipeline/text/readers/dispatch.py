@@ -59,7 +59,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
     """
     if input == STORY:
         text = resources.files("pipeline.text").joinpath("story.md").read_text(encoding="utf-8")
-        yield _book(_book_text(text, "md", STORY), source)
+        yield _book(_book_text(text, "md", STORY), source, STORY)
         return
     check_encoding(source.encoding)
     if source.format == "datasets" or is_saved_dataset(Path(input)):
@@ -71,7 +71,7 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
         if not path.exists():
             raise _no_such_file(path)
     if len(paths) == 1 and not paths[0].is_dir() and _format_of(paths[0], source) not in ROW_READERS:
-        yield _book(_read_book(paths[0], _format_of(paths[0], source), source), source)
+        yield _book(_read_book(paths[0], _format_of(paths[0], source), source), source, str(paths[0]))
         return
     yield from read_table(chain.from_iterable(_rows_of(path, source) for path in paths), source)
 
@@ -153,7 +153,7 @@ def _book_text(text: str, format_name: str, name: str) -> _Book:
     return _Book(name, text, blocks, title, front.author, front.skips)
 
 
-def _book(read: _Book, source: SourceConfig) -> Document:
+def _book(read: _Book, source: SourceConfig, input: str) -> Document:
     title = source.title or read.title or human_title(re.sub(r"[\W_]+", " ", read.name).strip().upper())
     chapters, skips = assemble(read.text, read.blocks, title)
     book = Document(
@@ -167,7 +167,7 @@ def _book(read: _Book, source: SourceConfig) -> Document:
         num_pages=read.num_pages,
     )
     if not chapters:
-        raise SourceError(f"{read.name}: there are no words to speak in it")
+        raise SourceError(f"{input}: there are no words to speak in it")
     return _with_chapters(book, source.chapters) if source.chapters else book
 
 
