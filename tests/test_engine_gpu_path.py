@@ -179,6 +179,7 @@ def test_memory_that_runs_out_while_recording_is_recognised() -> None:
     assert is_exhaustion(caught.value)
 
 
+@pytest.mark.slow
 def test_gpu_check_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     """Guards the first minutes with a GPU: a mistake in the script would cost them."""
     assert main(["--device", "cpu", "--tiny"]) == 0

@@ -91,6 +91,7 @@ def remove_node(cluster: object, run_dir: Path) -> None:
     cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_poison_is_found_by_actors_as_well(tmp_path: Path) -> None:
     """Guards what processes and actors share: one that aborts is replaced, and its utterance found."""
     texts = ["One.", "This is poison.", "Three."]
