@@ -509,3 +509,69 @@ def test_time_grows_with_the_book_and_not_faster(tmp_path: Path, kind: str) -> N
                 .encode(),
             )
     assert_linear(lambda factor: list(read_documents(str(tmp_path / f"{200 * factor}.epub"), SourceConfig())))
+
+
+# Project Gutenberg
+
+_HEADER = "<p>The Project Gutenberg eBook of Emma, by Jane Austen</p><p>This ebook is for the use of anyone anywhere.</p>"
+_START = "<p>*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***</p>"
+_END = "<p>*** END OF THE PROJECT GUTENBERG EBOOK EMMA ***</p><p>Updated editions will replace the previous one.</p>"
+_CHAPTER = f"<h2>Chapter 1</h2><p>{PROSE}</p>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _HEADER + _START + _CHAPTER + _END,
+        _HEADER + _START + "<p>Produced by A. Person</p>" + _CHAPTER + _END,
+        _HEADER + _CHAPTER + "<p>End of the Project Gutenberg EBook of Emma</p><p>Updated editions.</p>",
+        f"<div>{_HEADER}<pre>{_START[3:-4]}</pre></div>" + _CHAPTER + _END,
+        _START + _CHAPTER + _END.replace("THE PROJECT", "THIS PROJECT"),
+        _CHAPTER + _END,
+    ],
+)
+def test_the_notices_of_project_gutenberg_are_left_out_without_classes(tmp_path: Path, body: str) -> None:
+    """Guards listeners against minutes of licence: only the EPUBs of recent years have classes for it."""
+    document = book_of(tmp_path, body)
+    assert titles(document) == ["Chapter 1"]
+    assert heard(document).split()[:4] == ["Chapter", "one.", "The", "morning"]
+    assert "Gutenberg" not in heard(document)
+    assert "editions" not in heard(document)
+
+
+def test_the_licence_of_project_gutenberg_goes_on_over_pages(tmp_path: Path) -> None:
+    pages = {"a.xhtml": _HEADER + _START, "b.xhtml": _CHAPTER, "c.xhtml": _END, "d.xhtml": f"<p>{PROSE}</p>"}
+    document = read(write_epub(tmp_path / "b.epub", pages))
+    assert titles(document) == ["Chapter 1"]
+    assert heard(document).count("morning") == 6
+
+
+def test_a_book_about_project_gutenberg_is_no_notice(tmp_path: Path) -> None:
+    """Guards prose that mentions it."""
+    words = "Project Gutenberg began in 1971. The end of Project Gutenberg was foretold more than once."
+    assert "nineteen seventy" in heard(book_of(tmp_path, f"<h1>One</h1><p>{words}</p><p>{PROSE}</p>"))
+
+
+# Controls, exponents, inert content
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("<p><button>Save</button><button>Close</button></p>", "Save Close"),
+        ("<p><label>Name</label><output>Anna</output></p>", "Name Anna"),
+        ("<p>Press <button>OK</button>, then <button>Go</button>.</p>", "Press OK, then Go."),
+        ("<p>There are 2<sup>32</sup> addresses.</p>", "There are two to the power of thirty-two addresses."),
+        ("<p>a key of 2<sup>128</sup> values</p>", "a key of two to the power of one hundred and twenty-eight values"),
+        ("<p>It was rule 2<sup>5</sup> that he broke.</p>", "It was rule two that he broke."),
+        ("<p>See page 2<sup>16</sup> for more.</p>", "See page two for more."),
+        ("<p>Here.</p><template><p>Inert words.</p></template>", "Here."),
+        ("<div><template>Inert words.</template>Here.</div>", "Here."),
+    ],
+)
+def test_controls_exponents_and_templates(tmp_path: Path, body: str, expected: str) -> None:
+    """Bug: adjacent buttons became one word, exponents of two were left out, and templates were spoken."""
+    document = book_of(tmp_path, f"<h1>One</h1>{body}")
+    assert heard(document).removeprefix("One.").strip() == expected
+    if "Inert" in body:
+        assert reasons(document)["Inert words."] == "hidden"

@@ -27,7 +27,7 @@ from pipeline.text.readers.tables import ROW_READERS, dataset_rows, is_saved_dat
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, assemble, human_title
 from pipeline.text.structure.chapters import find_structure
-from pipeline.text.structure.front_matter import read_markdown_front, read_plain_front
+from pipeline.text.structure.front_matter import Front, read_markdown_front, read_plain_front
 from pipeline.text.structure.heading_levels import leading_title
 from pipeline.types import Document, Skip
 
@@ -149,8 +149,19 @@ def _book_text(text: str, format_name: str, name: str) -> _Book:
         if not any(block.level for block in blocks):  # plain text with the ending of Markdown
             blocks = find_structure(text, blocks)
     else:
-        blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
+        blocks = find_structure(text, _blocks_between(text, front), front.title_page_end)
     return _Book(name, text, blocks, title, front.author, front.skips)
+
+
+def _blocks_between(text: str, front: Front) -> list[Block]:
+    """Return the blocks of a plain text, without the notices between the books that it was joined from."""
+    blocks: list[Block] = []
+    start = front.start
+    for notice in front.skips:
+        if start < notice.start < front.end:
+            blocks += plain_blocks(text, start, notice.start)
+            start = notice.end
+    return [*blocks, *plain_blocks(text, start, front.end)]
 
 
 def _book(read: _Book, source: SourceConfig, input: str) -> Document:

@@ -12,6 +12,7 @@ from itertools import islice
 
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import human_title
+from pipeline.text.structure.gutenberg import find_notices
 from pipeline.types import Skip
 
 
@@ -24,16 +25,9 @@ class Front:
     title: str = ""
     author: str = ""
     title_page_end: int = 0  # no heading begins before this
-    skips: tuple[Skip, ...] = ()
+    skips: tuple[Skip, ...] = ()  # before `start`, behind `end`, or between two books of one file
 
 
-_GUTENBERG_START = re.compile(
-    r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.{0,300}?\*\*\*[ \t]*$", re.I | re.M | re.S
-)
-_GUTENBERG_END = re.compile(
-    r"^(?:\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg)", re.I | re.M
-)
-_PRODUCED_BY = re.compile(r"\s*(?:Produced by|E-text prepared by|\[?Transcribed )(?:.+\n)+", re.I)
 _FIELD = re.compile(r"^(title|author)[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)|"
@@ -58,15 +52,13 @@ def read_plain_front(text: str) -> Front:
     start, end = 0, len(text)
     fields: dict[str, str] = {}
     skips: list[Skip] = []
-    if found := _GUTENBERG_START.search(text):
-        fields = _fields(text[: found.start()])
-        start = found.end()
-        if credit := _PRODUCED_BY.match(text, start):
-            start = credit.end()
-        skips.append(Skip(0, start, Reason.GUTENBERG_HEADER.value))
-    if found := _GUTENBERG_END.search(text, start):
-        end = found.start()
-        skips.append(Skip(end, len(text), Reason.GUTENBERG_FOOTER.value))
+    for notice in find_notices(text):
+        skips.append(Skip(notice.start, notice.end, notice.reason.value))
+        if notice.start == 0:
+            fields = _fields(text[: notice.end])
+            start = notice.end
+        elif notice.end == len(text):
+            end = notice.start
     title, author, title_page_end = _title_page(text, start, end)
     return Front(start, end, fields.get("title") or title, fields.get("author") or author, title_page_end, tuple(skips))
 

@@ -21,12 +21,13 @@ BLOCKS = frozenset((
 ))
 # fmt: on
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "hgroup"))
-WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "template", "param", "source", "track", "link", "meta"))
+WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "param", "source", "track", "link", "meta"))
 DROPPED = {
     "audio": Reason.MEDIA, "video": Reason.MEDIA, "iframe": Reason.ALTERNATIVE, "select": Reason.FORM,
     "textarea": Reason.FORM, "datalist": Reason.FORM, "option": Reason.FORM, "rt": Reason.READING,
-    "rtc": Reason.READING,
+    "rtc": Reason.READING, "template": Reason.HIDDEN,
 }  # fmt: skip
+CONTROLS = frozenset(("button", "label", "output", "meter", "progress"))  # each has an edge that one sees
 _TYPES = {  # values of epub:type, and of role without "doc-"
     "footnote": Reason.NOTE,
     "footnotes": Reason.NOTE,

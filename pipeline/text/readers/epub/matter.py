@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from pipeline.text.readers.epub.notes import as_skip, looks_like_note
 from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.gutenberg import Notice, find_notices, is_header_line
 from pipeline.text.structure.headings import has_page, is_contents, key
 
 _MAX_IMPRINT = 700  # words
@@ -59,6 +61,7 @@ class BookFacts:
 
 def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
     """Give the pieces of all such pages and sections their reason."""
+    _leave_out_gutenberg(pages)
     chapters_begun = False
     last = max((n for n, page in enumerate(pages) if any(piece.is_spoken for piece in page.pieces)), default=0)
     for number, page in enumerate(pages):
@@ -76,6 +79,23 @@ def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
     for page in pages:
         _leave_out_navigation(page)
         _leave_out_bare_headings(page)
+
+
+def _leave_out_gutenberg(pages: Sequence[Page]) -> None:
+    """Leave out the notices of Project Gutenberg where no class tells them: up to START, and from END on."""
+    pieces = [(page, i) for page in pages for i, piece in enumerate(page.pieces) if piece.is_spoken]
+    texts = [page.pieces[i].words for page, i in pieces]
+    starts = [0, *accumulate(len(text) + 2 for text in texts)]
+    notices = list(find_notices("\n\n".join(texts)))
+    if not notices or notices[0].start:
+        num_header = next((n for n, text in enumerate(texts) if not is_header_line(text)), len(texts))
+        notices.insert(0, Notice(0, starts[num_header], Reason.GUTENBERG_HEADER))
+    at = 0
+    for (page, i), start, text in zip(pieces, starts, texts, strict=False):
+        while at < len(notices) and notices[at].end <= start:
+            at += 1
+        if at < len(notices) and notices[at].start < start + len(text):
+            page.pieces[i] = as_skip(page.pieces[i], notices[at].reason)
 
 
 def _leave_out_navigation(page: Page) -> None:

@@ -185,12 +185,14 @@ class _Reader:
             self.is_title = self.is_title or bool(kinds.TITLE_CLASS.search(str(element.get("class", ""))))
         else:
             self.words.append(EDGE)
+        self.guards |= tag in kinds.CONTROLS
         self._add(element.text, inner)
         for child in element:
             self.read(child, inner)
             self._add(child.tail, inner)
         if not is_block:
             self.words.append(EDGE)
+            self.guards |= tag in kinds.CONTROLS
             if len(self.recent) < 4 and kinds.is_initial(element, tag) and is_lone_letter(self.recent.strip()):
                 self.words.append(INITIAL)
 
