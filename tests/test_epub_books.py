@@ -513,7 +513,7 @@ def test_time_grows_with_the_book_and_not_faster(tmp_path: Path, kind: str) -> N
 
 # Project Gutenberg
 
-_HEADER = "<p>The Project Gutenberg eBook of Emma, by Jane Austen</p><p>This ebook is for the use of anyone anywhere.</p>"
+_HEADER = "<p>The Project Gutenberg eBook of Emma</p><p>This ebook is for the use of anyone anywhere.</p>"
 _START = "<p>*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***</p>"
 _END = "<p>*** END OF THE PROJECT GUTENBERG EBOOK EMMA ***</p><p>Updated editions will replace the previous one.</p>"
 _CHAPTER = f"<h2>Chapter 1</h2><p>{PROSE}</p>"

@@ -184,6 +184,30 @@ def test_broken_json_arrays(tmp_path, content, fact):
     assert fact in message
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"data": [{"text": "One."}, {"text": "Two."}]}, ["One.", "Two."]),
+        ({"version": 1, "columns": ["text"], "rows": [{"text": "One."}]}, ["One."]),
+        ({"text": "One.", "tags": [{"name": "a"}]}, ["One."]),
+        ({"text": "One.", "data": [{"text": "Two."}]}, ["One."]),
+    ],
+)
+def test_the_rows_of_an_object_with_one_list(tmp_path: Path, content: object, expected: list[str]) -> None:
+    """Bug: the object around the list was the only row."""
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(content, indent=1))
+    assert texts(path) == expected
+
+
+@pytest.mark.parametrize("content", [{"data": []}, {"a": [{"text": "x"}], "b": [{"text": "y"}]}, {"data": [1, 2]}])
+def test_an_object_without_a_clear_list_is_a_row(tmp_path: Path, content: object) -> None:
+    """Guards rows: of two lists none is the right one, and the error names the columns that there are."""
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(content))
+    assert "source.text_column" in complaint(path)
+
+
 def test_an_empty_json_array_has_no_rows(tmp_path):
     (tmp_path / "a.json").write_text("[]", encoding="utf-8")
     assert texts(tmp_path / "a.json") == []
@@ -310,6 +334,31 @@ def test_duplicate_columns_are_refused(tmp_path):
     assert texts(tmp_path / "b.csv") == ["first"], "columns without a name are none"
     pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "a.parquet")
     assert "'text'" in complaint(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "facts"),
+    [
+        ("a|One.|One\n", "id,text", ("line 1", "3 cells", "[id,text,column_3]")),
+        ("a|One.\nb|Two.|Two\n", "id,text", ("line 2", "3 cells")),
+        ("One.\nTwo.\n", "id,text", ("line 1", "1 of 2")),
+        ("a,One.\n", "id,text,normalized", ("line 1", "2 of 3")),
+    ],
+)
+def test_names_for_other_columns_than_there_are(
+    tmp_path: Path, content: str, columns: str, facts: tuple[str, ...]
+) -> None:
+    """Guards tables without a header: with too many names the text was read from the wrong cell, or was empty."""
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    message = complaint(path, columns=columns.split(","))
+    assert all(fact in message for fact in facts)
+
+
+def test_the_last_cells_of_a_row_may_be_missing_or_empty(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a|One.|x\nb|Two.\nc|Three.|\nd|Four.||\n")
+    assert texts(path, columns=["id", "text", "more"]) == ["One.", "Two.", "Three.", "Four."]
 
 
 def test_tables_without_a_header(tmp_path):

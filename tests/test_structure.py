@@ -566,7 +566,9 @@ def test_no_character_is_lost(book, ending):
 
 def test_books_of_project_gutenberg_that_were_joined_are_all_read(book):
     """Guards the second book: from the end of the first on, everything was taken for its licence."""
-    one = "*** START OF THE PROJECT GUTENBERG EBOOK {0} ***\n\nChapter 1\n\n{1}\n\n*** END OF THE PROJECT GUTENBERG EBOOK"
+    one = (
+        "*** START OF THE PROJECT GUTENBERG EBOOK {0} ***\n\nChapter 1\n\n{1}\n\n*** END OF THE PROJECT GUTENBERG EBOOK"
+    )
     document = book("\n\nLicence, at length.\n\n".join(one.format(name, PROSE) for name in ("EMMA", "SANDITON")))
     assert len([each for each in paragraphs(document) if each.text == PROSE]) == 2
     assert reasons(document) == [

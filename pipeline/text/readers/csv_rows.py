@@ -66,9 +66,13 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows below the header; `number` is that of the first line."""
     columns, width = layout.columns, len(layout.columns)
+    is_first = True
     try:
         for cells, lines in rows:
             if cells:
+                if source.columns:
+                    _check_names(f"{path}: line {number}", cells, layout, is_first=is_first)
+                is_first = False
                 if layout.is_quoted:
                     _check_marks(cells, lines, layout.separator, width)
                 _check_cells(f"{path}: line {number}", cells, layout, source)
@@ -164,6 +168,22 @@ def _check_marks(cells: list[str], lines: list[str], separator: str, width: int)
         raise csv.Error('a quotation mark in a text has a backslash before it; CSV doubles it: ""')
     if fault and (len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)):
         raise csv.Error(fault)
+
+
+def _check_names(line: str, cells: list[str], layout: _Layout, *, is_first: bool) -> None:
+    """Raise `SourceError` where `source.columns` has too few names, or more than the first row has cells."""
+    columns, width, num_cells = layout.columns, len(layout.columns), len(cells)
+    if any(cells[width:]):
+        names = ",".join([*columns, *(f"column_{number + 1}" for number in range(width, num_cells))][:20])
+        raise SourceError(
+            f"{line} has {num_cells} cells, but source.columns has {width} names: name all of them, e.g. "
+            f"source.columns=[{names}]; put quotation marks around a text with {layout.separator!r} in it"
+        )
+    if is_first and num_cells < width:
+        raise SourceError(
+            f"{line} is too short for source.columns=[{','.join(columns)}]: it has {num_cells} of {width} cells; "
+            "name the columns that are there"
+        )
 
 
 def _check_cells(line: str, cells: list[str], layout: _Layout, source: SourceConfig) -> None:

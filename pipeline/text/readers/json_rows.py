@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
 from pipeline.storage.paths import open_text
-from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, with_bom
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, cell, checked_rows, lines_of, with_bom
 
 _BLOCK = 1 << 16  # characters read at a time
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -24,7 +24,10 @@ def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
 
 
 def json_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads the objects of a JSON array, or objects one after the other, each of any number of lines."""
+    """Read the objects of a JSON array, or objects one after the other, each of any number of lines.
+
+    The array may be the only one in an object: {"version": 1, "data": [...]}.
+    """
     yield from checked_rows(str(path), _json_objects(path, source), source)
 
 
@@ -82,13 +85,27 @@ def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
             row = window.value()
             if not isinstance(row, dict):
                 raise SourceError(f'{path}: line {line} is not a JSON object: write [{{"text": ...}}, ...]')
-            yield row
+            if is_first and not is_array and not window.next_character():
+                yield from _rows_inside(row, source)
+            else:
+                yield row
             is_first = False
         if is_array and character != "]":
             raise SourceError(f"{path}: the array is not closed: the file is cut short")
         window.skip()
         if window.next_character():
             raise SourceError(f"{path}: line {window.line}: there is more behind the array; make one array of all")
+
+
+def _rows_inside(only: dict[str, Any], source: SourceConfig) -> Iterable[Row]:
+    """Return the rows of a file with one object: that object, or the list of objects in it: {"data": [{...}, ...]}.
+
+    An object that has the column of the texts is a row, whatever lists it has.
+    """
+    lists = [value for value in only.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) != 1 or cell(only, source.text_column) is not None:
+        return [only]
+    return lists[0] if all(isinstance(each, dict) for each in lists[0]) else [only]
 
 
 class _Window:

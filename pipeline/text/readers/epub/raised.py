@@ -27,7 +27,7 @@ _ABBREVIATED = re.compile(r"rs?|ss|sr|d|t|te|st|me|mes|lle|lles|gr|e|es|n|ns|o|o
 _BASE = re.compile(r"(?<![\d.,])10\Z|(?<![^\W_])(?![IaO]\Z)[^\W\d_]\Z|=\s*[A-Za-z]{1,3}\Z")  # 10, x, = mc
 _PAGE_TWO = re.compile(r"\b(?:pages?|pp?\.|chapters?|verses?|parts?|volumes?|no\.|number|vol\.) 2\Z", re.I)
 _BINARY_BASE = re.compile(r"(?<![\d.,])2\Z")
-_BINARY_EXPONENTS = frozenset("8 10 16 20 24 30 31 32 48 52 53 62 63 64 80 96 128 160 192 256 384 512 1024".split())
+_BINARY_EXPONENT = re.compile(r"8|10|16|20|24|3[012]|48|5[23]|6[234]|80|96|128|160|192|256|384|512|1024")
 _PAGE_TEN = re.compile(r"\b(?:pages?|pp?\.|chapters?|verses?|no\.|number|aged?|vol\.|of|in|on|at) 10\Z", re.I)
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
@@ -113,7 +113,7 @@ def _is_base(before: str, exponent: str) -> bool:
     if _PAGE_TEN.search(before):
         return False
     if _BINARY_BASE.search(before):  # any other number there may as well be that of a note: it is left out
-        return exponent in _BINARY_EXPONENTS and not _PAGE_TWO.search(before)
+        return bool(_BINARY_EXPONENT.fullmatch(exponent)) and not _PAGE_TWO.search(before)
     if _UNIT.search(before):
         return exponent.lstrip("-−–") in ("1", "2", "3", "4")
     return bool(_BASE.search(before) or (_FORMULA.search(before) and exponent in ("2", "3", "n")))
