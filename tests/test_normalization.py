@@ -125,6 +125,10 @@ MONEY = [
         "worth a £100 or two, a $100,000-a-year job",
         "worth a one hundred pounds or two, a one hundred thousand dollar-a-year job",
     ),
+    ("Add 0,5 l. of milk, or 0.75 l.", "Add zero point five liters of milk, or zero point seven five liters."),
+    ("2 l. of water, 10 cl. of rum", "two liters of water, ten centiliters of rum"),
+    ("500l. a year, 500 l. for the house", "five hundred pounds a year, five hundred pounds for the house"),
+    ("two Ph.D.s, the M.P.s and three B.A.s.", "two P H D's, the M P's and three B A's."),
     ("10,000 l. a year, $3.50/hour", "ten thousand pounds a year, three dollars and fifty cents per hour"),
 ]
 AMOUNTS = [

@@ -80,6 +80,7 @@ def _phrase(match: re.Match[str]) -> str:
     return full + ("." if keeps_stop else "")
 
 
+_PLURAL = re.compile(r"(?<![\w.])((?:[A-Z]h?\.){2,})s\b")
 _RUN = re.compile(r"[A-Z](?<![\w.].)(?<!\w'.)(?:(?:\. ?[A-Z])+\.(?!\w)|(?:\.[A-Z])+(?![\w.]))")
 _INITIAL = re.compile(r"([A-HJ-Z])(?<![\w.'-].)\.(?= [A-Z][a-z])")
 _LABELLED = re.compile(
@@ -96,10 +97,17 @@ def join_initials(text: str) -> str:
 
     >>> join_initials("J. R. R. Tolkien and John F. Kennedy met in the U.S. Army at 8 A.M. in the U.S.")
     'J R R Tolkien and John F Kennedy met in the U S Army at 8 a.m. in the U S.'
+    >>> join_initials("Two Ph.D.s and three M.P.s met.")
+    "Two P H D's and three M P's met."
     >>> join_initials("It was I. Then came plan B. Nobody spoke.")
     'It was I. Then came plan B. Nobody spoke.'
     """
+    text = _PLURAL.sub(lambda match: _spell(match[1]) + "'s", text)
     return _INITIAL.sub(_initial, _RUN.sub(_run, text))
+
+
+def _spell(initials: str) -> str:
+    return " ".join(sign.upper() for sign in initials if sign.isalpha())
 
 
 def _run(match: re.Match[str]) -> str:

@@ -199,7 +199,7 @@ def _is_unit(match: re.Match[str]) -> bool:
         return False
     if unit == "s" and match["gap"] != " ":
         return re.search(r"\.\d\d?$", amount) is not None
-    return not (unit == "l" and match["stop"] and match["gap"] == " ")
+    return True
 
 
 def _compound(match: re.Match[str], first: str) -> str:
