@@ -458,3 +458,21 @@ def test_standard_input(tmp_path, stand_in: StandInModel, monkeypatch, capsys):
         assert stand_in.main([command[0], "input=/dev/stdin", *command[2:], "source.format=jsonl"]) == 0
     assert len(stand_in) == 1
     assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+
+
+def test_refused_standard_input_leaves_nothing(
+    tmp_path: Path, stand_in: StandInModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: a refused run left a folder with the texts, and a refused change of a run replaced the texts of it."""
+
+    def give(content: bytes, *more: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        command = ["task=dataset", "input=-", f"output_dir={tmp_path}", "model=untrained", "source.format=jsonl"]
+        return stand_in.main([*command, *more])
+
+    assert give(LINES, "executor.devices=[cuda:99]") == 2
+    assert list(tmp_path.iterdir()) == []
+    assert give(LINES) == 0
+    [kept] = (tmp_path / "stdin-untrained" / ".input").iterdir()
+    assert give(b'{"text": "Three."}\n', "seed=5") != 0
+    assert kept.read_bytes() == LINES

@@ -30,6 +30,7 @@ from pipeline.config.frozen import fingerprint
 from pipeline.errors import ConfigError
 from pipeline.outputs.dataset.shards import iter_clips
 from pipeline.planning.plan_store import hash_files
+from pipeline.reporting.as_json import verify_values
 from pipeline.seeds import take_seed
 from pipeline.storage.checksums import write_checksums
 from pipeline.storage.paths import sha256_of
@@ -568,6 +569,9 @@ def test_deep_elsewhere_takes_what_is_similar_and_says_so(dataset: Path, capsys:
     assert deep(dataset, build) == []
     said = capsys.readouterr().err
     assert "0 identical, 4 similar, 0 different" in said
+    asked = replace(Config(), task=TaskConfig("verify"), run=str(dataset), deep=True, deep_clips=4)
+    assert verify_values(verify(asked, build))["deep"] == {"identical": 0, "similar": 4, "different": 0}
+    assert verify_values(verify(replace(asked, deep=False), build))["deep"] is None
     assert "made with torch 1.0" in said
 
 

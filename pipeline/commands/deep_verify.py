@@ -83,10 +83,19 @@ class Comparison:
         )
 
 
-def deep_problems(run_dir: Path, asked: Config, head: PlanHead, build: Callable[..., Synthesizer]) -> Iterator[str]:
+def deep_problems(
+    run_dir: Path, asked: Config, head: PlanHead, build: Callable[..., Synthesizer], outcomes: Counter[Outcome]
+) -> Iterator[str]:
     """Generate `asked.deep_clips` clips again and yield those that are not what is stored.
 
     The run's own config holds; device and slots are those of this command. The input is not needed.
+
+    Args:
+        run_dir: Directory of the run.
+        asked: The config of this command.
+        head: Head of the plan.
+        build: See `verify`.
+        outcomes: Counts what the clips are; added to.
 
     Raises:
         PipelineError: The weights of the run are not here, or the model cannot be loaded.
@@ -98,7 +107,6 @@ def deep_problems(run_dir: Path, asked: Config, head: PlanHead, build: Callable[
         return
     checkpoint = same_checkpoint(run_dir, replace(frozen, engine=engine))
     form = frozen.dataset.format
-    outcomes: Counter[Outcome] = Counter()
     with closing(build(checkpoint, **vars(engine))) as synthesizer:
         synthesizer.warm_up(head.buckets)
         reasons = _reasons_for_difference(run_dir, synthesizer.info)

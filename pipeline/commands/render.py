@@ -30,7 +30,7 @@ from pipeline.commands.model_loader import ModelLoader
 from pipeline.commands.preview import run_preview
 from pipeline.commands.refusal import find_refusal
 from pipeline.commands.retry import retry_rejects
-from pipeline.commands.standard_input import copy_standard_input, kept_copy
+from pipeline.commands.standard_input import copy_standard_input, keep_standard_input, kept_copy
 from pipeline.commands.verify import verify
 from pipeline.commands.voice_setup import announce_voice, set_up_voices
 from pipeline.config import Config, SamplingConfig
@@ -109,13 +109,13 @@ def run(config: Config, loader: ModelLoader | None = None) -> int:
         if config.json:
             raise ConfigError("json=true: task=preview has no JSON; give dry_run=true, task=status or task=verify")
         return run_preview(config, loader.build)
-    asked_input = config.input
+    asked = config
     config = copy_standard_input(config)
     language = _check_input(config)
     check_revision(config.model)
     set_up_voices(config, language)  # refuses names before anything is downloaded
     if config.dry_run:
-        return _dry_run(config, language, asked_input, loader)
+        return _dry_run(config, language, asked, loader)
     if config.left_out:
         raise ConfigError(
             f"left_out={config.left_out}: give dry_run=true with it; a run lists it in plan/left_out.jsonl"
@@ -133,6 +133,8 @@ def run(config: Config, loader: ModelLoader | None = None) -> int:
     with writer(run_dir, config.job_index, config.num_jobs) as right:
         with right.alternate() as is_alone:
             check_config(run_dir, config, input_digest(config))
+            config = keep_standard_input(config, asked)
+            working = replace(working, input=config.input, name=config.name)
             head = _plan(run_dir, working, config, casting, model_source) if is_alone else read_head(run_dir)
         order = RunContext(run_dir, working, head, checkpoint, head.buckets, loader.build)
         session, model = _render(order)
@@ -253,7 +255,7 @@ def _check_disk(run_dir: Path, config: Config, head: PlanHead, checkpoint: Check
     check_disk(config, run_dir, work, len(devices) if isinstance(devices, list) else max(1, config.executor.workers))
 
 
-def _dry_run(config: Config, language: str, asked_input: str, loader: ModelLoader) -> int:
+def _dry_run(config: Config, language: str, asked: Config, loader: ModelLoader) -> int:
     """Prints what would be made. Loads no model, and fetches nothing.
 
     Returns the exit code with which the run would be refused, so that `dry_run && run` stops in time.
@@ -278,11 +280,11 @@ def _dry_run(config: Config, language: str, asked_input: str, loader: ModelLoade
     if config.left_out:
         write_left_out(config.left_out, planner.left_out)
     frozen = _as_frozen(config, checkpoint)
-    if asked_input in STANDARD_INPUT:
-        frozen = replace(frozen, input=str(kept_copy(replace(config, input=asked_input))))
+    if asked.input in STANDARD_INPUT:
+        frozen = replace(frozen, input=str(kept_copy(asked)))
     digest = input_digest(config) if is_run(run_directory(config)) else ""  # reads all of the input again
     refusal = find_refusal(frozen, digest, () if checkpoint else _KEYS_OF_CHECKPOINT)
-    config = replace(config, input=asked_input)
+    config = replace(config, input=asked.input)
     forecast = make_forecast(config, planner.summary, shard_seconds, refusal)
     if config.json:
         show_json(dry_run_values(config, planner.summary, forecast))

@@ -1,4 +1,4 @@
-"""`input=-`: copy standard input to the run, once, and read the copy from then on."""
+"""`input=-`: read standard input once, and keep it in the run when nothing refuses the run any more."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def kept_copy(config: Config) -> Path:
 
 
 def copy_standard_input(config: Config) -> Config:
-    """Return the config with the copy as its input; the config itself if its input is something else.
+    """Return the config with a temporary copy as its input; the config itself if its input is something else.
 
-    The copy of an earlier call is taken where standard input is empty or a terminal, so that the same command resumes.
+    The copy in the run is taken where standard input is empty or a terminal, so that the same command resumes.
 
     Raises:
         SourceError: The format is not named, or there is nothing to read.
@@ -51,9 +51,20 @@ def copy_standard_input(config: Config) -> Config:
                 f"input={config.input}: there is nothing on standard input; pipe the texts into this command"
             )
         return replace(config, input=str(kept))
-    if config.dry_run:
-        return replace(config, input=str(read), name=config.name or run_directory(config).name)
-    if not kept.exists() or not is_local(kept) or sha256_of(kept) != sha256_of(read):
+    return replace(config, input=str(read), name=config.name or run_directory(config).name)
+
+
+def keep_standard_input(config: Config, asked: Config) -> Config:
+    """Keep the temporary copy in the run, and return the config with that as its input.
+
+    Args:
+        config: As `copy_standard_input` returned it, with what was found since.
+        asked: The config of the command.
+    """
+    if asked.input not in STANDARD_INPUT:
+        return config
+    read, kept = Path(config.input), kept_copy(asked)
+    if read != kept and (not kept.exists() or not is_local(kept) or sha256_of(kept) != sha256_of(read)):
         with write_atomically(kept) as temporary:
             shutil.copyfile(read, temporary)
-    return replace(config, input=str(kept))
+    return replace(config, input=str(kept), name=asked.name)

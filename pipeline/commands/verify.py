@@ -7,12 +7,13 @@ compares the data; here is what needs the config, the report's arithmetic or a b
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.deep_verify import deep_problems
+from pipeline.commands.deep_verify import Outcome, deep_problems
 from pipeline.config import Config
 from pipeline.config.checks import load_yaml
 from pipeline.config.frozen import CONFIG_NAME, frozen_config, is_of_first_format, run_fingerprint
@@ -78,12 +79,14 @@ def verify(
             collect(run_dir, problems, _card_problems(run_dir, head))
     if (run_dir / "book").is_dir() and not _is_told_of("book/", problems):
         collect(run_dir, problems, _book_problems(run_dir, head, is_whole=not _is_told_of(_DATA, problems)))
+    outcomes: Counter[Outcome] = Counter()
     if asked.deep:
         try:
-            collect(run_dir, problems, deep_problems(run_dir, asked, head, build))
+            collect(run_dir, problems, deep_problems(run_dir, asked, head, build, outcomes))
         except PipelineError as error:  # what was found so far is told as well
             problems.append(f"deep=true: no clip could be compared: {error}")
-    return replace(report, problems=tuple(problems))
+    deep = {outcome.value: outcomes[outcome] for outcome in Outcome} if asked.deep else None
+    return replace(report, problems=tuple(problems), deep=deep)
 
 
 def _is_told_of(name: str | tuple[str, ...], problems: list[str]) -> bool:

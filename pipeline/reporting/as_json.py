@@ -62,6 +62,7 @@ def verify_values(report: VerifyReport) -> dict[str, Any]:
         "clips": report.num_written,
         "rejected": report.num_rejected,
         "audio_seconds": report.audio_seconds,
+        "deep": report.deep,
     }
 
 

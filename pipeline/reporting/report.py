@@ -129,7 +129,7 @@ def render_report(report: Report) -> str:
     if report.num_rejects:
         reasons = ", ".join(f"{count} {code}" for code, count in report.rejects_by_reason.items())
         lines.append(f"rejected    {report.num_rejects:,} ({reasons}); see rejects.jsonl")
-    if session and session.audio_seconds:
+    if session and session.audio_seconds and session.computed_seconds:  # else all clips were reused
         effective = session.audio_seconds / session.wall_seconds
         total = session.computed_seconds / session.wall_seconds
         lines.append(

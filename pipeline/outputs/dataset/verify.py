@@ -50,6 +50,7 @@ class VerifyReport:
     num_written: int
     num_rejected: int
     audio_seconds: float
+    deep: Mapping[str, int] | None = None  # clips that were generated again, by outcome; None: not asked for
 
     def __str__(self) -> str:
         counts = (

@@ -86,8 +86,11 @@ _MONEY_AFTER = re.compile(
 )
 _SCALED_RANGE = re.compile(rf"(\d(?:{alternatives(_SCALES)}))-(?=[$£€¥])", re.IGNORECASE)
 _CENTS = re.compile(rf"(?<![\w.,])(?:({NUMBER}) ?¢|(\d\d?)p(?![\w.'-]))")
-# As novels of the time print it: 10,000 l. a year, 200 L per annum, 50l. sterling. An amount with decimals is in liters.
-_LIQUIDS = "water|milk|wine|beer|oil|petrol|fuel|juice|paint|blood|fluid|liquid|stock|cream|soup|rum|gin|tea|coffee|broth"
+# As novels of the time print it: 10,000 l. a year, 200 L per annum, 50l. sterling.
+# An amount with decimals is in liters.
+_LIQUIDS = (
+    "water|milk|wine|beer|oil|petrol|fuel|juice|paint|blood|fluid|liquid|stock|cream|soup|rum|gin|tea|coffee|broth"
+)
 _WHOLE = r"\d{1,3}(?:,\d{3})+|\d+"
 _OLD_POUNDS = re.compile(
     rf"(?<![\w.,])({_WHOLE})(?: l\.(?!\w)(?! of (?:{_LIQUIDS})\b)| ?[lL]\.?(?= (?:a[ -]year|per annum|sterling)\b))"
