@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
 from pipeline.text.readers.dispatch import read_documents
+from pipeline.text.spoken_form import spoken_form
 from pipeline.text.strip_markup import plain_heading, plain_words
 from pipeline.types import Boundary, Document, Paragraph
 
@@ -574,3 +575,37 @@ def test_books_of_project_gutenberg_that_were_joined_are_all_read(book):
     assert reasons(document) == [
         "header of Project Gutenberg", "footer of Project Gutenberg", "footer of Project Gutenberg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [
+        ("C H A P T E R   {}", "Chapter {}"),
+        ("C H A P T E R  {}.", "Chapter {}"),
+        ("B O O K   {}", "Book {}"),
+        ("P A R T   {}", "Part {}"),
+    ],
+)
+def test_letter_spaced_headings(book, heading, title):
+    """Bug: a voice spelled them, and the list of chapters said "C H a P T E R"."""
+    numbers = ("I", "I I", "I I I")
+    document = book("".join(f"{heading.format(number)}\n\n{PROSE}\n\n" for number in numbers))
+    assert titles(document) == [title.format(number) for number in ("I", "II", "III")]
+    assert spoken_form(heading.format("I I"), "en", True, is_heading=True).endswith("two.")
+
+
+@pytest.mark.parametrize("line", ["A B C D", "A B C D E F G", "I A M", "x = a b c d e"])
+def test_letters_that_are_letters_stay_apart(line):
+    assert spoken_form(line, "en", True).replace("equals", "=") == line
+
+
+def test_the_last_chapter_has_no_number(book):
+    document = book("".join(f"CHAPTER THE {each}\n\n{PROSE}\n\n" for each in ("FIRST", "SECOND", "LAST")))
+    assert titles(document) == ["Chapter the First", "Chapter the Second", "Chapter the Last"]
+
+
+def test_markdown_says_its_language(book):
+    """Guards dates of British books: 03/04 is in April there."""
+    document = book("---\ntitle: A\nlang: en-GB\n---\n\n# One\n\nWords.\n", "a.md")
+    assert document.language == "en-GB"
+    assert book("---\nlanguage: English\n---\n\n# One\n\nWords.\n", "b.md").language == "en"

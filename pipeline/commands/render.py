@@ -345,7 +345,5 @@ def _announce(head: PlanHead, casting: Casting) -> None:
 def _tell_left_out(planner: Planner) -> None:
     """Say what of the source is not spoken, by chapter, and warn where it may be missed."""
     left_out = planner.summary.left_out
-    for line in left_out.lines():
+    for line in (*left_out.lines(), *(f"WARNING: {warning}" for warning in left_out.warnings)):
         say(line)
-    for warning in left_out.warnings:
-        say(f"WARNING: {warning}")

@@ -5,6 +5,7 @@ Owns which steps are taken. How marks are taken out is known to `wording`, how E
 
 from __future__ import annotations
 
+from pipeline.text.letter_spacing import join_spaced_letters
 from pipeline.text.normalization import find_normalizer
 from pipeline.text.strip_markup import plain_heading, plain_lines, plain_words
 
@@ -22,6 +23,7 @@ def spoken_form(
         keeps_lines: The lines of verse and of addresses are heard.
     """
     normalizer = find_normalizer(base_language(language)) if normalize else None
+    text = join_spaced_letters(text)
     if is_heading:
         plain = plain_heading(text, numbers=normalizer is not None)
     else:

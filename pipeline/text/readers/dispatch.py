@@ -150,7 +150,7 @@ def _book_text(text: str, format_name: str, name: str) -> _Book:
             blocks = find_structure(text, blocks)
     else:
         blocks = find_structure(text, _blocks_between(text, front), front.title_page_end)
-    return _Book(name, text, blocks, title, front.author, front.skips)
+    return _Book(name, text, blocks, title, front.author, front.skips, front.language)
 
 
 def _blocks_between(text: str, front: Front) -> list[Block]:

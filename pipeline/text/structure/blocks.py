@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from pipeline.text.letter_spacing import join_spaced_letters
 from pipeline.text.skip_reasons import Reason
 from pipeline.types import Boundary, Chapter, Paragraph, Skip
 
@@ -63,7 +64,7 @@ def _letters(line: str) -> str:
 def human_title(text: str) -> str:
     """A heading on one line, as a list of chapters shows it: no final stop, and ALL CAPS in ordinary letters."""
     lines = []
-    for line in text.split("\n"):
+    for line in join_spaced_letters(text).split("\n"):
         words = re.sub(r"(?<!\w)[*_`]+|[*_`]+(?!\w)", "", " ".join(line.split())).rstrip(".:;,—– ")
         if words:
             lines.append(_ordinary_letters(words) if words.isupper() else _SHOUTED.sub(_capitalized, words))

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
+from pipeline.config.schema_text import LANGUAGE_CODE
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import human_title
 from pipeline.text.structure.gutenberg import find_notices
@@ -24,11 +25,12 @@ class Front:
     end: int
     title: str = ""
     author: str = ""
+    language: str = ""  # a tag such as "en-GB"
     title_page_end: int = 0  # no heading begins before this
     skips: tuple[Skip, ...] = ()  # before `start`, behind `end`, or between two books of one file
 
 
-_FIELD = re.compile(r"^(title|author)[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
+_FIELD = re.compile(r"^(title|author|lang(?:uage)?)[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)|"
     r"\+\+\+[ \t]*\n(?P<toml>(?:.*\n)*?)\+\+\+[ \t]*(?:\n|\Z)"
@@ -60,7 +62,14 @@ def read_plain_front(text: str) -> Front:
         elif notice.end == len(text):
             end = notice.start
     title, author, title_page_end = _title_page(text, start, end)
-    return Front(start, end, fields.get("title") or title, fields.get("author") or author, title_page_end, tuple(skips))
+    return Front(
+        start,
+        end,
+        fields.get("title") or title,
+        fields.get("author") or author,
+        title_page_end=title_page_end,
+        skips=tuple(skips),
+    )
 
 
 def read_markdown_front(text: str) -> Front:
@@ -80,7 +89,15 @@ def read_markdown_front(text: str) -> Front:
         for line in lines[1:3]:
             if (by := _by_line(line.strip("# \t"), page)) and by["author"]:
                 title, author = human_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
-    return Front(start, len(text), fields.get("title") or title, fields.get("author") or author, skips=tuple(skips))
+    language = fields.get("lang") or fields.get("language") or ""
+    return Front(
+        start,
+        len(text),
+        fields.get("title") or title,
+        fields.get("author") or author,
+        language if LANGUAGE_CODE.fullmatch(language) else "",
+        skips=tuple(skips),
+    )
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -14,10 +14,12 @@ from enum import IntEnum
 
 from num2words import num2words
 
+from pipeline.text.letter_spacing import join_spaced_letters
 from pipeline.text.structure.blocks import roman_value
 
 _LONGEST_HEADING = 90  # characters
 _LONGEST_ENTRY = 300  # characters of a line of a table of contents
+_LAST = 9999  # what "Chapter the Last" counts as
 
 
 class Kind(IntEnum):
@@ -73,7 +75,7 @@ def recognise(line: str) -> Candidate | None:
     """What kind of heading a line would be, judged alone."""
     if framed := _FRAMED.fullmatch(line.strip()):
         line = framed["number"]
-    line = _EMPHASIS_MARKS.sub("", line.strip()).strip("=# ")
+    line = join_spaced_letters(_EMPHASIS_MARKS.sub("", line.strip()).strip("=# "))
     if not line or len(line) > _LONGEST_HEADING or line[-1] in ",;":
         return None
     if numbered := _numbered(line):
@@ -154,7 +156,7 @@ def counting(numbers: Sequence[int]) -> list[bool]:
     marks = []
     last = 0
     for number in numbers:
-        is_next = number in (last + 1, 1)
+        is_next = number in (last + 1, 1) or (number == _LAST and last > 0)
         marks.append(is_next)
         last = number if is_next else last
     return marks if sum(marks) >= 2 else [False] * len(marks)
@@ -184,6 +186,8 @@ def _leading_number(text: str) -> tuple[int | None, str]:
         return None, text
     if found[2]:
         return int(found[2]), text[found.end() :]
+    if found[3].lower() in ("last", "final"):
+        return _LAST, text[found.end(3) :]
     words = _numbers_in_words()
     if found[4] and (value := words.get(f"{found[3]}-{found[4]}".lower())):
         return value, text[found.end() :]
