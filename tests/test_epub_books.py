@@ -575,3 +575,13 @@ def test_controls_exponents_and_templates(tmp_path: Path, body: str, expected: s
     assert heard(document).removeprefix("One.").strip() == expected
     if "Inert" in body:
         assert reasons(document)["Inert words."] == "hidden"
+
+
+def test_a_part_that_has_a_page_of_its_own_is_said_once(tmp_path: Path) -> None:
+    """Bug: the page of the part and the first page of its chapters both said "Part one"."""
+    chapters = [f"<h2>Chapter {number}</h2><p>{PROSE}</p>" for number in (1, 2)]
+    pages = {"a.xhtml": "<h1>Part I</h1>", "b.xhtml": f"<h1>PART I</h1>{chapters[0]}", "c.xhtml": chapters[1]}
+    document = read(write_epub(tmp_path / "b.epub", pages))
+    assert heard(document).lower().count("part one") == 1
+    assert titles(document) == ["Part I, Chapter 1", "Part I, Chapter 2"]
+    assert reasons(document)["PART I"] == "running head"

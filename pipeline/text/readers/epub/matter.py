@@ -79,6 +79,20 @@ def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
     for page in pages:
         _leave_out_navigation(page)
         _leave_out_bare_headings(page)
+    _leave_out_repeated_headings(pages)
+
+
+def _leave_out_repeated_headings(pages: Sequence[Page]) -> None:
+    """Leave out a heading that stood on the page before with nothing below it: "Part I", "Part I / Chapter 1"."""
+    last = ""  # key of the heading that was alone so far
+    for page in pages:
+        for i, piece in enumerate(page.pieces):
+            if not piece.is_spoken:
+                continue
+            words = key(piece.words) if piece.level else ""
+            if words and words == last:
+                page.pieces[i] = as_skip(piece, Reason.RUNNING_HEAD)
+            last = words
 
 
 def _leave_out_gutenberg(pages: Sequence[Page]) -> None:
