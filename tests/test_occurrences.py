@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,12 @@ def test_counting_is_exact_in_memory_and_on_disk(contents: list[int], max_in_mem
 def test_a_full_temporary_folder_is_told_of(monkeypatch):
     """SQLite's own error would be a traceback hours into a plan, and would not name TMPDIR."""
     monkeypatch.setattr(occurrences, "MAX_IN_MEMORY", 1)
-    counts = Occurrences()
-    list(map(counts.add, "ab"))
-    assert counts._database is not None
-    counts._database.execute("PRAGMA max_page_count = 2")
-    with pytest.raises(SourceError, match="TMPDIR"):
-        list(map(counts.add, range(10_000)))
+    with closing(Occurrences()) as counts:
+        list(map(counts.add, "ab"))
+        assert counts._database is not None
+        counts._database.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(SourceError, match="TMPDIR"):
+            list(map(counts.add, range(10_000)))
 
 
 def test_the_first_of_equal_texts_keeps_its_seed():
