@@ -160,12 +160,21 @@ class Clip:
     finish: Finish
     take: int = 0  # which attempt this is, counted from 0
     seed: int = 0  # the seed that this take really used
-    measures: Mapping[str, float] = field(default_factory=dict)  # what the checks measured
+    measures: Mapping[str, Any] = field(default_factory=dict)  # what the checks measured, by column
 
     @property
     def seconds(self) -> float:
         """Length of the audio in seconds."""
         return len(self.samples) / self.sampling_rate
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the dataset."""
+
+    name: str
+    dtype: str  # a name that `datasets` knows, or "audio"
+    meaning: str  # for the card
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.config import ChecksConfig
-from pipeline.quality.signal import FLOOR_DBFS, find_flaws, is_writable, measure
+from pipeline.quality.flaws import Flaw, is_writable
+from pipeline.quality.signal import FLOOR_DBFS, find_flaws, measure
 from pipeline.types import Clip, Finish, Utterance
 
 RATE = 16000
@@ -34,7 +35,7 @@ def speech(seconds: float = 1.0, level: float = 0.1) -> npt.NDArray[np.float32]:
 
 
 def codes(clip: Clip, checks: ChecksConfig | None = None) -> list[str]:
-    return [flaw.split(":")[0] for flaw in find_flaws(clip, checks or ChecksConfig())]
+    return [flaw.code for flaw in find_flaws(clip, checks or ChecksConfig())]
 
 
 def test_sound_speech_has_no_flaw() -> None:
@@ -68,8 +69,8 @@ def test_each_flaw_is_found_under_its_code(clip: Clip, expected: list[str]) -> N
 def test_a_flaw_tells_what_was_measured_and_what_is_allowed() -> None:
     """Bug: "bad audio" tells nobody which threshold to move."""
     (flaw,) = find_flaws(make_clip(np.zeros(RATE)), ChecksConfig())
-    assert flaw.startswith("silent: ")
-    assert re.findall(r"-\d+", flaw) == ["-120", "-60"]
+    assert flaw.code == "silent"
+    assert re.findall(r"-\d+", str(flaw)) == ["-120", "-60"]
 
 
 def test_a_short_word_in_long_silence_is_not_silent() -> None:
@@ -129,6 +130,6 @@ def test_measures_agree_with_each_other(samples: npt.NDArray[np.float32], sampli
 def test_only_what_holds_no_audio_is_unwritable() -> None:
     """Bug: with `accept_last_take` an empty clip reaches the encoder and stops the run."""
     assert is_writable(())
-    assert is_writable(("silent: x", "limit: y"))
-    assert not is_writable(("limit: x", "non-finite: y"))
-    assert not is_writable(("empty: no samples",))
+    assert is_writable((Flaw("silent", "x"), Flaw("limit", "y")))
+    assert not is_writable((Flaw("limit", "x"), Flaw("non-finite", "y")))
+    assert not is_writable((Flaw("empty", "no samples"),))

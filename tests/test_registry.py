@@ -13,12 +13,12 @@ from pipeline.registry import Registry
 GROUP = "parler_pipeline.tests"
 
 
-def distribution(folder: Path, entries: str, name: str = "toy") -> None:
+def distribution(folder: Path, entries: str, name: str = "toy", group: str = GROUP) -> None:
     """Leaves what an installed distribution leaves, so that `importlib.metadata` finds its entry points."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entries}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entries}\n")
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, WrittenClip
 from pipeline.planning.plan_store import PlanHead
+from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.as_json import status_values
 from pipeline.reporting.journal import Journal
-from pipeline.reporting.report import reason_codes
 from pipeline.reporting.status import read_status, render_status
 from pipeline.storage.atomic import write_text
 

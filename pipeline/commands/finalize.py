@@ -13,6 +13,7 @@ from pipeline.generation.checkpointing import delete_checkpoints
 from pipeline.outputs.dataset.card import CardFacts, write_card
 from pipeline.outputs.dataset.shards import finished_shards, write_rejects
 from pipeline.planning.plan_store import PlanHead, delete_previous_runs
+from pipeline.quality.check import check_columns
 from pipeline.reporting.html_report import write_html_report
 from pipeline.reporting.progress import say
 from pipeline.reporting.report import RunStats, make_report, render_report, write_report
@@ -64,4 +65,5 @@ def _card_facts(run_dir: Path, config: Config, head: PlanHead, model: ModelInfo)
         version=__version__,
         is_noise=config.model.name == "untrained",
         kept_columns=head.kept_columns,
+        check_meanings={name: column.meaning for name, column in check_columns(config.checks).items()},
     )

@@ -1,8 +1,8 @@
 """Configuration: the schema with its checks, composition from the command line, and the frozen config of a run.
 
-`schema` (with `schema_text`, `schema_executor` and `schema_output`) holds the dataclasses, `compose` fills them with
-Hydra, whose objects do not leave that module, and `frozen` writes and reads `config.yaml` in a run directory. This
-package exports the schema only: it imports neither Hydra nor torch.
+`schema` (with `schema_text`, `schema_checks`, `schema_executor` and `schema_output`) holds the dataclasses, `compose`
+fills them with Hydra, whose objects do not leave that module, and `frozen` writes and reads `config.yaml` in a run
+directory. This package exports the schema only: it imports neither Hydra nor torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pipeline.config.schema import (
     SPEAKER_VARIED,
     TASKS,
     BookConfig,
-    ChecksConfig,
     Config,
     DatasetConfig,
     EngineConfig,
@@ -33,6 +32,7 @@ from pipeline.config.schema import (
     TaskConfig,
     VoiceConfig,
 )
+from pipeline.config.schema_checks import ChecksConfig
 from pipeline.config.schema_executor import ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
 from pipeline.config.schema_text import DEFAULT_LANGUAGE, LANGUAGE_CODE, SOURCE_FORMATS, SourceConfig, TextConfig

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.config.checks import check_numbers
 from pipeline.config.checks import require as _require
 from pipeline.config.checks import require_choice as _require_choice
+from pipeline.config.schema_checks import ChecksConfig as ChecksConfig
 from pipeline.config.schema_executor import ExecutorConfig as ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
 from pipeline.config.schema_text import TRAINED_ON, SourceConfig, TextConfig
@@ -158,27 +159,6 @@ class PlanningConfig:
             is_rising = bool(ladder) and ladder == sorted(set(ladder)) and ladder[0] > 0
             _require(is_rising, f"planning.{key}", ladder, "give positive lengths in rising order")
             _require(ladder[-1] <= MAX_TOKENS, f"planning.{key}", ladder, f"no model takes more than {MAX_TOKENS}")
-
-
-@dataclass
-class ChecksConfig:
-    """When a take is refused, and how often an utterance is tried."""
-
-    takes: int = 3  # attempts for an utterance before it is rejected
-    silence_dbfs: float = -60.0  # a clip whose loudest 50 ms stay below this is silent
-    clipped_fraction: float = 0.02  # share of samples at full scale
-    length_ratio: float = 2.5  # how far from the predicted length, in either direction; 0: off
-    accept_last_take: bool = False  # true: write the last take with its flaw in `finish` and `flaws`, do not reject
-
-    def __post_init__(self) -> None:
-        _require(self.takes >= 1, "checks.takes", self.takes, "give at least 1")
-        _require(0 < self.clipped_fraction <= 1, "checks.clipped_fraction", self.clipped_fraction, "give a share of 1")
-        _require(
-            self.length_ratio == 0 or self.length_ratio > 1,
-            "checks.length_ratio",
-            self.length_ratio,
-            "give 0 (off) or more than 1",
-        )
 
 
 @dataclass

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,8 @@ from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset.columns import Row, make_row, renew_row
 from pipeline.outputs.dataset.shards import Manifest, finished_shards, read_checked
 from pipeline.planning import make_batches, take_seed, utterance_key
-from pipeline.quality.signal import find_flaws, is_writable, measure
+from pipeline.quality.check import Checker, check_columns
+from pipeline.quality.flaws import is_writable, join_flaws
 from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, Reject, Shard, Utterance
 
@@ -120,15 +122,25 @@ def render_shards(
         on_clip: Called for each take as it is done.
         takes_before: Takes that were refused before, by the utterance's id: as many more are tried after them.
     """
-    rendering = _Rendering(
-        iter(shards), synthesizer, config, model_fingerprint, language, earlier, on_clip, takes_before or {}
-    )
-    while rendering.has_more:
-        for clip in synthesizer.generate(rendering.utterances()):
-            rendering.receive(clip)
+    with closing(Checker(config.checks)) as checker:
+        rendering = _Rendering(
+            iter(shards),
+            synthesizer,
+            config,
+            model_fingerprint,
+            language,
+            earlier,
+            on_clip,
+            takes_before or {},
+            checker,
+            check_columns(config.checks),
+        )
+        while rendering.has_more:
+            for clip in synthesizer.generate(rendering.utterances()):
+                rendering.receive(clip)
+                yield from rendering.complete_shards()
             yield from rendering.complete_shards()
-        yield from rendering.complete_shards()
-        assert not rendering.attempts, f"the synthesizer gave no clip for {sorted(rendering.attempts)}"
+            assert not rendering.attempts, f"the synthesizer gave no clip for {sorted(rendering.attempts)}"
 
 
 @dataclass
@@ -169,6 +181,8 @@ class _Rendering:
     earlier: EarlierClips
     on_clip: OnClip
     takes_before: Mapping[str, int]
+    checker: Checker
+    check_columns: Collection[str]
     has_more: bool = True  # utterances to generate
     attempts: dict[str, _Attempt] = field(default_factory=dict)  # under way, by the utterance's id
     retakes: list[_Attempt] = field(default_factory=list)
@@ -202,8 +216,9 @@ class _Rendering:
         """Accepts a take, or sees to another one."""
         attempt = self.attempts.pop(clip.utterance.id)
         utterance, shard, checks = attempt.utterance, attempt.shard, self.config.checks
-        clip = replace(clip, utterance=utterance, take=attempt.take, measures=measure(clip.samples, clip.sampling_rate))
-        flaws = find_flaws(clip, checks)
+        clip = replace(clip, utterance=utterance, take=attempt.take)
+        [found] = self.checker.inspect([clip])
+        clip, flaws = replace(clip, measures=found.measures), found.flaws
         is_last = attempt.take == attempt.end - 1
         row = None
         if not flaws or (is_last and checks.accept_last_take and is_writable(flaws)):
@@ -212,7 +227,7 @@ class _Rendering:
             shard.rows[utterance.id] = row
         elif is_last:
             seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))
-            shard.rejects[utterance.id] = Reject(utterance, "; ".join(flaws), len(seeds), seeds)
+            shard.rejects[utterance.id] = Reject(utterance, join_flaws(flaws), len(seeds), seeds)
         else:
             self.retakes.append(replace(attempt, take=attempt.take + 1))
         self.on_clip(clip, row)
@@ -231,7 +246,8 @@ class _Rendering:
                 self._generate_after_all(done, damaged)
                 continue
             for utterance in done.reused:
-                rows[utterance.id] = renew_row(found[done.keys[utterance.id]], utterance, self.language)
+                row = found[done.keys[utterance.id]]
+                rows[utterance.id] = renew_row(row, utterance, self.language, self.check_columns)
             yield (
                 done.shard,
                 RenderedShard(

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from pipeline.types import Boundary
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column; `dtype` is a name that `datasets` knows, or "audio"."""
-
-    name: str
-    dtype: str
-    meaning: str
-
+from pipeline.types import Boundary, Column
 
 COLUMNS = (
     Column("id", "string", "unique in the dataset"),

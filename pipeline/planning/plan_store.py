@@ -70,7 +70,8 @@ class PlanHead:
     num_bytes: int = 0  # of all shard files
     input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
     left_out_sha256: str = ""  # of the list of what is left out; empty: an older plan, which has none
-    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # of the input, in the dataset: see `kept_columns`
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # beside the standard ones: see `kept_columns`
+    check_columns: tuple[str, ...] = ()  # those of `kept_columns` that checks measure; the others are the input's
     format_version: int = 1  # of the files in `plan/`, see `FORMAT_VERSION`
 
 
@@ -134,8 +135,8 @@ def read_head(run_dir: Path) -> PlanHead:
         content = read_json(path)
         chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
         buckets = tuple(Bucket(**bucket) for bucket in content.pop("buckets"))
-        seconds = tuple(content.pop("shard_seconds"))
-        head = PlanHead(chapters=chapters, buckets=buckets, shard_seconds=seconds, **content)
+        seconds, checked = tuple(content.pop("shard_seconds")), tuple(content.pop("check_columns", ()))
+        head = PlanHead(chapters=chapters, buckets=buckets, shard_seconds=seconds, check_columns=checked, **content)
         _check_types(head)
         return head
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -212,7 +213,8 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
         plan_hash=plan_hash,
         shard_seconds=shard_seconds,
         buckets=tuple(sorted(summary.buckets)),
-        kept_columns=planner.column_types.types(),
+        kept_columns={**planner.column_types.types(), **planner.check_columns},
+        check_columns=tuple(planner.check_columns),
         format_version=FORMAT_VERSION,
     )
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol
 from tqdm import tqdm
 
 from pipeline.config import Config
-from pipeline.errors import SourceError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.planning import (
     PlanSummary,
     assign_buckets,
@@ -21,7 +21,8 @@ from pipeline.planning import (
 )
 from pipeline.planning.dataset_schema import COLUMN_NAMES
 from pipeline.planning.duration import pause_seconds
-from pipeline.planning.kept_columns import TypeFinder, dataset_name
+from pipeline.planning.kept_columns import Type, TypeFinder, dataset_name
+from pipeline.quality.check import check_columns
 from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
 from pipeline.types import Boundary, Document, Shard
@@ -75,7 +76,15 @@ class Planner:
         self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second, pauses)
         self.first_document: Document | None = None
         self.column_types = TypeFinder()
+        self.check_columns: dict[str, Type] = {
+            name: column.dtype for name, column in check_columns(config.checks).items()
+        }
         self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
+        if standard := COLUMN_NAMES & self.check_columns.keys():
+            raise ConfigError(
+                f"checks.extra={config.checks.extra}: {min(standard)!r} is a standard column of the dataset"
+            )
+        self._taken = COLUMN_NAMES | self.check_columns.keys()
         self._config = config
         self._casting = casting
         self._tokens = tokens
@@ -124,6 +133,6 @@ class Planner:
             if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
                 bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
             self.left_out += map(asdict, self.summary.add_document(document))
-            kept = {dataset_name(name, COLUMN_NAMES): value for name, value in document.columns.items()}
+            kept = {dataset_name(name, self._taken): value for name, value in document.columns.items()}
             self.column_types.add(kept)
             yield replace(document, columns=kept)

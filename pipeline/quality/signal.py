@@ -1,17 +1,19 @@
-"""What can be measured on the samples of a clip, and what is wrong with it.
+"""The signal check: what can be measured on the samples of a clip, and what is wrong with it.
 
-Owns the signal measures that become columns of a dataset, and the flaws for which a take is refused. Knows nothing of
-models, takes that follow, or files.
+Its measures are standard columns of the dataset. Levels are in dB relative to full scale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import ChecksConfig
+from pipeline.quality.check import Check, Finding, Inspector
+from pipeline.quality.flaws import Flaw, FlawCode
 from pipeline.types import Clip, Finish
 
 FLOOR_DBFS = -120.0  # what digital silence measures as: below all that 16 bits can hold, and still a number in JSON
@@ -25,9 +27,6 @@ LEVELS = {"peak_dbfs": 12.0, "rms_dbfs": 6.0, "loudest_50ms_dbfs": 6.0}
 LOSSY_FLOOR_DBFS = -60.0
 _LOSSY_MIN_SECONDS = 0.25  # of a clip whose levels a lossy format keeps
 _LOSSY_SECONDS = 0.1  # such a format may pad
-
-# Flaws begin with one of these codes; a clip with one of the first two has no audio that could be written.
-UNWRITABLE = ("empty", "non-finite")
 
 
 def measure(samples: npt.NDArray[np.float32], sampling_rate: int) -> dict[str, float]:
@@ -112,40 +111,60 @@ def _range_problem(name: str, told: object, low: float, high: float) -> str:
     return f"its {name} is {told}, its audio has {limits}"
 
 
-def find_flaws(clip: Clip, checks: ChecksConfig) -> tuple[str, ...]:
-    """Lists what speaks against accepting a take; empty: nothing.
-
-    Each flaw opens with a code that stays the same (`empty`, `non-finite`, `limit`, `silent`, `clipped`, `length`) and
-    goes on with what was measured and what is allowed.
-    """
+def find_flaws(clip: Clip, checks: ChecksConfig) -> tuple[Flaw, ...]:
+    """Return what speaks against accepting a take; empty: nothing."""
     if len(clip.samples) == 0:
-        return ("empty: no samples",)
+        return (Flaw(FlawCode.EMPTY.value, "no samples"),)
     measures = clip.measures or measure(clip.samples, clip.sampling_rate)
-    flaws = []
+    flaws: list[tuple[FlawCode, str]] = []
     num_bad = int(np.count_nonzero(~np.isfinite(clip.samples)))
     if num_bad:
-        flaws.append(f"non-finite: {num_bad} of {len(clip.samples)} samples are not a number")
+        flaws.append((FlawCode.NON_FINITE, f"{num_bad} of {len(clip.samples)} samples are not a number"))
     if clip.finish is Finish.MAX_FRAMES:
-        flaws.append(f"limit: still speaking at the limit of {clip.num_frames} frames ({clip.seconds:.2f} s)")
+        limit = f"still speaking at the limit of {clip.num_frames} frames ({clip.seconds:.2f} s)"
+        flaws.append((FlawCode.LIMIT, limit))
     loudest = measures["loudest_50ms_dbfs"]
     if loudest < checks.silence_dbfs:
-        flaws.append(f"silent: loudest 50 ms at {loudest:.1f} dBFS, limit {checks.silence_dbfs:g}")
+        flaws.append((FlawCode.SILENT, f"loudest 50 ms at {loudest:.1f} dBFS, limit {checks.silence_dbfs:g}"))
     clipped = measures["clipped_fraction"]
     if clipped > checks.clipped_fraction:
-        flaws.append(f"clipped: {clipped:.4f} of the samples at full scale, limit {checks.clipped_fraction:g}")
+        detail = f"{clipped:.4f} of the samples at full scale, limit {checks.clipped_fraction:g}"
+        flaws.append((FlawCode.CLIPPED, detail))
     predicted = clip.utterance.predicted_seconds
     if checks.length_ratio and predicted:
         shortest, longest = predicted / checks.length_ratio, predicted * checks.length_ratio
         if not shortest <= clip.seconds <= longest:
-            flaws.append(
-                f"length: {clip.seconds:.2f} s, predicted {predicted:.2f} s, limits {shortest:.2f} to {longest:.2f} s"
-            )
-    return tuple(flaws)
+            limits = f"limits {shortest:.2f} to {longest:.2f} s"
+            flaws.append((FlawCode.LENGTH, f"{clip.seconds:.2f} s, predicted {predicted:.2f} s, {limits}"))
+    return tuple(Flaw(code.value, detail) for code, detail in flaws)
 
 
-def is_writable(flaws: Sequence[str]) -> bool:
-    """Whether a clip with these flaws holds audio at all, so that it may be written if its flaws are put up with."""
-    return not any(flaw.startswith(UNWRITABLE) for flaw in flaws)
+class _SignalInspector:
+    def __init__(self, config: ChecksConfig) -> None:
+        self._config = config
+
+    def inspect(self, clips: Sequence[Clip]) -> list[Finding]:
+        found = []
+        for clip in clips:
+            measures = measure(clip.samples, clip.sampling_rate)
+            found.append(Finding(measures, find_flaws(replace(clip, measures=measures), self._config)))
+        return found
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class SignalCheck:
+    """The check `signal`: needs no model."""
+
+    columns = ()  # its measures are standard columns
+
+    def load(self, config: ChecksConfig) -> Inspector:
+        """See `Check`."""
+        return _SignalInspector(config)
+
+
+SIGNAL: Check = SignalCheck()
 
 
 def _decibels(amplitude: float) -> float:

@@ -26,9 +26,10 @@ from pipeline.audio.encoding import encode
 from pipeline.config.frozen import CONFIG_NAME
 from pipeline.outputs.dataset.card import NOT_NAMED, CardFacts
 from pipeline.outputs.dataset.shards import finished_shards, list_manifests, read_manifest, read_shard
+from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.journal import WorkerHistory, read_journals
 from pipeline.reporting.progress import clock, count
-from pipeline.reporting.report import HTML_REPORT_NAME, Report, reason_codes
+from pipeline.reporting.report import HTML_REPORT_NAME, Report
 from pipeline.reporting.svg_charts import Series, histogram, line_chart, waveform
 from pipeline.storage.atomic import write_text
 

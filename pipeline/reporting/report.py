@@ -7,7 +7,6 @@ whole; speed is of this call of the command only.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.progress import clock, count
 from pipeline.storage.atomic import write_text
 from pipeline.types import ModelInfo
 
 REPORT_NAME = "report.json"
 HTML_REPORT_NAME = "report.html"  # the same to look at and listen to
-
-_CODE = re.compile(r"([a-z-]+): ")
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,6 @@ def _last_session(run_dir: Path) -> RunStats | None:
         return RunStats(**json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))["session"])
     except (OSError, ValueError, TypeError, KeyError):
         return None  # a report is made of what is there; an old one that cannot be read says nothing
-
-
-def reason_codes(reason: str) -> list[str]:
-    """The codes that a reject's reason opens its parts with: `limit` of `limit: still speaking at ...`.
-
-    What follows a code may hold a `; ` of its own, after which there is advice, or another's error, and no code.
-    """
-    first, *others = reason.split("; ")
-    return [first.split(":")[0].strip(), *(found[1] for part in others if (found := _CODE.match(part)))]
 
 
 def write_report(run_dir: Path, report: Report) -> None:

@@ -17,9 +17,9 @@ from pipeline.config.frozen import CONFIG_NAME
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, is_finished, list_data, list_manifests, read_manifest
 from pipeline.planning.plan_store import PlanHead, read_head
+from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.journal import LONGEST_PAUSE, History, WorkerHistory, WorkerSession, read_journals
 from pipeline.reporting.progress import clock, count
-from pipeline.reporting.report import reason_codes
 from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import Holder, find_holders
 from pipeline.storage.paths import as_unreadable

@@ -21,6 +21,7 @@ from pipeline.errors import printable
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.planning.kept_columns import Type, card_entry
+from pipeline.quality.flaws import reason_codes
 from pipeline.storage.atomic import write_atomically, write_text
 from pipeline.storage.paths import readable
 from pipeline.storage.run_directory import TRAIN
@@ -85,7 +86,8 @@ class CardFacts:
     settings: Mapping[str, Mapping[str, object]]  # by group, e.g. sampling, checks: name and value
     version: str  # of this project
     is_noise: bool = False  # the weights were never trained
-    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # of the input, with their types
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # beside the standard ones, with their types
+    check_meanings: Mapping[str, str] = field(default_factory=dict)  # of those that checks measured
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def collect_statistics(run_dir: Path) -> Statistics:
     splits: dict[str, tuple[int, int]] = {}
     num_file_bytes = sampling_rate = 0
     for manifest in finished_shards(run_dir):
-        reasons.update(str(reject["reason"]).split(":")[0] for reject in manifest.rejects)
+        reasons.update(reason_codes(str(reject["reason"]))[0] for reject in manifest.rejects)
         if not manifest.clips:
             continue
         num_file_bytes += manifest.num_bytes
@@ -298,7 +300,7 @@ def reject_table(statistics: Statistics) -> str:
 
 def _columns(facts: CardFacts) -> Iterator[tuple[str, str]]:
     yield from ((f"`{column.name}`", column.meaning) for column in COLUMNS)
-    yield from ((f"`{name}`", "from the input") for name in facts.kept_columns)
+    yield from ((f"`{name}`", facts.check_meanings.get(name, "from the input")) for name in facts.kept_columns)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.errors import RunDirectoryError
 from pipeline.planning import safe_file_stem
 from pipeline.planning.dataset_schema import COLUMN_NAMES, COLUMNS
 from pipeline.planning.kept_columns import NO_COLUMNS, Type, arrow_type, feature
+from pipeline.quality.flaws import Flaw, join_flaws
 from pipeline.quality.signal import measure
 from pipeline.types import Boundary, Clip, ModelInfo, Utterance
 
@@ -93,9 +94,9 @@ class Row:
 
 
 def make_row(
-    clip: Clip, key: str, language: str, model: ModelInfo, format_name: str = "flac", flaws: Sequence[str] = ()
+    clip: Clip, key: str, language: str, model: ModelInfo, format_name: str = "flac", flaws: Sequence[Flaw] = ()
 ) -> Row:
-    """Encodes a clip. `flaws` are those that the settings put up with; see `audio.checks.is_writable`."""
+    """Encode a clip. `flaws` are those that the settings accept; see `quality.flaws.is_writable`."""
     form = audio_format(format_name)
     measures = clip.measures or measure(clip.samples, clip.sampling_rate)
     columns = {
@@ -106,24 +107,25 @@ def make_row(
         "seed": clip.seed,
         "take": clip.take,
         "finish": clip.finish.value,
-        "flaws": "; ".join(flaws),
+        "flaws": join_flaws(flaws),
         "model_id": model.model_id,
         "model_revision": model.revision,
         **measures,
     }
-    return renew_row(Row(columns, key), clip.utterance, language)
+    return renew_row(Row(columns, key), clip.utterance, language, measures)
 
 
-def renew_row(row: Row, utterance: Utterance, language: str) -> Row:
+def renew_row(row: Row, utterance: Utterance, language: str, check_columns: Collection[str] = ()) -> Row:
     """The same audio for an utterance of another plan: id, texts and place are the new ones, bytes and measures stay.
 
-    Only for an utterance with the row's key, that is with the same prompt, description and seed.
+    Only for an utterance with the row's key, that is with the same prompt, description and seed. `check_columns` are
+    those that extra checks have measured.
     """
     suffix = "." + row.columns["audio"]["path"].rpartition(".")[2]
     return dataclasses.replace(
         row,
         columns={
-            **{name: value for name, value in row.columns.items() if name in COLUMN_NAMES},
+            **{name: value for name, value in row.columns.items() if name in COLUMN_NAMES or name in check_columns},
             **utterance.columns,
             "audio": {"bytes": row.audio, "path": (utterance.file_stem or safe_file_stem(utterance.id)) + suffix},
             **planned_columns(utterance, language),

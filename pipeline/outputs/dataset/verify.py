@@ -72,6 +72,7 @@ class _PlanHead:
     language: str
     left_out_sha256: str  # "": an older plan, without such a list
     kept_columns: Mapping[str, Type]
+    check_columns: tuple[str, ...]
     format_version: int
 
 
@@ -110,7 +111,7 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
             manifests.append(manifest)
             if planned.sha256:  # else nothing is known of its ids, which was told
                 problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
-            expected = Expected(planned.utterances, head.language, head.kept_columns)
+            expected = Expected(planned.utterances, head.language, head.kept_columns, head.check_columns)
             collect(run_dir, problems, key_problems(manifest, planned.utterances))
             collect(run_dir, problems, file_problems(run_dir, manifest, expected))
     collect(run_dir, problems, _plan_problems(run_dir, head, num_planned, hashes))
@@ -164,6 +165,7 @@ def _read_head(run_dir: Path) -> _PlanHead:
             language=str(head.get("language")),
             left_out_sha256=str(head.get("left_out_sha256", "")),
             kept_columns=dict(head.get("kept_columns", {})),
+            check_columns=tuple(map(str, head.get("check_columns", ()))),
             format_version=int(head.get("format_version", 1)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:

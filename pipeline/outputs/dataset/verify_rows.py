@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ class Expected:
 
     utterances: Mapping[str, Utterance]  # by id; empty: its plan cannot be read, so that rows cannot be compared
     language: str  # of the run
-    kept_columns: Mapping[str, Type]  # of the input
+    kept_columns: Mapping[str, Type]  # beside the standard ones
+    check_columns: Collection[str] = ()  # those of them that checks measured
 
 
 def key_problems(manifest: Manifest, utterances: Mapping[str, Utterance]) -> Iterator[str]:
@@ -164,7 +165,8 @@ def _plan_problems(row: Row, utterance: Utterance, expected: Expected, format_ve
     if format_version < 2:
         planned = {column: planned[column] for column in _ALWAYS_PLANNED}
     try:
-        planned |= {column: fit(utterance.columns.get(column), kind) for column, kind in expected.kept_columns.items()}
+        kept = [each for each in expected.kept_columns.items() if each[0] not in expected.check_columns]
+        planned |= {column: fit(utterance.columns.get(column), kind) for column, kind in kept}
     except (TypeError, ValueError, AttributeError, KeyError):
         yield "its input's columns in the plan have other types than kept_columns in plan/plan.json says"
     for column, value in planned.items():

@@ -1,0 +1,122 @@
+"""Checks of clips, and their registry. A check measures clips and finds flaws; a flawed take is generated again.
+
+`signal` always runs. Another distribution adds a check under the entry points `parler_pipeline.checks`, a program with
+`CHECKS.add`; `checks.extra=[name]` makes a run use it. Its columns become columns of the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.config import ChecksConfig
+from pipeline.config.schema_checks import CHECKS as _CHECKS
+from pipeline.errors import ConfigError
+from pipeline.quality.flaws import Flaw
+from pipeline.registry import Registry
+from pipeline.types import Clip, Column
+
+__all__ = ["CHECKS", "Check", "Checker", "Finding", "Inspector", "check_columns"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of one clip."""
+
+    measures: Mapping[str, Any] = field(default_factory=dict)  # by the names of the check's columns
+    flaws: Sequence[Flaw] = ()  # empty: nothing speaks against the clip
+
+
+_TYPES = ("float64", "int64", "string", "bool")
+
+
+class Inspector(Protocol):
+    """A check with its model loaded."""
+
+    def inspect(self, clips: Sequence[Clip]) -> Sequence[Finding]:
+        """Return one finding for each clip. It depends on that clip only, not on the others of the batch.
+
+        Args:
+            clips: Finished takes. Samples may be empty or not finite; `utterance.prompt` is what was to be spoken.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the memory of the model."""
+
+
+class Check(Protocol):
+    """A check that is not loaded.
+
+    Attributes:
+        columns: What it measures. Types are those of `planning.kept_columns`: "float64", "int64", "string", "bool".
+    """
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Columns that a clip gets, besides the standard ones."""
+        ...
+
+    def load(self, config: ChecksConfig) -> Inspector:
+        """Return the check, ready to use in this process.
+
+        Raises:
+            ConfigError: A setting that cannot work, or a package that is not installed.
+        """
+        ...
+
+
+CHECKS: Registry[Check] = _CHECKS  # the schema holds it, which checks the names
+
+
+def check_columns(config: ChecksConfig) -> dict[str, Column]:
+    """Return the columns that the extra checks add to the dataset, by name.
+
+    Raises:
+        ConfigError: A column that cannot be added.
+    """
+    found: dict[str, Column] = {}
+    for check in config.extra:
+        for column in CHECKS.get(check).columns:
+            if column.name in found or column.dtype not in _TYPES:
+                raise ConfigError(
+                    f"checks.extra: {check} cannot add the column {column.name!r} of type {column.dtype}: its name has "
+                    f"to be new, and its type one of {', '.join(_TYPES)}"
+                )
+            found[column.name] = column
+    return found
+
+
+class Checker:
+    """All checks of a run, loaded."""
+
+    def __init__(self, config: ChecksConfig) -> None:
+        """Load the checks.
+
+        Raises:
+            ConfigError: See `Check.load`.
+        """
+        with ExitStack() as stack:
+            self._inspectors = []
+            for name in ("signal", *config.extra):
+                inspector = CHECKS.get(name).load(config)
+                stack.callback(inspector.close)
+                self._inspectors.append(inspector)
+            self._stack = stack.pop_all()
+
+    def inspect(self, clips: Sequence[Clip]) -> list[Finding]:
+        """Return the measures and flaws that all checks found, one finding for each clip."""
+        by_check = [inspector.inspect(clips) for inspector in self._inspectors]
+        return [
+            Finding(
+                {name: value for finding in findings for name, value in finding.measures.items()},
+                tuple(flaw for finding in findings for flaw in finding.flaws),
+            )
+            for findings in zip(*by_check, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Release the memory of all checks."""
+        self._stack.close()
