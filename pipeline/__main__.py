@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None, loader: ModelLoader | None = No
             show(_answer(line))
             return 0
         config = compose_config(line.overrides, line.config_files)
-        from pipeline.commands.render import run  # after the config has been found good: this loads the rest
+        from pipeline.commands.dispatch import run  # after the config has been found good: this loads the rest
 
         with _ended_by_sigterm():
             return run(config, loader)

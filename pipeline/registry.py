@@ -47,6 +47,10 @@ class Registry(Generic[T]):
         others = {*self._installed, *self._loaded} - self._builtin.keys()
         return [*self._builtin, *sorted(others)]
 
+    def builtin_names(self) -> list[str]:
+        """Return the names of this package's own entries."""
+        return [*self._builtin]
+
     def get(self, name: str) -> T:
         """Return the implementation with a name.
 

@@ -27,7 +27,7 @@ import soundfile
 
 from pipeline.__main__ import main as pipeline
 from pipeline.audio.encoding import encode
-from pipeline.commands import render as run
+from pipeline.commands import dispatch as run
 from pipeline.quality.signal import measure
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance

@@ -19,7 +19,7 @@ import torch
 from fakes import INFO, StandInSynthesizer, loader_of
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
+from pipeline.commands import dispatch as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most

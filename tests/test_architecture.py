@@ -85,6 +85,6 @@ def test_files_say_what_they_are_and_stay_small(path: Path) -> None:
 
 def test_a_command_does_not_wait_for_what_only_the_book_needs() -> None:
     """Guards the first sound of a run, and each worker's start: scipy takes a second to import."""
-    program = "import sys, pipeline.commands.render; print('scipy' in sys.modules, 'torch' in sys.modules)"
+    program = "import sys, pipeline.commands.dispatch; print('scipy' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -17,7 +17,7 @@ import pytest
 from fakes import RATE, StandInSynthesizer
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
+from pipeline.commands import dispatch as run_module
 from pipeline.commands.disk_space import Work, disk_problem, estimate_disk, free_bytes
 from pipeline.config.compose import compose_config
 from pipeline.config.frozen import CONFIG_NAME, fingerprint

@@ -159,7 +159,7 @@ def test_the_beginning_of_a_book_goes_on_where_a_kill_has_cut_it(
     before, _ = soundfile.read(run_dir / "beginning.wav")
     heard: list[np.ndarray] = []
     monkeypatch.setattr(
-        run_module, "finish", lambda *_, **__: heard.append(soundfile.read(run_dir / "beginning.wav")[0])
+        run_module, "finalize_run", lambda *_, **__: heard.append(soundfile.read(run_dir / "beginning.wav")[0])
     )
     assert building.main(arguments) == 0
     ((after,),) = [heard]

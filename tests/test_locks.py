@@ -17,7 +17,7 @@ import pytest
 from fakes import INFO, StandInSynthesizer, speak
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
+from pipeline.commands import dispatch as run_module
 from pipeline.errors import RunDirectoryError
 from pipeline.storage.locks import check_locks, find_holders, writer
 from pipeline.types import Clip, Utterance

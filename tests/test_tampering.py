@@ -21,7 +21,7 @@ from fakes import RATE, StandInSynthesizer, build_stand_in, speak
 
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode
-from pipeline.commands import render as run_module
+from pipeline.commands import dispatch as run_module
 from pipeline.commands.deep_verify import Outcome, choose_clips, compare_samples
 from pipeline.commands.verify import verify
 from pipeline.config import Config, TaskConfig

@@ -14,7 +14,7 @@ from fakes import INFO, RATE, StandInSynthesizer, speak
 from test_tampering import BOOK, make_hashes_fit, problems_of, rewrite
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
+from pipeline.commands import dispatch as run_module
 from pipeline.outputs.audiobook.comparison import spectral_distance
 from pipeline.outputs.audiobook.containers import Mark, cover_packet, open_m4b
 from pipeline.types import SYNTHETIC_SPEECH

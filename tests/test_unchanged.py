@@ -11,7 +11,7 @@ import pytest
 from conftest import StandInModel
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
-from pipeline.commands import render as run_module
+from pipeline.commands import plan_job as run_module
 from pipeline.config import Config, SourceConfig
 from pipeline.planning import staleness as unchanged
 from pipeline.planning.staleness import plan_digest

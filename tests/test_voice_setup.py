@@ -14,7 +14,7 @@ from conftest import Checkpoints, StandInModel
 from test_epub import write_epub
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
+from pipeline.commands import render
 from pipeline.commands.voice_setup import set_up_voices
 from pipeline.config import RENAMED_KEYS
 from pipeline.config.compose import compose_config, config_from
@@ -121,7 +121,7 @@ def test_a_name_is_refused_before_the_checkpoint_is_looked_for(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a download of gigabytes that ends in a misspelt name."""
-    monkeypatch.setattr(run_module, "find_checkpoint", lambda *_, **__: pytest.fail("looked for the checkpoint"))
+    monkeypatch.setattr(render, "find_checkpoint", lambda *_, **__: pytest.fail("looked for the checkpoint"))
     assert main([f"voice={name}", "model=indic", f"output_dir={tmp_path}/out"]) == 2
     assert re.search(rf"voice={name}\b.*model=indic", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()

@@ -1,1 +1,5 @@
-"""The tasks of the command line, one module each, and what runs before them."""
+"""The tasks of the command line.
+
+`dispatch.run` does what a config asks for. `render`, `dry_run`, `preview`, `retry` and `verify` each hold one task;
+`prepare`, `plan_job`, `voice_setup`, `standard_input`, `refusal`, `disk_space` and `forecast` are steps of them.
+"""

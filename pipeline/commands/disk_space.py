@@ -17,7 +17,9 @@ from pipeline.config import Config
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.audiobook.live_preview import MAX_PREVIEW_UTTERANCES
 from pipeline.planning import audio_bytes, size
+from pipeline.planning.plan_store import PlanHead
 from pipeline.storage.paths import is_local
+from pipeline.synthesis.checkpoint import Checkpoint
 
 _RECORD_BYTES = 2_000  # for each utterance: plan, manifest, columns of the dataset, subtitles
 _FIXED_BYTES = 200_000  # the page with its clips to listen to, the card and its picture
@@ -125,3 +127,19 @@ def check_disk(config: Config, run_dir: Path, work: Work, num_workers: int = 1) 
     """
     if config.check_disk and (problem := disk_problem(config, run_dir, estimate_disk(config, work, num_workers))):
         raise RunDirectoryError(problem)
+
+
+def check_disk_for(
+    run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, missing: Sequence[int]
+) -> None:
+    """Refuse a disk that has too little space for the shards that are missing, and the book.
+
+    Raises:
+        RunDirectoryError: It has.
+    """
+    num_utterances = round(head.num_utterances * len(missing) / max(1, head.num_shards))
+    book_seconds = head.predicted_seconds if config.task.name == "audiobook" else 0.0
+    seconds = [head.shard_seconds[index] for index in missing]
+    work = Work(seconds, num_utterances, book_seconds, checkpoint.sampling_rate)
+    devices = config.executor.devices
+    check_disk(config, run_dir, work, len(devices) if isinstance(devices, list) else max(1, config.executor.workers))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.commands.finalize import finish
+from pipeline.commands.finalize import finalize_run
 from pipeline.commands.model_loader import ModelLoader
 from pipeline.config import Config
 from pipeline.config.frozen import frozen_config
@@ -17,6 +17,7 @@ from pipeline.errors import RunDirectoryError
 from pipeline.execution.execute import RunContext, WorkItem, check_executor, execute
 from pipeline.execution.sub_shards import POISON
 from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.outputs.deliverable import FinishedRun
 from pipeline.planning.plan_store import read_head, read_shard_plan
 from pipeline.reporting.progress import count, say
 from pipeline.storage.atomic import remove_leftovers
@@ -58,7 +59,7 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
             say(f"{run_dir}: nothing was rejected that another take could change")
             if not (run_dir / CHECKSUMS_NAME).exists():  # an earlier retry was killed at its end
                 described = loader.describe(same_checkpoint(run_dir, config), config.engine)
-                finish(run_dir, frozen, head, described, None, narrator)
+                finalize_run(FinishedRun(run_dir, frozen, head, described, narrator, say), None)
             return 0
         num_rejects = sum(len(task.positions or ()) for task in tasks)
         shards = {task.shard for task in tasks}
@@ -66,7 +67,7 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
         order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, loader.build)
         session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
         assert model is not None  # there was something to do, and it is done
-        finish(run_dir, frozen, head, model, session, narrator)
+        finalize_run(FinishedRun(run_dir, frozen, head, model, narrator, say), session)
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.config.frozen import CONFIG_NAME, frozen_config, is_of_first_forma
 from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips
 from pipeline.outputs.dataset.verify import VerifyReport, collect, verify_run
-from pipeline.outputs.dataset.verify_card import Stated, card_problems
+from pipeline.outputs.deliverable import FinishedRun, chosen_deliverables
 from pipeline.planning.plan_store import PlanHead, read_head
 from pipeline.reporting.report import REPORT_NAME, RunStats, make_report
 from pipeline.storage.paths import as_unreadable, place, read_json, read_regular_text, reason_of
@@ -72,13 +72,10 @@ def verify(
         return replace(report, problems=(*problems, str(error)))
     collect(run_dir, problems, _config_problems(run_dir, head))
     # Figures of damaged shards are of no use, and their damage was told of.
-    if not _is_told_of(_DATA, problems):
-        if not _is_told_of(REPORT_NAME, problems):
-            collect(run_dir, problems, _report_problems(run_dir, head))
-        if not _is_told_of("README.md", problems):
-            collect(run_dir, problems, _card_problems(run_dir, head))
-    if (run_dir / "book").is_dir() and not _is_told_of("book/", problems):
-        collect(run_dir, problems, _book_problems(run_dir, head, is_whole=not _is_told_of(_DATA, problems)))
+    is_whole = not _is_told_of(_DATA, problems)
+    if is_whole and not _is_told_of(REPORT_NAME, problems):
+        collect(run_dir, problems, _report_problems(run_dir, head))
+    collect(run_dir, problems, _deliverable_problems(run_dir, head, is_whole, tuple(problems)))
     outcomes: Counter[Outcome] = Counter()
     if asked.deep:
         try:
@@ -89,24 +86,24 @@ def verify(
     return replace(report, problems=tuple(problems), deep=deep)
 
 
-def _is_told_of(name: str | tuple[str, ...], problems: list[str]) -> bool:
+def _is_told_of(name: str | tuple[str, ...], problems: Sequence[str]) -> bool:
     return any(problem.startswith(name) for problem in problems)
 
 
-def _book_problems(run_dir: Path, head: PlanHead, is_whole: bool) -> Iterator[str]:
-    """A book is what the clips make. Where those are damaged, or by an early version, only its lengths are compared."""
-    if is_whole and not is_of_first_format(run_dir):
-        from pipeline.outputs.audiobook.from_run import book_problems  # imports PyAV and scipy
+def _deliverable_problems(run_dir: Path, head: PlanHead, is_whole: bool, told: Sequence[str]) -> Iterator[str]:
+    config = frozen_config(run_dir)
+    run = FinishedRun(run_dir, config, head, _reported_model(run_dir), _narrator(config), is_whole=is_whole)
+    for deliverable in chosen_deliverables(config).values():
+        if not _is_told_of(deliverable.paths, told):
+            yield from deliverable.problems(run)
 
-        config = frozen_config(run_dir)
-        try:
-            yield from book_problems(run_dir, config, head, _narrator(config))
-        except PipelineError as error:
-            yield f"book/: cannot be compared with the clips: {error}"
-    else:
-        from pipeline.outputs.audiobook.verify_audio import audio_problems  # imports PyAV
 
-        yield from audio_problems(run_dir / "book")
+def _reported_model(run_dir: Path) -> ModelInfo:
+    """Return the model that the report names; `_NO_MODEL` if it cannot be read, which was told."""
+    try:
+        return replace(_NO_MODEL, revision=str(read_json(run_dir / REPORT_NAME)["model"]["revision"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return _NO_MODEL
 
 
 def _narrator(config: Config) -> str:
@@ -180,23 +177,6 @@ def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
             is_number = isinstance(there, (int, float)) and not isinstance(there, bool)
             if not is_number or not 0 <= float(there or 0) < MAX_SECONDS:
                 yield f"{REPORT_NAME}: session.{key} is {there!r}, which no session has; {_MEND}"
-
-
-def _card_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
-    config = frozen_config(run_dir)
-    try:
-        revision = str(read_json(run_dir / REPORT_NAME)["model"]["revision"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # told of
-    stated = Stated(
-        license=config.dataset.license,
-        title=config.dataset.name,
-        seed=config.seed,
-        revision=revision,
-        is_noise=config.model.name == "untrained",
-        is_of_first_format=is_of_first_format(run_dir),
-    )
-    yield from card_problems(run_dir, head.kept_columns, stated)
 
 
 def _figures_of_book(run_dir: Path) -> dict[str, Any]:

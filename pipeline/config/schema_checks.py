@@ -33,6 +33,6 @@ class ChecksConfig:
             "give 0 (off) or more than 1",
         )
         for name in self.extra:
-            known = ", ".join(each for each in CHECKS.names() if each != "signal") or "none"
-            is_known = name in CHECKS and name != "signal"
-            require(is_known, "checks.extra", self.extra, f"{name} is not installed; there are: {known}")
+            extras = [each for each in CHECKS.names() if each not in CHECKS.builtin_names()]
+            advice = f"{name} is not installed; there are: {', '.join(extras) or 'none'}"
+            require(name in extras, "checks.extra", self.extra, advice)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,7 +52,8 @@ class Report:
     num_bytes: int
     num_files: int  # of the dataset: a shard without clips has none
     session: RunStats | None  # the last call that rendered anything
-    book: dict[str, Any] | None = None
+    book: Mapping[str, Any] | None = None
+    deliverables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # figures of the extra ones, by name
     versions: dict[str, str] = field(default_factory=dict)  # of what decides the bits of a clip beside the weights
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from pipeline.errors import printable
-from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.outputs.dataset.shards import finished_shards, iter_clips
 from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.planning.kept_columns import Type, card_entry
 from pipeline.quality.flaws import reason_codes
@@ -110,13 +110,18 @@ class Statistics:
         return float(self.durations.sum())
 
 
-def write_card(run_dir: Path, facts: CardFacts) -> Statistics:
-    """Writes `README.md` and `durations.png`, and returns the statistics that went into them."""
+def write_card(run_dir: Path, facts: CardFacts) -> None:
+    """Write `README.md` and `durations.png`."""
     statistics = collect_statistics(run_dir)
     with write_atomically(run_dir / "durations.png") as temporary:
         _plot_durations(temporary, statistics.durations)
     write_text(run_dir / "README.md", render_card(facts, statistics))
-    return statistics
+
+
+def clip_durations(run_dir: Path) -> npt.NDArray[np.float64]:
+    """Return the seconds of all clips, [clips], in reading order."""
+    seconds = [row.columns["duration"] for row in iter_clips(run_dir, ["id", "duration"])]
+    return np.array(seconds, dtype=np.float64)
 
 
 def collect_statistics(run_dir: Path) -> Statistics:

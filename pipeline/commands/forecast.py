@@ -1,0 +1,204 @@
+"""What a dry run tells, for a person and as JSON: what would be made, and the disk, time and cost that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.disk_space import DiskNeeds, Work, disk_problem, estimate_disk, free_bytes
+from pipeline.config import Config
+from pipeline.config.frozen import run_directory
+from pipeline.errors import ConfigError, PipelineError, RunDirectoryError, printable
+from pipeline.planning import PlanSummary, duration, render_plan, size
+from pipeline.planning.plan_store import LEFT_OUT_NAME, json_lines
+from pipeline.reporting.speeds import Speed, find_speed
+from pipeline.storage.atomic import write_text
+from pipeline.storage.paths import file_sizes, is_local, place, reason_of
+from pipeline.text.readers.dispatch import STORY
+from pipeline.text.readers.inputs import input_paths
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run needs."""
+
+    run_dir: Path
+    disk: DiskNeeds
+    disk_written_bytes: int  # files that the run has already
+    disk_free_bytes: int | None  # None: not known
+    disk_problem: str  # "": none
+    speed: Speed | None  # None: not known
+    render_seconds: float | None  # of wall time; loading the model and making the book are not in it
+    cost: float | None  # in the currency of price_per_hour
+    refusal: str  # why the run itself would be refused; "": nothing is known to be in its way
+    exit_code: int  # with which it would be
+
+
+def make_forecast(
+    config: Config, summary: PlanSummary, shard_seconds: Sequence[float], refusal: PipelineError | None = None
+) -> Forecast:
+    """Work out what a whole run needs. Time and cost of a run that was begun are those of the whole as well.
+
+    Args:
+        config: Of the run.
+        summary: Of its plan.
+        shard_seconds: Predicted speech of each shard.
+        refusal: What is in the way of the run beside the space on its disk.
+    """
+    run_dir = run_directory(config)
+    book_seconds = summary.seconds if config.task.name == "audiobook" else 0.0
+    work = Work(shard_seconds, summary.utterances, book_seconds, summary.sampling_rate)
+    executor = config.executor  # devices that are chosen automatically are not known without loading torch
+    num_workers = len(executor.devices) if isinstance(executor.devices, list) else max(1, executor.workers)
+    needs = estimate_disk(config, work, num_workers)
+    # What lies in a directory that refuses the run is not part of it.
+    written_bytes = sum(file_sizes(run_dir).values()) if is_local(run_dir) and refusal is None else 0
+    disk = disk_problem(config, run_dir, needs, written_bytes)
+    if refusal is None and disk and config.check_disk:
+        refusal = RunDirectoryError(disk)
+    speed = find_speed(config)
+    render_seconds = summary.seconds / speed.ratio if speed else None
+    has_price = render_seconds is not None and config.price_per_hour is not None
+    return Forecast(
+        run_dir=run_dir,
+        disk=needs,
+        disk_written_bytes=written_bytes,
+        disk_free_bytes=free_bytes(run_dir),
+        disk_problem=disk,
+        speed=speed,
+        render_seconds=render_seconds,
+        cost=(render_seconds or 0.0) / 3600 * (config.price_per_hour or 0.0) if has_price else None,
+        refusal=str(refusal or ""),
+        exit_code=refusal.exit_code if refusal else 0,
+    )
+
+
+def check_left_out(config: Config) -> None:
+    """Refuse a list of what is left out in the place of a folder, or of the input itself.
+
+    Raises:
+        ConfigError: It would lie there.
+    """
+    path = place(config.left_out or "")
+    if path.is_dir():
+        raise ConfigError(f"left_out={path}: is a folder; name a file in it, e.g. left_out={path / LEFT_OUT_NAME}")
+    is_file = config.source.format != "datasets" and config.input != STORY and path.exists()
+    inputs = input_paths(config.input) if is_file else []
+    if any(is_local(each) and each.exists() and each.samefile(path) for each in inputs):
+        raise ConfigError(f"left_out={path}: is the input; name another file")
+
+
+def write_left_out(name: str, records: Sequence[dict[str, Any]]) -> None:
+    """Write the list of what is left out.
+
+    Raises:
+        ConfigError: It cannot be written there.
+    """
+    try:
+        write_text(place(name), json_lines(records))
+    except RunDirectoryError as error:  # its advice is about a run
+        reason = reason_of(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
+        raise ConfigError(f"left_out={name}: cannot be written ({reason}); name another file") from error
+
+
+def render_dry_run(config: Config, summary: PlanSummary, forecast: Forecast) -> str:
+    """Return the dry run for a person."""
+    needs = [*_disk_lines(config, forecast), *_time_lines(config, forecast)]
+    plan = render_plan(summary, config.task.name == "audiobook", needs, config.verbose)
+    refused = "\n".join(map(printable, forecast.refusal.split("\n")))
+    end = f"\n\nREFUSED: without dry_run=true this command ends with an error: {refused}" if refused else ""
+    return f"{printable(config.input)} -> {forecast.run_dir}\n\n{plan}{end}"
+
+
+def _disk_lines(config: Config, forecast: Forecast) -> list[str]:
+    needs, free = forecast.disk, forecast.disk_free_bytes
+    written = f", of which {size(forecast.disk_written_bytes)} are there" if forecast.disk_written_bytes else ""
+    is_free = f"; {size(free)} are free" if free is not None else ""
+    parts = [f"{size(needs.clips_bytes)} of clips ({config.dataset.format})"]
+    if needs.m4b_bytes:
+        parts += [f"{size(needs.chapters_bytes)} of chapters (flac)", f"{size(needs.m4b_bytes)} of m4b"]
+    more = needs.peak_bytes - needs.total_bytes
+    while_running = [f"{'':16}and {size(more)} of temporary files while it runs"] if more > 0 else []
+    return [
+        f"disk            about {size(needs.total_bytes)}{written}{is_free}",
+        f"{'':16}{', '.join(parts)}, {size(needs.records_bytes)} of records",
+        *while_running,
+        *([f"WARNING: {forecast.disk_problem}"] if forecast.disk_problem not in ("", forecast.refusal) else []),
+    ]
+
+
+def _time_lines(config: Config, forecast: Forecast) -> list[str]:
+    if forecast.speed is None or forecast.render_seconds is None:
+        part = "source.chapters=1" if config.task.name == "audiobook" else "source.limit=100"
+        return [
+            "time            not known, since no run with these settings lies beside this one",
+            f"{'':16}to measure it, run a part of the input ({part} name=part), or give",
+            f"{'':16}speed=N if you know how many seconds of audio are made in a second",
+            *([f"cost{'':12}not known without the time"] if config.price_per_hour is not None else []),
+        ]
+    lines = [f"time            about {duration(forecast.render_seconds)} of rendering", f"{'':16}{forecast.speed}"]
+    if forecast.cost is not None:
+        lines.append(f"cost            about {forecast.cost:,.2f}, at price_per_hour={config.price_per_hour:g}")
+    return lines
+
+
+def dry_run_values(config: Config, summary: PlanSummary, forecast: Forecast) -> dict[str, Any]:
+    """Return the same for a program; see `docs/dry_run.md` for the keys."""
+    speed, left_out = forecast.speed, summary.left_out
+    return {
+        "task": config.task.name,
+        "input": config.input,
+        "run": str(forecast.run_dir),
+        "refusal": forecast.refusal,
+        "model": config.model.name,
+        "num_documents": summary.documents,
+        "num_chapters": summary.chapters,
+        "chapters": [
+            {
+                "title": each.title,
+                "words": each.words,
+                "utterances": each.utterances,
+                "audio_seconds": round(each.seconds, 3),
+            }
+            for each in summary.titles.values()
+        ],
+        "words": summary.words,
+        "utterances": summary.utterances,
+        "utterances_speakable": summary.speakable,
+        "rejected": dict(sorted(summary.problems.items())),
+        "audio_seconds": round(summary.seconds + summary.pause_seconds, 3),
+        "speech_seconds": round(summary.seconds, 3),
+        "disk_bytes": forecast.disk.total_bytes,
+        "disk_peak_bytes": forecast.disk.peak_bytes,
+        "disk_written_bytes": forecast.disk_written_bytes,
+        "disk_free_bytes": forecast.disk_free_bytes,
+        "disk_problem": forecast.disk_problem,
+        "disk": {
+            "clips_bytes": forecast.disk.clips_bytes,
+            "records_bytes": forecast.disk.records_bytes,
+            "chapters_bytes": forecast.disk.chapters_bytes,
+            "m4b_bytes": forecast.disk.m4b_bytes,
+        },
+        "speed": {"ratio": speed.ratio, "run": speed.run or None, "device": speed.device or None} if speed else None,
+        "render_seconds": forecast.render_seconds,
+        "price_per_hour": config.price_per_hour,
+        "cost": forecast.cost,
+        "left_out": dict(left_out.stretches.most_common()),
+        "left_out_words": [
+            {"chapter_number": number, "title": title, "words": dict(counts.most_common())}
+            for (_, number), (title, counts) in left_out.chapters.items()
+        ],
+        "warnings": list(left_out.warnings),
+        "plan": _plan_values(summary) if config.verbose else None,
+    }
+
+
+def _plan_values(summary: PlanSummary) -> dict[str, Any]:
+    return {
+        "shards": summary.shards,
+        "padding_of_steps": summary.step_waste,
+        "padding_of_prompts": summary.prompt_waste,
+        "buckets": [{**asdict(bucket), **vars(count)} for bucket, count in sorted(summary.buckets.items())],
+    }

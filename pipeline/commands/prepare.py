@@ -1,0 +1,90 @@
+"""What comes before a plan: the input and the voices are checked, and the config is completed by the checkpoint."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from pipeline.commands.voice_setup import announce_voice, set_up_voices
+from pipeline.config import Config, SamplingConfig
+from pipeline.errors import ConfigError, ModelError
+from pipeline.planning.planner import ModelLimits
+from pipeline.reporting.progress import say, warn
+from pipeline.synthesis.checkpoint import Checkpoint
+from pipeline.text.readers.dispatch import check_source, read_documents
+from pipeline.text.readers.inputs import is_there
+from pipeline.voices import Casting
+
+_SHARE_OF_LIMIT = 0.8  # of the longest audio of a checkpoint: what segments may have, since predictions are inexact
+
+
+def check_input(config: Config) -> str:
+    """Check the input as far as its first text, and return the language of that.
+
+    Raises:
+        PipelineError: It cannot be read, or is a table where a book is wanted.
+    """
+    if config.task.name != "audiobook":
+        language = check_source(config.input, config.source).language
+    else:
+        documents = list(islice(read_documents(config.input, config.source), 2))
+        language = documents[0].language if documents else check_source(config.input, config.source).language
+        if len(documents) > 1:
+            raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
+    if config.book.cover:
+        from pipeline.outputs.audiobook.containers import check_cover  # imports PyAV
+
+        check_cover(Path(config.book.cover))
+    return language
+
+
+def choose_voices(config: Config, language: str, checkpoint: Checkpoint | None) -> tuple[Config, Casting]:
+    """Choose the voices and print them. No checkpoint: it is not on this machine yet."""
+    chosen, casting = set_up_voices(config, language, checkpoint.folder if checkpoint else None)
+    announce_voice(config, chosen, casting)
+    warn(casting.warnings)
+    return chosen, casting
+
+
+def as_frozen(config: Config, checkpoint: Checkpoint | None) -> Config:
+    """Return the config as a run freezes it, with what only the checkpoint tells. None: it is not on this machine."""
+    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # as ./a
+    config = replace(config, input=source)
+    if checkpoint is None:
+        return config
+    return replace(
+        config,
+        model=replace(
+            config.model,
+            revision=checkpoint.revision,
+            description_tokenizer_revision=checkpoint.description_tokenizer_revision,
+        ),
+        engine=replace(config.engine, sampling=SamplingConfig(**vars(checkpoint.sampling(config.engine.sampling)))),
+    )
+
+
+def fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
+    """Shorten segments that the checkpoint cannot generate whole, and name its settings that have no effect here."""
+    if checkpoint.generation.unsupported:
+        settings = ", ".join(checkpoint.generation.unsupported)
+        warn([f"{checkpoint.model_id}: {settings} in generation_config.json has no effect here"])
+    if config.text.max_seconds <= checkpoint.max_seconds:
+        return config
+    seconds = round(_SHARE_OF_LIMIT * checkpoint.max_seconds, 1)
+    if seconds < 1:
+        limit = f"max_length={checkpoint.generation.max_length} in its generation_config.json"
+        raise ModelError(f"{checkpoint.model_id}: {limit} allows {checkpoint.max_seconds:.1f} s, too little for speech")
+    say(
+        f"{checkpoint.model_id} generates at most {checkpoint.max_seconds:.1f} s at a time: text.max_seconds="
+        f"{seconds:g} instead of {config.text.max_seconds:g}"
+    )
+    minimum = min(config.text.min_seconds, seconds / 2)
+    return replace(config, text=replace(config.text, max_seconds=seconds, min_seconds=minimum))
+
+
+def model_limits(config: Config, checkpoint: Checkpoint) -> ModelLimits:
+    """Return what planning needs to know of a checkpoint."""
+    max_seconds = min(config.model.max_seconds, checkpoint.max_seconds)
+    return ModelLimits(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds, checkpoint.max_positions)
