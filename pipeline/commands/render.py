@@ -44,7 +44,7 @@ from pipeline.config.frozen import (
     run_directory,
 )
 from pipeline.errors import ConfigError, ModelError, NotDownloadedError, RunDirectoryError, VerificationError
-from pipeline.execution.execute import RunContext, check_executor, execute
+from pipeline.execution import RunContext, Workload, check_executor, execute
 from pipeline.outputs.dataset.shards import finished_shards, hash_plan
 from pipeline.planning.plan_store import PlanHead, install_plan, read_head, stage_plan
 from pipeline.planning.planner import EstimatedTokens, ModelLimits, Planner, TokenCounter
@@ -238,9 +238,7 @@ def _render(order: RunContext) -> tuple[RunStats | None, ModelInfo | None]:
     if not missing:
         return None, None
     _check_disk(order.run_dir, order.config, head, order.checkpoint, missing)
-    if order.config.executor.kind != "inline":  # the longest first, so that all workers come to their end together
-        missing.sort(key=lambda index: -head.shard_seconds[index])
-    return execute(order, missing, num_done=sum(finished.values()))
+    return execute(order, Workload(tuple(missing)), num_done=sum(finished.values()))
 
 
 def _check_disk(run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, missing: Sequence[int]) -> None:

@@ -170,7 +170,7 @@ def _curves(workers: Sequence[WorkerHistory]) -> list[Series]:
         pieces = []
         for session in worker.sessions:
             # Curves that are smooth enough to be read: not more points than can be told apart.
-            samples = session.samples[:: max(1, len(session.samples) // _POINTS)]
+            samples = session.points[:: max(1, len(session.points) // _POINTS)]
             moments = [(0.0, 0.0), *((sample.elapsed, sample.counts.audio_seconds) for sample in samples)]
             offset = max(0.0, session.started - first)
             piece = [

@@ -95,12 +95,12 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception):  # others are wishes of somebody: Ctrl-C, SIGTERM
-            self.failure(f"{type(error).__name__}: {error}")
+            self.record_failure(f"{type(error).__name__}: {error}")
         self._tell_progress()
         self._write("end", why="done" if error is None else "stopped")
         self._lines.close()
 
-    def take(self, audio_seconds: float, accepted: bool, computed_seconds: float) -> None:
+    def record_take(self, audio_seconds: float, accepted: bool, computed_seconds: float) -> None:
         """A take is done. Cheap: most of the time nothing is written.
 
         Args:
@@ -118,7 +118,7 @@ class Journal:
         if now - self._told >= min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (now - self._started) / _LINES_A_SESSION)):
             self._tell_progress()
 
-    def shard(self, manifest: Manifest) -> None:
+    def record_shard(self, manifest: Manifest) -> None:
         """A shard is written."""
         self._tell_progress()
         self._write(
@@ -130,7 +130,7 @@ class Journal:
             work_seconds=round(manifest.work_seconds, 3),
         )
 
-    def failure(self, what: str, worker: str = "") -> None:
+    def record_failure(self, what: str, worker: str = "") -> None:
         """Something went wrong, with this worker or with another one that cannot say it any more."""
         self._write("failure", what=what, worker=worker)
 
@@ -242,19 +242,19 @@ class WorkerSession:
     device: str = ""
     elapsed: float = 0.0  # at the last line
     last_seen: float = 0.0  # seconds since 1970
-    why_ended: str | None = None  # None: it goes on, or was killed
-    samples: list[ProgressPoint] = field(default_factory=list)
+    end_reason: str | None = None  # None: it goes on, or was killed
+    points: list[ProgressPoint] = field(default_factory=list)
     shards: list[ShardLine] = field(default_factory=list)
 
     @property
     def counts(self) -> Counts:
         """The last known."""
-        return self.samples[-1].counts if self.samples else Counts()
+        return self.points[-1].counts if self.points else Counts()
 
     def rate(self, window: float = 120.0) -> float:
         """Seconds of accepted audio a second, over the last `window` seconds of the session."""
         earlier = next(
-            (s for s in reversed(self.samples) if s.elapsed <= self.elapsed - window), ProgressPoint(0.0, Counts())
+            (s for s in reversed(self.points) if s.elapsed <= self.elapsed - window), ProgressPoint(0.0, Counts())
         )
         seconds = self.elapsed - earlier.elapsed
         return (self.counts.audio_seconds - earlier.counts.audio_seconds) / seconds if seconds > 0 else 0.0
@@ -340,8 +340,8 @@ def _add_line(line: dict[str, Any], sessions: list[WorkerSession]) -> None:
     if event == "start":
         session.host, session.pid, session.device = line["host"], line["pid"], line["device"]
     elif event == "progress":
-        session.samples.append(ProgressPoint(line["elapsed"], Counts(**{key: line[key] for key in _COUNTS})))
+        session.points.append(ProgressPoint(line["elapsed"], Counts(**{key: line[key] for key in _COUNTS})))
     elif event == "shard":
         session.shards.append(ShardLine(line["elapsed"], **{key: line[key] for key in _SHARD}))
     elif event == "end":
-        session.why_ended = line["why"]
+        session.end_reason = line["why"]

@@ -110,8 +110,8 @@ def _journalled(run_dir: Path) -> Speed | None:
 
 def _spans(session: WorkerSession) -> Iterator[tuple[float, float, str]]:
     """Yield audio and seconds between the first and the last progress, so that loading the model does not count."""
-    if len(session.samples) > 1:
-        first, last = session.samples[0], session.samples[-1]
+    if len(session.points) > 1:
+        first, last = session.points[0], session.points[-1]
         elapsed, audio = last.elapsed - first.elapsed, last.counts.audio_seconds - first.counts.audio_seconds
         if elapsed > 0 and audio > 0:
             yield audio, elapsed, session.device

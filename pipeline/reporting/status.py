@@ -70,7 +70,7 @@ class Status:
 
     def _is_live(self, worker: WorkerHistory) -> bool:
         session = worker.sessions[-1] if worker.sessions else None
-        return bool(session and session.why_ended is None and self.now - session.last_seen < _SILENT_AFTER)
+        return bool(session and session.end_reason is None and self.now - session.last_seen < _SILENT_AFTER)
 
 
 def read_status(run_dir: Path, now: float | None = None) -> Status:
@@ -212,8 +212,8 @@ def _worker_lines(status: Status) -> list[str]:
 
 def _sign_of_life(session: WorkerSession, now: float) -> str:
     ago = f"{clock(max(0.0, now - session.last_seen))} ago"
-    if session.why_ended is not None:
-        return f"{ago}, {session.why_ended}"
+    if session.end_reason is not None:
+        return f"{ago}, {session.end_reason}"
     return ago if now - session.last_seen < _SILENT_AFTER else f"{ago}: silent, or killed"
 
 
