@@ -84,7 +84,7 @@ def test_lines_are_few_however_long_a_run_is(tmp_path: Path, clock: Clock) -> No
     lines = (tmp_path / "journal" / "main.jsonl").read_text().splitlines()
     assert len(lines) < 6_000
     times = [json.loads(line)["elapsed"] for line in lines]
-    assert max(later - earlier for earlier, later in pairwise(times)) <= journal_module.LONGEST_PAUSE
+    assert max(later - earlier for earlier, later in pairwise(times)) <= journal_module.MAX_INTERVAL
 
 
 def test_a_jumping_clock_gives_no_nonsense(tmp_path: Path, clock: Clock) -> None:
