@@ -1,4 +1,4 @@
-"""Where messages arrive: what is believed of a worker that died, and the shard that comes of its pieces."""
+"""The coordinator: the files of a worker that died, and the merge of sub-shards."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fakes import INFO, RATE, build_stand_in, speak
 from pipeline.config import Config, ExecutorConfig
 from pipeline.errors import RunDirectoryError
 from pipeline.execution.coordinator import Coordinator
-from pipeline.execution.messages import Claim, Died, Done, Ready, Started, WorkItem
+from pipeline.execution.messages import Claim, Died, ItemDone, Ready, Started, WorkItem
 from pipeline.execution.sub_shards import sub_shards_dir
-from pipeline.execution.supervisor import Supervisor
+from pipeline.execution.supervisor import Supervisor, Workload
 from pipeline.execution.worker import RunContext
 from pipeline.outputs.dataset.columns import make_row
 from pipeline.outputs.dataset.shards import finished_shard, hash_plan, write_shard
@@ -37,17 +37,16 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def desk(run_dir: Path) -> Iterator[Coordinator]:
-    """With one imaginary worker, whose shard is looked into."""
-    supervisor = Supervisor(
-        (), ["w"], ExecutorConfig(backoff_seconds=0.0), lambda _: 4, [WorkItem(0, (0, 1, 2, 3), alone=True)]
-    )
-    order = RunContext(run_dir, Config(), HEAD, Checkpoint("m", "r", run_dir, None, {}, 1), (), build_stand_in)
+def coordinator(run_dir: Path) -> Iterator[Coordinator]:
+    """A coordinator with one fake worker, whose shard is one sub-shard."""
+    workload = Workload(sub_shards=(WorkItem(0, (0, 1, 2, 3), exclusive=True),))
+    supervisor = Supervisor(workload, ["w"], ExecutorConfig(backoff_seconds=0.0), lambda _: 4)
+    context = RunContext(run_dir, Config(), HEAD, Checkpoint("m", "r", run_dir, None, {}, 1), (), build_stand_in)
     with Progress(4, 0, 1, ["w"]) as progress:
-        yield Coordinator(order, supervisor, progress, ["w"], None)
+        yield Coordinator(context, supervisor, progress, ["w"], None)
 
 
-def make_piece(run_dir: Path, positions: tuple[int, ...], plan_hash: str | None = None) -> None:
+def make_sub_shard(run_dir: Path, positions: tuple[int, ...], plan_hash: str | None = None) -> None:
     rows = [make_row(speak(PLANNED[position]), f"key-{position}", "en", INFO) for position in positions]
     write_shard(
         sub_shards_dir(run_dir, 0),
@@ -61,54 +60,55 @@ def make_piece(run_dir: Path, positions: tuple[int, ...], plan_hash: str | None 
     )
 
 
-def give(desk: Coordinator) -> WorkItem | None:
-    """What the worker is given, after it was started."""
-    desk.supervisor.workers_to_start(0.0)
+def assign(coordinator: Coordinator) -> WorkItem | None:
+    """Start the worker and return the item that is assigned to it."""
+    coordinator.supervisor.workers_to_start(0.0)
     for message in (Started(), Ready(INFO), Claim(idle=True)):
-        desk.take(0, message)
-    ((_, task),) = desk.supervisor.answers()
-    return task
+        coordinator.handle(0, message)
+    ((_, item),) = coordinator.supervisor.answers()
+    return item
 
 
-def test_a_piece_that_an_earlier_run_has_left_is_not_taken_for_a_larger_one(run_dir: Path, desk: Coordinator) -> None:
-    """Bug: a run that was stopped while it looked for a killer could never be finished. SubShards are named by their
-    first utterance; with the piece (0, 1) there, (0, 1, 2, 3) counted as done when its worker died, and the shard
-    could not be put together, each time anew."""
-    make_piece(run_dir, (0, 1))
-    assert give(desk) == WorkItem(0, (0, 1, 2, 3), alone=True)
-    desk.take(0, Died("ended by SIGKILL"))
-    assert give(desk) == WorkItem(0, (0, 1), alone=True)
+def test_a_sub_shard_of_an_earlier_run_is_not_taken_for_a_larger_one(run_dir: Path, coordinator: Coordinator) -> None:
+    """Bug: a run that was stopped during the search for poison could never be finished. Sub-shards are named by their
+    first position; if (0, 1) was there, (0, 1, 2, 3) counted as done when its worker died, and the merge failed."""
+    make_sub_shard(run_dir, (0, 1))
+    assert assign(coordinator) == WorkItem(0, (0, 1, 2, 3), exclusive=True)
+    coordinator.handle(0, Died("ended by SIGKILL"))
+    assert assign(coordinator) == WorkItem(0, (0, 1), exclusive=True)
 
 
-def test_a_piece_of_another_text_is_not_taken_for_one_of_this(run_dir: Path, desk: Coordinator) -> None:
-    """Bug: so was one with the same ids, made before the text was edited."""
-    make_piece(run_dir, (0, 1, 2, 3), plan_hash="of the text before")
-    give(desk)
-    desk.take(0, Died("ended by SIGKILL"))
-    assert not desk.supervisor.finished
+def test_a_sub_shard_of_another_text_is_not_reused(run_dir: Path, coordinator: Coordinator) -> None:
+    """Bug: a sub-shard with the same ids, written before the text was edited, counted as done."""
+    make_sub_shard(run_dir, (0, 1, 2, 3), plan_hash="of the earlier text")
+    assign(coordinator)
+    coordinator.handle(0, Died("ended by SIGKILL"))
+    assert not coordinator.supervisor.finished
 
 
-def test_a_piece_that_its_worker_could_not_tell_of_is_not_made_twice(run_dir: Path, desk: Coordinator) -> None:
-    """Guards a worker that dies between its file and its word."""
-    task = give(desk)
-    assert task is not None
-    make_piece(run_dir, task.positions or ())
-    desk.take(0, Died("ended by SIGKILL"))
-    assert desk.supervisor.finished
+def test_a_sub_shard_that_its_worker_could_not_report_is_not_generated_twice(
+    run_dir: Path, coordinator: Coordinator
+) -> None:
+    """Guards against lost work of a worker that dies after it has written a file and before it reports it."""
+    item = assign(coordinator)
+    assert item is not None
+    make_sub_shard(run_dir, item.positions or ())
+    coordinator.handle(0, Died("ended by SIGKILL"))
+    assert coordinator.supervisor.finished
     manifest = finished_shard(run_dir, 0)
     assert manifest is not None
     assert [clip.id for clip in manifest.clips] == ["u0", "u1", "u2", "u3"]
 
 
-def test_a_damaged_piece_is_not_put_into_its_shard(run_dir: Path, desk: Coordinator) -> None:
-    """Bug: damaged audio was given a new hash, with which every check passed from then on."""
-    task = give(desk)
-    assert task is not None
-    make_piece(run_dir, task.positions or ())
+def test_a_damaged_sub_shard_is_not_merged(run_dir: Path, coordinator: Coordinator) -> None:
+    """Bug: damaged audio was given a new hash, with which every later check passed."""
+    item = assign(coordinator)
+    assert item is not None
+    make_sub_shard(run_dir, item.positions or ())
     (path,) = (sub_shards_dir(run_dir, 0) / "data").iterdir()
     content = path.read_bytes()
     middle = content.index(b"fLaC") + 500
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     with pytest.raises(RunDirectoryError, match=r"\bu0\b"):
-        desk.take(0, Done(task, 4))
+        coordinator.handle(0, ItemDone(item, 4))
     assert finished_shard(run_dir, 0) is None

@@ -175,7 +175,7 @@ def test_an_unfinished_run_tells_its_speed_by_its_journals(rows: Path) -> None:
             now[0] += 100  # in which the model is loaded
             for _ in range(60):
                 now[0] += 1
-                journal.take(3.0, True, 1.0)
+                journal.record_take(3.0, True, 1.0)
     speed = find_speed(compose_config(command(rows)))
     assert speed
     assert speed.ratio == pytest.approx(6, rel=0.02)

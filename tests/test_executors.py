@@ -207,11 +207,11 @@ def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
 
 def test_a_worker_sees_one_gpu_and_those_on_the_cpu_share_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [(seat.device, seat.visible_gpu) for seat in worker_specs("ab", ["cuda:0", "cuda:3"], 8)] == [
+    assert [(spec.device, spec.visible_gpu) for spec in worker_specs("ab", ["cuda:0", "cuda:3"], 8)] == [
         ("cuda", "0"),
         ("cuda", "3"),
     ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [seat.visible_gpu for seat in worker_specs("ab", ["cuda:0", "cuda:1"], 8)] == ["5", "7"]
-    assert [seat.threads for seat in worker_specs("abc", ["cpu"] * 3, 8)] == [2, 2, 2]
-    assert [seat.threads for seat in worker_specs("abc", ["cpu"] * 3, 2)] == [1, 1, 1]
+    assert [spec.visible_gpu for spec in worker_specs("ab", ["cuda:0", "cuda:1"], 8)] == ["5", "7"]
+    assert [spec.num_threads for spec in worker_specs("abc", ["cpu"] * 3, 8)] == [2, 2, 2]
+    assert [spec.num_threads for spec in worker_specs("abc", ["cpu"] * 3, 2)] == [1, 1, 1]

@@ -52,24 +52,24 @@ def test_being_stopped_is_no_failure(stop: type[BaseException], tmp_path: Path, 
         raise stop
     history = read_journals(tmp_path)
     assert history.failures == ()
-    assert [session.why_ended for session in history.workers[0].sessions] == ["stopped"]
+    assert [session.end_reason for session in history.workers[0].sessions] == ["stopped"]
 
 
 def work(open_journal: Journal, clock: Clock, seconds: float, each: float = 1.0) -> None:
     """A second of audio for each second that passes."""
     for _ in range(round(seconds / each)):
         clock.pass_by(each)
-        open_journal.take(each, True, 2.0)
+        open_journal.record_take(each, True, 2.0)
 
 
 def test_what_is_told_is_read_back(tmp_path: Path, clock: Clock) -> None:
     with journal(tmp_path, clock) as main:
         work(main, clock, 3)
-        main.take(9.0, False, 31.5)
-        main.shard(manifest(4))
+        main.record_take(9.0, False, 31.5)
+        main.record_shard(manifest(4))
     (worker,) = read_journals(tmp_path).workers
     (session,) = worker.sessions
-    assert (session.pid, session.device, session.why_ended) == (os.getpid(), "cpu", "done")
+    assert (session.pid, session.device, session.end_reason) == (os.getpid(), "cpu", "done")
     assert session.counts == Counts(clips=3, audio_seconds=3.0, computed_seconds=31.5, refused=1)
     (shard,) = session.shards
     assert (shard.index, shard.clips, shard.rejects, shard.audio_seconds, shard.elapsed) == (4, 0, 1, 12.5, 3.0)
@@ -79,12 +79,12 @@ def test_lines_are_few_however_long_a_run_is(tmp_path: Path, clock: Clock) -> No
     """Guards quick answers to status after a weekend: a line for each clip would be a million lines."""
     with journal(tmp_path, clock) as main:
         work(main, clock, 60)
-        assert 10 <= len(read_journals(tmp_path).workers[0].sessions[0].samples) <= 13
+        assert 10 <= len(read_journals(tmp_path).workers[0].sessions[0].points) <= 13
         work(main, clock, 3 * 86_400, each=2.0)
     lines = (tmp_path / "journal" / "main.jsonl").read_text().splitlines()
     assert len(lines) < 6_000
     times = [json.loads(line)["elapsed"] for line in lines]
-    assert max(later - earlier for earlier, later in pairwise(times)) <= journal_module.LONGEST_PAUSE
+    assert max(later - earlier for earlier, later in pairwise(times)) <= journal_module.MAX_INTERVAL
 
 
 def test_a_jumping_clock_gives_no_nonsense(tmp_path: Path, clock: Clock) -> None:
@@ -97,7 +97,7 @@ def test_a_jumping_clock_gives_no_nonsense(tmp_path: Path, clock: Clock) -> None
         work(main, clock, 60)
     (session,) = read_journals(tmp_path).workers[0].sessions
     assert session.rate(window=100) == pytest.approx(1.0, rel=0.06)
-    elapsed = [sample.elapsed for sample in session.samples]
+    elapsed = [sample.elapsed for sample in session.points]
     assert elapsed == sorted(elapsed)
 
 
@@ -137,9 +137,9 @@ def test_a_full_disk_is_told_of_once_and_stops_nothing(
     with caplog.at_level(logging.WARNING), journal(tmp_path, clock) as main:
         monkeypatch.setattr(os, "write", unsteady)
         for what in ("kept", "halved", "lost", "lost as well", "kept again"):
-            main.failure(what)
+            main.record_failure(what)
     assert [failure.what for failure in read_journals(tmp_path).failures] == ["kept", "kept again"]
-    assert read_journals(tmp_path).workers[0].sessions[0].why_ended == "done"
+    assert read_journals(tmp_path).workers[0].sessions[0].end_reason == "done"
     assert len(caplog.records) == 1
     assert "No space left" in caplog.text
 
@@ -151,12 +151,12 @@ def test_an_error_is_told_of_before_it_passes(tmp_path: Path, clock: Clock) -> N
     assert [(failure.worker, failure.what) for failure in history.failures] == [
         ("main", "MemoryError: CUDA out of memory")
     ]
-    assert history.workers[0].sessions[0].why_ended == "stopped"
+    assert history.workers[0].sessions[0].end_reason == "stopped"
 
 
 def test_the_failure_of_a_dead_worker_is_told_by_another(tmp_path: Path, clock: Clock) -> None:
     with journal(tmp_path, clock) as main:
-        main.failure("killed by signal 9", worker="cuda-1")
+        main.record_failure("killed by signal 9", worker="cuda-1")
     assert [failure.worker for failure in read_journals(tmp_path).failures] == ["cuda-1"]
 
 

@@ -141,7 +141,7 @@ def test_a_worker_that_dies_leaves_what_it_has_kept(
 
 def build_hoarding(*_: object, **__: object) -> StandInSynthesizer:
     """In another process: aborts at poison, and time passes quickly until then."""
-    kept.SECONDS = 0.0
+    kept.CHECKPOINT_SECONDS = 0.0
     return build_mortal()
 
 

@@ -86,8 +86,8 @@ def test_the_page_stands_alone_and_escapes(tmp_path: Path) -> None:
     with Journal(tmp_path, "main", "cpu", wall=lambda: now[0], monotonic=lambda: now[0]) as journal:
         for _ in range(20):
             now[0] += 6
-            journal.take(9.0, True, 12.0)
-        journal.failure(NASTY)
+            journal.record_take(9.0, True, 12.0)
+        journal.record_failure(NASTY)
     (tmp_path / "config.yaml").write_text(f"input: {NASTY}\n")
     spoken = [utterance(number, speaker=NASTY, text=NASTY) for number in range(6)]
     text = make_page(tmp_path, spoken, [Reject(utterance(9, text=NASTY), f"silent: {NASTY}", 3)])

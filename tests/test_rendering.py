@@ -12,9 +12,10 @@ import pytest
 from fakes import INFO, RATE, StandInSynthesizer, speak
 
 from pipeline.config import Config
-from pipeline.generation.renderer import EarlierClips, RenderedShard, render_shards
+from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
 from pipeline.outputs.dataset.shards import write_shard
 from pipeline.planning import take_seed, utterance_key
+from pipeline.quality.check import Checker
 from pipeline.types import Clip, Finish, Shard, Utterance
 
 NOTHING_EARLIER = EarlierClips([])
@@ -43,7 +44,10 @@ def render_all(
     config: Config | None = None,
     earlier: EarlierClips = NOTHING_EARLIER,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
-    return render_shards(shards, synthesizer, config or Config(), "model", "en", earlier, lambda clip, row: None)
+    options = RenderOptions(
+        config or Config(), "model", "en", earlier, Checker((config or Config()).checks), lambda clip, row: None
+    )
+    return render_shards(shards, synthesizer, options)
 
 
 def test_rows_come_in_reading_order_whatever_order_they_were_made_in() -> None:

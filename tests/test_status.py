@@ -47,7 +47,7 @@ def at_work(run_dir: Path, worker: str, device: str, speed: float, seconds: int 
     journal.__enter__()
     for _ in range(seconds):
         now[0] += 1
-        journal.take(speed, True, 1.0)
+        journal.record_take(speed, True, 1.0)
     return journal
 
 
@@ -59,7 +59,7 @@ def test_a_run_at_work_tells_speed_and_end(tmp_path: Path) -> None:
     run_dir = make_run(tmp_path / "run")
     (run_dir / ".writer").write_text(f"process {os.getpid()} on {platform.node()}")
     at_work(run_dir, "cuda-0", "cuda:0", speed=3.0)
-    at_work(run_dir, "cuda-1", "cuda:1", speed=2.0).failure("out of memory")
+    at_work(run_dir, "cuda-1", "cuda:1", speed=2.0).record_failure("out of memory")
     status = read_status(run_dir, now=START + 60)
     assert status.rate == pytest.approx(5.0, rel=0.02)
     # 20 utterances are left, each of which came to 4.5 s of audio so far.

@@ -18,7 +18,7 @@ from pipeline.commands.voice_setup import set_up_voices
 from pipeline.config import Config
 from pipeline.config.frozen import check_config, recorded_revisions, refuse_foreign, run_directory
 from pipeline.errors import ConfigError
-from pipeline.execution.execute import RunContext, check_executor, execute
+from pipeline.execution import RunContext, Workload, check_executor, execute
 from pipeline.outputs.dataset.shards import finished_shards, hash_plan
 from pipeline.outputs.deliverable import FinishedRun, chosen_deliverables
 from pipeline.planning.plan_store import PlanHead, read_head
@@ -101,6 +101,4 @@ def _render_shards(order: RunContext) -> tuple[RunStats | None, ModelInfo | None
     if not missing:
         return None, None
     check_disk_for(order.run_dir, order.config, head, order.checkpoint, missing)
-    if order.config.executor.kind != "inline":  # the longest first, so that all workers come to their end together
-        missing.sort(key=lambda index: -head.shard_seconds[index])
-    return execute(order, missing, num_done=sum(finished.values()))
+    return execute(order, Workload(tuple(missing)), num_done=sum(finished.values()))

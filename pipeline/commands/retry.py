@@ -14,7 +14,7 @@ from pipeline.commands.model_loader import ModelLoader
 from pipeline.config import Config
 from pipeline.config.frozen import frozen_config
 from pipeline.errors import RunDirectoryError
-from pipeline.execution.execute import RunContext, WorkItem, check_executor, execute
+from pipeline.execution import RunContext, WorkItem, Workload, check_executor, execute
 from pipeline.execution.sub_shards import POISON
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.outputs.deliverable import FinishedRun
@@ -52,20 +52,20 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
                 f"run={run_dir}: {num_finished} of {head.num_shards} shards are finished; give the run's own command "
                 "again first"
             )
-        pieces, suspects = _to_try_again(run_dir)
-        tasks = [*pieces, *suspects]
+        workload = _to_try_again(run_dir)
+        items = [*workload.sub_shards, *workload.suspects]
         narrator = ", ".join(speaker_names(frozen.voice, find_catalogue(frozen.model)))
-        if not tasks:
+        if not items:
             say(f"{run_dir}: nothing was rejected that another take could change")
             if not (run_dir / CHECKSUMS_NAME).exists():  # an earlier retry was killed at its end
                 described = loader.describe(same_checkpoint(run_dir, config), config.engine)
                 finalize_run(FinishedRun(run_dir, frozen, head, described, narrator, say), None)
             return 0
-        num_rejects = sum(len(task.positions or ()) for task in tasks)
-        shards = {task.shard for task in tasks}
+        num_rejects = sum(len(item.positions or ()) for item in items)
+        shards = {item.shard for item in items}
         say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
         order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, loader.build)
-        session, model = execute(order, (), head.num_utterances - num_rejects, pieces, suspects)
+        session, model = execute(order, workload, head.num_utterances - num_rejects)
         assert model is not None  # there was something to do, and it is done
         finalize_run(FinishedRun(run_dir, frozen, head, model, narrator, say), session)
     return 0
@@ -90,9 +90,12 @@ def same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
     return checkpoint
 
 
-def _to_try_again(run_dir: Path) -> tuple[list[WorkItem], list[WorkItem]]:
-    """For each shard its rejects as one piece, and those that kill by themselves; not what cannot be spoken at all."""
-    pieces, suspects = [], []
+def _to_try_again(run_dir: Path) -> Workload:
+    """Return the rejects of each shard as one sub-shard, and those that crashed a worker by themselves.
+
+    Rejects that no take was tried of, since they cannot be spoken, are left out.
+    """
+    sub_shards, suspects = [], []
     for manifest in finished_shards(run_dir):
         reasons = {reject["id"]: reject["reason"] for reject in manifest.rejects if reject["takes"]}
         if not reasons:
@@ -102,6 +105,6 @@ def _to_try_again(run_dir: Path) -> tuple[list[WorkItem], list[WorkItem]]:
         killers = [position for position, reason in of.items() if reason.startswith(POISON)]
         others = tuple(position for position in of if position not in killers)
         if others:
-            pieces.append(WorkItem(manifest.index, others, alone=True))
-        suspects += [WorkItem(manifest.index, (position,), alone=True) for position in killers]
-    return pieces, suspects
+            sub_shards.append(WorkItem(manifest.index, others, exclusive=True))
+        suspects += [WorkItem(manifest.index, (position,), exclusive=True) for position in killers]
+    return Workload((), tuple(sub_shards), tuple(suspects))

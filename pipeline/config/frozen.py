@@ -20,6 +20,7 @@ import yaml
 from pipeline.config.checks import load_yaml
 from pipeline.config.compose import config_from
 from pipeline.config.schema import RENAMED_KEYS, Config, ModelConfig
+from pipeline.config.schema_executor import EXECUTOR_AUTO, EXECUTOR_REGISTRY
 from pipeline.config.schema_output import OUTPUT_KEYS
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.seeds import content_digest
@@ -208,6 +209,9 @@ def frozen_config(run_dir: Path) -> Config:
     """
     path = run_dir / CONFIG_NAME
     values = {key: value for key, value in _read(path).items() if key not in (_FORMAT, _INPUT_DIGEST)}
+    executor = values.get("executor")
+    if isinstance(executor, dict) and executor.get("kind") not in EXECUTOR_REGISTRY:
+        executor["kind"] = EXECUTOR_AUTO  # clips do not depend on it, and its distribution may be uninstalled
     try:
         return config_from(values)
     except ConfigError as error:

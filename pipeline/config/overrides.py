@@ -19,6 +19,7 @@ from pipeline.config.checks import is_description
 from pipeline.config.config_file import is_config_path
 from pipeline.config.hydra_values import quote, render, render_typed
 from pipeline.config.schema import Config
+from pipeline.config.schema_executor import EXECUTOR_REGISTRY
 from pipeline.errors import ConfigError, nearest_first
 from pipeline.storage.paths import local_folder
 
@@ -106,6 +107,10 @@ def _choose(group: str, choice: str) -> list[str]:
     options = group_options(group)
     if choice in options or (group == "experiment" and choice == "null"):
         return [f"{group}={choice}"]
+    if group == "executor":
+        if choice in EXECUTOR_REGISTRY:  # of another distribution, which has no file of the group
+            return ["executor=auto", f"executor.kind={quote(choice)}"]
+        options = [*options, *(name for name in EXECUTOR_REGISTRY.names() if name not in options)]
     at_revision = re.fullmatch(r"(\w[\w.-]*(?:/[\w.-]+)?)@(.+)", choice)  # mini@refs/pr/9, owner/name@v1.0
     if group == "model" and at_revision and not local_folder(choice):
         return [*_choose(group, at_revision[1]), f"model.revision={quote(at_revision[2])}"]

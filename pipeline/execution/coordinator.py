@@ -1,6 +1,6 @@
-"""Where all messages of a run arrive: the supervisor decides, the bar shows, shards in pieces are put together.
+"""Dispatch worker messages to the supervisor, the progress bar and the merger of sub-shards.
 
-The same for every kind of worker. Knows neither processes nor Ray.
+The same for every executor: nothing here depends on where the workers run.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from pipeline.execution.messages import Died, Done, Failed, Made, Message, PreviewStarted, Ready, WorkItem
+from pipeline.execution.messages import Died, Failed, ItemDone, Message, PreviewStarted, Ready, TakeDone, WorkItem
 from pipeline.execution.sub_shards import merge_sub_shards, sub_shards_dir
 from pipeline.execution.supervisor import Supervisor
 from pipeline.execution.worker import RunContext
@@ -25,102 +24,129 @@ from pipeline.types import ModelInfo
 
 
 class Coordinator:
-    """Dispatch worker messages to the supervisor, the progress bar and the merger of sub-shards."""
+    """Dispatch worker messages to the supervisor, the progress bar and the merger of sub-shards.
+
+    Attributes:
+        supervisor: Decides; executors ask it for workers to start and answers to claims.
+        model: As the first worker that was ready describes it; None until then.
+    """
 
     def __init__(
         self,
-        order: RunContext,
+        context: RunContext,
         supervisor: Supervisor,
         progress: Progress,
-        names: Sequence[str],
+        worker_names: Sequence[str],
         journal: Journal | None,
     ) -> None:
+        """Dispatch nothing yet.
+
+        Args:
+            context: The run.
+            supervisor: Makes the decisions.
+            progress: Shows them.
+            worker_names: One name for each worker, by its number.
+            journal: Records the crashes of workers, which cannot do so themselves; None: they run in this process.
+        """
         self.supervisor = supervisor
-        self.model: ModelInfo | None = None  # of the first worker that was ready
-        self._order = order
+        self.model: ModelInfo | None = None
+        self._context = context
         self._progress = progress
-        self._names = names
-        self._journal = journal  # of those who can say no more; None: one worker, which does
-        self._start = time.monotonic()  # until the first worker is ready, and then when that was
+        self._names = worker_names
+        self._journal = journal
+        self._start = time.monotonic()  # replaced by the time at which the first worker is ready
         self._num_reused = 0
-        self._computed_seconds = 0.0  # by workers that are gone
-        self._computing = defaultdict[int, float](float)  # by those that are there
+        self._computed_seconds = 0.0  # by workers that have exited
+        self._computed_by_worker = defaultdict[int, float](float)  # by workers that are alive
 
-    def take(self, number: int, message: Message) -> None:
-        """Sees to a message from the worker at a place, or about it."""
+    def handle(self, number: int, message: Message) -> None:
+        """Process a message from the worker with a number, or about it.
+
+        Raises:
+            RunDirectoryError: A lock of this run was lost, or a sub-shard is damaged.
+        """
         now = time.monotonic()
-        if isinstance(message, Ready) and self.model is None:
-            delete_checksums(self._order.run_dir)  # from now on something may be written
-            self._start, self.model = now, message.model
-            self._progress.begin()
-        elif isinstance(message, Made):
-            self._progress.on_clip(number, message.shard, message.seconds, message.accepted)
-        elif isinstance(message, Done):
-            self._done(number, message)
-        elif isinstance(message, PreviewStarted):
-            self._progress.say(f"{message.path}: the book begins here, and goes on while you listen")
-        elif isinstance(message, Failed):
-            self._progress.say(f"worker {self._names[number]}: {message.trace or message.text}")
-        elif isinstance(message, Died):
-            for done in list(self._unheard_of(number)):
-                self.take(number, done)
-            self._computed_seconds += self._computing.pop(number, 0.0)
-            self._progress.on_death(number)
-        before = self.supervisor.num_restarts
-        self.supervisor.take(number, message, now)
+        if isinstance(message, Died):
+            for done in list(self._unreported_items(number)):
+                self.handle(number, done)
+        self._show(number, message, now)
+        num_restarts = self.supervisor.num_restarts
+        self.supervisor.handle(number, message, now)
         if isinstance(message, Died) and not self.supervisor.finished:
-            self._tell_of_death(number, message.reason, is_replaced=self.supervisor.num_restarts > before)
-        for parts in self.supervisor.merged_shards():
-            merge_sub_shards(self._order.run_dir, self._order.head, parts)
-            self.supervisor.close(parts.shard)
-            self._progress.on_written(number, parts.shard, len(parts.poison))
+            self._report_death(number, message.reason, is_restarted=self.supervisor.num_restarts > num_restarts)
+        for split in self.supervisor.shards_to_merge():
+            merge_sub_shards(self._context.run_dir, self._context.head, split)
+            self.supervisor.close_shard(split.shard)
+            self._progress.on_written(number, split.shard, len(split.poison))
 
-    def session(self) -> RunStats:
-        """What this call of the command has done."""
+    def run_stats(self) -> RunStats:
+        """Return the figures of this call of the command."""
         return RunStats(
             wall_seconds=time.monotonic() - self._start,
             audio_seconds=self._progress.audio_seconds,
-            computed_seconds=self._computed_seconds + sum(self._computing.values()),
+            computed_seconds=self._computed_seconds + sum(self._computed_by_worker.values()),
             num_retakes=self._progress.num_retakes,
             num_reused=self._num_reused,
             num_restarts=self.supervisor.num_restarts,
-            given_up=tuple(self.supervisor.given_up),
+            given_up=tuple(self.supervisor.retired),
         )
 
-    def _tell_of_death(self, number: int, reason: str, is_replaced: bool) -> None:
+    def _show(self, number: int, message: Message, now: float) -> None:
+        """Update progress, statistics and the run directory."""
+        if isinstance(message, Ready) and self.model is None:
+            delete_checksums(self._context.run_dir)  # they mark a finished run, and files may change from now on
+            self._start, self.model = now, message.model
+            self._progress.start_clock()
+        elif isinstance(message, TakeDone):
+            self._progress.on_take(number, message.shard, message.seconds, message.accepted)
+        elif isinstance(message, ItemDone):
+            self._finish_item(number, message)
+        elif isinstance(message, PreviewStarted):
+            self._progress.say(f"{message.path}: the beginning of the book; it grows while the run continues")
+        elif isinstance(message, Failed):
+            self._progress.say(f"worker {self._names[number]}: {message.trace or message.text}")
+        elif isinstance(message, Died):
+            self._computed_seconds += self._computed_by_worker.pop(number, 0.0)
+            self._progress.on_exit(number)
+
+    def _report_death(self, number: int, reason: str, is_restarted: bool) -> None:
         name, reason = self._names[number], self.supervisor.exit_reason(number, reason)
-        follow = "is started again" if is_replaced else "is given up"
-        self._progress.say(f"worker {name} is gone ({reason}) and {follow}")
+        consequence = "restarted" if is_restarted else "not restarted any more"
+        self._progress.say(f"worker {name} exited ({reason}): {consequence}")
         if self._journal is not None:
-            self._journal.failure(f"{reason}; {follow}", self._order.journal_name(name))
+            self._journal.record_failure(f"{reason}; {consequence}", self._context.journal_name(name))
 
-    def _done(self, number: int, done: Done) -> None:
-        check_locks(self._order.run_dir)
+    def _finish_item(self, number: int, done: ItemDone) -> None:
+        check_locks(self._context.run_dir)
         self._num_reused += done.num_reused
-        self._computing[number] = max(self._computing[number], done.computed_seconds)
-        self._progress.on_written(number, done.task.shard, done.num_utterances, is_whole=done.task.piece is None)
+        self._computed_by_worker[number] = max(self._computed_by_worker[number], done.computed_seconds)
+        self._progress.num_reused += done.num_reused
+        self._progress.on_written(number, done.item.shard, done.num_utterances, is_whole=done.item.sub_shard is None)
 
-    def _unheard_of(self, number: int) -> Iterator[Done]:
-        """Tasks that a worker had finished when it died, and could not say so any more."""
-        for task in self.supervisor.assigned_items(number):
-            manifest = finished_shard(*_place(self._order, task))
-            if manifest is not None and _is_of(self._order, task, manifest):
-                yield Done(task, len(manifest.clips) + len(manifest.rejects))
+    def _unreported_items(self, number: int) -> Iterator[ItemDone]:
+        """Yield the items whose file a dead worker had written without having reported it."""
+        for item in self.supervisor.assigned_items(number):
+            manifest = self._manifest_of(item)
+            if manifest is not None and self._is_result(manifest, item):
+                yield ItemDone(item, len(manifest.clips) + len(manifest.rejects))
 
+    def _manifest_of(self, item: WorkItem) -> Manifest | None:
+        run_dir = self._context.run_dir
+        if item.sub_shard is None:
+            return finished_shard(run_dir, item.shard)
+        return finished_shard(sub_shards_dir(run_dir, item.shard), item.sub_shard)
 
-def _place(order: RunContext, task: WorkItem) -> tuple[Path, int]:
-    if task.piece is None:
-        return order.run_dir, task.shard
-    return sub_shards_dir(order.run_dir, task.shard), task.piece
+    def _is_result(self, manifest: Manifest, item: WorkItem) -> bool:
+        """Return whether a file is the result of an item.
 
-
-def _is_of(order: RunContext, task: WorkItem, manifest: Manifest) -> bool:
-    """Whether a task has made this. A piece that an earlier run has left may begin as this one does, and be another."""
-    planned = read_shard_plan(order.run_dir, task.shard).utterances
-    positions = range(len(planned)) if task.positions is None else task.positions
-    settled = {clip.id for clip in manifest.clips} | {str(reject["id"]) for reject in manifest.rejects}
-    return (
-        manifest.fingerprint == order.head.fingerprint
-        and manifest.plan_hash == hash_plan(order.run_dir, task.shard)
-        and settled == {planned[position].id for position in positions}
-    )
+        An earlier run may have left a sub-shard with the same first position and other utterances.
+        """
+        run_dir, head = self._context.run_dir, self._context.head
+        planned = read_shard_plan(run_dir, item.shard).utterances
+        positions = range(len(planned)) if item.positions is None else item.positions
+        settled = {clip.id for clip in manifest.clips} | {str(reject["id"]) for reject in manifest.rejects}
+        return (
+            manifest.fingerprint == head.fingerprint
+            and manifest.plan_hash == hash_plan(run_dir, item.shard)
+            and settled == {planned[position].id for position in positions}
+        )

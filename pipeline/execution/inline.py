@@ -1,31 +1,56 @@
-"""The work in this process: the same worker and the same supervisor, one speaking directly to the other."""
+"""The executor with one worker, in this process. Nothing has to be started, and nothing supervises the worker."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError
 from pipeline.execution.coordinator import Coordinator
+from pipeline.execution.devices import use_devices
 from pipeline.execution.messages import Claim, Message, Started, WorkItem
 from pipeline.execution.worker import RunContext, work
 
 
-def work_inline(order: RunContext, name: str, device: str, desk: Coordinator) -> None:
-    """Works until everything is done."""
-    desk.supervisor.workers_to_start(0.0)
-    desk.take(0, Started())
-    work(order, name, device, InlineChannel(desk))
+class InlineExecutor:
+    """One worker, in this process; see `Executor`."""
+
+    isolates_workers: ClassVar[bool] = False
+    worker_names = ("main",)
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+
+    @classmethod
+    def check(cls, config: Config) -> Config:
+        """See `Executor`."""
+        devices = config.executor.devices
+        if devices == "auto":
+            devices = [config.engine.device]
+        if len(devices) > 1:
+            raise ConfigError(f"executor.devices={devices}: executor=inline has one device; give executor=local")
+        return use_devices(config, devices)
+
+    def run(self, coordinator: Coordinator) -> None:
+        """See `Executor`."""
+        coordinator.supervisor.workers_to_start(0.0)
+        coordinator.handle(0, Started())
+        (device,) = self._context.config.executor.devices
+        work(self._context, self.worker_names[0], device, InlineChannel(coordinator))
 
 
 class InlineChannel:
-    """Channel of a worker that runs in the process of its supervisor."""
+    """The channel of a worker that runs in the process of its coordinator; see `WorkerChannel`."""
 
-    def __init__(self, desk: Coordinator) -> None:
-        self._desk = desk
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
 
     def claim(self, claim: Claim) -> WorkItem | None:
         """See `WorkerChannel`."""
         self.report(claim)
-        ((_, task),) = self._desk.supervisor.answers()
-        return task
+        ((_, item),) = self._coordinator.supervisor.answers()
+        return item
 
     def report(self, message: Message) -> None:
         """See `WorkerChannel`."""
-        self._desk.take(0, message)
+        self._coordinator.handle(0, message)

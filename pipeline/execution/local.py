@@ -1,6 +1,6 @@
-"""Workers in processes of this machine, one for each device. They are spawned: a forked CUDA does not work.
+"""The executor with one process for each device of this machine.
 
-A worker that loses this process ends by itself, so that nothing is left behind whatever happens.
+Processes are spawned, since CUDA does not work in a forked process. A worker whose parent process dies ends by itself.
 """
 
 from __future__ import annotations
@@ -18,96 +18,135 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import ClassVar
 
+from pipeline.config import Config
 from pipeline.errors import PipelineError
+from pipeline.execution.coordinator import Coordinator
+from pipeline.execution.devices import local_devices, use_devices
 from pipeline.execution.messages import Claim, Died, Failed, Message, Started, WorkItem
+from pipeline.execution.pool import MAX_FINAL_CLAIMS, supervise
 from pipeline.execution.worker import RunContext, work
 
-_PATIENCE_SECONDS = 10.0  # for workers that are asked to end
+_MAX_EXIT_SECONDS = 10.0  # for workers that are asked to exit; then they are killed
+
+
+class LocalExecutor:
+    """A process for each device of this machine; see `Executor`."""
+
+    isolates_workers: ClassVar[bool] = True
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self.worker_names = name_workers(context.config.executor.devices)
+
+    @classmethod
+    def check(cls, config: Config) -> Config:
+        """See `Executor`."""
+        return use_devices(config, local_devices(config))
+
+    def run(self, coordinator: Coordinator) -> None:
+        """See `Executor`."""
+        import torch
+
+        specs = worker_specs(self.worker_names, self._context.config.executor.devices, torch.get_num_threads())
+        supervise(coordinator, ProcessPool(self._context, specs))
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """Where a worker sits."""
+    """What a worker process is started with."""
 
-    name: str  # of its worker, for people and for its journal
-    device: str  # as torch calls it
-    threads: int = 0  # of torch; 0: as it likes
-    visible_gpu: str | None = None  # the only one it sees, which is then `cuda`
+    name: str
+    device: str  # as torch names it in the worker
+    num_threads: int = 0  # of torch; 0: torch's default
+    visible_gpu: str | None = None  # the only GPU that the worker sees, as `cuda`
 
 
-def worker_specs(names: Sequence[str], devices: Sequence[str], threads: int) -> list[WorkerSpec]:
-    """A seat for each device.
+def name_workers(devices: Sequence[str]) -> list[str]:
+    """Return a unique name for the worker of each device, which is also good as a file name."""
+    names = [device.replace(":", "-") for device in devices]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{number}" for number, name in enumerate(names)]
+    return names
 
-    A worker on a GPU sees no other, because parts of torch use the first one there is, whatever the tensors say.
-    Workers on the CPU share its threads.
+
+def worker_specs(names: Sequence[str], devices: Sequence[str], num_threads: int) -> list[WorkerSpec]:
+    """Return the specs of one worker for each device.
+
+    A worker on a GPU sees only that one, because parts of torch use the first GPU wherever the tensors are. Workers on
+    the CPU share its threads.
     """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = listed.split(",") if listed else None
-    found = []
+    specs = []
     for name, device in zip(names, devices, strict=True):
         kind, _, index = device.partition(":")
         if kind == "cuda":
             gpu = int(index or 0)
-            found.append(WorkerSpec(name, "cuda", visible_gpu=visible[gpu] if visible else str(gpu)))
+            specs.append(WorkerSpec(name, "cuda", visible_gpu=visible[gpu] if visible else str(gpu)))
         else:
-            found.append(WorkerSpec(name, device, threads=max(1, threads // len(devices))))
-    return found
+            specs.append(WorkerSpec(name, device, num_threads=max(1, num_threads // len(devices))))
+    return specs
 
 
 class ProcessPool:
-    """A pool of processes; see `Pool`."""
+    """A pool of processes; see `WorkerPool`."""
 
-    def __init__(self, order: RunContext, worker_specs: Sequence[WorkerSpec]) -> None:
-        self._order = order
-        self._seats = worker_specs
-        self._context = multiprocessing.get_context("spawn")
+    def __init__(self, context: RunContext, specs: Sequence[WorkerSpec]) -> None:
+        self._context = context
+        self._specs = specs
+        self._spawn = multiprocessing.get_context("spawn")
         self._processes: dict[int, tuple[BaseProcess, Connection]] = {}
-        self._started: list[int] = []
+        self._started: list[int] = []  # since the last poll
 
     def start(self, number: int) -> None:
-        """See `Pool`."""
-        here, there = self._context.Pipe()
-        process = self._context.Process(
-            target=_serve, args=(there, self._order, self._seats[number]), name=f"worker-{number}", daemon=True
+        """See `WorkerPool`."""
+        pipe, pipe_of_worker = self._spawn.Pipe()
+        process = self._spawn.Process(
+            target=_run_worker,
+            args=(pipe_of_worker, self._context, self._specs[number]),
+            name=f"worker-{number}",
+            daemon=True,
         )
-        with _deaf_to_ctrl_c():
+        with _sigint_blocked():
             process.start()
-        there.close()
-        self._processes[number] = process, here
+        pipe_of_worker.close()
+        self._processes[number] = process, pipe
         self._started.append(number)
 
     def send(self, number: int, answer: WorkItem | None) -> None:
-        """See `Pool`."""
-        with suppress(OSError):  # it died meanwhile: its sentinel says so
+        """See `WorkerPool`."""
+        with suppress(OSError):  # the process has exited, which its sentinel reports
             self._processes[number][1].send(answer)
 
     def poll(self, timeout: float) -> list[tuple[int, Message]]:
-        """See `Pool`."""
+        """See `WorkerPool`."""
         messages: list[tuple[int, Message]] = [(number, Started()) for number in self._started]
         self._started.clear()
-        everything = [one for process, pipe in self._processes.values() for one in (process.sentinel, pipe)]
-        ready = set(wait(everything, 0 if messages else timeout))
+        waitables = [each for process, pipe in self._processes.values() for each in (process.sentinel, pipe)]
+        ready = set(wait(waitables, 0 if messages else timeout))
         for number, (process, pipe) in list(self._processes.items()):
-            has_ended = process.sentinel in ready
-            if has_ended or pipe in ready:
-                messages += [(number, message) for message in _drain(pipe)]
-            if has_ended:
+            has_exited = process.sentinel in ready
+            if has_exited or pipe in ready:
+                messages += [(number, message) for message in _receive_all(pipe)]
+            if has_exited:
                 process.join()
-                messages.append((number, Died(_how_it_ended(process.exitcode))))
+                messages.append((number, Died(_describe_exit(process.exitcode))))
                 pipe.close()
                 del self._processes[number]
         return messages
 
     def kill(self, number: int) -> None:
-        """See `Pool`."""
+        """See `WorkerPool`."""
         self._processes[number][0].kill()
 
     def close(self, at_once: bool) -> None:
-        """See `Pool`."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        """See `WorkerPool`."""
+        deadline = time.monotonic() + _MAX_EXIT_SECONDS
         for number, (process, _) in self._processes.items():
-            self.send(number, None)
+            for _ in range(MAX_FINAL_CLAIMS):
+                self.send(number, None)
             if at_once:
                 process.terminate()
         for process, pipe in self._processes.values():
@@ -120,7 +159,7 @@ class ProcessPool:
 
 
 class PipeChannel:
-    """A worker's port where its supervisor is another process."""
+    """The channel of a worker in a process of its own; see `WorkerChannel`."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -136,56 +175,59 @@ class PipeChannel:
         self._pipe.send(message)
 
 
-def _serve(pipe: Connection, order: RunContext, seat: WorkerSpec) -> None:
-    """A worker's whole life."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that no half-written file stays
-    if seat.visible_gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = seat.visible_gpu  # read when torch first looks for GPUs
-    if seat.threads:
-        import torch
-
-        torch.set_num_threads(seat.threads)
-    port = PipeChannel(pipe)
-    try:
-        work(order, seat.name, seat.device, port)
-    except (BrokenPipeError, ConnectionResetError, EOFError):  # nobody is there any more to hear of anything
-        sys.exit(1)
-    except Exception as error:
-        port.report(failure(error))
-        sys.exit(1)
-
-
-def failure(error: Exception) -> Failed:
-    """What a worker says of an exception that ends it."""
+def failure_message(error: Exception) -> Failed:
+    """Return what a worker reports about an exception that ends it."""
     if isinstance(error, PipelineError):
         return Failed(error, str(error))
     return Failed(None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc())
 
 
-def _end_with_parent() -> None:
+def _run_worker(pipe: Connection, context: RunContext, spec: WorkerSpec) -> None:
+    """Run in the process of a worker, from its start to its exit."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds the stack, which deletes unfinished files
+    if spec.visible_gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = spec.visible_gpu  # torch reads it when it first looks for GPUs
+    if spec.num_threads:
+        import torch
+
+        torch.set_num_threads(spec.num_threads)
+    channel = PipeChannel(pipe)
+    try:
+        work(context, spec.name, spec.device, channel)
+    except (BrokenPipeError, ConnectionResetError, EOFError):  # the parent process has died
+        sys.exit(1)
+    except Exception as error:
+        channel.report(failure_message(error))
+        sys.exit(1)
+
+
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
 
 
-def _drain(pipe: Connection) -> Iterator[Message]:
-    with suppress(EOFError, OSError):
+def _receive_all(pipe: Connection) -> Iterator[Message]:
+    with suppress(EOFError, OSError):  # the worker has closed its end
         while pipe.poll():
             yield pipe.recv()
 
 
-def _how_it_ended(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal; a worker that is started in here leaves it to this one."""
-    resource_tracker.ensure_running()  # or the first worker's start would start it, which lets the signal through again
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT, so that a process that is started meanwhile ignores Ctrl-C.
+
+    A terminal sends Ctrl-C to all processes; only the main process shall react to it.
+    """
+    resource_tracker.ensure_running()  # else the first start would start it, and that unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

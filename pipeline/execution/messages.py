@@ -1,4 +1,4 @@
-"""What a worker and its supervisor say to each other: small, plain, the same over a pipe and over Ray. No audio."""
+"""Messages between workers and the coordinator: small, picklable, the same for every executor, and without audio."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from pipeline.types import ModelInfo
 
 @dataclass(frozen=True)
 class WorkItem:
-    """What a worker is given to do: a shard, or some utterances of one."""
+    """A unit of work for one worker: a whole shard, or a sub-shard, which is some of its utterances."""
 
     shard: int
-    positions: tuple[int, ...] | None = None  # in the shard's plan; None: all, and the shard is written
-    alone: bool = False  # nothing else may be in its worker's hands: if that dies, this was it
+    positions: tuple[int, ...] | None = None  # of the utterances in the shard's plan; None: the whole shard
+    exclusive: bool = False  # the worker gets nothing else meanwhile, so that its crash is due to this item
 
     @property
-    def piece(self) -> int | None:
-        """Number of the piece among those of its shard: its first position."""
+    def sub_shard(self) -> int | None:
+        """Number of the sub-shard within its shard, which is its first position; None for a whole shard."""
         return None if self.positions is None else self.positions[0]
 
 
 @dataclass(frozen=True)
 class Started:
-    """The process is there and begins to load."""
+    """The worker exists and begins to load the model."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The model is loaded and warm."""
+    """The model is loaded and warmed up."""
 
     model: ModelInfo
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Asks for a task. The answer is a `WorkItem` or None."""
+    """A request for work. The answer is a `WorkItem` or None."""
 
-    idle: bool  # has nothing to do, and waits for the answer; None then means that the run is over
+    idle: bool  # the worker has nothing else to do and waits; the answer None then means that the run is finished
 
 
 @dataclass(frozen=True)
-class Made:
-    """A take is done."""
+class TakeDone:
+    """A take was generated and checked."""
 
     shard: int
     seconds: float  # of audio
@@ -52,35 +52,35 @@ class Made:
 
 @dataclass(frozen=True)
 class PreviewStarted:
-    """There is something to listen to."""
+    """The first clips of a book can be played."""
 
     path: str
 
 
 @dataclass(frozen=True)
-class Done:
-    """A task is done and its file written."""
+class ItemDone:
+    """A work item is finished and its file written."""
 
-    task: WorkItem
+    item: WorkItem
     num_utterances: int
-    num_reused: int = 0  # rows that were made before
-    computed_seconds: float = 0.0  # of audio, by this worker since it is there: what its decoder computed
+    num_reused: int = 0  # clips that were taken over from earlier work
+    computed_seconds: float = 0.0  # audio that this worker's decoder has computed since the worker started
 
 
 @dataclass(frozen=True)
 class Failed:
     """An exception ends the worker."""
 
-    error: PipelineError | None  # for the user to mend; None: a bug, or a device in trouble
-    text: str  # in one line
+    error: PipelineError | None  # what the user has to correct; None: a bug, or a defective device
+    text: str  # one line
     trace: str = ""
 
 
 @dataclass(frozen=True)
 class Died:
-    """The worker is gone. Said by its pool, not by itself."""
+    """The worker has exited. Sent by its executor, not by the worker."""
 
     reason: str
 
 
-Message = Started | Ready | Claim | Made | PreviewStarted | Done | Failed | Died
+Message = Started | Ready | Claim | TakeDone | PreviewStarted | ItemDone | Failed | Died

@@ -1,8 +1,8 @@
-"""Shards that are made in pieces: because one of their utterances kills workers, or to take their rejects again.
+"""Sub-shards: parts of a shard that are written one by one and merged in the end.
 
-Owns `.pieces/` in a run directory: for each such shard a folder with `data/` and `manifests/`, as if each piece were a
-shard of it. Nothing of it is lost when a run is killed: an utterance's clip is found there by its key, as in an earlier
-plan.
+A shard is split when one of its utterances crashes workers, and when its rejects are generated again. The sub-shards of
+a shard lie under `.pieces/` in the run directory, in a folder with `data/` and `manifests/` like those of a run. When a
+run is killed they are not lost: their clips are found by their keys, like those of an earlier plan.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RunDirectoryError
-from pipeline.execution.supervisor import SubShards
+from pipeline.execution.supervisor import SplitShard
 from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import (
     Manifest,
@@ -28,53 +28,52 @@ from pipeline.storage.paths import remove_folder
 from pipeline.storage.run_directory import manifest_path
 from pipeline.types import Reject, Utterance
 
-POISON = "worker_died"  # code of the rejects that end their worker
+POISON = "worker_died"  # code of the rejects that crashed their worker
 _FOLDER = ".pieces"
 
 
 def sub_shards_dir(run_dir: Path, shard: int) -> Path:
-    """Where the pieces of a shard lie."""
+    """Return the folder with the sub-shards of a shard."""
     return run_dir / _FOLDER / f"shard-{shard:05d}"
 
 
 def all_sub_shards(run_dir: Path) -> list[Path]:
-    """The folders of all shards in pieces; each is like a run directory."""
+    """Return the folders of all shards that are split; each has the layout of a run directory."""
     return sorted((run_dir / _FOLDER).glob("*"), key=lambda folder: folder.name)
 
 
 def delete_sub_shards(run_dir: Path) -> None:
-    """Deletes them all. Called when every shard is written."""
+    """Delete the sub-shards of all shards, once every shard is written."""
     remove_folder(run_dir / _FOLDER)
 
 
 def earlier_rejects(run_dir: Path, shard: int) -> dict[str, Mapping[str, Any]]:
-    """What was rejected of a shard that is finished, by id; nothing of one that is not."""
+    """Return the rejects of a shard by id; none if the shard is not finished."""
     manifest = finished_shard(run_dir, shard)
     return {reject["id"]: reject for reject in manifest.rejects} if manifest else {}
 
 
-def merge_sub_shards(run_dir: Path, head: PlanHead, parts: SubShards) -> Manifest:
-    """Writes a shard from its pieces, from what was there of it, and from what cannot be made."""
-    index, folder = parts.shard, sub_shards_dir(run_dir, parts.shard)
+def merge_sub_shards(run_dir: Path, head: PlanHead, split: SplitShard) -> Manifest:
+    """Write a shard that consists of its sub-shards, of its earlier file if there is one, and of rejects.
+
+    Raises:
+        RunDirectoryError: The audio in a sub-shard, or in the earlier file, is damaged.
+    """
+    index, folder = split.shard, sub_shards_dir(run_dir, split.shard)
     planned = read_shard_plan(run_dir, index).utterances
-    by_id = {utterance.id: utterance for utterance in planned}
     old = finished_shard(run_dir, index)
     sources = [(run_dir, old)] if old else []
-    sources += [(folder, read_manifest(manifest_path(folder, piece))) for piece in parts.pieces]
-    rows: dict[str, Row] = {}
-    rejects: dict[str, Reject] = {}
-    for place, manifest in sources:
-        rows.update({row.id: row for row in _intact_rows(place, manifest)})
-        rejects.update({reject["id"]: _reject(by_id[reject["id"]], reject) for reject in manifest.rejects})
-    for position, reason in parts.poison.items():
+    sources += [(folder, read_manifest(manifest_path(folder, sub_shard))) for sub_shard in split.sub_shards]
+    rows, rejects = _collect(planned, sources)
+    for position, reason in split.poison.items():
         utterance = planned[position]
-        rejects[utterance.id] = _poison(utterance, reason, rejects.get(utterance.id))
-    if missing := by_id.keys() - rows.keys() - rejects.keys():
-        raise RuntimeError(f"shard {index}: {sorted(missing)} were neither made nor rejected")
+        rejects[utterance.id] = _reject_poison(utterance, reason, rejects.get(utterance.id))
+    if missing := {utterance.id for utterance in planned} - rows.keys() - rejects.keys():
+        raise RuntimeError(f"shard {index}: {sorted(missing)} were neither accepted nor rejected")
 
-    def write(run: Path) -> Manifest:
+    def write(folder: Path) -> Manifest:
         return write_shard(
-            run,
+            folder,
             index,
             head.num_shards,
             [rows[utterance.id] for utterance in planned if utterance.id in rows],
@@ -87,30 +86,42 @@ def merge_sub_shards(run_dir: Path, head: PlanHead, parts: SubShards) -> Manifes
             kept_columns=head.kept_columns,
         )
 
-    if old:  # a kill between the removal of the old file and the name of the new one must not cost the old clips
-        whole = folder.with_name(f"whole-{index:05d}")
+    whole = folder.with_name(f"whole-{index:05d}")
+    if old:  # a copy, since a kill between the deletion of the old file and the rename of the new one would lose clips
         write(whole)
     manifest = write(run_dir)
-    for done in (folder, folder.with_name(f"whole-{index:05d}")):
+    for done in (folder, whole):
         remove_folder(done)
     return manifest
 
 
-def _intact_rows(place: Path, manifest: Manifest) -> Iterator[Row]:
-    for row, is_intact in read_checked(place, manifest):
+def _collect(
+    planned: tuple[Utterance, ...], sources: list[tuple[Path, Manifest]]
+) -> tuple[dict[str, Row], dict[str, Reject]]:
+    """Return the rows and the rejects of several files by id; a later file replaces an earlier one."""
+    by_id = {utterance.id: utterance for utterance in planned}
+    rows: dict[str, Row] = {}
+    rejects: dict[str, Reject] = {}
+    for folder, manifest in sources:
+        rows.update({row.id: row for row in _intact_rows(folder, manifest)})
+        for record in manifest.rejects:
+            rejects[record["id"]] = Reject(
+                by_id[record["id"]], record["reason"], record["takes"], tuple(record["seeds"])
+            )
+    return rows, rejects
+
+
+def _intact_rows(folder: Path, manifest: Manifest) -> Iterator[Row]:
+    for row, is_intact in read_checked(folder, manifest):
         if not is_intact:
             raise RunDirectoryError(
-                f"{place / 'data' / manifest.file}: the audio of {row.id} has changed since it was written: delete the "
-                "file and give the run's own command again to make it anew"
+                f"{folder / 'data' / manifest.file}: the audio of {row.id} has changed since it was written; delete "
+                "the file and rerun the run's own command to generate it again"
             )
         yield row
 
 
-def _reject(utterance: Utterance, record: Mapping[str, Any]) -> Reject:
-    return Reject(utterance, record["reason"], record["takes"], tuple(record["seeds"]))
-
-
-def _poison(utterance: Utterance, reason: str, earlier: Reject | None) -> Reject:
-    takes = 1 + (earlier.takes if earlier else 0)
-    seeds = tuple(take_seed(utterance.seed, take) for take in range(takes))
-    return Reject(utterance, f"{POISON}: {reason}", takes, seeds)
+def _reject_poison(utterance: Utterance, reason: str, earlier: Reject | None) -> Reject:
+    num_takes = 1 + (earlier.takes if earlier else 0)
+    seeds = tuple(take_seed(utterance.seed, take) for take in range(num_takes))
+    return Reject(utterance, f"{POISON}: {reason}", num_takes, seeds)

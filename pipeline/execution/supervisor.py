@@ -1,10 +1,11 @@
-"""Who does what next, when a worker is replaced, and which utterance kills workers.
+"""Decide which worker does what, when a worker is replaced, and which utterances crash workers.
 
-Owns all decisions and no process: messages and the time come in, tasks and orders to start or end a worker go out.
+The supervisor makes all decisions and owns no process: it gets messages and the time, and returns work items, workers
+to start and workers to kill.
 
-A worker that dies takes the shards in its hands with it. Each is done again, alone, so that a second death is its own;
-then it is cut in halves until the utterance that does it is alone. That one is rejected, and the pieces are put
-together.
+When a worker crashes, each shard that was assigned to it is generated again as the only work of a worker, so that a
+second crash is due to that shard. The shard is then bisected into sub-shards until the utterance that crashes is alone.
+It is rejected, and the sub-shards are merged.
 """
 
 from __future__ import annotations
@@ -15,247 +16,264 @@ from dataclasses import dataclass, field
 
 from pipeline.config import ExecutorConfig
 from pipeline.errors import PipelineError, WorkersLostError
-from pipeline.execution.messages import Claim, Died, Done, Failed, Made, Message, Ready, Started, WorkItem
+from pipeline.execution.messages import Claim, Died, Failed, ItemDone, Message, Ready, Started, TakeDone, WorkItem
 
-_FATAL_DEATHS = 2  # of a task that is alone: one may be an accident
-_STARTS = 3  # of a worker that has never been ready
-_LONGEST_BACKOFF_SECONDS = 60.0
+_FATAL_CRASHES = 2  # of an exclusive item; a single crash may have another cause
+_MAX_STARTS = 3  # of a worker that has never been ready
+_MAX_BACKOFF_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class SubShards:
-    """A shard that was made in pieces, and what could not be made of it."""
+class Workload:
+    """What is left to generate.
+
+    Attributes:
+        shards: Whole shards, in the order in which they are started.
+        sub_shards: Parts of shards that are split from the start.
+        suspects: Sub-shards of one utterance that crashed a worker in an earlier run. One more crash rejects them.
+    """
+
+    shards: tuple[int, ...] = ()
+    sub_shards: tuple[WorkItem, ...] = ()
+    suspects: tuple[WorkItem, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitShard:
+    """A shard that was generated in sub-shards, all of which are settled.
+
+    Attributes:
+        shard: Its index.
+        sub_shards: Numbers of those that are written.
+        poison: Why each utterance that crashes workers is rejected, by its position in the shard.
+    """
 
     shard: int
-    pieces: tuple[int, ...]
-    poison: Mapping[int, str]  # reason by position
+    sub_shards: tuple[int, ...]
+    poison: Mapping[int, str]
 
 
 @dataclass
 class _WorkerState:
-    """Where a worker is, or will be again."""
-
     name: str
-    start_at: float | None = 0.0  # None: a worker is there, or the place is given up
-    is_alive: bool = False  # since it said so
+    start_at: float | None = 0.0  # None: it was started, or its device is retired
+    is_alive: bool = False  # it has said that it started
     is_ready: bool = False
-    was_ready: bool = False
-    is_given_up: bool = False
-    last_sign: float = 0.0
-    deaths_in_a_row: int = 0
-    verdict: str = ""  # why it is being ended, or its own last words
+    was_ready: bool = False  # at any time
+    is_retired: bool = False
+    last_heard: float = 0.0
+    num_crashes: int = 0  # in a row, without a take in between
+    exit_reason: str = ""  # known before the exit: it hung, or said what ends it
     claim: Claim | None = None
-    tasks: list[WorkItem] = field(default_factory=list)
+    items: list[WorkItem] = field(default_factory=list)
 
 
 @dataclass
-class _Inquiry:
-    """A shard in pieces."""
+class _Split:
+    """A shard that is being generated in sub-shards."""
 
-    open: int = 0
+    num_open: int = 0
     done: list[int] = field(default_factory=list)
     poison: dict[int, str] = field(default_factory=dict)
 
 
 class Supervisor:
-    """See the head of this module."""
+    """The state of a run's workers and of its remaining work. Workers are numbered from 0."""
 
     def __init__(
-        self,
-        shards: Sequence[int],
-        places: Sequence[str],
-        config: ExecutorConfig,
-        size_of: Callable[[int], int],
-        pieces: Sequence[WorkItem] = (),
-        suspects: Sequence[WorkItem] = (),
+        self, workload: Workload, worker_names: Sequence[str], config: ExecutorConfig, size_of: Callable[[int], int]
     ) -> None:
-        """Begins with everything to do.
+        """Queue the whole workload; no worker is started yet.
 
         Args:
-            shards: In the order in which they are begun.
-            places: A name for each worker there shall be.
-            config: Its limits.
-            size_of: Number of utterances of a shard.
-            pieces: Work on shards that are taken apart from the start.
-            suspects: SubShards of one utterance that are known to have killed.
+            workload: What to generate.
+            worker_names: One name for each worker.
+            config: The limits.
+            size_of: Returns the number of utterances of a shard.
         """
         self.num_restarts = 0
-        self.num_poisonous = 0
-        self.error: PipelineError | None = None
+        self.num_poison = 0
+        self.error: PipelineError | None = None  # what ends the run
         self._config = config
         self._size_of = size_of
-        self._places = [_WorkerState(name) for name in places]
-        self._waiting = deque(WorkItem(shard) for shard in shards)
-        self._alone: deque[WorkItem] = deque()
-        self._open = set(shards)
-        self._deaths: Counter[WorkItem] = Counter(suspects)
-        self._inquiries: dict[int, _Inquiry] = {}
-        for task in (*pieces, *suspects):
-            self._open_piece(task)
+        self._workers = [_WorkerState(name) for name in worker_names]
+        self._queue = deque(WorkItem(shard) for shard in workload.shards)
+        self._exclusive_queue: deque[WorkItem] = deque()
+        self._open_shards = set(workload.shards)
+        self._crash_counts: Counter[WorkItem] = Counter(workload.suspects)
+        self._splits: dict[int, _Split] = {}
+        for item in (*workload.sub_shards, *workload.suspects):
+            self._add_sub_shard(item)
 
     @property
     def finished(self) -> bool:
-        """Whether everything is done."""
-        return not self._open
+        """Whether every shard is written."""
+        return not self._open_shards
 
     @property
-    def given_up(self) -> list[str]:
-        """Names of the places that no worker comes to any more."""
-        return [place.name for place in self._places if place.is_given_up]
+    def retired(self) -> list[str]:
+        """Names of the workers that are not started any more."""
+        return [worker.name for worker in self._workers if worker.is_retired]
 
     def assigned_items(self, number: int) -> tuple[WorkItem, ...]:
-        """What the worker at a place is at."""
-        return tuple(self._places[number].tasks)
+        """Return the items that a worker has claimed and not finished."""
+        return tuple(self._workers[number].items)
 
     def exit_reason(self, number: int, reason: str) -> str:
-        """Why the worker of a place has died, where its pool knows no more than `reason`."""
-        return self._places[number].verdict or reason
+        """Return why a worker exits: what is known here, or else the `reason` that its executor gives."""
+        return self._workers[number].exit_reason or reason
 
     def workers_to_start(self, now: float) -> list[int]:
-        """Places where a worker is to be started now; they count as started."""
-        numbers = [i for i, place in enumerate(self._places) if place.start_at is not None and place.start_at <= now]
-        for number in numbers:
-            place = self._places[number]
-            place.start_at, place.last_sign, place.verdict = None, now, ""
-        return numbers
+        """Return the workers that the caller has to start now; from here on they count as started."""
+        due = [
+            number
+            for number, worker in enumerate(self._workers)
+            if worker.start_at is not None and worker.start_at <= now
+        ]
+        for number in due:
+            worker = self._workers[number]
+            worker.start_at, worker.last_heard, worker.exit_reason = None, now, ""
+        return due
 
-    def overdue(self, now: float) -> list[int]:
-        """Places whose worker has hung and is to be ended now.
+    def hung_workers(self, now: float) -> list[int]:
+        """Return the workers that the caller has to kill now, each once.
 
-        One that is not there yet may wait for a machine as long as others are at work.
+        A worker that is started but not alive yet may be waiting for a machine. It counts as hung only when no other
+        worker is alive.
         """
-        nobody_is_there = not any(place.is_alive for place in self._places)
+        is_any_alive = any(worker.is_alive for worker in self._workers)
         limit = self._config.hang_seconds
-        numbers = []
-        for number, place in enumerate(self._places):
-            is_there = place.start_at is None and not place.is_given_up and not place.verdict
-            owes_a_sign = bool(place.tasks) or not place.is_ready
-            counts = place.is_alive or nobody_is_there
-            if is_there and owes_a_sign and counts and now - place.last_sign > limit:
-                place.verdict = f"hung: nothing came of it for {limit:g} s"
-                numbers.append(number)
-        return numbers
+        hung = []
+        for number, worker in enumerate(self._workers):
+            is_started = worker.start_at is None and not worker.is_retired and not worker.exit_reason
+            is_busy = bool(worker.items) or not worker.is_ready
+            is_watched = worker.is_alive or not is_any_alive
+            if is_started and is_busy and is_watched and now - worker.last_heard > limit:
+                worker.exit_reason = f"hung: no message for {limit:g} s"
+                hung.append(number)
+        return hung
 
     def extend_deadlines(self, seconds: float, now: float) -> None:
-        """For so long nobody has listened: that is no silence. The workers may have been suspended as well."""
-        for place in self._places:
-            place.last_sign = min(now, place.last_sign + seconds)
+        """Extend all deadlines by the time for which this process was suspended; workers may have been as well."""
+        for worker in self._workers:
+            worker.last_heard = min(now, worker.last_heard + seconds)
 
-    def take(self, number: int, message: Message, now: float) -> None:
-        """A worker, or its pool, has said something."""
-        place = self._places[number]
-        place.last_sign = now
+    def handle(self, number: int, message: Message, now: float) -> None:
+        """Update the state with a message from a worker, or about it."""
+        worker = self._workers[number]
+        worker.last_heard = now
         if isinstance(message, Started):
-            place.is_alive = True
+            worker.is_alive = True
         elif isinstance(message, Ready):
-            place.is_ready = place.was_ready = True
+            worker.is_ready = worker.was_ready = True
         elif isinstance(message, Claim):
-            place.claim = message
-        elif isinstance(message, Made):
-            place.deaths_in_a_row = 0
-        elif isinstance(message, Done):
-            self._done(place, message.task)
+            worker.claim = message
+        elif isinstance(message, TakeDone):
+            worker.num_crashes = 0
+        elif isinstance(message, ItemDone):
+            self._finish_item(worker, message.item)
         elif isinstance(message, Failed):
-            self._failed(place, message)
+            self._handle_failure(worker, message)
         elif isinstance(message, Died):
-            self._died(place, self.exit_reason(number, message.reason), now)
+            self._handle_death(worker, self.exit_reason(number, message.reason), now)
 
     def answers(self) -> Iterator[tuple[int, WorkItem | None]]:
-        """Yields what is to be said to whom now."""
-        for number, place in enumerate(self._places):
-            if place.claim is None:
+        """Yield the answers to claims that can be given now, with the number of the worker."""
+        for number, worker in enumerate(self._workers):
+            if worker.claim is None:
                 continue
-            task = self._next_for(place)
-            if task is not None:
-                place.tasks.append(task)
-            elif place.claim.idle and not self.finished:
-                continue  # others may still die and leave their shards
-            place.claim = None
-            yield number, task
+            item = self._next_item(worker)
+            if item is not None:
+                worker.items.append(item)
+            elif worker.claim.idle and not self.finished:
+                continue  # it waits: another worker may crash and leave its shards
+            worker.claim = None
+            yield number, item
 
-    def merged_shards(self) -> Iterator[SubShards]:
-        """Yields the shards whose pieces are all settled, once each; `close` them when they are put together."""
-        for shard, inquiry in list(self._inquiries.items()):
-            if not inquiry.open:
-                del self._inquiries[shard]
-                yield SubShards(shard, tuple(inquiry.done), inquiry.poison)
+    def shards_to_merge(self) -> Iterator[SplitShard]:
+        """Yield each shard whose sub-shards are all settled, once. The caller merges it and calls `close_shard`."""
+        for shard, split in list(self._splits.items()):
+            if not split.num_open:
+                del self._splits[shard]
+                yield SplitShard(shard, tuple(split.done), split.poison)
 
-    def close(self, shard: int) -> None:
-        """A shard is on the disk."""
-        self._open.discard(shard)
+    def close_shard(self, shard: int) -> None:
+        """Record that a shard is written."""
+        self._open_shards.discard(shard)
 
-    def _next_for(self, place: _WorkerState) -> WorkItem | None:
-        if any(task.alone for task in place.tasks):
+    def _next_item(self, worker: _WorkerState) -> WorkItem | None:
+        if any(item.exclusive for item in worker.items):
             return None
-        # After a death, sound work first: it shows whether the device is to blame.
-        if self._waiting and (place.tasks or place.deaths_in_a_row or not self._alone):
-            return self._waiting.popleft()
-        return self._alone.popleft() if self._alone and not place.tasks else None
+        # After a crash, the worker first gets a shard that no worker has crashed on: it shows whether the device works.
+        if self._queue and (worker.items or worker.num_crashes or not self._exclusive_queue):
+            return self._queue.popleft()
+        return self._exclusive_queue.popleft() if self._exclusive_queue and not worker.items else None
 
-    def _done(self, place: _WorkerState, task: WorkItem) -> None:
-        place.tasks.remove(task)
-        place.deaths_in_a_row = 0
-        if task.piece is None:
-            self.close(task.shard)
+    def _finish_item(self, worker: _WorkerState, item: WorkItem) -> None:
+        worker.items.remove(item)
+        worker.num_crashes = 0
+        if item.sub_shard is None:
+            self.close_shard(item.shard)
         else:
-            inquiry = self._inquiries[task.shard]
-            inquiry.open -= 1
-            inquiry.done.append(task.piece)
+            split = self._splits[item.shard]
+            split.num_open -= 1
+            split.done.append(item.sub_shard)
 
-    def _failed(self, place: _WorkerState, message: Failed) -> None:
-        place.verdict = message.text
-        if place.is_ready and message.error is not None:
-            self.error = message.error  # what a person has to mend, e.g. a full disk: all others would meet it as well
-        elif not place.is_ready:
-            self._give_up(place, message.error)
+    def _handle_failure(self, worker: _WorkerState, message: Failed) -> None:
+        worker.exit_reason = message.text
+        if worker.is_ready and message.error is not None:
+            self.error = message.error  # e.g. a full disk, which every other worker would meet as well
+        elif not worker.is_ready:
+            self._retire(worker, message.error)
 
-    def _died(self, place: _WorkerState, reason: str, now: float) -> None:
-        tasks, place.tasks, place.claim = place.tasks, [], None
-        place.is_alive = place.is_ready = False
-        place.deaths_in_a_row += 1
-        for task in tasks:
-            self._suspect(place, task, reason)
-        if self.finished or place.is_given_up:
+    def _handle_death(self, worker: _WorkerState, reason: str, now: float) -> None:
+        items, worker.items, worker.claim = worker.items, [], None
+        worker.is_alive = worker.is_ready = False
+        worker.num_crashes += 1
+        for item in items:
+            self._requeue(worker, item, reason)
+        if self.finished or worker.is_retired:
             return
-        most = self._config.restarts if place.was_ready else _STARTS - 1
-        if place.deaths_in_a_row > most:
-            self._give_up(place, None, reason)
+        max_restarts = self._config.restarts if worker.was_ready else _MAX_STARTS - 1
+        if worker.num_crashes > max_restarts:
+            self._retire(worker, None, reason)
             return
         self.num_restarts += 1
-        doublings = place.deaths_in_a_row - 2
-        backoff = self._config.backoff_seconds * 2**doublings if doublings >= 0 else 0.0
-        place.start_at = now + min(backoff, _LONGEST_BACKOFF_SECONDS)
+        num_doublings = worker.num_crashes - 2
+        backoff = self._config.backoff_seconds * 2**num_doublings if num_doublings >= 0 else 0.0
+        worker.start_at = now + min(backoff, _MAX_BACKOFF_SECONDS)
 
-    def _suspect(self, place: _WorkerState, task: WorkItem, reason: str) -> None:
-        if not task.alone:  # it may have been another one in the same hands
-            task = WorkItem(task.shard, alone=True)
-        self._deaths[task] += 1
-        positions = task.positions or tuple(range(self._size_of(task.shard)))
-        cannot_be_cut = task.positions is None or len(positions) == 1
-        if cannot_be_cut and self._deaths[task] < _FATAL_DEATHS:
-            self._alone.append(task)
+    def _requeue(self, worker: _WorkerState, item: WorkItem, reason: str) -> None:
+        """Queue an item of a crashed worker again: as it is, or in halves; a single utterance may be rejected."""
+        if not item.exclusive:  # another item may have caused the crash
+            item = WorkItem(item.shard, exclusive=True)
+        self._crash_counts[item] += 1
+        positions = item.positions or tuple(range(self._size_of(item.shard)))
+        needs_second_crash = item.positions is None or len(positions) == 1
+        if needs_second_crash and self._crash_counts[item] < _FATAL_CRASHES:
+            self._exclusive_queue.append(item)
             return
-        inquiry = self._inquiries.setdefault(task.shard, _Inquiry())
-        inquiry.open -= task.positions is not None
+        split = self._splits.setdefault(item.shard, _Split())
+        split.num_open -= item.positions is not None
         if len(positions) == 1:
-            inquiry.poison[positions[0]] = reason
-            self.num_poisonous += 1
-            place.deaths_in_a_row = 0
+            split.poison[positions[0]] = reason
+            self.num_poison += 1
+            worker.num_crashes = 0
             return
         middle = len(positions) // 2
         for half in (positions[:middle], positions[middle:]):
-            self._open_piece(WorkItem(task.shard, half, alone=True))
+            self._add_sub_shard(WorkItem(item.shard, half, exclusive=True))
 
-    def _open_piece(self, task: WorkItem) -> None:
-        self._open.add(task.shard)
-        self._inquiries.setdefault(task.shard, _Inquiry()).open += 1
-        self._alone.append(task)
+    def _add_sub_shard(self, item: WorkItem) -> None:
+        self._open_shards.add(item.shard)
+        self._splits.setdefault(item.shard, _Split()).num_open += 1
+        self._exclusive_queue.append(item)
 
-    def _give_up(self, place: _WorkerState, error: PipelineError | None, reason: str = "") -> None:
-        place.is_given_up = True
-        if all(other.is_given_up for other in self._places):
-            reason = reason or place.verdict
+    def _retire(self, worker: _WorkerState, error: PipelineError | None, reason: str = "") -> None:
+        worker.is_retired = True
+        if all(other.is_retired for other in self._workers):
+            reason = reason or worker.exit_reason
             self.error = error or WorkersLostError(
-                f"no worker is left: the last one ended with {reason}; what is finished is kept, and the same command "
-                "goes on from there"
+                f"no worker is left: the last one ended with {reason}; finished work is kept, correct the cause and "
+                "rerun the same command to resume"
             )

@@ -1,6 +1,6 @@
-"""What a worker does, wherever it runs: claims shards as its synthesizer needs them, renders and writes them.
+"""A worker: claims shards when its synthesizer needs more work, generates them and writes them.
 
-Knows its supervisor only as a `WorkerChannel`. Audio goes from the synthesizer into files and nowhere else.
+It knows its supervisor only through a `WorkerChannel`. Audio is written to files and sent nowhere.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import numpy.typing as npt
 
 from pipeline.audio.encoding import stored_rate
 from pipeline.config import Config
-from pipeline.execution.messages import Claim, Done, Made, Message, PreviewStarted, Ready, WorkItem
+from pipeline.execution.messages import Claim, ItemDone, Message, PreviewStarted, Ready, TakeDone, WorkItem
 from pipeline.execution.sub_shards import all_sub_shards, earlier_rejects, sub_shards_dir
 from pipeline.generation.checkpointing import ClipCheckpointer, checkpoints_dir
-from pipeline.generation.renderer import EarlierClips, RenderedShard, render_shards
+from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
 from pipeline.outputs.audiobook.live_preview import MAX_PREVIEW_UTTERANCES, LivePreview
 from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import hash_plan, write_shard
 from pipeline.planning import utterance_key
 from pipeline.planning.plan_store import PlanHead, earlier_runs, read_shard_plan
+from pipeline.quality.check import Checker
 from pipeline.reporting.journal import Journal
 from pipeline.storage.paths import is_local
 from pipeline.synthesis import Synthesizer
@@ -33,145 +34,166 @@ from pipeline.types import Bucket, Clip, ModelInfo, Shard, Utterance
 
 
 class WorkerChannel(Protocol):
-    """A worker's way to its supervisor."""
+    """Connects a worker with its supervisor."""
 
     def claim(self, claim: Claim) -> WorkItem | None:
-        """Asks for a task; see `messages.Claim`."""
+        """Ask for work and wait for the answer; see `messages.Claim`."""
 
     def report(self, message: Message) -> None:
-        """Says what has happened."""
+        """Send a message; do not wait."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all workers of a run need to know. It can be pickled."""
+    """What every worker of a run needs to know. It can be pickled."""
 
     run_dir: Path
     config: Config
     head: PlanHead
     checkpoint: Checkpoint
     buckets: tuple[Bucket, ...]
-    build: Callable[..., Synthesizer]  # `synthesis.build_synthesizer`, or what stands in for it
+    build: Callable[..., Synthesizer]  # `synthesis.build_synthesizer`, or a replacement of it
 
     def journal_name(self, worker: str) -> str:
-        """Of a worker's journal: no other job in the directory has it."""
+        """Return the name of a worker's journal, which is unique among all jobs of the run."""
         job = self.config.job_index
         return worker if job is None else f"job-{job}-{worker}"
 
 
-def work(order: RunContext, name: str, device: str, port: WorkerChannel) -> None:
-    """Loads the model and works until there is nothing left to do."""
-    engine = {**vars(order.config.engine), "device": device}
+def work(context: RunContext, name: str, device: str, channel: WorkerChannel) -> None:
+    """Load the model and work until nothing is left to do.
+
+    The caller has sent `Started`. An exception is for the caller to report, as `Failed`.
+
+    Args:
+        context: The run.
+        name: Of the worker.
+        device: As torch names it.
+        channel: To the supervisor.
+    """
+    engine = {**vars(context.config.engine), "device": device}
     with (
-        Journal(order.run_dir, order.journal_name(name), device) as journal,
-        closing(order.build(order.checkpoint, **engine)) as synthesizer,
+        Journal(context.run_dir, context.journal_name(name), device) as journal,
+        closing(context.build(context.checkpoint, **engine)) as synthesizer,
+        closing(Checker(context.config.checks)) as checker,
     ):
-        synthesizer.warm_up(order.buckets)
-        port.report(Ready(synthesizer.info))
-        worker = _Worker(order, synthesizer, port, journal)
-        while (task := port.claim(Claim(idle=True))) is not None:
-            worker.do(task)
+        synthesizer.warm_up(context.buckets)
+        channel.report(Ready(synthesizer.info))
+        worker = _Worker(context, synthesizer, checker, channel, journal)
+        while (item := channel.claim(Claim(idle=True))) is not None:
+            worker.work(item)
 
 
 class _Worker:
-    def __init__(self, order: RunContext, synthesizer: Synthesizer, port: WorkerChannel, journal: Journal) -> None:
-        self._order = order
+    def __init__(
+        self,
+        context: RunContext,
+        synthesizer: Synthesizer,
+        checker: Checker,
+        channel: WorkerChannel,
+        journal: Journal,
+    ) -> None:
+        head = context.head
+        self._context = context
         self._synthesizer = synthesizer
-        self._port = port
+        self._checker = checker
+        self._channel = channel
         self._journal = journal
-        self._assigned_items: dict[int, tuple[WorkItem, str]] = {}  # by shard: item, plan hash
-        self._shard_of: dict[str, int] = {}  # by the id of each utterance in hand
-        self._rate = stored_rate(synthesizer.info.sampling_rate, order.config.dataset.format)
-        self._keeper = ClipCheckpointer(order.run_dir, self._rate, order.head.fingerprint, order.head.kept_columns)
-        self._earlier = EarlierClips([*earlier_runs(order.run_dir), *all_sub_shards(order.run_dir)])
-        self._is_new = not len(self._earlier)
-        self._beginning: LivePreview | None = None  # once the shard with it is in hand
+        self._assigned: dict[int, tuple[WorkItem, str]] = {}  # by shard: the item, and the hash of the shard's plan
+        self._shard_of: dict[str, int] = {}  # by the id of each assigned utterance
+        self._rate = stored_rate(synthesizer.info.sampling_rate, context.config.dataset.format)
+        self._checkpointer = ClipCheckpointer(context.run_dir, self._rate, head.fingerprint, head.kept_columns)
+        self._earlier = EarlierClips([*earlier_runs(context.run_dir), *all_sub_shards(context.run_dir)])
+        self._is_new_run = not len(self._earlier)
+        self._preview: LivePreview | None = None  # of the first shard of a book, while it is assigned
 
-    def do(self, first: WorkItem) -> None:
-        """Does a task, and all that can be claimed before it is done."""
-        order = self._order
-        rendered_shards = render_shards(
-            self._shards(first),
-            self._synthesizer,
-            order.config,
-            clip_fingerprint(order.head, self._synthesizer.info),
-            order.head.language,
+    def work(self, first: WorkItem) -> None:
+        """Do an item, and all others that can be claimed before it is done."""
+        context = self._context
+        options = RenderOptions(
+            context.config,
+            clip_fingerprint(context.head, self._synthesizer.info),
+            context.head.language,
             self._earlier,
-            self._on_clip,
-            {} if first.positions is None else _takes_before(order.run_dir, first.shard),
+            self._checker,
+            self._on_take,
+            {} if first.positions is None else _num_earlier_takes(context.run_dir, first.shard),
         )
-        for shard, rendered in rendered_shards:
+        for shard, rendered in render_shards(self._shards(first), self._synthesizer, options):
             self._write(shard, rendered)
 
     def _shards(self, first: WorkItem) -> Iterator[Shard]:
-        task: WorkItem | None = first
-        while task is not None:
-            # The hash is of the plan that is read here, whatever comes after.
-            self._assigned_items[task.shard] = task, hash_plan(self._order.run_dir, task.shard)
-            shard = read_shard_plan(self._order.run_dir, task.shard)
-            if task.positions is not None:
-                shard = replace(shard, utterances=tuple(shard.utterances[position] for position in task.positions))
-            self._shard_of.update((utterance.id, task.shard) for utterance in shard.utterances)
-            self._earlier.add(checkpoints_dir(self._order.run_dir, task.shard))
-            if self._begins_book(task):
-                self._begin_book(shard.utterances[:MAX_PREVIEW_UTTERANCES])
+        """Yield the shard of an item, then those of further items, claimed one by one."""
+        item: WorkItem | None = first
+        while item is not None:
+            run_dir = self._context.run_dir
+            # Hash the plan that is read here: it may be replaced before the shard is written.
+            self._assigned[item.shard] = item, hash_plan(run_dir, item.shard)
+            shard = read_shard_plan(run_dir, item.shard)
+            if item.positions is not None:
+                shard = replace(shard, utterances=tuple(shard.utterances[position] for position in item.positions))
+            self._shard_of.update((utterance.id, item.shard) for utterance in shard.utterances)
+            self._earlier.add(checkpoints_dir(run_dir, item.shard))
+            if self._has_preview(item):
+                self._start_preview(shard.utterances[:MAX_PREVIEW_UTTERANCES])
             yield shard
-            task = self._port.claim(Claim(idle=False))
+            item = self._channel.claim(Claim(idle=False))
 
-    def _begins_book(self, task: WorkItem) -> bool:
-        """Whether it is the first of a new book: of one that was made before, old clips are read only at the end."""
-        order = self._order
-        return (
-            task == WorkItem(0) and order.config.task.name == "audiobook" and is_local(order.run_dir) and self._is_new
-        )
+    def _has_preview(self, item: WorkItem) -> bool:
+        """Return whether an item is the beginning of a new book.
 
-    def _begin_book(self, opening: Sequence[Utterance]) -> None:
-        """Lets the book's beginning be heard, as far as it was made before a kill at once."""
-        self._beginning = LivePreview(self._order.run_dir, opening, self._order.config.book)
-        fingerprint = clip_fingerprint(self._order.head, self._synthesizer.info)
-        keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in opening}
+        There is none for a book of an earlier plan, whose clips are read only when the shard is complete.
+        """
+        is_local_book = self._context.config.task.name == "audiobook" and is_local(self._context.run_dir)
+        return item == WorkItem(0) and is_local_book and self._is_new_run
+
+    def _start_preview(self, utterances: Sequence[Utterance]) -> None:
+        """Start the live preview with the clips that checkpoints have of it."""
+        self._preview = LivePreview(self._context.run_dir, utterances, self._context.config.book)
+        fingerprint = clip_fingerprint(self._context.head, self._synthesizer.info)
+        keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in utterances}
         found = self._earlier.find(keys.values())
         for id, key in keys.items():
             if key in found:
-                self._add_to_beginning(id, *found[key].decode())
+                self._add_to_preview(id, *found[key].decode())
 
-    def _on_clip(self, clip: Clip, row: Row | None) -> None:
+    def _on_take(self, clip: Clip, row: Row | None) -> None:
         shard = self._shard_of[clip.utterance.id]
-        self._journal.take(clip.seconds, row is not None, self._computed_seconds)
-        self._port.report(Made(shard, clip.seconds, row is not None))
+        self._journal.record_take(clip.seconds, row is not None, self._computed_seconds)
+        self._channel.report(TakeDone(shard, clip.seconds, row is not None))
         if row is not None:
-            self._keeper.add(shard, row)
-            self._add_to_beginning(clip.utterance.id, clip.samples, clip.sampling_rate)
+            self._checkpointer.add(shard, row)
+            self._add_to_preview(clip.utterance.id, clip.samples, clip.sampling_rate)
 
-    def _add_to_beginning(self, id: str, samples: npt.NDArray[np.float32], sampling_rate: int) -> None:
-        if self._beginning is not None and self._beginning.add(id, samples, sampling_rate):
-            self._port.report(PreviewStarted(str(self._beginning.path)))
+    def _add_to_preview(self, id: str, samples: npt.NDArray[np.float32], sampling_rate: int) -> None:
+        if self._preview is not None and self._preview.add(id, samples, sampling_rate):
+            self._channel.report(PreviewStarted(str(self._preview.path)))
 
     def _write(self, shard: Shard, rendered: RenderedShard) -> None:
-        order = self._order
-        task, plan_hash = self._assigned_items.pop(shard.index)
-        if self._beginning is not None and shard.index == 0:
-            self._beginning.close()
+        run_dir, head = self._context.run_dir, self._context.head
+        item, plan_hash = self._assigned.pop(shard.index)
+        if self._preview is not None and shard.index == 0:
+            self._preview.close()
         for utterance in shard.utterances:
             del self._shard_of[utterance.id]
         manifest = write_shard(
-            order.run_dir if task.piece is None else sub_shards_dir(order.run_dir, task.shard),
-            task.shard if task.piece is None else task.piece,
-            order.head.num_shards,
+            run_dir if item.sub_shard is None else sub_shards_dir(run_dir, item.shard),
+            item.shard if item.sub_shard is None else item.sub_shard,
+            head.num_shards,
             rendered.rows,
             rendered.rejects,
             sampling_rate=self._rate,
-            fingerprint=order.head.fingerprint,
+            fingerprint=head.fingerprint,
             plan_hash=plan_hash,
             work_seconds=rendered.work_seconds,
             split=shard.utterances[0].split,
-            kept_columns=order.head.kept_columns,
+            kept_columns=head.kept_columns,
         )
-        if task.piece is None:
-            self._journal.shard(manifest)
-            self._earlier.forget(checkpoints_dir(order.run_dir, task.shard))
-        self._keeper.settle(task.shard, is_whole=task.piece is None)
-        self._port.report(Done(task, len(shard.utterances), rendered.num_reused, self._computed_seconds))
+        if item.sub_shard is None:
+            self._journal.record_shard(manifest)
+            self._earlier.remove(checkpoints_dir(run_dir, item.shard))
+        self._checkpointer.discard(item.shard, is_whole=item.sub_shard is None)
+        self._channel.report(ItemDone(item, len(shard.utterances), rendered.num_reused, self._computed_seconds))
 
     @property
     def _computed_seconds(self) -> float:
@@ -179,9 +201,9 @@ class _Worker:
 
 
 def clip_fingerprint(head: PlanHead, model: ModelInfo) -> str:
-    """What all clips of a run depend on besides their utterance: the frozen config, precision and kind of device."""
+    """Return what all clips of a run depend on beside their utterance: frozen config, precision, kind of device."""
     return " ".join((head.fingerprint, model.dtype, model.device.split(":")[0]))
 
 
-def _takes_before(run_dir: Path, shard: int) -> Mapping[str, int]:
+def _num_earlier_takes(run_dir: Path, shard: int) -> Mapping[str, int]:
     return {id: reject["takes"] for id, reject in earlier_rejects(run_dir, shard).items()}

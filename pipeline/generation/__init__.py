@@ -1,1 +1,5 @@
-"""Generation of one shard: takes, retries of flawed ones, reuse of clips, and checkpoints of unfinished shards."""
+"""Generation of shards by one worker.
+
+`renderer` turns planned shards into rows and rejects: takes, retries of flawed takes, reuse of earlier clips.
+`checkpointing` saves the clips of unfinished shards. Neither knows which worker it runs in.
+"""

@@ -1,8 +1,8 @@
-"""Clips of shards that are not complete yet, so that a kill costs half a minute of work and not a shard.
+"""Checkpoints of shards that are not complete yet, so that a kill costs about 30 s of work and not a whole shard.
 
-Owns `.kept/` in a run directory: for each open shard a folder with `data/` and `manifests/`, as if the clips of each
-half minute were a shard of it. They are found there by their keys, as those of an earlier plan. A shard that is made in
-less than that is written once, as itself.
+They lie under `.kept/` in the run directory: for each open shard a folder with `data/` and `manifests/` like those of a
+run, in which the clips of each 30 s are a file. The next call finds the clips by their keys, like those of an earlier
+plan. A shard that is complete sooner has no checkpoint.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from pipeline.outputs.dataset.shards import list_manifests, write_shard
 from pipeline.planning.kept_columns import NO_COLUMNS, Type
 from pipeline.storage.paths import remove_folder
 
-SECONDS = 30.0
+CHECKPOINT_SECONDS = 30.0  # between the first clip that is not saved and its checkpoint
 _FOLDER = ".kept"
 
 
 def checkpoints_dir(run_dir: Path, shard: int) -> Path:
-    """Where the clips of an open shard lie. Only who makes the shard reads or writes there."""
+    """Return the folder with the checkpoints of a shard. Only the worker of the shard reads or writes it."""
     return run_dir / _FOLDER / f"shard-{shard:05d}"
 
 
 def delete_checkpoints(run_dir: Path) -> None:
-    """Deletes them all. Called when every shard is written."""
+    """Delete the checkpoints of all shards, once every shard is written."""
     remove_folder(run_dir / _FOLDER)
 
 
 class ClipCheckpointer:
-    """Keeps the clips of one worker."""
+    """Writes the checkpoints of one worker."""
 
     def __init__(
         self, run_dir: Path, sampling_rate: int, fingerprint: str, kept_columns: Mapping[str, Type] = NO_COLUMNS
     ) -> None:
-        """Writes nothing yet; see `write_shard` for the arguments."""
+        """Write nothing yet; see `write_shard` for the arguments."""
         self._run_dir = run_dir
         self._sampling_rate = sampling_rate
         self._fingerprint = fingerprint
         self._kept_columns = kept_columns
-        self._fresh: dict[int, tuple[float, list[Row]]] = {}  # by shard: clips that are not written, since when
+        self._unsaved: dict[int, tuple[float, list[Row]]] = {}  # by shard: time of the first clip, and all clips
 
     def add(self, shard: int, row: Row) -> None:
-        """Takes in a clip; writes those of its shard when the first has waited long enough."""
-        first_came, rows = self._fresh.setdefault(shard, (time.monotonic(), []))
+        """Add a clip; write the unsaved clips of its shard if the first of them is old enough."""
+        first_time, rows = self._unsaved.setdefault(shard, (time.monotonic(), []))
         rows.append(row)
-        if time.monotonic() - first_came < SECONDS:
+        if time.monotonic() - first_time < CHECKPOINT_SECONDS:
             return
         folder = checkpoints_dir(self._run_dir, shard)
         number = len(list_manifests(folder))
@@ -60,12 +60,17 @@ class ClipCheckpointer:
             sampling_rate=self._sampling_rate,
             fingerprint=self._fingerprint,
             kept_columns=self._kept_columns,
-            plan_hash="",  # they are found by their keys, whatever the plan is by then
+            plan_hash="",  # the clips are found by their keys, also when the plan has changed
         )
-        del self._fresh[shard]
+        del self._unsaved[shard]
 
-    def settle(self, shard: int, is_whole: bool) -> None:
-        """What was in hand of a shard is on the disk; if that is all of it, nothing has to be kept."""
-        self._fresh.pop(shard, None)
+    def discard(self, shard: int, is_whole: bool) -> None:
+        """Discard the unsaved clips of a shard, now that they are written elsewhere.
+
+        Args:
+            shard: Its index.
+            is_whole: Whether the whole shard is written, so that its checkpoints can be deleted as well.
+        """
+        self._unsaved.pop(shard, None)
         if is_whole:
             remove_folder(checkpoints_dir(self._run_dir, shard))

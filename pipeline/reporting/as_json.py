@@ -1,4 +1,4 @@
-"""What `json=true` prints: one object on one line. `docs/dry_run.md` lists the keys."""
+"""What commands print with `json=true`: one object on one line. `docs/dry_run.md` lists the keys."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pipeline.outputs.dataset.verify import VerifyReport
 from pipeline.reporting.progress import show
 from pipeline.reporting.status import Status
 
-_MAX_FAILURES = 100  # that are listed, the last ones
+_MAX_FAILURES = 100  # in the list; the latest ones
 
 
 def show_json(values: Mapping[str, Any]) -> None:
-    """Print an object, in ASCII, so that no name in it can control a terminal or fail to be encoded."""
+    """Print an object in ASCII, so that no name in it can control a terminal or fail to be encoded."""
     show(json.dumps(_finite(values), allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
-    """Return plain values with None for what is no number in JSON; a damaged manifest may hold NaN."""
+    """Replace NaN and infinity, which JSON does not have, by None; a damaged manifest may contain them."""
     if isinstance(value, Mapping):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -30,7 +30,7 @@ def _finite(value: Any) -> Any:
 
 
 def status_values(status: Status) -> dict[str, Any]:
-    """Return how a run stands."""
+    """Return the values of `task=status`."""
     head = status.head
     return {
         "run": status.directory,
@@ -53,7 +53,7 @@ def status_values(status: Status) -> dict[str, Any]:
 
 
 def verify_values(report: VerifyReport) -> dict[str, Any]:
-    """Return what a verification found."""
+    """Return the values of `task=verify`."""
     return {
         "is_whole": not report.problems,
         "problems": list(report.problems),
@@ -67,7 +67,7 @@ def verify_values(report: VerifyReport) -> dict[str, Any]:
 
 
 def _state(status: Status) -> str:
-    """Return one of a few words; the text of `render_status` says more."""
+    """Return one of a few words; `render_status` has more detail."""
     if any(holder.is_alive is not False for holder in status.holders):
         return "planning" if status.num_staged else "working"
     if status.head is None:

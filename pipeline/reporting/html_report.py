@@ -1,7 +1,7 @@
-"""`report.html`: a finished run on one page, to look at and to listen to.
+"""`report.html`: a finished run on one page, with charts and clips to listen to.
 
-Owns what is on the page and how much of it; how it looks is in `page.html`, its pictures are from `charts`. The page
-stands alone: no network, no script, audio within it and bounded in size. All text is escaped, for it is from books.
+The template is `html_report.html`, the charts are from `svg_charts`. The page needs no network and no script. It
+contains its audio, the size of which is limited. All text is escaped, since it comes from books.
 """
 
 from __future__ import annotations
@@ -34,48 +34,48 @@ from pipeline.reporting.svg_charts import Series, histogram, line_chart, wavefor
 from pipeline.storage.atomic import write_text
 
 _MAX_VOICES = 12
-_CLIPS_A_VOICE = 3
-_MAX_SHARDS = 12  # that are looked through for clips
+_CLIPS_PER_VOICE = 3
+_MAX_SHARDS = 12  # that are searched for clips
 _MAX_AUDIO_BYTES = 3 * 2**20  # as MP3
-_LONGEST_CLIP = 20.0  # seconds
-_MAX_EXAMPLES = 12  # of a reject's reason
+_MAX_CLIP_SECONDS = 20.0
+_MAX_EXAMPLES = 12  # of one reject reason
 _MAX_FAILURES = 30
 _MAX_TEXT = 400  # characters
-_POINTS = 120  # of a curve
-_MAX_CURVES = 16
+_MAX_POINTS = 120  # of one line of the chart
+_MAX_LINES = 16
 
 
 @dataclass(frozen=True)
 class ClipPreview:
-    """A clip on the page."""
+    """A clip that the page can play."""
 
     id: str
     text: str
     seconds: float
     wave: Markup
-    mp3: str  # base64
+    mp3: str  # in base64
 
 
 def write_html_report(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> None:
-    """Writes `report.html`.
+    """Write `report.html`.
 
     Args:
-        run_dir: Directory of a finished run, with its journals, manifests and, maybe, book.
+        run_dir: Directory of a finished run, with journals, manifests and perhaps a book.
         report: As in `report.json`.
-        facts: As on the card.
+        facts: As on the dataset card.
         durations: [clips], in seconds.
     """
     write_text(run_dir / HTML_REPORT_NAME, _render(run_dir, report, facts, durations))
 
 
 def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> str:
-    """The whole page."""
+    """Return the page."""
     history = read_journals(run_dir)
     environment = Environment(
         loader=PackageLoader("pipeline.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     workers = [worker for worker in history.workers if any(session.device for session in worker.sessions)]
-    curves = _curves(workers)
+    lines = _speed_lines(workers)
     chapters = _chapters(run_dir) if report.book else []
     return environment.get_template("html_report.html").render(
         title=facts.title,
@@ -85,9 +85,10 @@ def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDAr
         voices=_voices(run_dir),
         chapters=chapters,
         book_line=_book_line(report.book),
-        speed=line_chart(curves, "times real time", clock) if curves else None,
+        speed=line_chart(lines, "times real time", clock) if lines else None,
+        legend=[line.name for line in lines],
         workers=[_worker_row(worker) for worker in workers],
-        useful=_useful(workers),
+        useful=_useful_share(workers),
         durations=histogram(durations, "seconds", "clips") if len(durations) else None,
         durations_line=_durations_line(durations),
         rejects=_rejects(run_dir),
@@ -97,7 +98,7 @@ def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDAr
         ],
         facts=_facts(report, facts),
         config=(run_dir / CONFIG_NAME).read_text(encoding="utf-8") if (run_dir / CONFIG_NAME).exists() else "",
-        footer=f"parler-pipeline {facts.version}. Synthetic speech: nobody said these words.",
+        footer=f"parler-pipeline {facts.version}. The speech is synthetic: no person spoke these words.",
     )
 
 
@@ -107,18 +108,21 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
         (f"{report.num_clips:,}", f"clips of {report.num_utterances:,}"),
         (f"{report.num_rejects:,}", "rejected"),
         (f"{report.num_bytes / 1e6:,.1f} MB", count(report.num_files, "file")),
-        (clock(report.work_seconds), "of work, all workers"),
+        (clock(report.work_seconds), "of work by all workers"),
     ]
-    if report.work_seconds:
-        tiles.append((f"{report.audio_seconds / report.work_seconds:.2f}x", "real time, a worker"))
+    session = report.session
+    if session and session.speed:
+        tiles.append((f"{session.speed:.2f}x", "real time, last call"))
+    if session and session.num_reused:
+        tiles.append((f"{session.num_reused:,}", "clips reused, last call"))
     return tiles
 
 
 def _voices(run_dir: Path) -> dict[str, list[ClipPreview]]:
-    """A few clips of each voice, from shards spread over the run."""
+    """Return a few clips of each voice, from shards spread over the run."""
     shards = list_manifests(run_dir)
     chosen = sorted({len(shards) * number // _MAX_SHARDS for number in range(_MAX_SHARDS)}) if shards else []
-    allowance = math.ceil(_CLIPS_A_VOICE / max(1, len(chosen)))  # of a voice in one shard
+    max_per_shard = math.ceil(_CLIPS_PER_VOICE / max(1, len(chosen)))  # of one voice
     voices: dict[str, list[ClipPreview]] = {}
     num_bytes = 0
     for manifest in (read_manifest(shards[number]) for number in chosen):
@@ -126,8 +130,8 @@ def _voices(run_dir: Path) -> dict[str, list[ClipPreview]]:
         for row in read_shard(run_dir, manifest, ["id", "audio", "text", "speaker_id", "duration"]):
             voice = row.columns["speaker_id"] or NOT_NAMED
             is_known = voice in voices or len(voices) < _MAX_VOICES
-            is_wanted = here[voice] < allowance and len(voices.get(voice, ())) < _CLIPS_A_VOICE
-            if not (is_known and is_wanted) or row.columns["duration"] > _LONGEST_CLIP:
+            is_wanted = here[voice] < max_per_shard and len(voices.get(voice, ())) < _CLIPS_PER_VOICE
+            if not (is_known and is_wanted) or row.columns["duration"] > _MAX_CLIP_SECONDS:
                 continue
             samples, sampling_rate = row.decode()
             mp3 = encode(samples, sampling_rate, "mp3")
@@ -135,7 +139,7 @@ def _voices(run_dir: Path) -> dict[str, list[ClipPreview]]:
             if num_bytes > _MAX_AUDIO_BYTES:
                 return voices
             here[voice] += 1
-            text, encoded = _cut(row.columns["text"]), base64.b64encode(mp3).decode("ascii")
+            text, encoded = _shorten(row.columns["text"]), base64.b64encode(mp3).decode("ascii")
             sample = ClipPreview(row.id, text, row.columns["duration"], waveform(samples), encoded)
             voices.setdefault(voice, []).append(sample)
     return voices
@@ -163,30 +167,34 @@ def _book_line(book: Mapping[str, Any] | None) -> str:
     return f"{Path(book['m4b']).name}, {clock(book['seconds'])}" if book else ""
 
 
-def _curves(workers: Sequence[WorkerHistory]) -> list[Series]:
-    """Speed of each worker over the time since the first began; a piece for each of its sessions."""
+def _speed_lines(workers: Sequence[WorkerHistory]) -> list[Series]:
+    """Return the speed of each worker over the time since the first one started, with one segment per session."""
     first = min((session.started for worker in workers for session in worker.sessions), default=0.0)
-    curves = []
-    for worker in workers[:_MAX_CURVES]:
-        pieces = []
+    lines = []
+    for worker in [each for each in workers if _audio_seconds(each)][:_MAX_LINES]:
+        segments = []
         for session in worker.sessions:
-            # Curves that are smooth enough to be read: not more points than can be told apart.
-            samples = session.samples[:: max(1, len(session.samples) // _POINTS)]
-            moments = [(0.0, 0.0), *((sample.elapsed, sample.counts.audio_seconds) for sample in samples)]
+            # Not more points than can be distinguished, so that the line is smooth.
+            points = session.points[:: max(1, len(session.points) // _MAX_POINTS)]
+            totals = [(0.0, 0.0), *((point.elapsed, point.counts.audio_seconds) for point in points)]
             offset = max(0.0, session.started - first)
-            piece = [
+            segment = [
                 (offset + later, max(0.0, audio - before) / (later - earlier))
-                for (earlier, before), (later, audio) in pairwise(moments)
-                if later - earlier >= 0.5  # two lines of one moment say nothing of speed
+                for (earlier, before), (later, audio) in pairwise(totals)
+                if later - earlier >= 0.5  # the interval is too short to measure a speed
             ]
-            pieces.append(((offset, piece[0][1]), *piece) if piece else ())
-        curves.append(Series(worker.worker, tuple(piece for piece in pieces if piece)))
-    return [curve for curve in curves if curve.pieces]
+            segments.append(((offset, segment[0][1]), *segment) if segment else ())
+        lines.append(Series(worker.worker, tuple(segment for segment in segments if segment)))
+    return [line for line in lines if line.segments]
+
+
+def _audio_seconds(worker: WorkerHistory) -> float:
+    return sum(session.counts.audio_seconds for session in worker.sessions)
 
 
 def _worker_row(worker: WorkerHistory) -> dict[str, str]:
     counts = [session.counts for session in worker.sessions]
-    audio = sum(each.audio_seconds for each in counts)
+    audio = _audio_seconds(worker)
     computed = sum(each.computed_seconds for each in counts)
     elapsed = sum(session.elapsed for session in worker.sessions)
     return {
@@ -194,15 +202,15 @@ def _worker_row(worker: WorkerHistory) -> dict[str, str]:
         "device": worker.sessions[-1].device,
         "clips": f"{sum(each.clips for each in counts):,}",
         "audio": clock(audio),
-        "speed": f"{audio / elapsed:.2f}x" if elapsed else "-",
+        "speed": f"{audio / elapsed:.2f}x" if audio and elapsed else "-",  # none where all clips were reused
         "useful": f"{audio / computed:.0%}" if computed else "-",
         "refused": f"{sum(each.refused for each in counts):,}",
         "starts": str(len(worker.sessions)),
     }
 
 
-def _useful(workers: Iterable[WorkerHistory]) -> float | None:
-    """Share of accepted audio in what was computed; None: nothing was."""
+def _useful_share(workers: Iterable[WorkerHistory]) -> float | None:
+    """Return the share of accepted audio in all computed audio; None: nothing was computed."""
     counts = [session.counts for worker in workers for session in worker.sessions]
     computed = sum(each.computed_seconds for each in counts)
     return min(1.0, sum(each.audio_seconds for each in counts) / computed) if computed else None
@@ -212,11 +220,11 @@ def _durations_line(durations: npt.NDArray[np.float64]) -> str:
     if not len(durations):
         return ""
     low, middle, high = np.percentile(durations, [5, 50, 95])
-    return f"Half of them are shorter than {middle:.1f} s; nine of ten lie between {low:.1f} s and {high:.1f} s."
+    return f"The median is {middle:.1f} s; 90 % of the clips are between {low:.1f} s and {high:.1f} s long."
 
 
 def _rejects(run_dir: Path) -> list[dict[str, Any]]:
-    """The rejects of each reason, the most frequent first, with some examples; one with two reasons is under both."""
+    """Return the rejects by reason, the most frequent first, with examples. One with two reasons is listed twice."""
     numbers: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for manifest in finished_shards(run_dir):
@@ -224,7 +232,7 @@ def _rejects(run_dir: Path) -> list[dict[str, Any]]:
             for code in dict.fromkeys(reason_codes(reject["reason"])):
                 numbers[code] += 1
                 if len(examples[code]) < _MAX_EXAMPLES:
-                    examples[code].append({**reject, "text": _cut(reject["text"])})
+                    examples[code].append({**reject, "text": _shorten(reject["text"])})
     return [
         {"code": code, "number": f"{number:,}", "examples": examples[code], "more": number - len(examples[code])}
         for code, number in numbers.most_common()
@@ -240,7 +248,7 @@ def _facts(report: Report, facts: CardFacts) -> list[tuple[str, str]]:
         ("Text", facts.source),
         ("Model", model.model_id),
         ("Revision", model.revision),
-        ("Numbers", f"{model.dtype} on {model.device}"),
+        ("Precision", f"{model.dtype} on {model.device}"),
         ("Seed", str(facts.seed)),
         ("Audio", facts.audio_format),
         *((name.capitalize(), text) for name, text in groups),
@@ -248,5 +256,5 @@ def _facts(report: Report, facts: CardFacts) -> list[tuple[str, str]]:
     ]
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"

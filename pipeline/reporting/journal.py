@@ -1,8 +1,7 @@
-"""What each worker of a run tells of itself: lines of JSON, added to `journal/<worker>.jsonl`.
+"""Journals: what each worker of a run records about itself, as lines of JSON in `journal/<worker>.jsonl`.
 
-Owns the form of those lines, how they are written and how they are read back. They are for eyes: `task=status` and
-`report.html` are drawn from them. Nothing decides by them, since the shards alone are the truth about progress; so a
-journal that is torn, missing or cannot be written changes nothing about what is made.
+`task=status` and `report.html` show them. They decide nothing, since the shards alone are the truth about progress: a
+journal that is torn, missing or cannot be written does not change what is generated.
 
     {"event": "start", "time": 1764000000.0, "elapsed": 0.0, "host": "a", "pid": 7, "device": "cuda:0"}
     {"event": "progress", "time": ..., "elapsed": 5.0, "clips": 9, "audio_seconds": 40.1, "computed_seconds": 61.0, ...}
@@ -10,8 +9,8 @@ journal that is torn, missing or cannot be written changes nothing about what is
     {"event": "failure", "time": ..., "elapsed": 9.4, "what": "out of memory", "worker": "cuda-1"}
     {"event": "end", "time": ..., "elapsed": 9.5, "why": "done"}
 
-`time` is the wall clock's and may jump; `elapsed` is since the start line, by a clock that does not, and every rate is
-made of it. The counts of a progress line are sums since the start line, so that a lost line costs nothing but detail.
+`time` is the wall clock, which may jump. `elapsed` is the time since the start line by a monotonic clock; all rates are
+computed from it. The counts of a progress line are sums since the start line, so that a lost line costs only detail.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from pipeline.storage.paths import as_os_errors, is_local, parse_json, read_regu
 
 FOLDER = "journal"
 
-# Between two progress lines. The pause grows with the age of the session, so that a run of days stays quick to read,
-# and is never so long that a worker would seem dead.
-SHORTEST_PAUSE = 5.0  # seconds
-LONGEST_PAUSE = 60.0
-_PUT_PAUSE = 20.0  # seconds between two puts of a journal that cannot be added to
-_LINES_A_SESSION = 500  # about as many as a curve can show
+# Seconds between two progress lines. The interval grows with the age of the session, so that the journal of a run of
+# days stays small, but not so much that a worker would seem dead.
+MIN_INTERVAL = 5.0
+MAX_INTERVAL = 60.0
+_REWRITE_INTERVAL = 20.0  # seconds, for a journal on a storage where files cannot be appended to
+_LINES_PER_SESSION = 500  # about as many as a chart can show
 _MAX_BYTES = 2**28  # of a journal that is read
-_MAX_VALUE = 1e11  # of a number in a line: times beyond it are no dates
+_MAX_VALUE = 1e11  # of a number in a line; larger times are not dates
 
 _log = logging.getLogger(__name__)
 
@@ -48,16 +47,16 @@ _log = logging.getLogger(__name__)
 class Counts:
     """What a worker has done since its start line."""
 
-    clips: int = 0  # accepted; those taken again from an earlier plan are not counted
-    audio_seconds: float = 0.0  # of these
-    computed_seconds: float = 0.0  # what the decoder computed: padding, empty rows and refused takes included
+    clips: int = 0  # accepted takes; reused clips are not counted
+    audio_seconds: float = 0.0  # of these clips
+    computed_seconds: float = 0.0  # audio that the decoder computed, with padding, empty rows and refused takes
     refused: int = 0  # takes that failed a check
 
 
 class Journal:
-    """The journal of one worker, open for writing. Enter it where the work begins, before the model loads.
+    """The journal of one worker, open for writing. Enter it before the model is loaded.
 
-    A line that cannot be written (a full disk) is lost, and told of once.
+    A line that cannot be written, e.g. because the disk is full, is lost; a warning is logged once.
     """
 
     def __init__(
@@ -69,44 +68,44 @@ class Journal:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Names the worker; writes nothing yet.
+        """Write nothing yet.
 
         Args:
             run_dir: Directory of the run.
-            worker: A plain name that no other process of this run uses at this time: `main`, `cuda-0`, `ray-3`; with
-                several jobs in one directory `job-2-cuda-0`.
-            device: What it computes on; empty for one that only looks after others.
-            wall: Seconds since 1970.
-            monotonic: Seconds that only grow.
+            worker: Name that no other process of the run uses at this time: `main`, `cuda-0`, `ray-3`; with several
+                jobs in one directory `job-2-cuda-0`.
+            device: Where the worker computes; empty for the supervisor.
+            wall: Returns seconds since 1970.
+            monotonic: Returns the seconds of a monotonic clock.
         """
         path = run_dir / FOLDER / f"{worker}.jsonl"
         self._lines = _AppendedLines(path) if is_local(path) else _RewrittenLines(path)
         self._device = device
         self._wall, self._monotonic = wall, monotonic
-        self._started = self._told = monotonic()
+        self._started = self._last_progress = monotonic()
         self._counts = Counts()
 
     def __enter__(self) -> Journal:
-        self._started = self._told = self._monotonic()
+        self._started = self._last_progress = self._monotonic()
         self._write("start", host=platform.node(), pid=os.getpid(), device=self._device)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):  # others are wishes of somebody: Ctrl-C, SIGTERM
-            self.failure(f"{type(error).__name__}: {error}")
-        self._tell_progress()
+        if isinstance(error, Exception):  # not for Ctrl-C and SIGTERM
+            self.record_failure(f"{type(error).__name__}: {error}")
+        self._record_progress()
         self._write("end", why="done" if error is None else "stopped")
         self._lines.close()
 
-    def take(self, audio_seconds: float, accepted: bool, computed_seconds: float) -> None:
-        """A take is done. Cheap: most of the time nothing is written.
+    def record_take(self, audio_seconds: float, accepted: bool, computed_seconds: float) -> None:
+        """Count a take. Most of the time nothing is written.
 
         Args:
             audio_seconds: Of this take.
             accepted: Whether it became a clip.
-            computed_seconds: By the decoder since the start, `computed_frames` over `frames_per_second`.
+            computed_seconds: Audio that the decoder has computed since the start.
         """
         self._counts = Counts(
             self._counts.clips + accepted,
@@ -115,12 +114,13 @@ class Journal:
             self._counts.refused + (not accepted),
         )
         now = self._monotonic()
-        if now - self._told >= min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (now - self._started) / _LINES_A_SESSION)):
-            self._tell_progress()
+        interval = min(MAX_INTERVAL, max(MIN_INTERVAL, (now - self._started) / _LINES_PER_SESSION))
+        if now - self._last_progress >= interval:
+            self._record_progress()
 
-    def shard(self, manifest: Manifest) -> None:
-        """A shard is written."""
-        self._tell_progress()
+    def record_shard(self, manifest: Manifest) -> None:
+        """Record that a shard is written."""
+        self._record_progress()
         self._write(
             "shard",
             index=manifest.index,
@@ -130,12 +130,12 @@ class Journal:
             work_seconds=round(manifest.work_seconds, 3),
         )
 
-    def failure(self, what: str, worker: str = "") -> None:
-        """Something went wrong, with this worker or with another one that cannot say it any more."""
+    def record_failure(self, what: str, worker: str = "") -> None:
+        """Record a failure of this worker, or of another one that has died."""
         self._write("failure", what=what, worker=worker)
 
-    def _tell_progress(self) -> None:
-        self._told = self._monotonic()
+    def _record_progress(self) -> None:
+        self._last_progress = self._monotonic()
         counts = {key: round(value, 3) for key, value in vars(self._counts).items()}
         self._write("progress", **counts)
 
@@ -146,16 +146,16 @@ class Journal:
 
 
 class _AppendedLines:
-    """A file that grows by whole lines, each on its way to the disk when `write` returns."""
+    """A file to which whole lines are appended, without a buffer."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._is_torn = True  # whether the file may end within a line; at first, nobody knows
+        self._is_torn = True  # whether the file may end within a line; unknown at first
         self._has_warned = False
 
     def write(self, line: str) -> None:
-        # One call of the system for each line: a reader sees all of it, and a kill tears at most the last one.
+        # One system call for each line, so that a reader sees whole lines and a kill tears at most the last one.
         content = ("\n" if self._is_torn else "").encode() + line.encode()
         try:
             if self._descriptor is None:
@@ -166,7 +166,9 @@ class _AppendedLines:
         except OSError as error:
             self._is_torn = True
             if not self._has_warned:
-                _log.warning("warning: %s: cannot be written (%s); the run goes on", self._path, error.strerror)
+                _log.warning(
+                    "warning: %s: cannot be written (%s); the run continues without it", self._path, error.strerror
+                )
                 self._has_warned = True
 
     def close(self) -> None:
@@ -176,12 +178,12 @@ class _AppendedLines:
 
 
 class _RewrittenLines:
-    """The same where nothing can be added to: one object, put again every so often, and at the end."""
+    """The same on a storage where files cannot be appended to: the whole file is rewritten now and then."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._text: str | None = None
-        self._put_at = -_PUT_PAUSE
+        self._rewritten_at = -_REWRITE_INTERVAL
         self._has_warned = False
 
     def write(self, line: str) -> None:
@@ -190,31 +192,31 @@ class _RewrittenLines:
                 with as_os_errors(self._path):
                     self._text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
             self._text += line
-            if time.monotonic() - self._put_at >= _PUT_PAUSE:
-                self._put()
+            if time.monotonic() - self._rewritten_at >= _REWRITE_INTERVAL:
+                self._rewrite()
         except OSError as error:
             self._warn(error)
 
     def close(self) -> None:
         try:
-            self._put()
+            self._rewrite()
         except OSError as error:
             self._warn(error)
 
-    def _put(self) -> None:
-        self._put_at = time.monotonic()
+    def _rewrite(self) -> None:
+        self._rewritten_at = time.monotonic()
         with as_os_errors(self._path):
             self._path.write_text(self._text or "", encoding="utf-8")
 
     def _warn(self, error: OSError) -> None:
         if not self._has_warned:
-            _log.warning("warning: %s: cannot be written (%s); the run goes on", self._path, error)
+            _log.warning("warning: %s: cannot be written (%s); the run continues without it", self._path, error)
         self._has_warned = True
 
 
 @dataclass(frozen=True)
 class ProgressPoint:
-    """A moment of a session: its counts so far."""
+    """The counts of a session at one time."""
 
     elapsed: float  # seconds since the session's start
     counts: Counts
@@ -222,7 +224,7 @@ class ProgressPoint:
 
 @dataclass(frozen=True)
 class ShardLine:
-    """A shard that a worker finished."""
+    """A shard that a worker has written."""
 
     elapsed: float
     index: int
@@ -234,7 +236,7 @@ class ShardLine:
 
 @dataclass
 class WorkerSession:
-    """From one start line of a worker to its end line, or to where it was killed."""
+    """What a worker recorded from one start line to its end line, or until it was killed."""
 
     started: float = 0.0  # seconds since 1970
     host: str = ""
@@ -242,19 +244,20 @@ class WorkerSession:
     device: str = ""
     elapsed: float = 0.0  # at the last line
     last_seen: float = 0.0  # seconds since 1970
-    why_ended: str | None = None  # None: it goes on, or was killed
-    samples: list[ProgressPoint] = field(default_factory=list)
+    end_reason: str | None = None  # "done" or "stopped"; None: it is working, or was killed
+    points: list[ProgressPoint] = field(default_factory=list)
     shards: list[ShardLine] = field(default_factory=list)
 
     @property
     def counts(self) -> Counts:
-        """The last known."""
-        return self.samples[-1].counts if self.samples else Counts()
+        """The counts of the last progress line."""
+        return self.points[-1].counts if self.points else Counts()
 
     def rate(self, window: float = 120.0) -> float:
-        """Seconds of accepted audio a second, over the last `window` seconds of the session."""
+        """Return the seconds of accepted audio per second, over the last `window` seconds of the session."""
         earlier = next(
-            (s for s in reversed(self.samples) if s.elapsed <= self.elapsed - window), ProgressPoint(0.0, Counts())
+            (point for point in reversed(self.points) if point.elapsed <= self.elapsed - window),
+            ProgressPoint(0.0, Counts()),
         )
         seconds = self.elapsed - earlier.elapsed
         return (self.counts.audio_seconds - earlier.counts.audio_seconds) / seconds if seconds > 0 else 0.0
@@ -262,24 +265,24 @@ class WorkerSession:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that went wrong, by whoever told it."""
+    """A recorded failure."""
 
     time: float  # seconds since 1970
-    worker: str  # whose failure it is
+    worker: str  # that failed
     what: str
 
 
 @dataclass(frozen=True)
 class WorkerHistory:
-    """All that one worker has told."""
+    """All sessions of one worker."""
 
     worker: str
-    sessions: tuple[WorkerSession, ...]  # more than one: it was started again
+    sessions: tuple[WorkerSession, ...]  # several, if it was restarted
 
 
 @dataclass(frozen=True)
 class History:
-    """All journals of a run."""
+    """The content of all journals of a run."""
 
     workers: tuple[WorkerHistory, ...]  # by name
     failures: tuple[Failure, ...]  # by time
@@ -287,9 +290,9 @@ class History:
 
 
 def read_journals(run_dir: Path) -> History:
-    """Reads every journal of a run; lines that are torn or of an unknown kind are passed over.
+    """Read all journals of a run. Torn lines and unknown events are skipped.
 
-    A journal that cannot be read is told of in `History.damage`.
+    Journals that cannot be read are listed in `History.damage`.
     """
     workers, failures, damage = [], [], []
     for path in sorted((run_dir / FOLDER).glob("*.jsonl"), key=lambda path: path.name):
@@ -301,7 +304,7 @@ def read_journals(run_dir: Path) -> History:
                     worker = str(line.get("worker") or path.stem)
                     failures.append(Failure(float(line["time"]), worker, str(line["what"])))
         except OSError as error:
-            damage.append(f"{path}: cannot be read ({reason_of(error)}); what it told is missing here, delete it")
+            damage.append(f"{path}: cannot be read ({reason_of(error)}); its content is missing here; delete the file")
         workers.append(WorkerHistory(path.stem, tuple(sessions)))
     return History(tuple(workers), tuple(sorted(failures, key=lambda failure: failure.time)), tuple(damage))
 
@@ -310,29 +313,29 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
     for text in read_regular(path, _MAX_BYTES).decode(errors="replace").split("\n"):
         try:
             line = parse_json(text)
-            is_known = all(isinstance(line[key], kind) for key, kind in _FORMS[line["event"]].items())
-        except (ValueError, TypeError, KeyError):  # torn by a kill, or written by another version
+            is_known = all(isinstance(line[key], kind) for key, kind in _FIELDS[line["event"]].items())
+        except (ValueError, TypeError, KeyError):  # torn by a kill, or of another version
             continue
         if is_known and all(0 <= abs(value) < _MAX_VALUE for value in line.values() if isinstance(value, _NUMBER)):
             yield line
 
 
 _NUMBER = (int, float)
-_ALWAYS = {"time": _NUMBER, "elapsed": _NUMBER}
-_COUNTS = dict.fromkeys(vars(Counts()), _NUMBER)
-_SHARD = dict.fromkeys(("index", "clips", "rejects", "audio_seconds", "work_seconds"), _NUMBER)
-_FORMS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "start": {**_ALWAYS, "host": str, "pid": int, "device": str},
-    "progress": {**_ALWAYS, **_COUNTS},
-    "shard": {**_ALWAYS, **_SHARD},
-    "failure": {**_ALWAYS, "what": str},
-    "end": {**_ALWAYS, "why": str},
+_COMMON = {"time": _NUMBER, "elapsed": _NUMBER}
+_COUNT_FIELDS = dict.fromkeys(vars(Counts()), _NUMBER)
+_SHARD_FIELDS = dict.fromkeys(("index", "clips", "rejects", "audio_seconds", "work_seconds"), _NUMBER)
+_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "start": {**_COMMON, "host": str, "pid": int, "device": str},
+    "progress": {**_COMMON, **_COUNT_FIELDS},
+    "shard": {**_COMMON, **_SHARD_FIELDS},
+    "failure": {**_COMMON, "what": str},
+    "end": {**_COMMON, "why": str},
 }
 
 
 def _add_line(line: dict[str, Any], sessions: list[WorkerSession]) -> None:
     event = line["event"]
-    if event == "start" or not sessions:  # without its start line a session is told of as far as it is known
+    if event == "start" or not sessions:  # a lost start line: the session has what is known
         sessions.append(WorkerSession(line["time"] - line["elapsed"]))
     session = sessions[-1]
     session.elapsed = max(session.elapsed, line["elapsed"])
@@ -340,8 +343,8 @@ def _add_line(line: dict[str, Any], sessions: list[WorkerSession]) -> None:
     if event == "start":
         session.host, session.pid, session.device = line["host"], line["pid"], line["device"]
     elif event == "progress":
-        session.samples.append(ProgressPoint(line["elapsed"], Counts(**{key: line[key] for key in _COUNTS})))
+        session.points.append(ProgressPoint(line["elapsed"], Counts(**{key: line[key] for key in _COUNT_FIELDS})))
     elif event == "shard":
-        session.shards.append(ShardLine(line["elapsed"], **{key: line[key] for key in _SHARD}))
+        session.shards.append(ShardLine(line["elapsed"], **{key: line[key] for key in _SHARD_FIELDS}))
     elif event == "end":
-        session.why_ended = line["why"]
+        session.end_reason = line["why"]

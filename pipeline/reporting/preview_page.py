@@ -1,6 +1,6 @@
-"""The page of a preview in several voices: one player for each, beside its description.
+"""The HTML page of a preview in several voices, with a player and the description of each.
 
-The page links to the WAV files beside it, and needs no network and no script. All text is escaped.
+The page links to the WAV files in its folder. It needs no network and no script. All text is escaped.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _TEMPLATE = "preview_page.html"
 
 @dataclass(frozen=True)
 class PreviewedVoice:
-    """A voice that was heard."""
+    """A voice of the preview."""
 
     title: str  # its name, else its description
     description: str
-    file_name: str  # of the WAV, in the folder of the page
+    file_name: str  # of the WAV file, in the folder of the page
     report: PreviewReport
 
 
 def render_page(text: str, model: str, voices: Sequence[PreviewedVoice]) -> str:
-    """Returns the page, as HTML.
+    """Return the page as HTML.
 
     Args:
-        text: What the voices say.
+        text: That the voices speak.
         model: Name of the model.
         voices: In the order in which they were asked for.
     """

@@ -1,7 +1,7 @@
-"""What a run says of itself at the end: `report.json`, and the same for a person.
+"""The report at the end of a run: `report.json`, and its text in the terminal.
 
-Owns the figures and their words. Everything about clips comes from the manifests, so that a resumed run reports the
-whole; speed is of this call of the command only.
+All figures of clips are sums over the manifests, so that the report of a resumed run is about the whole run. The speed
+is that of the last call of the command.
 """
 
 from __future__ import annotations
@@ -21,25 +21,30 @@ from pipeline.storage.atomic import write_text
 from pipeline.types import ModelInfo
 
 REPORT_NAME = "report.json"
-HTML_REPORT_NAME = "report.html"  # the same to look at and listen to
+HTML_REPORT_NAME = "report.html"
 
 
 @dataclass(frozen=True)
 class RunStats:
-    """One call of the command."""
+    """The figures of one call of the command."""
 
-    wall_seconds: float  # of rendering, warm-up included, loading not
-    audio_seconds: float  # accepted
-    computed_seconds: float  # what the decoder computed: padding, waiting rows and refused takes included
+    wall_seconds: float  # since the first worker was ready, so that loading the model is not included
+    audio_seconds: float  # of the clips that were generated and accepted
+    computed_seconds: float  # audio that the decoders computed, with padding, empty rows and refused takes
     num_retakes: int
-    num_reused: int  # clips that were made before
+    num_reused: int  # clips that were taken over from earlier work
     num_restarts: int = 0  # of workers that died
-    given_up: Sequence[str] = ()  # workers that died too often
+    given_up: Sequence[str] = ()  # names of the workers that are not restarted any more
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of generated audio per second; None: nothing was generated, e.g. since all clips were reused."""
+        return self.audio_seconds / self.wall_seconds if self.audio_seconds and self.wall_seconds else None
 
 
 @dataclass(frozen=True)
 class Report:
-    """A finished run."""
+    """A finished run; `report.json` has the same keys."""
 
     directory: str
     model: ModelInfo
@@ -48,17 +53,24 @@ class Report:
     num_rejects: int
     rejects_by_reason: dict[str, int]
     audio_seconds: float
-    work_seconds: float  # of all shards, over all calls of the command
+    work_seconds: float  # of all workers, over all calls of the command
     num_bytes: int
-    num_files: int  # of the dataset: a shard without clips has none
-    session: RunStats | None  # the last call that rendered anything
+    num_files: int  # of the dataset; a shard without clips has no file
+    session: RunStats | None  # of the last call that had shards to write
     book: Mapping[str, Any] | None = None
     deliverables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # figures of the extra ones, by name
-    versions: dict[str, str] = field(default_factory=dict)  # of what decides the bits of a clip beside the weights
+    versions: dict[str, str] = field(default_factory=dict)  # of the libraries on which the bits of a clip depend
 
 
 def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: RunStats | None) -> Report:
-    """Sums the manifests up. Without a session the one of the last report is kept."""
+    """Sum up the manifests of a run.
+
+    Args:
+        run_dir: Directory of the run.
+        model: That generated the clips.
+        num_utterances: As planned.
+        session: Figures of this call; None: keep those of the last report.
+    """
     reasons: Counter[str] = Counter()
     num_clips = num_rejects = num_bytes = num_files = 0
     audio_seconds = work_seconds = 0.0
@@ -101,16 +113,16 @@ def _last_session(run_dir: Path) -> RunStats | None:
     try:
         return RunStats(**json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))["session"])
     except (OSError, ValueError, TypeError, KeyError):
-        return None  # a report is made of what is there; an old one that cannot be read says nothing
+        return None  # there is none, or it is damaged or of another version
 
 
 def write_report(run_dir: Path, report: Report) -> None:
-    """Writes `report.json`."""
+    """Write `report.json`."""
     write_text(run_dir / REPORT_NAME, json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
 
 
 def render_report(report: Report) -> str:
-    """The report for a person, in a few lines."""
+    """Return the report as a few lines of text."""
     session = report.session
     lines = [
         "",
@@ -119,20 +131,19 @@ def render_report(report: Report) -> str:
     if report.num_rejects:
         reasons = ", ".join(f"{count} {code}" for code, count in report.rejects_by_reason.items())
         lines.append(f"rejected    {report.num_rejects:,} ({reasons}); see rejects.jsonl")
-    if session and session.audio_seconds and session.computed_seconds:  # else all clips were reused
-        effective = session.audio_seconds / session.wall_seconds
-        total = session.computed_seconds / session.wall_seconds
+    if session and session.speed:
+        computed = session.computed_seconds / session.wall_seconds
         lines.append(
-            f"speed       {effective:.2f}x real time ({total:.2f}x with padding and retakes), "
-            f"{clock(session.wall_seconds)} of rendering, {count(session.num_retakes, 'retake')}, "
+            f"speed       {session.speed:.2f}x real time ({computed:.2f}x with padding and retakes), "
+            f"{clock(session.wall_seconds)} of generation, {count(session.num_retakes, 'retake')}, "
             f"on {report.model.device}"
         )
     if session and (session.num_restarts or session.given_up):
-        lost = f"; given up: {', '.join(session.given_up)}" if session.given_up else ""
-        lines.append(f"workers     {count(session.num_restarts, 'restart')} of workers that died{lost}")
+        retired = f"; not restarted any more: {', '.join(session.given_up)}" if session.given_up else ""
+        lines.append(f"workers     {count(session.num_restarts, 'restart')} after a crash{retired}")
     if session and session.num_reused:
-        lines.append(f"reused      {count(session.num_reused, 'clip')} made before")
-    directory = report.directory  # a path, or an address, of which a path would lose a slash
+        lines.append(f"reused      {count(session.num_reused, 'clip')} of earlier work, not generated again")
+    directory = report.directory  # not as a Path, which would remove a slash of s3://
     lines.append(f"dataset     {directory}/data ({count(report.num_files, 'file')}), {directory}/README.md")
     if report.book:
         chapters = count(report.book["chapters"], "chapter")

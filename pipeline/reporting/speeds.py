@@ -1,6 +1,6 @@
-"""How fast a run may be expected to be: as the user says, or as an earlier run with the same settings was.
+"""Predict the speed of a run: as the user gives it, or as measured in an earlier run with the same settings.
 
-Nothing is guessed: where no such run lies beside the new one, the speed is unknown.
+Nothing is guessed: if there is no such run in the same folder, the speed is unknown.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pipeline.reporting.journal import WorkerSession, read_journals
 from pipeline.reporting.report import REPORT_NAME
 from pipeline.storage.paths import is_local, read_json
 
-_MAX_RUNS = 50  # that are looked into, newest first
-_MIN_SECONDS = 10.0  # of audio: less says nothing, as it was made while the devices were not full
-_ENOUGH_SECONDS = 60.0  # of audio: the newest run with as much is taken, else the longest one
+_MAX_RUNS = 50  # that are read, newest first
+_MIN_SECONDS = 10.0  # of audio; a shorter run does not fill the devices, and measures nothing
+_ENOUGH_SECONDS = 60.0  # of audio; the newest run with as much is used, or else the longest one
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of audio a second of rendering, by all devices together."""
+    """Seconds of audio per second of generation, by all devices together."""
 
     ratio: float
-    run: str = ""  # the directory that it was measured in; "": the user gave it
+    run: str = ""  # directory of the run in which it was measured; "": the user gave it
     device: str = ""
     measured_seconds: float = 0.0  # of audio
 
@@ -39,7 +39,7 @@ class Speed:
 
 
 def find_speed(config: Config) -> Speed | None:
-    """Return the speed to expect; None: nothing is known."""
+    """Return the expected speed; None: unknown."""
     if config.speed is not None:
         return Speed(config.speed)
     found = [speed for run_dir in _runs(run_directory(config)) if (speed := _measured(run_dir, config))]
@@ -48,7 +48,7 @@ def find_speed(config: Config) -> Speed | None:
 
 
 def _runs(run_dir: Path) -> list[Path]:
-    """List the run itself and those beside it, newest first."""
+    """Return the run itself, then the others in its folder, newest first."""
     outputs = run_dir.parent
     if not is_local(outputs) or not outputs.is_dir():
         return []
@@ -60,7 +60,7 @@ def _runs(run_dir: Path) -> list[Path]:
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except OSError:  # it has gone meanwhile, or may not be looked at
+    except OSError:  # it was deleted meanwhile, or cannot be read
         return 0.0
 
 
@@ -69,7 +69,7 @@ def _measured(run_dir: Path, config: Config) -> Speed | None:
     try:
         if _settings(frozen_config(run_dir)) != _settings(config):
             return None
-    except PipelineError:  # a damaged run, or one of another version, measures nothing
+    except PipelineError:  # a damaged run, or one of another version
         return None
     found = _reported(run_dir) or _journalled(run_dir)
     return found if found and found.measured_seconds >= _MIN_SECONDS else None
@@ -86,7 +86,7 @@ def _settings(config: Config) -> dict[str, Any]:
 
 
 def _reported(run_dir: Path) -> Speed | None:
-    """Return what the report of a finished run says of its last session."""
+    """Return the speed of the last call, from the report of a finished run."""
     try:
         report = read_json(run_dir / REPORT_NAME)
         audio, wall = float(report["session"]["audio_seconds"]), float(report["session"]["wall_seconds"])
@@ -96,7 +96,7 @@ def _reported(run_dir: Path) -> Speed | None:
 
 
 def _journalled(run_dir: Path) -> Speed | None:
-    """Return what the journals of an unfinished run say of the last session of each worker."""
+    """Return the speed of the last session of each worker, from the journals of an unfinished run."""
     try:
         workers = read_journals(run_dir).workers
     except OSError:
@@ -109,9 +109,9 @@ def _journalled(run_dir: Path) -> Speed | None:
 
 
 def _spans(session: WorkerSession) -> Iterator[tuple[float, float, str]]:
-    """Yield audio and seconds between the first and the last progress, so that loading the model does not count."""
-    if len(session.samples) > 1:
-        first, last = session.samples[0], session.samples[-1]
+    """Yield audio, seconds and device between the first and the last progress line: the model is loaded by then."""
+    if len(session.points) > 1:
+        first, last = session.points[0], session.points[-1]
         elapsed, audio = last.elapsed - first.elapsed, last.counts.audio_seconds - first.counts.audio_seconds
         if elapsed > 0 and audio > 0:
             yield audio, elapsed, session.device

@@ -1,7 +1,7 @@
-"""`task=status`: how a run stands, told from its files alone, from any terminal or machine that sees them.
+"""`task=status`: the state of a run, read from its files, on any machine that can read them.
 
-Owns what is counted and how it is put into words. Reads names, manifests and journals, never audio; writes nothing and
-takes no lock, so that it disturbs no run. A run that is damaged or half planned is described as far as it can be.
+Reads file names, manifests and journals, but no audio. Writes nothing and takes no lock, so that it does not disturb
+the run. A damaged or half planned run is described as far as possible.
 """
 
 from __future__ import annotations
@@ -18,66 +18,70 @@ from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, is_finished, list_data, list_manifests, read_manifest
 from pipeline.planning.plan_store import PlanHead, read_head
 from pipeline.quality.flaws import reason_codes
-from pipeline.reporting.journal import LONGEST_PAUSE, History, WorkerHistory, WorkerSession, read_journals
+from pipeline.reporting.journal import MAX_INTERVAL, History, WorkerHistory, WorkerSession, read_journals
 from pipeline.reporting.progress import clock, count
 from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import Holder, find_holders
 from pipeline.storage.paths import as_unreadable
 from pipeline.storage.run_directory import staged_plan_folder
 
-_SILENT_AFTER = 3 * LONGEST_PAUSE  # seconds without a line: a long clip on a slow device, or a worker that hangs
+_SILENT_AFTER = 3 * MAX_INTERVAL  # seconds without a line, after which a worker counts as dead
 _MAX_LINES = 5  # of damage, and of failures
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stands."""
+    """The state of a run."""
 
     directory: str
     now: float  # seconds since 1970
     head: PlanHead | None  # None: there is no readable plan
-    num_staged: int  # shards of a plan that is being made
-    done: int  # shards
+    num_staged: int  # shards of a plan that is not complete yet
+    done: int  # finished shards; the following counts are theirs
     clips: int
     rejects: int
     reasons: Counter[str]
     audio_seconds: float
     history: History
-    holders: tuple[Holder, ...]  # who is at work, or was when it died
-    is_complete: bool  # the last step of a run is done
+    holders: tuple[Holder, ...]  # of the locks: processes that work on the run, or have died meanwhile
+    is_complete: bool  # whether the last step of the run is done
     damage: tuple[str, ...]
 
     @property
     def live_sessions(self) -> list[tuple[WorkerHistory, WorkerSession]]:
-        """The workers that are at work, as far as can be told, each with its present session."""
+        """The workers that seem to be working, each with its current session."""
         if self.holders and all(holder.is_alive is False for holder in self.holders):
             return []
         return [(each, each.sessions[-1]) for each in self.history.workers if self._is_live(each)]
 
     @property
     def rate(self) -> float:
-        """Seconds of audio a second, by all workers together, lately."""
+        """Seconds of audio per second, by all workers together, in the last minutes."""
         return sum(session.rate() for _, session in self.live_sessions)
 
     @property
     def seconds_left(self) -> float | None:
-        """Of wall time, if it goes on as it does; None: nobody is at work, or nothing is known yet."""
+        """Predicted seconds until the last shard is finished; None: nobody is working, or no shard is finished."""
         if self.head is None or not self.rate or not self.clips:
             return None
-        # What came out so far is a better guide to what is to come than what was predicted before.
+        # The mean length so far predicts better than the plan does.
         left = self.head.num_utterances - self.clips - self.rejects
         return self.audio_seconds / (self.clips + self.rejects) * left / self.rate
 
     def _is_live(self, worker: WorkerHistory) -> bool:
         session = worker.sessions[-1] if worker.sessions else None
-        return bool(session and session.why_ended is None and self.now - session.last_seen < _SILENT_AFTER)
+        return bool(session and session.end_reason is None and self.now - session.last_seen < _SILENT_AFTER)
 
 
 def read_status(run_dir: Path, now: float | None = None) -> Status:
-    """Looks at a run.
+    """Read the state of a run.
+
+    Args:
+        run_dir: Directory of the run.
+        now: Seconds since 1970; None: the current time.
 
     Raises:
-        RunDirectoryError: The folder is not there, cannot be read, or is no run.
+        RunDirectoryError: The folder does not exist, cannot be read, or is not a run.
     """
     with as_unreadable(run_dir):
         return _read_status(run_dir, time.time() if now is None else now)
@@ -120,7 +124,7 @@ def _read_status(run_dir: Path, now: float) -> Status:
 
 
 def render_status(status: Status) -> str:
-    """The status for a person."""
+    """Return the status as text."""
     return "\n".join([status.directory, *_progress_lines(status), *_worker_lines(status), *_trouble_lines(status)])
 
 
@@ -133,7 +137,7 @@ def _readable_head(run_dir: Path, damage: list[str]) -> PlanHead | None:
 
 
 def _finished(run_dir: Path, damage: list[str]) -> Iterator[Manifest]:
-    """Like `finished_shards`, but goes on past what is damaged. One at a time: there may be a million clips in all."""
+    """Yield the manifests of finished shards, like `finished_shards`, but continue after damaged ones."""
     data = list_data(run_dir)
     for path in list_manifests(run_dir):
         try:
@@ -146,7 +150,7 @@ def _finished(run_dir: Path, damage: list[str]) -> Iterator[Manifest]:
         elif manifest.file in data:
             damage.append(
                 f"{run_dir / 'data' / manifest.file}: {data[manifest.file]} bytes, its manifest says "
-                f"{manifest.num_bytes}; the same command makes it anew"
+                f"{manifest.num_bytes}; rerun the run's command to generate it again"
             )
 
 
@@ -157,36 +161,38 @@ def _progress_lines(status: Status) -> list[str]:
         return lines
     share = status.done / head.num_shards if head.num_shards else 1.0
     lines += [
-        f"shards      {status.done:,} of {head.num_shards:,} ({share:.0%})",
+        f"shards      {status.done:,} of {head.num_shards:,} ({share:.0%}) finished",
         f"utterances  {status.clips + status.rejects:,} of {head.num_utterances:,} in finished shards: "
-        f"{count(status.clips, 'clip')}, {status.rejects:,} rejected",
+        f"{count(status.clips, 'clip')}, {count(status.rejects, 'reject')}",
     ]
     if status.reasons:
-        lines.append("rejected    " + ", ".join(f"{number:,} {code}" for code, number in status.reasons.most_common()))
-    lines.append(f"audio       {clock(status.audio_seconds)} of about {clock(head.predicted_seconds)}")
+        lines.append("rejects     " + ", ".join(f"{number:,} {code}" for code, number in status.reasons.most_common()))
+    lines.append(f"audio       {clock(status.audio_seconds)} of {clock(head.predicted_seconds)} predicted")
     if status.rate:
-        lines.append(f"speed       {status.rate:.2f}x real time, by {count(len(status.live_sessions), 'worker')}")
+        lines.append(f"speed       {status.rate:.2f}x real time, {count(len(status.live_sessions), 'worker')}")
     if status.seconds_left is not None:
         end = datetime.fromtimestamp(status.now) + timedelta(seconds=status.seconds_left)
-        lines.append(f"left        {clock(status.seconds_left)}, until about {end:%A %H:%M}")
+        lines.append(f"remaining   {clock(status.seconds_left)}, until about {end:%A %H:%M}")
     return lines
 
 
 def _state(status: Status) -> str:
     head = status.head
-    there = [holder for holder in status.holders if holder.is_alive is not False]
-    if there:
-        known = "" if any(holder.is_alive for holder in there) else ", as far as can be told from here"
-        doing = "planning" if status.num_staged else "at work"
+    alive = [holder for holder in status.holders if holder.is_alive is not False]
+    if alive:
+        unknown = "" if any(holder.is_alive for holder in alive) else "; on another machine, may have died"
+        activity = "planning" if status.num_staged else "working"
         planned = f": {count(status.num_staged, 'shard')} planned so far" if status.num_staged else ""
-        return f"{doing}{planned} ({'; '.join(holder.name for holder in there)}{known})"
+        return f"{activity}{planned} ({'; '.join(holder.name for holder in alive)}{unknown})"
     died = "".join(f"; {holder.name} has died" for holder in status.holders)
     if head is None:
-        what = "its plan is damaged" if status.damage else "not planned to the end"
-        return f"{what}{died}; give the same command again"
+        what = "plan is damaged" if status.damage else "plan is incomplete"
+        return f"{what}{died}; rerun the run's command"
     if status.done < head.num_shards:
-        return f"stopped{died}; the same command goes on from here"
-    return "finished" if status.is_complete and not died else f"all shards are made{died}; the same command ends it"
+        return f"stopped{died}; rerun the run's command to resume"
+    if status.is_complete and not died:
+        return "finished"
+    return f"all shards finished{died}; rerun the run's command to write the rest"
 
 
 def _worker_lines(status: Status) -> list[str]:
@@ -196,37 +202,37 @@ def _worker_lines(status: Status) -> list[str]:
     failures = Counter(failure.worker for failure in status.history.failures)
     live = {worker.worker for worker, _ in status.live_sessions}
     width = max(10, *(len(worker.worker) for worker in workers))
-    rows = [
-        f"\n{'worker':{width}}  {'device':10}{'host':18}{'speed':>9}{'shards':>8}{'starts':>8}{'failures':>10}  seen"
-    ]
+    figures = f"{'speed':>9}{'shards':>8}{'starts':>8}{'failures':>10}"
+    rows = [f"\n{'worker':{width}}  {'device':10}{'host':18}{figures}  last seen"]
     for worker in workers:
         session = worker.sessions[-1]
-        speed = f"{session.rate():.2f}x" if worker.worker in live and session.device else "-"
+        rate = session.rate() if worker.worker in live else 0.0
+        speed = f"{rate:.2f}x" if rate else "-"  # a supervisor, and a worker that only reuses clips, have none
         shards = sum(len(each.shards) for each in worker.sessions)
         rows.append(
             f"{worker.worker:{width}}  {session.device or '-':10}{session.host[:17]:18}{speed:>9}{shards:8,}"
-            f"{len(worker.sessions):8,}{failures[worker.worker]:10,}  {_sign_of_life(session, status.now)}"
+            f"{len(worker.sessions):8,}{failures[worker.worker]:10,}  {_last_seen(session, status.now)}"
         )
     return rows
 
 
-def _sign_of_life(session: WorkerSession, now: float) -> str:
+def _last_seen(session: WorkerSession, now: float) -> str:
     ago = f"{clock(max(0.0, now - session.last_seen))} ago"
-    if session.why_ended is not None:
-        return f"{ago}, {session.why_ended}"
-    return ago if now - session.last_seen < _SILENT_AFTER else f"{ago}: silent, or killed"
+    if session.end_reason is not None:
+        return f"{ago}, {session.end_reason}"
+    return ago if now - session.last_seen < _SILENT_AFTER else f"{ago}, killed or hung"
 
 
 def _trouble_lines(status: Status) -> list[str]:
     lines = []
     if status.history.failures:
-        lines.append(f"\n{count(len(status.history.failures), 'failure')}, the last:")
+        lines.append(f"\n{count(len(status.history.failures), 'failure')}, the latest last:")
         lines += [
             f"  {datetime.fromtimestamp(failure.time):%d %b %H:%M:%S} {failure.worker}: {failure.what}"
             for failure in status.history.failures[-_MAX_LINES:]
         ]
     if status.damage:
-        lines.append("\ndamaged (task=verify looks at everything):")
+        lines.append("\ndamaged files (task=verify checks all of them):")
         lines += [f"  {line}" for line in status.damage[:_MAX_LINES]]
         if len(status.damage) > _MAX_LINES:
             lines.append(f"  and {len(status.damage) - _MAX_LINES} more")

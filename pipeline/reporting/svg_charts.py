@@ -1,6 +1,6 @@
-"""Pictures for `report.html`, as SVG that stands within the page and takes its colours from the page's style.
+"""Charts of `report.html`, as inline SVG; the page's style has the colours.
 
-Owns scales, axes and shapes. What it returns is markup: every text that goes into it is escaped here.
+All functions return markup, in which all text is escaped.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _TIME_STEPS = (*_STEPS, *(_MINUTE * step for step in _STEPS), *(_HOUR * step for
 
 @dataclass(frozen=True)
 class Series:
-    """A named line. Between two pieces of it nothing is drawn: the worker was not there."""
+    """A line of a chart, with gaps between its segments."""
 
     name: str
-    pieces: tuple[tuple[tuple[float, float], ...], ...]
+    segments: tuple[tuple[tuple[float, float], ...], ...]
 
 
 def line_chart(series: Sequence[Series], unit: str, x_text: Callable[[float], str]) -> Markup:
-    """Lines over time, from 0 in both directions."""
-    points = [point for line in series for piece in line.pieces for point in piece]
+    """Return a chart of lines over time; both axes start at 0."""
+    points = [point for line in series for segment in line.segments for point in segment]
     x_top = max((x for x, _ in points), default=1.0) or 1.0
     y_ticks = _ticks(max((y for _, y in points), default=1.0) or 1.0)
     shapes = [_axes(_time_ticks(x_top), x_top, y_ticks, x_text, unit)]
     for number, line in enumerate(series):
-        for piece in line.pieces:
-            path = " ".join(f"{_x(x, x_top):.1f},{_y(y, y_ticks[-1]):.1f}" for x, y in piece)
+        for segment in line.segments:
+            path = " ".join(f"{_x(x, x_top):.1f},{_y(y, y_ticks[-1]):.1f}" for x, y in segment)
             shapes.append(
                 Markup('<polyline class="line c{}" points="{}"><title>{}</title></polyline>').format(
                     number % _NUM_COLOURS, path, line.name
@@ -48,7 +48,7 @@ def line_chart(series: Sequence[Series], unit: str, x_text: Callable[[float], st
 
 
 def histogram(values: npt.NDArray[np.float64], unit: str, noun: str) -> Markup:
-    """How many values there are of each size."""
+    """Return a histogram."""
     x_top = float(values.max(initial=0.0)) or 1.0
     counts, edges = np.histogram(values, bins=min(40, max(5, len(values) // 2)), range=(0.0, x_top))
     y_ticks = _ticks(float(counts.max(initial=1)), whole=True)
@@ -68,7 +68,11 @@ def histogram(values: npt.NDArray[np.float64], unit: str, noun: str) -> Markup:
 
 
 def waveform(samples: npt.NDArray[np.float32]) -> Markup:
-    """The outline of a clip, its loudest sample as high as the picture."""
+    """Return the waveform of a clip, scaled to its loudest sample.
+
+    Args:
+        samples: [N], mono.
+    """
     parts = np.array_split(np.abs(samples), min(_WAVE_BARS, max(1, len(samples))))
     peaks = np.array([part.max(initial=0.0) for part in parts])
     peaks = peaks / (peaks.max(initial=0.0) or 1.0)
@@ -116,14 +120,14 @@ def _y(value: float, top: float) -> float:
 
 
 def _time_ticks(top: float) -> list[float]:
-    """Moments that a clock shows well, at most seven."""
+    """Return up to seven round times from 0 to `top`."""
     step = next((step for step in _TIME_STEPS if top / step <= 6), math.ceil(top / 6 / _DAY) * _DAY)
     return [float(step * number) for number in range(int(top / step) + 1)]
 
 
-def _ticks(top: float, most: int = 5, whole: bool = False) -> list[float]:
-    """Round values from 0 up to the first that is not below `top`."""
-    raw = max(top, 1e-9) / most
+def _ticks(top: float, max_steps: int = 5, whole: bool = False) -> list[float]:
+    """Return round values from 0 to the first one that is not below `top`."""
+    raw = max(top, 1e-9) / max_steps
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.9999)
     step = max(1.0, step) if whole else step
