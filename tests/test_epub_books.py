@@ -12,8 +12,8 @@ from test_epub import entry, left_out, page, point, read, spoken, write_epub
 from pipeline.config import SourceConfig, TextConfig
 from pipeline.errors import SourceError
 from pipeline.planning import PlanSummary, left_out_of
-from pipeline.text.readers.dispatch import check_source, read_documents
-from pipeline.text.readers.epub import archive, read_cover
+from pipeline.text.readers.dispatch import check_source, read_cover_of, read_documents
+from pipeline.text.readers.epub import archive
 from pipeline.text.readers.epub.raised import judge_raised
 from pipeline.text.readers.epub.styles import Styles
 from pipeline.text.segmentation import segment_document
@@ -473,9 +473,9 @@ def test_the_cover_is_found(tmp_path: Path) -> None:
         package = old.read("OEBPS/book.opf").decode()
     item = '<item id="c" href="c.png" properties="cover-image" media-type="image/png"/></manifest>'
     _put(path, "OEBPS/book.opf", package.replace("</manifest>", item).encode())
-    assert read_cover(path.read_bytes(), "b.epub") is None, "it is named, but not there"
+    assert read_cover_of(str(path), SourceConfig()) is None, "it is named, but not there"
     _put(path, "OEBPS/c.png", b"picture")
-    assert read_cover(path.read_bytes(), "b.epub") == b"picture"
+    assert read_cover_of(str(path), SourceConfig()) == b"picture"
 
 
 # Time

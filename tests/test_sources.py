@@ -14,8 +14,10 @@ import pytest
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.text.readers import json_rows, tables
+from pipeline.text.readers import json_rows
 from pipeline.text.readers.dispatch import check_source, read_documents
+from pipeline.text.readers.files import InputFile
+from pipeline.text.readers.parquet_rows import parquet_rows
 from pipeline.types import Document
 
 ROWS = [
@@ -123,7 +125,7 @@ def test_parquet_reads_only_the_columns_it_needs(tmp_path):
     """A dataset with audio beside the text would be decoded for nothing."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["A."], "audio": [b"x" * 1000]}), path)
-    (row,) = tables.parquet_rows(path, SourceConfig())
+    (row,) = parquet_rows(InputFile(path, SourceConfig()), SourceConfig())
     assert row == {"text": "A."}
 
 

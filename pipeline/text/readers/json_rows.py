@@ -6,26 +6,26 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.storage.paths import open_text
-from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, with_bom
+from pipeline.text.readers.reader import InputFile
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of
+from pipeline.text.readers.tables import TableReader
 
 _BLOCK = 1 << 16  # characters read at a time
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
-def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads one JSON object from each line that is not blank."""
-    yield from checked_rows(str(path), _json_lines(path, source), source)
+def jsonl_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
+    """Yield the JSON object of each line that is not blank."""
+    yield from checked_rows(file.name, _json_lines(file), source)
 
 
-def json_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+def json_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
     """Reads the objects of a JSON array, or objects one after the other, each of any number of lines."""
-    yield from checked_rows(str(path), _json_objects(path, source), source)
+    yield from checked_rows(file.name, _json_objects(file), source)
 
 
 class _RepeatedKeyError(ValueError):
@@ -43,9 +43,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def _json_lines(path: Path, source: SourceConfig) -> Iterator[Row]:
-    limit = source.max_inflated_mb * 2**20
-    with open_text(path, with_bom(source.encoding), max_inflated_bytes=limit) as file:
+def _json_lines(path: InputFile) -> Iterator[Row]:
+    with path.open_text() as file:
         for number, line in enumerate(lines_of(file), 1):
             if not line.strip():
                 continue
@@ -63,9 +62,8 @@ def _json_lines(path: Path, source: SourceConfig) -> Iterator[Row]:
             yield row
 
 
-def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
-    limit = source.max_inflated_mb * 2**20
-    with open_text(path, with_bom(source.encoding), max_inflated_bytes=limit) as file:
+def _json_objects(path: InputFile) -> Iterator[Row]:
+    with path.open_text() as file:
         window = _Window(file, path)
         is_array = window.next_character() == "["
         if is_array:
@@ -94,7 +92,7 @@ def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
 class _Window:
     """The part of a file that is being parsed."""
 
-    def __init__(self, file: TextIO, path: Path) -> None:
+    def __init__(self, file: TextIO, path: InputFile) -> None:
         self.line = 1
         self._file = file
         self._path = path
@@ -146,3 +144,7 @@ def _no_json(where: str, error: Exception) -> SourceError:
     if isinstance(error, RecursionError):
         return SourceError(f"{where} is nested too deeply to be read: mend or delete it")
     return SourceError(f"{where} cannot be read ({error}): mend or delete it")
+
+
+JSONL = TableReader("jsonl", (".jsonl", ".ndjson"), jsonl_rows)
+JSON = TableReader("json", (".json",), json_rows)

@@ -8,10 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
+from pipeline.text.readers.books import Book, BookReader
+from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
-from pipeline.text.structure.heading_levels import with_roles
+from pipeline.text.structure.chapters import find_structure
+from pipeline.text.structure.front_matter import read_markdown_front
+from pipeline.text.structure.heading_levels import leading_title, with_roles
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
@@ -50,6 +55,21 @@ _WHOLE_LINE_SKIPS = (
 )
 _MAX_CODE_LINES = 0.2  # share of the lines that may be indented as code: where there are more, paragraphs are
 _LONGEST_SETEXT = 90  # characters: a longer paragraph above "---" is no heading, the line is a scene break
+
+
+def read_markdown(file: InputFile) -> Book:
+    """Read a book from Markdown."""
+    return _read_text(file.read_text())
+
+
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
+def _read_text(text: str) -> Book:
+    front = read_markdown_front(text)
+    blocks = markdown_blocks(text, front.start)
+    title = front.title or leading_title(text, blocks)
+    if not any(block.level for block in blocks):  # plain text with the ending of Markdown
+        blocks = find_structure(text, blocks)
+    return Book(text, blocks, title, front.author, skips=front.skips)
 
 
 def markdown_blocks(text: str, start: int) -> list[Block]:
@@ -246,3 +266,6 @@ class _Reader:
             self.is_open = False
         else:
             self._add(start, words, Role.SKIP, reason=reason)
+
+
+MARKDOWN = BookReader((".md", ".markdown"), read_markdown)

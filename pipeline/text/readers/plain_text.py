@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from pipeline.text.readers.books import Book, BookReader
+from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
+from pipeline.text.structure.chapters import find_structure
+from pipeline.text.structure.front_matter import read_plain_front
 from pipeline.text.structure.headings import Kind, is_contents, recognise, without_page
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
@@ -40,6 +45,18 @@ class Line:
     end: int
     indent: int
     blank_lines: int  # before it
+
+
+def read_plain_text(file: InputFile) -> Book:
+    """Read a book from a plain text."""
+    return _read_text(file.read_text())
+
+
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
+def _read_text(text: str) -> Book:
+    front = read_plain_front(text)
+    blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
+    return Book(text, blocks, front.title, front.author, skips=front.skips)
 
 
 def plain_blocks(text: str, start: int, end: int) -> list[Block]:
@@ -158,3 +175,6 @@ def _judged(text: str, block: Block) -> Block:
 def _is_strict_heading(line: str) -> bool:
     found = recognise(without_page(line))
     return found is not None and found.kind in (Kind.CHAPTER, Kind.PART)
+
+
+TXT = BookReader((".txt", ".text"), read_plain_text)

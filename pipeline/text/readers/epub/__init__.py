@@ -8,11 +8,13 @@ chapters begin. Here they are brought together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from lxml import etree
 
 from pipeline.errors import SourceError
+from pipeline.text.readers.books import Book, BookReader
 from pipeline.text.readers.epub.archive import Archive, resolve
 from pipeline.text.readers.epub.chapters import with_chapters
 from pipeline.text.readers.epub.kinds import words_of_drawing
@@ -24,6 +26,7 @@ from pipeline.text.readers.epub.page import read_page
 from pipeline.text.readers.epub.parsing import UnreadablePageError, parse, tag_of
 from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.readers.epub.styles import Styles, applies
+from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.chapters import find_structure
@@ -34,19 +37,13 @@ from pipeline.text.structure.page_numbers import skip_page_numbers
 _MAX_SHEET_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Epub:
-    """A book as its EPUB tells it. `blocks` are stretches of `text`, which is put together from all its pages."""
-
-    text: str
-    blocks: list[Block]
-    title: str
-    author: str
-    language: str
-    num_pages: int  # with words
+def read_epub(file: InputFile) -> Book:
+    """Read a book from an EPUB."""
+    return parse_epub(file.read_bytes(), str(file))
 
 
-def read_epub(content: bytes, name: str) -> Epub:
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
+def parse_epub(content: bytes, name: str) -> Book:
     """Read the bytes of an EPUB; `name` is what messages call it.
 
     Raises:
@@ -71,16 +68,23 @@ def read_epub(content: bytes, name: str) -> Epub:
     if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
         _refuse(name, blocks)
     num_pages = sum(any(piece.is_spoken for piece in page.pieces) for page in pages)
-    return Epub(text, blocks, package.title(), package.author(), package.language(), num_pages)
+    return Book(
+        text,
+        blocks,
+        package.title(),
+        package.author(),
+        package.language(),
+        num_pages=num_pages,
+    )
 
 
-def read_cover(content: bytes, name: str) -> bytes | None:
+def read_cover(file: InputFile) -> bytes | None:
     """Return the JPEG or PNG that is the cover of an EPUB; None: it has none.
 
     Raises:
         SourceError: It is no EPUB.
     """
-    return Package(Archive(content, name)).cover()
+    return Package(Archive(file.read_bytes(), str(file))).cover()
 
 
 class _PageReader:
@@ -195,3 +199,6 @@ def _written(pieces: Sequence[TextRun]) -> tuple[str, list[Block]]:
             text.append(piece.words + "\n\n")
             start += len(text[-1])
     return "".join(text), blocks
+
+
+EPUB = BookReader((".epub",), read_epub, read_cover)
