@@ -15,7 +15,7 @@ from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.chapters import find_structure
-from pipeline.text.structure.front_matter import read_markdown_front
+from pipeline.text.structure.front_matter import read_markdown_front, skip_gutenberg_frame
 from pipeline.text.structure.heading_levels import leading_title, with_roles
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
@@ -65,7 +65,7 @@ def read_markdown(file: InputFile) -> Book:
 @lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
 def _read_text(text: str) -> Book:
     front = read_markdown_front(text)
-    blocks = markdown_blocks(text, front.start)
+    blocks = skip_gutenberg_frame(text, markdown_blocks(text, front.start))
     title = front.title or leading_title(text, blocks)
     if not any(block.level for block in blocks):  # plain text with the ending of Markdown
         blocks = find_structure(text, blocks)

@@ -7,11 +7,12 @@ with the title, then "by" and a name). It does not look for chapters.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from pipeline.text.skip_reasons import Reason
-from pipeline.text.structure.blocks import human_title
+from pipeline.text.structure.blocks import Block, Role, human_title
 from pipeline.types import Skip
 
 
@@ -27,13 +28,18 @@ class Front:
     skips: tuple[Skip, ...] = ()
 
 
+_STARS = r"(?:\\?\*){3} ?"  # Markdown may have a backslash before each
 _GUTENBERG_START = re.compile(
-    r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.{0,300}?\*\*\*[ \t]*$", re.I | re.M | re.S
+    rf"^[ \t]*{_STARS}START OF (?:THE|THIS) PROJECT GUTENBERG.{{0,300}}?{_STARS}[ \t]*$", re.I | re.M | re.S
 )
 _GUTENBERG_END = re.compile(
-    r"^(?:\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg)", re.I | re.M
+    rf"^[ \t]*(?:{_STARS}END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the |this )?Project Gutenberg)", re.I | re.M
 )
-_PRODUCED_BY = re.compile(r"\s*(?:Produced by|E-text prepared by|\[?Transcribed )(?:.+\n)+", re.I)
+_CREDITS = re.compile(
+    r"(?:\s*(?:Produced by|E-?text prepared by|\[?Transcribed |This (?:e-?text|e-?book|file|book) was (?:produced|prepared)|"
+    r"Scanned (?:and proofed )?by|HTML version by|Updated editions? )(?:.+(?:\n|\Z))+)+",
+    re.I,
+)
 _FIELD = re.compile(r"^(title|author)[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)|"
@@ -53,22 +59,62 @@ _LONGEST_NAME = 4  # words without capitals
 _YEAR = re.compile(r"\s*[(\[]\d{4}[)\]]\s*$")
 
 
-def read_plain_front(text: str) -> Front:
-    """Reads the edges of a plain text."""
+@dataclass(frozen=True)
+class GutenbergFrame:
+    """What Project Gutenberg puts around a book, which is `text[start:end]`."""
+
+    start: int
+    end: int
+    skips: tuple[Skip, ...] = ()
+
+
+def find_gutenberg_frame(text: str) -> GutenbergFrame:
+    """Return where a book begins and ends between the header and the licence of Project Gutenberg.
+
+    The header ends with the line "*** START OF ..." and the credits below it ("Produced by ..."); the footer begins
+    with "*** END OF ..." or "End of Project Gutenberg's ...". Without such lines the book is all of the text.
+    """
     start, end = 0, len(text)
-    fields: dict[str, str] = {}
     skips: list[Skip] = []
     if found := _GUTENBERG_START.search(text):
-        fields = _fields(text[: found.start()])
         start = found.end()
-        if credit := _PRODUCED_BY.match(text, start):
-            start = credit.end()
+        if credits := _CREDITS.match(text, start):
+            start = credits.end()
         skips.append(Skip(0, start, Reason.GUTENBERG_HEADER.value))
     if found := _GUTENBERG_END.search(text, start):
         end = found.start()
         skips.append(Skip(end, len(text), Reason.GUTENBERG_FOOTER.value))
-    title, author, title_page_end = _title_page(text, start, end)
-    return Front(start, end, fields.get("title") or title, fields.get("author") or author, title_page_end, tuple(skips))
+    return GutenbergFrame(start, end, tuple(skips))
+
+
+def skip_gutenberg_frame(text: str, blocks: Sequence[Block]) -> list[Block]:
+    """Leave out the blocks, and parts of blocks, that stand in the header or footer of Project Gutenberg."""
+    frame = find_gutenberg_frame(text)
+    result: list[Block] = []
+    for block in blocks:
+        if block.role is Role.SKIP or (frame.start <= block.start and block.end <= frame.end):
+            result.append(block)
+            continue
+        for start, end, reason in (
+            (block.start, min(block.end, frame.start), Reason.GUTENBERG_HEADER.value),
+            (max(block.start, frame.start), min(block.end, frame.end), ""),
+            (max(block.start, frame.end), block.end, Reason.GUTENBERG_FOOTER.value),
+        ):
+            words = text[start:end] if start < end else ""
+            if words.strip():
+                start, end = end - len(words.lstrip()), start + len(words.rstrip())
+                part = replace(block, start=start, end=end)
+                result.append(replace(part, role=Role.SKIP, reason=reason, level=0, title="") if reason else part)
+    return result
+
+
+def read_plain_front(text: str) -> Front:
+    """Return what the edges of a plain text say."""
+    frame = find_gutenberg_frame(text)
+    fields = _fields(text[: frame.start])
+    title, author, title_page_end = _title_page(text, frame.start, frame.end)
+    title, author = fields.get("title") or title, fields.get("author") or author
+    return Front(frame.start, frame.end, title, author, title_page_end, frame.skips)
 
 
 def read_markdown_front(text: str) -> Front:

@@ -30,6 +30,7 @@ from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.chapters import find_structure
+from pipeline.text.structure.front_matter import skip_gutenberg_frame
 from pipeline.text.structure.heading_levels import with_roles
 from pipeline.text.structure.headings import key
 from pipeline.text.structure.page_numbers import skip_page_numbers
@@ -64,6 +65,7 @@ def parse_epub(content: bytes, name: str) -> Book:
             page.pieces = [as_skip(piece, Reason.OUTSIDE) if piece.is_spoken else piece for piece in page.pieces]
     broken = [_damage(Reason.BROKEN_ENTRY, f"{entry.title} ({entry.address})") for entry in entries if not entry.page]
     text, blocks = _written([*broken, *with_chapters(pages, entries)])
+    blocks = skip_gutenberg_frame(text, blocks)
     blocks = skip_page_numbers(text, _with_roles(text, blocks, len(pages)))
     if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
         _refuse(name, blocks)

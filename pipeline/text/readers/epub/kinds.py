@@ -21,11 +21,13 @@ BLOCKS = frozenset((
 ))
 # fmt: on
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "hgroup"))
-WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "template", "param", "source", "track", "link", "meta"))
+WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "param", "source", "track", "link", "meta"))
+# Inline elements that are shown apart from the words beside them.
+CONTROLS = frozenset(("button", "label", "kbd", "meter", "object", "output", "progress"))
 DROPPED = {
     "audio": Reason.MEDIA, "video": Reason.MEDIA, "iframe": Reason.ALTERNATIVE, "select": Reason.FORM,
     "textarea": Reason.FORM, "datalist": Reason.FORM, "option": Reason.FORM, "rt": Reason.READING,
-    "rtc": Reason.READING,
+    "rtc": Reason.READING, "template": Reason.HIDDEN, "noembed": Reason.ALTERNATIVE, "noframes": Reason.ALTERNATIVE,
 }  # fmt: skip
 _TYPES = {  # values of epub:type, and of role without "doc-"
     "footnote": Reason.NOTE,
@@ -103,6 +105,8 @@ def reason_of(element: etree._Element, tag: str, look: Look) -> str:
             return reason
     if element.get("hidden") is not None or str(element.get("aria-hidden", "")).lower() == "true" or look.is_hidden:
         return Reason.HIDDEN
+    if tag == "dialog" and element.get("open") is None:
+        return Reason.HIDDEN
     if tag == "table" and not is_text_table(element):
         return Reason.TABLE
     if tag == "pre" and _is_code(element):
@@ -131,6 +135,27 @@ def is_internal(address: str) -> bool:
 def is_raised(element: etree._Element) -> bool:
     """Return whether the markup says that an element is raised."""
     return tag_of(element) == "sup" or bool(_RAISED_CLASS.search(str(element.get("class", ""))))
+
+
+def is_apart(element: etree._Element, tag: str) -> bool:
+    """Return whether an inline element does not go on with the word before: a control, or a link right behind a link."""
+    before = element.getprevious()
+    is_after_link = before is not None and not before.tail and tag_of(before) == "a" and before.get("href") is not None
+    return tag in CONTROLS or (tag == "a" and element.get("href") is not None and is_after_link)
+
+
+def text_after(element: etree._Element) -> str:
+    """Return the beginning of what follows an element in its paragraph."""
+    for _ in range(4):
+        if element.tail:
+            return element.tail[:4]
+        following, parent = element.getnext(), element.getparent()
+        if following is not None:
+            return start_of(following, 4)[:4]
+        if parent is None or tag_of(parent) in BLOCKS:
+            return ""
+        element = parent
+    return ""
 
 
 def is_initial(element: etree._Element, tag: str) -> bool:

@@ -23,7 +23,7 @@ from pipeline.text.readers.epub.lettering import (
     is_lone_letter,
     join_initial,
 )
-from pipeline.text.readers.epub.parsing import only_children, start_of, tag_of, words_of
+from pipeline.text.readers.epub.parsing import only_children, separate_words_of, start_of, tag_of, words_of
 from pipeline.text.readers.epub.pieces import Mark, Page, TextRun
 from pipeline.text.readers.epub.raised import (
     OPENING_STAR,
@@ -35,6 +35,7 @@ from pipeline.text.readers.epub.raised import (
     is_mark,
     judge_raised,
     separated,
+    set_apart,
 )
 from pipeline.text.readers.epub.styles import Look, Styles
 from pipeline.text.readers.epub.tables import is_label
@@ -89,7 +90,9 @@ class _Reader:
         self.label = ""
         self.is_item = self.is_title = False
         self.after_label = False  # only the label of a row was read: its words go on with the next cell
+        self.is_apart = False  # a control begins or ends here: the next words are not part of the word before
         self.guards = False  # lowered words end here: the next may not run into them
+        self.last_note = 0  # number of the last mark of a note
         self.inline_ids: list[tuple[str, int]] = []  # ids in this piece, and how many words stand before them
 
     def read(self, element: etree._Element, place: _Place) -> None:
@@ -151,7 +154,7 @@ class _Reader:
         if tag in kinds.WITHOUT_WORDS:
             return True
         if tag in kinds.DROPPED:
-            self._put_aside(words_of(element), inner.reason or kinds.DROPPED[tag])
+            self._put_aside(separate_words_of(element), inner.reason or kinds.DROPPED[tag])
         elif tag == "img" or tag == "image":
             alt = " ".join(str(element.get("alt", "")).split())
             if kinds.is_picture_of_text(element, alt, in_heading=bool(inner.level)):
@@ -185,12 +188,14 @@ class _Reader:
             self.is_title = self.is_title or bool(kinds.TITLE_CLASS.search(str(element.get("class", ""))))
         else:
             self.words.append(EDGE)
+            self.is_apart = self.is_apart or kinds.is_apart(element, tag)
         self._add(element.text, inner)
         for child in element:
             self.read(child, inner)
             self._add(child.tail, inner)
         if not is_block:
             self.words.append(EDGE)
+            self.is_apart = self.is_apart or tag in kinds.CONTROLS
             if len(self.recent) < 4 and kinds.is_initial(element, tag) and is_lone_letter(self.recent.strip()):
                 self.words.append(INITIAL)
 
@@ -225,8 +230,8 @@ class _Reader:
         return False
 
     def _add_raised(self, text: str, element: etree._Element, place: _Place) -> None:
-        after = _text_after(element)
-        found = judge_raised(self.recent, text, after)
+        after = kinds.text_after(element)
+        found = judge_raised(self.recent, text, after, self.last_note)
         text = as_degree(self.recent, text, after)
         if found is Raised.NOTE_MARK:
             if not self.recent.strip():
@@ -237,7 +242,7 @@ class _Reader:
                 self.label = self.label or text
             self._put_aside(text, Reason.VERSE_NUMBER)
         elif found is Raised.POWER:
-            self._add(as_power(text), place)
+            self._add(as_power(self.recent, text), place)
         else:
             self._add(text if found is Raised.PART else separated(self.recent, text), place)
             self.guards = found is Raised.WORDS
@@ -254,6 +259,8 @@ class _Reader:
         if not words:
             return
         words = words.translate(_UNMARKED)
+        if self.is_apart and words:
+            words, self.is_apart = set_apart(self.recent, words), False
         if self.guards and words:
             words, self.guards = separated(self.recent, words), False
         if words.strip():
@@ -268,7 +275,8 @@ class _Reader:
         self.aside.append(TextRun(words, Role.SKIP, str(reason)))
         if reason == Reason.NOTE_MARK:
             link = "" if element is None else next((str(a.get("href")) for a in element.iter() if a.get("href")), "")
-            self.page.marks.append(Mark(words.strip("[](){}., "), address or link))
+            self.page.marks.append(Mark(label := words.strip("[](){}., "), address or link))
+            self.last_note = int(label) if label.isdecimal() else self.last_note
             if element is not None:  # what links back to it is its note
                 for each in (element, *element.iterdescendants()):
                     self.inline_ids += [(str(each.get(name)), 0) for name in ("id", "name") if each.get(name)]
@@ -289,7 +297,7 @@ class _Reader:
         self.page.pieces += self.aside
         self.words, self.aside, self.links, self.inline_ids = [], [], [], []
         self.recent = self.label = ""
-        self.is_item = self.is_title = self.has_letters_outside_links = self.guards = False
+        self.is_item = self.is_title = self.has_letters_outside_links = self.guards = self.is_apart = False
 
     def _without_text_marks(self, words: str, place: _Place) -> str:
         if place.reason or not TEXT_MARK.search(words) or OPENING_STAR.search(words):
@@ -332,17 +340,3 @@ class _Reader:
 
 
 _UNMARKED = {ord(mark): None for mark in (LINE_END, EDGE, INITIAL)}
-
-
-def _text_after(element: etree._Element) -> str:
-    """Return the beginning of what follows an element in its paragraph."""
-    for _ in range(4):
-        if element.tail:
-            return element.tail[:4]
-        following, parent = element.getnext(), element.getparent()
-        if following is not None:
-            return start_of(following, 4)[:4]
-        if parent is None or tag_of(parent) in kinds.BLOCKS:
-            return ""
-        element = parent
-    return ""

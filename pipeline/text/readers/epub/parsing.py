@@ -89,6 +89,11 @@ def words_of(element: etree._Element) -> str:
     return " ".join("".join(str(text) for text in element.itertext()).split())
 
 
+def separate_words_of(element: etree._Element) -> str:
+    """Return all text in an element, on one line, with a space between two of its elements."""
+    return " ".join(" ".join(str(text) for text in element.itertext()).split())
+
+
 def start_of(element: etree._Element, limit: int) -> str:
     """Return the text in an element, or the first characters of it when it has more than `limit`."""
     start = ""

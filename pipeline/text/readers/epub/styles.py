@@ -15,6 +15,7 @@ _SELECTOR = re.compile(r"(?P<tag>[a-z][\w-]*)?(?P<parts>(?:[.#][\w-]+)+)", re.I)
 _MEDIA_TYPE = re.compile(r"\s*(?P<no>not\s+)?(?:only\s+)?(?P<type>[a-z][\w-]*)?", re.I)
 _MAX_RULES = 100  # that end with one class: more are only found where somebody means harm
 _SHOWN = ("all", "screen")
+_BLOCKS = ("block", "flex", "grid", "list-item", "table", "table-caption", "table-cell", "table-row")
 _RAISED = re.compile(r"super|text-top|(?!0)[\d.]+(?:em|ex|rem|%|pt|px)")
 
 
@@ -84,7 +85,7 @@ def look_of(declarations: str) -> Look:
     hidden = {"none": True}.get(display, False if display else None)
     if values.get("visibility") in ("hidden", "collapse"):
         hidden = True
-    return Look(hidden, bool(_RAISED.fullmatch(align)) if align else None, display == "block" if display else None)
+    return Look(hidden, bool(_RAISED.fullmatch(align)) if align else None, display in _BLOCKS if display else None)
 
 
 def applies(media: str) -> bool:
