@@ -509,3 +509,18 @@ def test_time_grows_with_the_book_and_not_faster(tmp_path: Path, kind: str) -> N
                 .encode(),
             )
     assert_linear(lambda factor: list(read_documents(str(tmp_path / f"{200 * factor}.epub"), SourceConfig())))
+
+
+@pytest.mark.parametrize("named", ["", "pa", "ab", "pab"])
+def test_a_part_page_and_the_heading_of_its_chapter_are_one(tmp_path: Path, named: str) -> None:
+    """Guards EPUBs with "Part I" on a page of its own and again above its text, with any table of contents."""
+    pages = {
+        "p": "<h1>Part I</h1>",
+        "a": f"<h1>Part I</h1><p>{PROSE}</p>",
+        "b": f"<h1>Part II</h1><p>{PROSE}</p>",
+    }
+    nav = "".join(entry(each, "Part II" if each == "b" else "Part I") for each in named)
+    document = read(write_epub(tmp_path / "b.epub", pages, nav=nav))
+    assert spoken(document).count("Part I") == 1
+    assert titles(document)[0] == "Part I"
+    assert ("Part I", "repeated heading") in left_out(document)

@@ -43,6 +43,8 @@ def csv_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
             raise SourceError(f"{file}: the row of line 1 is not CSV ({error}): mend it") from error
         _check_header(file, columns)
         layout = _Layout(columns, separator, is_quoted)
+        if source.columns:
+            rows = _with_checked_width(file, rows, columns)
         found = _rows(file, rows, 1 + len(header), layout, source)
         yield from checked_rows(file.name, found, source, columns, is_csv=True)
 
@@ -77,6 +79,36 @@ def _rows(
             number += len(lines)
     except csv.Error as error:
         raise SourceError(f"{file}: the row of line {number} is not CSV ({error}): mend it") from error
+
+
+def _with_checked_width(
+    file: InputFile, rows: Iterator[tuple[list[str], list[str]]], columns: list[str]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Pass the rows on if one of the first has as many cells as `source.columns` has names.
+
+    Single rows may have fewer: as below a header line, their last cells are empty.
+    """
+    head: list[tuple[list[str], list[str]]] = []
+    fault: csv.Error | None = None
+    try:
+        for row in rows:
+            head.append(row)
+            if len(row[0]) >= len(columns) or len(head) == _LINES_LOOKED_AT:
+                break
+    except csv.Error as error:  # raised again in its place, behind the rows before it
+        fault = error
+    number = 1
+    for cells, lines in head:
+        if cells and fault is None and all(len(each) < len(columns) for each, _ in head):
+            raise SourceError(
+                f"{file}: line {number} has {len(cells)} of the {len(columns)} columns that source.columns names "
+                f"({', '.join(columns)}), and so have the rows below it; name the columns that there are"
+            )
+        number += len(lines)
+    yield from head
+    if fault is not None:
+        raise fault
+    yield from rows
 
 
 def _separator(lines: list[str], columns: list[str]) -> str:

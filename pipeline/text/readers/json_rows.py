@@ -11,10 +11,11 @@ from typing import Any, TextIO
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
 from pipeline.text.readers.reader import InputFile
-from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, top_column
 from pipeline.text.readers.tables import TableReader
 
 _BLOCK = 1 << 16  # characters read at a time
+_MAX_DEPTH = 3  # of objects that a list of rows may be inside
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
@@ -24,8 +25,11 @@ def jsonl_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
 
 
 def json_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
-    """Reads the objects of a JSON array, or objects one after the other, each of any number of lines."""
-    yield from checked_rows(file.name, _json_objects(file), source)
+    """Yield the objects of a JSON array, or objects that follow each other, each of any number of lines.
+
+    A file that is one object without the text column, with one list of objects in it ({"data": [...]}), is that list.
+    """
+    yield from checked_rows(file.name, _json_objects(file, source.text_column), source)
 
 
 class _RepeatedKeyError(ValueError):
@@ -62,7 +66,7 @@ def _json_lines(path: InputFile) -> Iterator[Row]:
             yield row
 
 
-def _json_objects(path: InputFile) -> Iterator[Row]:
+def _json_objects(path: InputFile, text_column: str) -> Iterator[Row]:
     with path.open_text() as file:
         window = _Window(file, path)
         is_array = window.next_character() == "["
@@ -80,6 +84,9 @@ def _json_objects(path: InputFile) -> Iterator[Row]:
             row = window.value()
             if not isinstance(row, dict):
                 raise SourceError(f'{path}: line {line} is not a JSON object: write [{{"text": ...}}, ...]')
+            if is_first and not is_array and top_column(text_column, row) is None and not window.next_character():
+                yield from _rows_inside(f"{path}: line {line}", row)
+                return
             yield row
             is_first = False
         if is_array and character != "]":
@@ -87,6 +94,32 @@ def _json_objects(path: InputFile) -> Iterator[Row]:
         window.skip()
         if window.next_character():
             raise SourceError(f"{path}: line {window.line}: there is more behind the array; make one array of all")
+
+
+def _rows_inside(where: str, content: dict[str, Any]) -> Iterator[Row]:
+    """Yield the rows of the only list of objects in an object; the object itself if it has no list of objects."""
+    lists = list(_lists_of_objects("", content))
+    if len(lists) > 1:
+        names = ", ".join(name for name, _ in lists)
+        raise SourceError(f"{where}: the object has several lists of rows ({names}); keep one, or make a file of each")
+    if not lists:
+        is_empty = len(content) == 1 and [*content.values()] == [[]]
+        yield from () if is_empty else (content,)
+        return
+    name, rows = lists[0]
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise SourceError(f"{where}: entry {number} of {name!r} is not a JSON object, as the others are")
+        yield row
+
+
+def _lists_of_objects(prefix: str, content: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the lists with an object in them, and their names, also those in objects inside: response.docs."""
+    for key, value in content.items():
+        if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, dict) and prefix.count(".") < _MAX_DEPTH:
+            yield from _lists_of_objects(f"{prefix}{key}.", value)
 
 
 class _Window:

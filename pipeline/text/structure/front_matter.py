@@ -36,8 +36,8 @@ _GUTENBERG_END = re.compile(
     rf"^[ \t]*(?:{_STARS}END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the |this )?Project Gutenberg)", re.I | re.M
 )
 _CREDITS = re.compile(
-    r"(?:\s*(?:Produced by|E-?text prepared by|\[?Transcribed |This (?:e-?text|e-?book|file|book) was (?:produced|prepared)|"
-    r"Scanned (?:and proofed )?by|HTML version by|Updated editions? )(?:.+(?:\n|\Z))+)+",
+    r"(?:\s*(?:Produced by|E-?text prepared by|\[?Transcribed |Scanned (?:and proofed )?by|HTML version by|"
+    r"Updated editions? |This (?:e-?text|e-?book|file|book) was (?:produced|prepared))(?:.+(?:\n|\Z))+)+",
     re.I,
 )
 _FIELD = re.compile(r"^(title|author)[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.I | re.M)

@@ -18,7 +18,7 @@ from pipeline.text.readers.books import Book, BookReader
 from pipeline.text.readers.epub.archive import Archive, resolve
 from pipeline.text.readers.epub.chapters import with_chapters
 from pipeline.text.readers.epub.kinds import words_of_drawing
-from pipeline.text.readers.epub.matter import BookFacts, leave_out_matter
+from pipeline.text.readers.epub.matter import BookFacts, leave_out_gutenberg, leave_out_matter
 from pipeline.text.readers.epub.navigation import Entry
 from pipeline.text.readers.epub.notes import as_skip, leave_out_notes
 from pipeline.text.readers.epub.package import Package, SpineItem
@@ -58,6 +58,7 @@ def parse_epub(content: bytes, name: str) -> Book:
     facts = BookFacts(
         package.title(), package.author(), _titles(entries), package.guide(), {key(entry.title) for entry in entries}
     )
+    leave_out_gutenberg(pages)
     leave_out_notes(pages)
     leave_out_matter(pages, facts)
     for page in pages:
@@ -65,7 +66,7 @@ def parse_epub(content: bytes, name: str) -> Book:
             page.pieces = [as_skip(piece, Reason.OUTSIDE) if piece.is_spoken else piece for piece in page.pieces]
     broken = [_damage(Reason.BROKEN_ENTRY, f"{entry.title} ({entry.address})") for entry in entries if not entry.page]
     text, blocks = _written([*broken, *with_chapters(pages, entries)])
-    blocks = skip_gutenberg_frame(text, blocks)
+    blocks = skip_gutenberg_frame(text, blocks)  # parts of blocks; whole ones were left out before chapters were found
     blocks = skip_page_numbers(text, _with_roles(text, blocks, len(pages)))
     if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
         _refuse(name, blocks)

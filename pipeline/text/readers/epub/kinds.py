@@ -138,7 +138,7 @@ def is_raised(element: etree._Element) -> bool:
 
 
 def is_apart(element: etree._Element, tag: str) -> bool:
-    """Return whether an inline element does not go on with the word before: a control, or a link right behind a link."""
+    """Return whether an inline element begins a new word: it is a control, or a link right behind a link."""
     before = element.getprevious()
     is_after_link = before is not None and not before.tail and tag_of(before) == "a" and before.get("href") is not None
     return tag in CONTROLS or (tag == "a" and element.get("href") is not None and is_after_link)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from pipeline.text.readers.epub.notes import as_skip, looks_like_note
 from pipeline.text.readers.epub.pieces import Page, TextRun
 from pipeline.text.skip_reasons import Reason
+from pipeline.text.structure.front_matter import find_gutenberg_frame
 from pipeline.text.structure.headings import has_page, is_contents, key
 
 _MAX_IMPRINT = 700  # words
@@ -76,6 +78,22 @@ def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
     for page in pages:
         _leave_out_navigation(page)
         _leave_out_bare_headings(page)
+
+
+def leave_out_gutenberg(pages: Sequence[Page]) -> None:
+    """Leave out the pieces that are in the header or footer of Project Gutenberg."""
+    words = [piece.words for page in pages for piece in page.pieces]
+    ends = list(accumulate(len(each) + 2 for each in words))
+    frame = find_gutenberg_frame("".join(f"{each}\n\n" for each in words))
+    position = 0
+    for page in pages:
+        for i, piece in enumerate(page.pieces):
+            end = ends[position] - 2
+            if piece.is_spoken and end <= frame.start:
+                page.pieces[i] = as_skip(piece, Reason.GUTENBERG_HEADER)
+            elif piece.is_spoken and end - len(piece.words) >= frame.end:
+                page.pieces[i] = as_skip(piece, Reason.GUTENBERG_FOOTER)
+            position += 1
 
 
 def _leave_out_navigation(page: Page) -> None:

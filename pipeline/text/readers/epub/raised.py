@@ -33,8 +33,9 @@ _OPERATOR_AFTER = re.compile(r"\s*[=+×·*<>≤≥≈−]|\s-\s|-\d")
 # What comes before a number that counts or names something, so that what is raised behind it is a mark of a note:
 # page 12, July 4, Apollo 11, in 10. After words such as "power of" it is a number to calculate with.
 _NAMES_NUMBER = re.compile(
-    r"\b(?:pages?|pp?\.|chapters?|verses?|lines?|nos?\.|numbers?|aged?|vols?\.|figs?\.|tables?|parts?|sections?|since|by|until|"
-    r"(?<!power )(?<!powers )(?<!factor )(?<!factors )(?<!order )(?<!base )(?<!multiple )(?<!root )(?<!range )of|in|on|at|"
+    r"\b(?:pages?|pp?\.|chapters?|verses?|lines?|nos?\.|numbers?|aged?|vols?\.|figs?\.|"
+    r"tables?|parts?|sections?|since|by|until|in|on|at|"
+    r"(?<!power )(?<!powers )(?<!factor )(?<!factors )(?<!order )(?<!base )(?<!multiple )(?<!root )(?<!range )of|"
     r"(?-i:(?!(?:The|An?|About|Over|Nearly|Only|So|And|But|Or|Thus|If|Is|That|All|Its?|Then|Here|There|Some|With)\b)[A-Z])"
     r"[\w.]*) [\d.]+\Z",
     re.I,
@@ -43,7 +44,7 @@ _SUM = re.compile(r"[+×·*/^=−]")
 _FRACTION = re.compile(r"[-−–]?[½¼¾⅓⅔]")
 _PART = r"(?:\d+(?:\.\d+)?|[a-z])"
 _EXPONENT = re.compile(rf"[-−–+]?{_PART}(?:\s?[-−+/·]\s?{_PART})*")  # also of several parts: n+1, -x, 1/2
-_MARKS = re.compile(r"\d+\s?[-–/]\s?\d+|[a-z]")  # "3-5" are rather two marks of notes than a difference
+_MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" is rather notes 3 to 5
 _VARIABLES = "nkijmxyt"
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
@@ -76,8 +77,8 @@ def judge_raised(before: str, text: str, after: str, last_note: int = 0) -> Rais
         after: What follows in its paragraph, or the beginning of that.
         last_note: Number of the last mark of a note on the page; 0: there is none.
 
-    >>> [judge_raised(*each).name for each in (("hand.", "1", " It"), ("10", "6", ""), ("2", "32", ""), ("2", "nd", ""))]
-    ['NOTE_MARK', 'POWER', 'POWER', 'PART']
+    >>> [judge_raised(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
+    ['NOTE_MARK', 'POWER', 'PART']
     """
     before = before[-60:]
     last = before[-1:]
@@ -137,7 +138,7 @@ def set_apart(before: str, text: str) -> str:
     >>> [set_apart("A", "B"), set_apart("(", "B"), set_apart("A", ", B")]
     [' B', 'B', ', B']
     """
-    is_open = not before or before[-1].isspace() or before[-1] in "([{“‘\"'-–—/"
+    is_open = not before or before[-1].isspace() or before[-1] in "([{“‘\"'-–—/+"
     return text if is_open or not (text[:1].isalnum() or text[:1] in "“‘([") else f" {text}"
 
 
@@ -159,9 +160,9 @@ def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) 
     found = _NUMBER_BASE.search(before)
     if found is None or not _is_exponent(exponent):
         return False
-    if _OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after):
+    if not exponent.isdigit() or _OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after):
         return True
-    if exponent.isdigit() and (int(exponent) < 2 or len(exponent) > 3 or int(exponent) == last_note + 1):
+    if int(exponent) < 2 or len(exponent) > 3 or int(exponent) == last_note + 1:
         return False
     is_year = found["base"].isdigit() and int(found["base"]) in _YEARS
     return not is_year and not _NAMES_NUMBER.search(before)
