@@ -14,8 +14,8 @@ from pipeline.errors import SourceError
 from pipeline.planning import PlanSummary, left_out_of
 from pipeline.text.readers.dispatch import check_source, read_cover_of, read_documents
 from pipeline.text.readers.epub import archive
-from pipeline.text.readers.epub.raised import judge_raised
-from pipeline.text.readers.epub.styles import Styles
+from pipeline.text.readers.epub.styles import StyleSheets
+from pipeline.text.readers.epub.superscripts import classify_superscript
 from pipeline.text.segmentation import segment_document
 from pipeline.types import Document
 
@@ -248,7 +248,7 @@ def test_a_list_and_a_chapter_are_no_notes(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_raised_text_is(before: str, text: str, after: str, expected: str) -> None:
     """Bug: 10 to the sixth was one hundred and six, and the note of page 12 made it page 123."""
-    assert judge_raised(before, text, after).name == expected
+    assert classify_superscript(before, text, after).name == expected
 
 
 def test_lowered_text_is_read_and_never_glued(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_lines_of_verse_are_heard(tmp_path: Path) -> None:
 
 def test_style_sheets_say_what_is_hidden() -> None:
     """Bug: a rule for print, or one that is overruled, hid the words of a page."""
-    styles = Styles()
+    styles = StyleSheets()
     styles.add(".a{display:none} p.b, .c{visibility:hidden} .a.x{display:block} @media print{.d{display:none}} .e{")
     assert [styles.look("p", name, "", "").is_hidden for name in ("a", "a x", "b", "c", "d", "e")] == [
         True, False, True, True, None, None,

@@ -9,7 +9,7 @@ from test_epub import left_out, read, spoken, write_epub
 
 from pipeline.config import SourceConfig
 from pipeline.text.readers.dispatch import read_documents
-from pipeline.text.readers.epub.raised import judge_raised
+from pipeline.text.readers.epub.superscripts import classify_superscript
 from pipeline.text.spoken_form import spoken_form
 
 
@@ -54,7 +54,7 @@ def test_exponents_and_indices_are_spoken(tmp_path: Path, body: str, expected: s
 )  # fmt: skip
 def test_marks_of_notes_behind_numbers_are_no_exponents(before: str, text: str, after: str) -> None:
     """Guards against years, ages, prices and pages that are raised to the power of a note's number."""
-    assert judge_raised(before, text, after).name == "NOTE_MARK"
+    assert classify_superscript(before, text, after).name == "NOTE_MARK"
 
 
 def test_a_number_that_counts_on_is_the_mark_of_a_note(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pipeline.config import DEFAULT_LANGUAGE, SourceConfig
 from pipeline.errors import SourceError
 from pipeline.text.readers.reader import InputFile, Reader
 from pipeline.text.skip_reasons import Reason
-from pipeline.text.structure.blocks import Block, assemble, human_title
+from pipeline.text.structure.blocks import Block, assemble, display_title
 from pipeline.types import Document, Skip
 
 
@@ -57,7 +57,7 @@ class BookReader(Reader):
 
 
 def _document(book: Book, source: SourceConfig, file: InputFile) -> Document:
-    title = source.title or book.title or human_title(re.sub(r"[\W_]+", " ", file.stem).strip().upper())
+    title = source.title or book.title or display_title(re.sub(r"[\W_]+", " ", file.stem).strip().upper())
     chapters, skips = assemble(book.text, book.blocks, title)
     if not chapters:
         raise SourceError(f"{file}: there are no words to speak in it")

@@ -15,8 +15,8 @@ from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.chapters import find_structure
-from pipeline.text.structure.front_matter import read_markdown_front, skip_gutenberg_frame
-from pipeline.text.structure.heading_levels import leading_title, with_roles
+from pipeline.text.structure.front_matter import read_markdown_front_matter, skip_gutenberg_frame
+from pipeline.text.structure.heading_tree import assign_roles, leading_title
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
@@ -64,7 +64,7 @@ def read_markdown(file: InputFile) -> Book:
 
 @lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
 def _read_text(text: str) -> Book:
-    front = read_markdown_front(text)
+    front = read_markdown_front_matter(text)
     blocks = skip_gutenberg_frame(text, markdown_blocks(text, front.start))
     title = front.title or leading_title(text, blocks)
     if not any(block.level for block in blocks):  # plain text with the ending of Markdown
@@ -82,7 +82,7 @@ def markdown_blocks(text: str, start: int) -> list[Block]:
             reader.skip(line_start, line, Reason.TABLE)
         else:
             reader.read(line_start, line)
-    return with_roles(text, reader.blocks)
+    return assign_roles(text, reader.blocks)
 
 
 def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:

@@ -14,8 +14,8 @@ from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.chapters import find_structure
-from pipeline.text.structure.front_matter import read_plain_front
-from pipeline.text.structure.headings import Kind, is_contents, recognise, without_page
+from pipeline.text.structure.front_matter import read_plain_front_matter
+from pipeline.text.structure.headings import HeadingKind, classify_heading, is_contents, without_page_number
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
@@ -54,7 +54,7 @@ def read_plain_text(file: InputFile) -> Book:
 
 @lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
 def _read_text(text: str) -> Book:
-    front = read_plain_front(text)
+    front = read_plain_front_matter(text)
     blocks = find_structure(text, plain_blocks(text, front.start, front.end), front.title_page_end)
     return Book(text, blocks, front.title, front.author, skips=front.skips)
 
@@ -173,8 +173,8 @@ def _judged(text: str, block: Block) -> Block:
 
 
 def _is_strict_heading(line: str) -> bool:
-    found = recognise(without_page(line))
-    return found is not None and found.kind in (Kind.CHAPTER, Kind.PART)
+    found = classify_heading(without_page_number(line))
+    return found is not None and found.kind in (HeadingKind.CHAPTER, HeadingKind.PART)
 
 
 TXT = BookReader((".txt", ".text"), read_plain_text)

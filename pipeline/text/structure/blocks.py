@@ -63,7 +63,7 @@ def _letters(line: str) -> str:
     return re.sub(r"[\W_]+", " ", line).strip().casefold()
 
 
-def human_title(text: str) -> str:
+def display_title(text: str) -> str:
     """A heading on one line, as a list of chapters shows it: no final stop, and ALL CAPS in ordinary letters."""
     lines = []
     for line in text.split("\n"):
@@ -203,7 +203,7 @@ class _Book:
         return tuple(self.chapters), tuple(sorted(self.skips, key=lambda skip: skip.start))
 
     def _title(self, block: Block, part: str) -> str:
-        own = human_title(block.title or _words(self.text, block))
+        own = display_title(block.title or _words(self.text, block))
         is_book = _letters(part) == _letters(self.title)  # a half title above all chapters
         return f"{part}, {own}" if part and not is_book else own
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from pipeline.text.skip_reasons import Reason
-from pipeline.text.structure.blocks import Block, Role, human_title
+from pipeline.text.structure.blocks import Block, Role, display_title
 from pipeline.types import Skip
 
 
 @dataclass(frozen=True)
-class Front:
+class FrontMatter:
     """What the edges of a text say. The book itself is `text[start:end]`."""
 
     start: int
@@ -108,16 +108,16 @@ def skip_gutenberg_frame(text: str, blocks: Sequence[Block]) -> list[Block]:
     return result
 
 
-def read_plain_front(text: str) -> Front:
+def read_plain_front_matter(text: str) -> FrontMatter:
     """Return what the edges of a plain text say."""
     frame = find_gutenberg_frame(text)
     fields = _fields(text[: frame.start])
     title, author, title_page_end = _title_page(text, frame.start, frame.end)
     title, author = fields.get("title") or title, fields.get("author") or author
-    return Front(frame.start, frame.end, title, author, title_page_end, frame.skips)
+    return FrontMatter(frame.start, frame.end, title, author, title_page_end, frame.skips)
 
 
-def read_markdown_front(text: str) -> Front:
+def read_markdown_front_matter(text: str) -> FrontMatter:
     """Reads front matter, and the paragraph "by ..." below the first heading."""
     start = 0
     fields: dict[str, str] = {}
@@ -133,8 +133,10 @@ def read_markdown_front(text: str) -> Front:
     if lines and re.match(r"#[ \t]+\S", lines[0]):
         for line in lines[1:3]:
             if (by := _by_line(line.strip("# \t"), page)) and by["author"]:
-                title, author = human_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
-    return Front(start, len(text), fields.get("title") or title, fields.get("author") or author, skips=tuple(skips))
+                title, author = display_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
+    return FrontMatter(
+        start, len(text), fields.get("title") or title, fields.get("author") or author, skips=tuple(skips)
+    )
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -174,6 +176,6 @@ def _title_page(text: str, start: int, end: int) -> tuple[str, str, int]:
         if author_line == len(words):
             break
         author = _YEAR.sub("", by["author"] or words[author_line]).strip("*_. ")
-        title = human_title("\n".join(above for above in words[:i] if not _YEAR.fullmatch(above)))
-        return title, human_title(author), start + opening[author_line].end()
+        title = display_title("\n".join(above for above in words[:i] if not _YEAR.fullmatch(above)))
+        return title, display_title(author), start + opening[author_line].end()
     return "", "", 0

@@ -6,11 +6,11 @@ import re
 
 from lxml import etree
 
-from pipeline.text.readers.epub.parsing import start_of, tag_of, types_of, words_of
-from pipeline.text.readers.epub.styles import Look
+from pipeline.text.readers.epub.parsing import start_of, tag_of, text_of, types_of
+from pipeline.text.readers.epub.styles import Style
 from pipeline.text.readers.epub.tables import is_text_table
 from pipeline.text.skip_reasons import Reason
-from pipeline.text.structure.headings import Kind, recognise
+from pipeline.text.structure.headings import HeadingKind, classify_heading
 
 # fmt: off
 BLOCKS = frozenset((
@@ -95,7 +95,7 @@ _CODE_SIGN = re.compile(r"[{}()\[\];=<>/\\#$_|]")
 _MAX_CODE_SIGNS = 0.06  # of the characters of preformatted words
 
 
-def reason_of(element: etree._Element, tag: str, look: Look) -> str:
+def reason_of(element: etree._Element, tag: str, style: Style) -> str:
     """Return why an element is not spoken; "": it is."""
     for reason in _declared(element):
         if reason in _NUMBERS:
@@ -103,7 +103,7 @@ def reason_of(element: etree._Element, tag: str, look: Look) -> str:
                 return reason
         elif reason is not Reason.NOTE_MARK or len(start_of(element, _MAX_MARK).strip()) <= _MAX_MARK:
             return reason
-    if element.get("hidden") is not None or str(element.get("aria-hidden", "")).lower() == "true" or look.is_hidden:
+    if element.get("hidden") is not None or str(element.get("aria-hidden", "")).lower() == "true" or style.is_hidden:
         return Reason.HIDDEN
     if tag == "dialog" and element.get("open") is None:
         return Reason.HIDDEN
@@ -169,35 +169,40 @@ def is_picture_of_text(image: etree._Element, alt: str, *, in_heading: bool = Fa
     """Return whether a picture stands for a letter, a formula or "Chapter 1", which its alternative text says."""
     if re.fullmatch(r"[\"'“‘(]?[^\W\d_]", alt):
         return True
-    heading = recognise(alt) if in_heading else None
-    if heading is not None and heading.kind in (Kind.NAMED, Kind.CHAPTER, Kind.PART, Kind.PERIOD):
+    heading = classify_heading(alt) if in_heading else None
+    if heading is not None and heading.kind in (
+        HeadingKind.NAMED,
+        HeadingKind.CHAPTER,
+        HeadingKind.PART,
+        HeadingKind.PERIOD,
+    ):
         return True
     names = f"{image.get('class', '')} {image.get('role', '')}"
     return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
 
 
-def words_of_picture(alt: str) -> str:
+def text_of_picture(alt: str) -> str:
     """Return the words that a picture of a letter or a formula stands for.
 
-    >>> [words_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
+    >>> [text_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
     ['T', 'T', 'O', 'x plus y']
     """
     found = _INITIAL_ALT.fullmatch(alt)
     return found["letter"] if found else alt
 
 
-def words_of_formula(formula: etree._Element) -> str:
+def text_of_formula(formula: etree._Element) -> str:
     """Return the alternative text of a formula, if it is words and not TeX or a placeholder; "": it has none."""
     words = " ".join(str(formula.get("alttext", "")).split())
     return "" if "\\" in words or "$" in words or _PLACEHOLDER.fullmatch(words) else words
 
 
-def words_of_drawing(drawing: etree._Element) -> str:
+def text_of_drawing(drawing: etree._Element) -> str:
     """Return the words of an SVG."""
     texts = [str(drawing.get("aria-label", ""))]
     for element in drawing.iter():
         if tag_of(element) in ("title", "desc", "text"):
-            texts.append(words_of(element))
+            texts.append(text_of(element))
     return " ".join(filter(None, texts))
 
 

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 
 
-class Raised(Enum):
+class Superscript(Enum):
     """What raised text is."""
 
     NOTE_MARK = "note mark"
@@ -68,7 +68,7 @@ def is_certain_mark(text: str) -> bool:
     return bool(_CERTAIN_MARK.fullmatch(text))
 
 
-def judge_raised(before: str, text: str, after: str, last_note: int = 0) -> Raised:
+def classify_superscript(before: str, text: str, after: str, last_note: int = 0) -> Superscript:
     """Return what raised text that links to nothing is.
 
     Args:
@@ -77,32 +77,32 @@ def judge_raised(before: str, text: str, after: str, last_note: int = 0) -> Rais
         after: What follows in its paragraph, or the beginning of that.
         last_note: Number of the last mark of a note on the page; 0: there is none.
 
-    >>> [judge_raised(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
+    >>> [classify_superscript(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
     ['NOTE_MARK', 'POWER', 'PART']
     """
     before = before[-60:]
     last = before[-1:]
     is_glued = bool(last) and not last.isspace()
     if last.isdigit() and _ORDINAL.fullmatch(text) and (len(text) > 1 or not before[-3:].isdigit()):
-        return Raised.PART
+        return Superscript.PART
     word = re.search(r"[^\W\d_]+\Z", before)
     if word and word[0][0].isupper() and len(word[0]) <= 3 and _ABBREVIATED.fullmatch(text) and text != "a":
-        return Raised.PART
+        return Superscript.PART
     if re.search(r"(?<!\w)[Yy]\Z", before) and text in ("e", "t", "r", "m"):  # ye, yt
-        return Raised.PART
+        return Superscript.PART
     if text.isdigit() and after[:1] in ("/", "⁄"):  # the upper part of a fraction
-        return Raised.WORDS
+        return Superscript.WORDS
     in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
     if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
-        return Raised.POWER
+        return Superscript.POWER
     if _is_power_of_number(before, text, after, last_note) or _is_power_of_sum(before, text):
-        return Raised.POWER
+        return Superscript.POWER
     starts_verse = not before.strip() or not is_glued or last in "([“\"‘'—"
     if starts_verse and _NUMBER.fullmatch(text) and (after[:1].isalpha() or after[:1] in "“\"‘'(["):
-        return Raised.VERSE_NUMBER
+        return Superscript.VERSE_NUMBER
     if is_mark(text) or text in (",", ";", "/", ", "):  # between two marks
-        return Raised.NOTE_MARK
-    return Raised.WORDS
+        return Superscript.NOTE_MARK
+    return Superscript.WORDS
 
 
 def as_degree(before: str, text: str, after: str) -> str:
