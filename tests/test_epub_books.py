@@ -361,7 +361,7 @@ def test_style_sheets_say_what_is_hidden() -> None:
     """Bug: a rule for print, or one that is overruled, hid the words of a page."""
     styles = StyleSheets()
     styles.add(".a{display:none} p.b, .c{visibility:hidden} .a.x{display:block} @media print{.d{display:none}} .e{")
-    assert [styles.look("p", name, "", "").is_hidden for name in ("a", "a x", "b", "c", "d", "e")] == [
+    assert [styles.style_of("p", name, "", "").is_hidden for name in ("a", "a x", "b", "c", "d", "e")] == [
         True, False, True, True, None, None,
     ]  # fmt: skip
 
