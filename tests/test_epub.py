@@ -287,9 +287,9 @@ def test_what_is_no_page_of_the_book_is_not_read(tmp_path: Path, media_type: str
 def test_a_page_has_its_letters_whatever_it_says_of_its_encoding(head: str, encoding: str) -> None:
     """Bug: letters became U+FFFD, without a word, where a page does not say its encoding or says another."""
     content = f"{head}<p>“Épopée” – café & co.</p></html>".encode(encoding)
-    assert [piece.words for piece in read_page(parse(content)).pieces] == ["“Épopée” – café & co."]
+    assert [piece.words for piece in read_page(parse(content)).runs] == ["“Épopée” – café & co."]
     damaged = "<p>“Épopée” – café & co.</p>".encode() + b"<p>\xe9t</p>"
-    assert [piece.words for piece in read_page(parse(damaged)).pieces] == ["“Épopée” – café & co.", "\ufffdt"]
+    assert [piece.words for piece in read_page(parse(damaged)).runs] == ["“Épopée” – café & co.", "\ufffdt"]
 
 
 @pytest.mark.parametrize(
@@ -387,5 +387,5 @@ def test_no_letter_of_a_page_is_lost(body: str) -> None:
     """Bug: text between two blocks, after an inline element or in an odd place is dropped."""
     root = parse(page(body).encode())
     whole = "".join("".join(str(text) for text in root[1].itertext()).split())
-    found = unicodedata.normalize("NFKC", "".join("".join(piece.words.split()) for piece in read_page(root).pieces))
+    found = unicodedata.normalize("NFKC", "".join("".join(piece.words.split()) for piece in read_page(root).runs))
     assert sorted(found.replace("^", "")) == sorted(whole)  # what is left out of a paragraph stands behind it

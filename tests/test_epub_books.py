@@ -12,10 +12,10 @@ from test_epub import entry, left_out, page, point, read, spoken, write_epub
 from pipeline.config import SourceConfig, TextConfig
 from pipeline.errors import SourceError
 from pipeline.planning import PlanSummary, left_out_of
-from pipeline.text.readers.dispatch import check_source, read_documents
-from pipeline.text.readers.epub import archive, read_cover
-from pipeline.text.readers.epub.raised import judge_raised
-from pipeline.text.readers.epub.styles import Styles
+from pipeline.text.readers.dispatch import check_source, read_cover_of, read_documents
+from pipeline.text.readers.epub import archive
+from pipeline.text.readers.epub.styles import StyleSheets
+from pipeline.text.readers.epub.superscripts import classify_superscript
 from pipeline.text.segmentation import segment_document
 from pipeline.types import Document
 
@@ -248,7 +248,7 @@ def test_a_list_and_a_chapter_are_no_notes(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_raised_text_is(before: str, text: str, after: str, expected: str) -> None:
     """Bug: 10 to the sixth was one hundred and six, and the note of page 12 made it page 123."""
-    assert judge_raised(before, text, after).name == expected
+    assert classify_superscript(before, text, after).name == expected
 
 
 def test_lowered_text_is_read_and_never_glued(tmp_path: Path) -> None:
@@ -359,9 +359,9 @@ def test_lines_of_verse_are_heard(tmp_path: Path) -> None:
 
 def test_style_sheets_say_what_is_hidden() -> None:
     """Bug: a rule for print, or one that is overruled, hid the words of a page."""
-    styles = Styles()
+    styles = StyleSheets()
     styles.add(".a{display:none} p.b, .c{visibility:hidden} .a.x{display:block} @media print{.d{display:none}} .e{")
-    assert [styles.look("p", name, "", "").is_hidden for name in ("a", "a x", "b", "c", "d", "e")] == [
+    assert [styles.style_of("p", name, "", "").is_hidden for name in ("a", "a x", "b", "c", "d", "e")] == [
         True, False, True, True, None, None,
     ]  # fmt: skip
 
@@ -473,9 +473,9 @@ def test_the_cover_is_found(tmp_path: Path) -> None:
         package = old.read("OEBPS/book.opf").decode()
     item = '<item id="c" href="c.png" properties="cover-image" media-type="image/png"/></manifest>'
     _put(path, "OEBPS/book.opf", package.replace("</manifest>", item).encode())
-    assert read_cover(path.read_bytes(), "b.epub") is None, "it is named, but not there"
+    assert read_cover_of(str(path), SourceConfig()) is None, "it is named, but not there"
     _put(path, "OEBPS/c.png", b"picture")
-    assert read_cover(path.read_bytes(), "b.epub") == b"picture"
+    assert read_cover_of(str(path), SourceConfig()) == b"picture"
 
 
 # Time
@@ -585,3 +585,18 @@ def test_a_part_that_has_a_page_of_its_own_is_said_once(tmp_path: Path) -> None:
     assert heard(document).lower().count("part one") == 1
     assert titles(document) == ["Part I, Chapter 1", "Part I, Chapter 2"]
     assert reasons(document)["PART I"] == "running head"
+
+
+@pytest.mark.parametrize("named", ["", "pa", "ab", "pab"])
+def test_a_part_page_and_the_heading_of_its_chapter_are_one(tmp_path: Path, named: str) -> None:
+    """Guards EPUBs with "Part I" on a page of its own and again above its text, with any table of contents."""
+    pages = {
+        "p": "<h1>Part I</h1>",
+        "a": f"<h1>Part I</h1><p>{PROSE}</p>",
+        "b": f"<h1>Part II</h1><p>{PROSE}</p>",
+    }
+    nav = "".join(entry(each, "Part II" if each == "b" else "Part I") for each in named)
+    document = read(write_epub(tmp_path / "b.epub", pages, nav=nav))
+    assert spoken(document).count("Part I") == 1
+    assert titles(document)[0] == "Part I"
+    assert ("Part I", "repeated heading") in left_out(document)

@@ -14,8 +14,10 @@ import pytest
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.text.readers import json_rows, tables
+from pipeline.text.readers import json_rows
 from pipeline.text.readers.dispatch import check_source, read_documents
+from pipeline.text.readers.files import InputFile
+from pipeline.text.readers.parquet_rows import parquet_rows
 from pipeline.types import Document
 
 ROWS = [
@@ -123,7 +125,7 @@ def test_parquet_reads_only_the_columns_it_needs(tmp_path):
     """A dataset with audio beside the text would be decoded for nothing."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["A."], "audio": [b"x" * 1000]}), path)
-    (row,) = tables.parquet_rows(path, SourceConfig())
+    (row,) = parquet_rows(InputFile(path, SourceConfig()), SourceConfig())
     assert row == {"text": "A."}
 
 
@@ -378,3 +380,73 @@ def test_a_first_cell_may_have_several_lines_between_tabs(header: str, tmp_path:
     path, rest = tmp_path / "a.tsv", "\tJon" * header.count("voice")
     path.write_text(f'{header}\n"Line one.\n\nLine two."\t1{rest}\nBye\t2{rest}\n', encoding="utf-8")
     assert [document.text for document in read(path, id_column="id")] == ["Line one.\n\nLine two.", "Bye"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"data": [{"text": "A."}, {"text": "B."}]}',
+        '{"version": 2, "meta": {"by": "Ann"}, "rows": [{"text": "A."}, {"text": "B."}]}\n',
+        '{"examples": [{"text": "A."}, {"text": "B."}], "tags": ["x"]}',
+        '{"response": {"docs": [\n{"text": "A."},\n{"text": "B."}]}}',
+    ],
+)
+def test_a_json_object_around_one_list_of_objects_is_that_list(tmp_path, content):
+    """Guards files such as {"data": [...]}, which counted as one row without text."""
+    path = tmp_path / "a.json"
+    path.write_text(content, encoding="utf-8")
+    assert [(d.id, d.text) for d in read(path)] == [("row-0000000", "A."), ("row-0000001", "B.")]
+
+
+def test_a_json_object_with_the_text_column_is_a_row(tmp_path):
+    """Guards rows that hold a list of objects themselves."""
+    path = tmp_path / "a.json"
+    path.write_text('{"text": "A.", "messages": [{"role": "user"}]}', encoding="utf-8")
+    assert [d.text for d in read(path)] == ["A."]
+    path.write_text('{"messages": [{"content": "B."}]}', encoding="utf-8")
+    assert [d.text for d in read(path, text_column="messages.0.content")] == ["B."]
+    path.write_text('{"id": 1, "tags": [{"x": 1}]}\n{"id": 2, "text": "C."}', encoding="utf-8")
+    assert [d.text for d in read(path)] == ["", "C."]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"train": [{"text": "A."}], "test": [{"text": "B."}]}', ("train", "test", "line 1")),
+        ('{"data": [{"text": "A."}, "B."]}', ("'data'", "entry 1")),
+        ('{"data": [{"body": "A."}]}', ("'text'", "body")),
+        ('{"data": ["A."]}', ("'text'", "data")),
+        ('{"data": []}', ("no rows",)),
+    ],
+)
+def test_json_objects_whose_rows_are_not_clear_are_refused(tmp_path, content, said):
+    """Guards against a guess which of several lists is meant, and against one empty text in the place of all rows."""
+    path = tmp_path / "a.json"
+    path.write_text(content, encoding="utf-8")
+    message = complaint(path)
+    assert "a.json" in message
+    assert all(each in message for each in said)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "num_cells"),
+    [("Hello there.\nAnd more.\n", 1, 1), ("\nHello there.\n", 2, 1), ("a\tb\nc\td\n", 1, 2)],
+)
+def test_csv_with_fewer_columns_than_named_is_refused(tmp_path, content, line, num_cells):
+    """Guards texts that went to the column `id` while every row was rejected as empty."""
+    path = tmp_path / "a.csv"
+    path.write_text(content, encoding="utf-8")
+    message = complaint(path, columns=["id", "text", "who"][: num_cells + 1])
+    assert "a.csv" in message
+    assert f"line {line}" in message
+    assert f"{num_cells} of the {num_cells + 1}" in message
+    assert "source.columns" in message
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+def test_a_short_row_of_csv_has_empty_cells(tmp_path, has_header):
+    """Guards tables whose last cells are left out: with a header line and without, they are empty."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"{'id,text' if has_header else '0,Zero.'}\n1\n2,Two.\n", encoding="utf-8")
+    columns = {} if has_header else {"columns": ["id", "text"]}
+    assert [d.text for d in read(path, **columns)][-2:] == ["", "Two."]

@@ -609,3 +609,32 @@ def test_markdown_says_its_language(book):
     document = book("---\ntitle: A\nlang: en-GB\n---\n\n# One\n\nWords.\n", "a.md")
     assert document.language == "en-GB"
     assert book("---\nlanguage: English\n---\n\n# One\n\nWords.\n", "b.md").language == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# Part I\n\n# Part I\n\n{0}\n\n# Part II\n\n{0}", ["Part I", "Part II"]),
+        (
+            "# Part I\n\n# Part I\n\n## Chapter 1\n\n{0}\n\n## Chapter 2\n\n{0}",
+            ["Part I, Chapter 1", "Part I, Chapter 2"],
+        ),
+        ("# PART I: THE SEA\n\n***\n\n# Part I. The Sea\n\n{0}\n\n# Part II\n\n{0}", ["Part I. The Sea", "Part II"]),
+        ("# One\n\n# One\n\n# One\n\n{0}\n\n# Two\n\n{0}", ["One", "Two"]),
+        ("# One\n\n{0}\n\n## Notes\n\n## Notes\n\n{0}\n\n# Two\n\n{0}", ["One", "Two"]),
+    ],
+)
+def test_a_heading_that_occurs_twice_in_a_row_is_one(book, text, expected):
+    """Guards the page of a part, whose words the first chapter repeats: it was an empty chapter of the same name."""
+    document = book(text.format(PROSE), "book.md")
+    assert titles(document) == expected
+    assert "repeated heading" in reasons(document)
+    assert_nothing_lost(document)
+
+
+def test_repeated_headings_of_plain_text_and_with_words_between(book):
+    """Guards plain text likewise, and headings with words of their own, which are two."""
+    document = book(f"Chapter 1\n\n\nChapter 1\n\n{PROSE}\n\nChapter 2\n\n{PROSE}")
+    assert titles(document) == ["Chapter 1", "Chapter 2"]
+    document = book(f"# Part I\n\nBy the sea.\n\n# Part I\n\n{PROSE}\n\n# Part II\n\n{PROSE}", "book.md")
+    assert titles(document) == ["Part I", "Part I", "Part II"]

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.config import SOURCE_FORMATS, Config
+from pipeline.config import Config, source_formats
 from pipeline.config.frozen import STANDARD_INPUT, refuse_foreign, run_directory
 from pipeline.errors import SourceError
 from pipeline.storage.atomic import write_atomically
@@ -34,7 +34,7 @@ def copy_standard_input(config: Config) -> Config:
     if config.input not in STANDARD_INPUT:
         return config
     if config.source.format in ("auto", "datasets"):
-        formats = ", ".join(each for each in SOURCE_FORMATS if each not in ("auto", "datasets"))
+        formats = ", ".join(each for each in source_formats() if each not in ("auto", "datasets"))
         raise SourceError(f"input={config.input}: set source.format to one of: {formats}")
     name = f"stdin.{config.source.format}"
     scratch = Path(tempfile.mkdtemp())

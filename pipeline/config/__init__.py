@@ -35,7 +35,7 @@ from pipeline.config.schema import (
 from pipeline.config.schema_checks import ChecksConfig
 from pipeline.config.schema_executor import ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
-from pipeline.config.schema_text import DEFAULT_LANGUAGE, LANGUAGE_CODE, SOURCE_FORMATS, SourceConfig, TextConfig
+from pipeline.config.schema_text import DEFAULT_LANGUAGE, LANGUAGE_CODE, SourceConfig, TextConfig, source_formats
 
 __all__ = [
     "ATTENTIONS",
@@ -49,7 +49,6 @@ __all__ = [
     "LANGUAGE_CODE",
     "MAX_TOKENS",
     "RENAMED_KEYS",
-    "SOURCE_FORMATS",
     "SPEAKER_AUTO",
     "SPEAKER_VARIED",
     "TASKS",
@@ -69,4 +68,5 @@ __all__ = [
     "TaskConfig",
     "TextConfig",
     "VoiceConfig",
+    "source_formats",
 ]

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.config.checks import require as _require
 from pipeline.config.checks import require_choice as _require_choice
+from pipeline.registry import Registry
 
 DEFAULT_LANGUAGE = "en"
 LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)*")  # en, de, pt-BR
-SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "json", "csv", "parquet", "datasets")
+# Its type is `Registry[Reader]`: see `text.readers.reader`, which this package may not import.
+READERS: Registry[Any] = Registry(
+    "parler_pipeline.readers",
+    {
+        "txt": "pipeline.text.readers.plain_text:TXT",
+        "md": "pipeline.text.readers.markdown:MARKDOWN",
+        "epub": "pipeline.text.readers.epub:EPUB",
+        "jsonl": "pipeline.text.readers.json_rows:JSONL",
+        "json": "pipeline.text.readers.json_rows:JSON",
+        "csv": "pipeline.text.readers.csv_rows:CSV",
+        "parquet": "pipeline.text.readers.parquet_rows:PARQUET",
+        "datasets": "pipeline.text.readers.datasets_rows:DATASETS",
+    },
+)
 TRAINED_ON = "Parler-TTS was trained on up to 30 s"
+
+
+def source_formats() -> tuple[str, ...]:
+    """Return the values of `source.format`: auto, and the names of all readers, which are not imported for it."""
+    return ("auto", *READERS.names())
 
 
 @dataclass
@@ -22,7 +42,7 @@ class SourceConfig:
     Quotation marks between , or ; are those of CSV; between tabs or | too if all of them can be, else they are letters.
     """
 
-    format: str = "auto"  # one of SOURCE_FORMATS; auto: by the ending of the name
+    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet, datasets; auto: by the ending of the name
     encoding: str = "utf-8"
     language: str | None = None  # default: what an EPUB says, else DEFAULT_LANGUAGE
     title: str | None = None  # of a book; default: from the text, else from the file's name
@@ -43,7 +63,7 @@ class SourceConfig:
     chapters: str | None = None  # of a book: only these, e.g. "1-3" or "1,4,7"
 
     def __post_init__(self) -> None:
-        _require_choice("source.format", self.format, SOURCE_FORMATS)
+        _require_choice("source.format", self.format, source_formats())
         _require(self.limit is None or self.limit > 0, "source.limit", self.limit, "give a positive number of rows")
         is_code = self.language is None or LANGUAGE_CODE.fullmatch(self.language)
         _require(bool(is_code), "source.language", self.language, "give a code such as en, de or pt-BR")

@@ -15,6 +15,7 @@ class Reason(str, Enum):
     NOTE_MARK = "note reference"
     PAGE_NUMBER = "page number"
     RUNNING_HEAD = "running head"
+    REPEATED_HEADING = "repeated heading"  # "Part I" on a page of its own, and again above its first chapter
     LINE_NUMBER = "line number"
     VERSE_NUMBER = "verse number"
     CONTENTS = "table of contents"

@@ -37,6 +37,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\s?\[(?:[^\[\]@]{0,60}[\s;])?-?@\w[^\[\]]{0,300}\]", ""),  # a citation of Pandoc
         (r"(?:(?<=[.,;:!?\"'”’)])|(?<=[a-z]{3}))\^\d{1,3}(?:,\d{1,3}){0,9}\^", ""),  # a raised mark of a note
         (r"(?<=[\dMDSJ])\^(st|nd|rd|th|er?|re|rs?|t)\^", r"\1"),  # 2^nd^, M^r^
+        (r"(?<=[\w)])\^(?:\{([-−+\w./]{1,12})\}|\(([-−+\w./]{1,12})\))", r"^\1\2"),  # exponents: 2^{32}, 2^(1/2)
+        (r"(?<=[\w)])\^([-−+\w.]{1,12})\^", r"^\1"),  # 2^32^, as Pandoc writes it
         (r"(?:^|\s)\^(?=[\w-]*[^\W\d])[\w-]{2,40}\s*\Z", ""),  # the name of a block in Obsidian
         (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # the number of a page, as Project Gutenberg writes it
         (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its words, not its target

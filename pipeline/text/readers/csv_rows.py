@@ -9,19 +9,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
-from pathlib import Path
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.storage.paths import open_text
-from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, used_columns, with_bom
+from pipeline.text.readers.reader import InputFile
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, used_columns
+from pipeline.text.readers.tables import TableReader
 
 _SEPARATORS = ",;\t|"
 _LINES_LOOKED_AT = 20
 _DECLARED = re.compile(r"\"?sep=([,;\t|])\"?\s*", re.I)  # what Excel takes from the first line, which is no row
 
 
-def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
+def csv_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
     """Reads a table with a header line, or with the names of `source.columns`.
 
     The separator is one of , ; tab |: see `_separator`.
@@ -30,22 +30,23 @@ def csv_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
         SourceError: Words would be lost, as a row has more cells than the header, or marks that do not fit.
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses a field over 128 kB: a chapter is longer
-    limit = source.max_inflated_mb * 2**20
-    with open_text(path, with_bom(source.encoding), newline="", max_inflated_bytes=limit) as file:
-        first = list(islice(lines_of(file), _LINES_LOOKED_AT if source.columns else 1))
+    with file.open_text(newline="") as lines:
+        first = list(islice(lines_of(lines), _LINES_LOOKED_AT if source.columns else 1))
         if first and (declared := _DECLARED.fullmatch(first[0])):
-            first = [*first[1:], *islice(lines_of(file), 1)]
+            first = [*first[1:], *islice(lines_of(lines), 1)]
         separator = declared[1] if first and declared else _separator(first, source.columns)
-        is_quoted = separator in ",;" or _is_quoted(path, source, separator)
-        rows = _cells_and_lines(chain(first, lines_of(file)), separator, is_quoted)
+        is_quoted = separator in ",;" or _is_quoted(file, separator)
+        rows = _cells_and_lines(chain(first, lines_of(lines)), separator, is_quoted)
         try:
-            columns, lines = (source.columns, []) if source.columns else next(rows, ([], []))
+            columns, header = (source.columns, []) if source.columns else next(rows, ([], []))
         except csv.Error as error:
-            raise SourceError(f"{path}: the row of line 1 is not CSV ({error}): mend it") from error
-        _check_header(path, columns)
+            raise SourceError(f"{file}: the row of line 1 is not CSV ({error}): mend it") from error
+        _check_header(file, columns)
         layout = _Layout(columns, separator, is_quoted)
-        found = _rows(path, rows, 1 + len(lines), layout, source)
-        yield from checked_rows(str(path), found, source, columns, is_csv=True)
+        if source.columns:
+            rows = _with_checked_width(file, rows, columns)
+        found = _rows(file, rows, 1 + len(header), layout, source)
+        yield from checked_rows(file.name, found, source, columns, is_csv=True)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class _Layout:
 
 
 def _rows(
-    path: Path,
+    file: InputFile,
     rows: Iterable[tuple[list[str], list[str]]],
     number: int,
     layout: _Layout,
@@ -66,22 +67,50 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows below the header; `number` is that of the first line."""
     columns, width = layout.columns, len(layout.columns)
-    is_first = True
     try:
         for cells, lines in rows:
             if cells:
-                if source.columns:
-                    _check_names(f"{path}: line {number}", cells, layout, is_first=is_first)
-                is_first = False
+                if source.columns and any(cells[width:]):
+                    raise _too_few_names(f"{file}: line {number}", cells, layout)
                 if layout.is_quoted:
                     _check_marks(cells, lines, layout.separator, width)
-                _check_cells(f"{path}: line {number}", cells, layout, source)
+                _check_cells(f"{file}: line {number}", cells, layout, source)
                 if any(cells[width:]):  # of a last column that nobody reads as text
                     cells = [*cells[: width - 1], layout.separator.join(cells[width - 1 :])]
                 yield {name: cell for name, cell in zip(columns, chain(cells, repeat(None)), strict=False) if name}
             number += len(lines)
     except csv.Error as error:
-        raise SourceError(f"{path}: the row of line {number} is not CSV ({error}): mend it") from error
+        raise SourceError(f"{file}: the row of line {number} is not CSV ({error}): mend it") from error
+
+
+def _with_checked_width(
+    file: InputFile, rows: Iterator[tuple[list[str], list[str]]], columns: list[str]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Pass the rows on if one of the first has as many cells as `source.columns` has names.
+
+    Single rows may have fewer: as below a header line, their last cells are empty.
+    """
+    head: list[tuple[list[str], list[str]]] = []
+    fault: csv.Error | None = None
+    try:
+        for row in rows:
+            head.append(row)
+            if len(row[0]) >= len(columns) or len(head) == _LINES_LOOKED_AT:
+                break
+    except csv.Error as error:  # raised again in its place, behind the rows before it
+        fault = error
+    number = 1
+    for cells, lines in head:
+        if cells and fault is None and all(len(each) < len(columns) for each, _ in head):
+            raise SourceError(
+                f"{file}: line {number} has {len(cells)} of the {len(columns)} columns that source.columns names "
+                f"({', '.join(columns)}), and so have the rows below it; name the columns that there are"
+            )
+        number += len(lines)
+    yield from head
+    if fault is not None:
+        raise fault
+    yield from rows
 
 
 def _separator(lines: list[str], columns: list[str]) -> str:
@@ -92,11 +121,11 @@ def _separator(lines: list[str], columns: list[str]) -> str:
     return max(_SEPARATORS, key="".join(lines[:1]).count)
 
 
-def _check_header(path: Path, columns: list[str]) -> None:
+def _check_header(file: InputFile, columns: list[str]) -> None:
     repeated = [name for name, count in Counter(columns).items() if name and count > 1]
     if repeated:
         raise SourceError(
-            f"{path}: has {Counter(columns)[repeated[0]]} columns {repeated[0]!r}; rename them, so that it is clear "
+            f"{file}: has {Counter(columns)[repeated[0]]} columns {repeated[0]!r}; rename them, so that it is clear "
             "which one is meant"
         )
 
@@ -122,17 +151,16 @@ def _cells_and_lines(lines: Iterable[str], separator: str, is_quoted: bool) -> I
         num_characters = 0
 
 
-def _is_quoted(path: Path, source: SourceConfig, separator: str) -> bool:
+def _is_quoted(file: InputFile, separator: str) -> bool:
     """Whether quotation marks stand around cells, as in CSV. Many write tables with tabs or | without, marks or not.
 
     Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or stands beside the end of a
     cell. Where it does neither, or other cells could not be read without the marks around them, it is read as CSV.
     """
     is_csv, is_needed, width = True, False, 0
-    limit = source.max_inflated_mb * 2**20
-    with open_text(path, with_bom(source.encoding), newline="", max_inflated_bytes=limit) as file:
+    with file.open_text(newline="") as text:
         try:
-            for cells, lines in _cells_and_lines(lines_of(file), separator, is_quoted=True):
+            for cells, lines in _cells_and_lines(lines_of(text), separator, is_quoted=True):
                 width = width or len(cells)
                 if _holds_row(lines, separator, width):
                     return False
@@ -170,20 +198,13 @@ def _check_marks(cells: list[str], lines: list[str], separator: str, width: int)
         raise csv.Error(fault)
 
 
-def _check_names(line: str, cells: list[str], layout: _Layout, *, is_first: bool) -> None:
-    """Raise `SourceError` where `source.columns` has too few names, or more than the first row has cells."""
-    columns, width, num_cells = layout.columns, len(layout.columns), len(cells)
-    if any(cells[width:]):
-        names = ",".join([*columns, *(f"column_{number + 1}" for number in range(width, num_cells))][:20])
-        raise SourceError(
-            f"{line} has {num_cells} cells, but source.columns has {width} names: name all of them, e.g. "
-            f"source.columns=[{names}]; put quotation marks around a text with {layout.separator!r} in it"
-        )
-    if is_first and num_cells < width:
-        raise SourceError(
-            f"{line} is too short for source.columns=[{','.join(columns)}]: it has {num_cells} of {width} cells; "
-            "name the columns that are there"
-        )
+def _too_few_names(line: str, cells: list[str], layout: _Layout) -> SourceError:
+    columns, num_cells = layout.columns, len(cells)
+    names = ",".join([*columns, *(f"column_{number + 1}" for number in range(len(columns), num_cells))][:20])
+    return SourceError(
+        f"{line} has {num_cells} cells, but source.columns has {len(columns)} names: name all of them, e.g. "
+        f"source.columns=[{names}]; put quotation marks around a text with {layout.separator!r} in it"
+    )
 
 
 def _check_cells(line: str, cells: list[str], layout: _Layout, source: SourceConfig) -> None:
@@ -206,3 +227,6 @@ def _check_cells(line: str, cells: list[str], layout: _Layout, source: SourceCon
             f"{line} has fewer cells than the header, and not all quotation marks in the file are those of CSV: mend "
             "them, or give the row all its cells"
         )
+
+
+CSV = TableReader("csv", (".csv", ".tsv"), csv_rows, takes_columns=True)

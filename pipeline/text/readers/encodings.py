@@ -1,4 +1,4 @@
-"""Encodings of text files: which one a file seems to have, and which names are no encodings."""
+"""Encodings of text files: check the name of one, and guess the one that a file has."""
 
 from __future__ import annotations
 
@@ -11,39 +11,44 @@ from charset_normalizer import from_bytes
 from pipeline.errors import SourceError
 from pipeline.storage.paths import open_input
 
-LOOKED_AT = 1 << 16  # bytes that are enough to tell an encoding
+SAMPLE_BYTES = 1 << 16  # enough to tell an encoding
 
 
 def check_encoding(encoding: str) -> None:
-    """Refuse what is no encoding of text: Python's codecs also know rot13, base64 and one that always fails.
+    """Refuse a name that is not an encoding of text. Python's codecs include others, such as rot13 and base64.
 
     Raises:
-        SourceError: It is none.
+        SourceError: It is not an encoding of text.
     """
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding).read()
     except (LookupError, ValueError, TypeError) as error:
-        message = f"source.encoding={encoding}: is not an encoding of text; try utf-8, cp1252 or utf-16"
+        message = f"source.encoding={encoding}: not an encoding of text; try utf-8, cp1252 or utf-16"
         raise SourceError(message) from error
 
 
+def with_bom(encoding: str) -> str:
+    """Return the codec that also accepts a byte order mark, which Windows puts before UTF-8."""
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+
+
 def wrong_encoding(path: Path, encoding: str) -> SourceError:
-    """Proposes the encoding of what is around the first byte that cannot be read, so far as it can be told."""
+    """Return the error for a file in another encoding. It proposes one, guessed from the first bytes beyond ASCII."""
     with open_input(path) as file:
-        sample = next((chunk for chunk in iter(lambda: file.read(LOOKED_AT), b"") if not chunk.isascii()), b"")
+        sample = next((chunk for chunk in iter(lambda: file.read(SAMPLE_BYTES), b"") if not chunk.isascii()), b"")
     best = from_bytes(sample).best()
     if best is None:
-        return SourceError(
-            f"{path}: is not {encoding}; save it as UTF-8, or name its encoding with source.encoding=..."
-        )
+        return SourceError(f"{path}: is not {encoding}; save it as UTF-8, or give its encoding: source.encoding=...")
     name = best.encoding
     if _reads_as_cp1252(sample) and not name.startswith("utf") and _is_latin(str(best)):
         name = "cp1252"
-    # Nothing but the reader can tell Western letters from those of Central Europe or Turkey: one byte stands for both.
+    # One byte is a Western letter or one of Central Europe or Turkey: only a person can tell which is right.
     other = best.encoding if best.encoding.startswith("cp125") else name
-    doubt = f" ({other} if its letters come out wrong)" if name != other and sample.decode(name) != str(best) else ""
+    alternative = (
+        f" ({other} if its letters come out wrong)" if name != other and sample.decode(name) != str(best) else ""
+    )
     return SourceError(
-        f"{path}: is not {encoding}; it looks like {name}: set source.encoding={name}{doubt}, or save it as UTF-8"
+        f"{path}: is not {encoding}; it looks like {name}: set source.encoding={name}{alternative}, or save it as UTF-8"
     )
 
 
@@ -56,9 +61,9 @@ def _reads_as_cp1252(sample: bytes) -> bool:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether the letters beyond ASCII stand among plain ones, as accented letters do, and not in words of their own.
+    """Return whether letters beyond ASCII stand in words with ASCII letters, as accented letters do.
 
-    It holds for a wrong guess too, whatever letters that makes of the accented ones.
+    This also holds if the guessed encoding is wrong, since the ASCII letters are the same in it.
     """
     words = [word for word in re.findall(r"[^\W\d_]{2,}", text) if not word.isascii()]
     mixed = [word for word in words if re.search("[A-Za-z]", word)]

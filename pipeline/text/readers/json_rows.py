@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.storage.paths import open_text
-from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, cell, checked_rows, lines_of, with_bom
+from pipeline.text.readers.reader import InputFile
+from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, top_column
+from pipeline.text.readers.tables import TableReader
 
 _BLOCK = 1 << 16  # characters read at a time
+_MAX_DEPTH = 3  # of objects that a list of rows may be inside
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
-def jsonl_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads one JSON object from each line that is not blank."""
-    yield from checked_rows(str(path), _json_lines(path, source), source)
+def jsonl_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
+    """Yield the JSON object of each line that is not blank."""
+    yield from checked_rows(file.name, _json_lines(file), source)
 
 
-def json_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Read the objects of a JSON array, or objects one after the other, each of any number of lines.
+def json_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
+    """Yield the objects of a JSON array, or objects that follow each other, each of any number of lines.
 
-    The array may be the only one in an object: {"version": 1, "data": [...]}.
+    A file that is one object without the text column, with one list of objects in it ({"data": [...]}), is that list.
     """
-    yield from checked_rows(str(path), _json_objects(path, source), source)
+    yield from checked_rows(file.name, _json_objects(file, source.text_column), source)
 
 
 class _RepeatedKeyError(ValueError):
@@ -46,9 +47,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def _json_lines(path: Path, source: SourceConfig) -> Iterator[Row]:
-    limit = source.max_inflated_mb * 2**20
-    with open_text(path, with_bom(source.encoding), max_inflated_bytes=limit) as file:
+def _json_lines(path: InputFile) -> Iterator[Row]:
+    with path.open_text() as file:
         for number, line in enumerate(lines_of(file), 1):
             if not line.strip():
                 continue
@@ -66,9 +66,8 @@ def _json_lines(path: Path, source: SourceConfig) -> Iterator[Row]:
             yield row
 
 
-def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
-    limit = source.max_inflated_mb * 2**20
-    with open_text(path, with_bom(source.encoding), max_inflated_bytes=limit) as file:
+def _json_objects(path: InputFile, text_column: str) -> Iterator[Row]:
+    with path.open_text() as file:
         window = _Window(file, path)
         is_array = window.next_character() == "["
         if is_array:
@@ -85,10 +84,10 @@ def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
             row = window.value()
             if not isinstance(row, dict):
                 raise SourceError(f'{path}: line {line} is not a JSON object: write [{{"text": ...}}, ...]')
-            if is_first and not is_array and not window.next_character():
-                yield from _rows_inside(row, source)
-            else:
-                yield row
+            if is_first and not is_array and top_column(text_column, row) is None and not window.next_character():
+                yield from _rows_inside(f"{path}: line {line}", row)
+                return
+            yield row
             is_first = False
         if is_array and character != "]":
             raise SourceError(f"{path}: the array is not closed: the file is cut short")
@@ -97,21 +96,36 @@ def _json_objects(path: Path, source: SourceConfig) -> Iterator[Row]:
             raise SourceError(f"{path}: line {window.line}: there is more behind the array; make one array of all")
 
 
-def _rows_inside(only: dict[str, Any], source: SourceConfig) -> Iterable[Row]:
-    """Return the rows of a file with one object: that object, or the list of objects in it: {"data": [{...}, ...]}.
+def _rows_inside(where: str, content: dict[str, Any]) -> Iterator[Row]:
+    """Yield the rows of the only list of objects in an object; the object itself if it has no list of objects."""
+    lists = list(_lists_of_objects("", content))
+    if len(lists) > 1:
+        names = ", ".join(name for name, _ in lists)
+        raise SourceError(f"{where}: the object has several lists of rows ({names}); keep one, or make a file of each")
+    if not lists:
+        is_empty = len(content) == 1 and [*content.values()] == [[]]
+        yield from () if is_empty else (content,)
+        return
+    name, rows = lists[0]
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise SourceError(f"{where}: entry {number} of {name!r} is not a JSON object, as the others are")
+        yield row
 
-    An object that has the column of the texts is a row, whatever lists it has.
-    """
-    lists = [value for value in only.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    if len(lists) != 1 or cell(only, source.text_column) is not None:
-        return [only]
-    return lists[0] if all(isinstance(each, dict) for each in lists[0]) else [only]
+
+def _lists_of_objects(prefix: str, content: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the lists with an object in them, and their names, also those in objects inside: response.docs."""
+    for key, value in content.items():
+        if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, dict) and prefix.count(".") < _MAX_DEPTH:
+            yield from _lists_of_objects(f"{prefix}{key}.", value)
 
 
 class _Window:
     """The part of a file that is being parsed."""
 
-    def __init__(self, file: TextIO, path: Path) -> None:
+    def __init__(self, file: TextIO, path: InputFile) -> None:
         self.line = 1
         self._file = file
         self._path = path
@@ -163,3 +177,7 @@ def _no_json(where: str, error: Exception) -> SourceError:
     if isinstance(error, RecursionError):
         return SourceError(f"{where} is nested too deeply to be read: mend or delete it")
     return SourceError(f"{where} cannot be read ({error}): mend or delete it")
+
+
+JSONL = TableReader("jsonl", (".jsonl", ".ndjson"), jsonl_rows)
+JSON = TableReader("json", (".json",), json_rows)

@@ -8,10 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
+from pipeline.text.readers.books import Book, BookReader
+from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
-from pipeline.text.structure.heading_levels import with_roles
+from pipeline.text.structure.chapters import find_structure
+from pipeline.text.structure.front_matter import read_markdown_front_matter
+from pipeline.text.structure.gutenberg import skip_notices
+from pipeline.text.structure.heading_tree import assign_roles, leading_title
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
@@ -52,6 +58,21 @@ _MAX_CODE_LINES = 0.2  # share of the lines that may be indented as code: where 
 _LONGEST_SETEXT = 90  # characters: a longer paragraph above "---" is no heading, the line is a scene break
 
 
+def read_markdown(file: InputFile) -> Book:
+    """Read a book from Markdown."""
+    return _read_text(file.read_text())
+
+
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
+def _read_text(text: str) -> Book:
+    front = read_markdown_front_matter(text)
+    blocks = skip_notices(text, markdown_blocks(text, front.start))
+    title = front.title or leading_title(text, blocks)
+    if not any(block.level for block in blocks):  # plain text with the ending of Markdown
+        blocks = find_structure(text, blocks)
+    return Book(text, blocks, title, front.author, front.language, front.skips)
+
+
 def markdown_blocks(text: str, start: int) -> list[Block]:
     """The blocks of `text[start:]`, headings with their level and the role that it means in this text."""
     lines = list(_lines(text, start))
@@ -62,7 +83,7 @@ def markdown_blocks(text: str, start: int) -> list[Block]:
             reader.skip(line_start, line, Reason.TABLE)
         else:
             reader.read(line_start, line)
-    return with_roles(text, reader.blocks)
+    return assign_roles(text, reader.blocks)
 
 
 def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:
@@ -246,3 +267,6 @@ class _Reader:
             self.is_open = False
         else:
             self._add(start, words, Role.SKIP, reason=reason)
+
+
+MARKDOWN = BookReader((".md", ".markdown"), read_markdown)

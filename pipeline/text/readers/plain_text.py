@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from pipeline.text.readers.books import Book, BookReader
+from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
-from pipeline.text.structure.headings import Kind, is_contents, recognise, without_page
+from pipeline.text.structure.chapters import find_structure
+from pipeline.text.structure.front_matter import FrontMatter, read_plain_front_matter
+from pipeline.text.structure.headings import HeadingKind, classify_heading, is_contents, without_page_number
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
 _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
@@ -40,6 +45,29 @@ class Line:
     end: int
     indent: int
     blank_lines: int  # before it
+
+
+def read_plain_text(file: InputFile) -> Book:
+    """Read a book from a plain text."""
+    return _read_text(file.read_text())
+
+
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
+def _read_text(text: str) -> Book:
+    front = read_plain_front_matter(text)
+    blocks = find_structure(text, _blocks_between(text, front), front.title_page_end)
+    return Book(text, blocks, front.title, front.author, skips=front.skips)
+
+
+def _blocks_between(text: str, front: FrontMatter) -> list[Block]:
+    """Return the blocks of a text, without the notices between the books that it was joined from."""
+    blocks: list[Block] = []
+    start = front.start
+    for notice in front.skips:
+        if start < notice.start < front.end:
+            blocks += plain_blocks(text, start, notice.start)
+            start = notice.end
+    return [*blocks, *plain_blocks(text, start, front.end)]
 
 
 def plain_blocks(text: str, start: int, end: int) -> list[Block]:
@@ -156,5 +184,8 @@ def _judged(text: str, block: Block) -> Block:
 
 
 def _is_strict_heading(line: str) -> bool:
-    found = recognise(without_page(line))
-    return found is not None and found.kind in (Kind.CHAPTER, Kind.PART)
+    found = classify_heading(without_page_number(line))
+    return found is not None and found.kind in (HeadingKind.CHAPTER, HeadingKind.PART)
+
+
+TXT = BookReader((".txt", ".text"), read_plain_text)

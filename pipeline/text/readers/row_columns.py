@@ -119,14 +119,30 @@ def kept_values(row: Row, number: int, source: SourceConfig) -> dict[str, Any]:
     return plain
 
 
+def columns_to_read(name: str, columns: list[str], binary: list[str], source: SourceConfig) -> list[str]:
+    """Return the columns that are used or kept. Bytes (audio, images) are not kept, since JSON cannot hold them.
+
+    Args:
+        name: Of the input, for errors.
+        columns: Those of the table.
+        binary: Those of them that hold bytes.
+        source: Names the columns that are used and kept.
+
+    Raises:
+        SourceError: `source.keep_columns` names a column of bytes.
+    """
+    used = {top_column(column, columns) for column in used_columns(source)}
+    if source.keep_columns is None:
+        return [column for column in columns if column in used or column not in binary]
+    kept = {top_column(column, columns) for column in source.keep_columns}
+    if unfit := [column for column in binary if column in kept]:
+        raise SourceError(f"{name}: column {unfit[0]!r} holds bytes; remove it from source.keep_columns")
+    return [column for column in columns if column in used | kept] or columns[:1]  # one, to count the rows
+
+
 def lines_of(file: TextIO) -> Iterator[str]:
     """The lines of a file; one that is endless comes in parts longer than `MAX_ROW_CHARACTERS`."""
     return iter(lambda: file.readline(MAX_ROW_CHARACTERS + 1), "")
-
-
-def with_bom(encoding: str) -> str:
-    """The codec that also accepts a byte order mark, which Windows puts before UTF-8."""
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 
 def _inside(value: Any, parts: list[str]) -> Any:

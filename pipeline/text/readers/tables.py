@@ -1,4 +1,4 @@
-"""Rows of tables (JSONL, JSON, CSV, Parquet, `datasets`) as `Document`s, one row at a time in constant memory.
+"""Readers of tables: formats of rows with columns. Rows become `Document`s one at a time, in constant memory.
 
 A row is never dropped: one without text becomes a `Document` without text, which segmentation marks as a problem.
 """
@@ -6,25 +6,53 @@ A row is never dropped: one without text becomes a `Document` without text, whic
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, product
-from pathlib import Path
-from typing import Any
+from itertools import chain, islice, product
 
 from pipeline.config import DEFAULT_LANGUAGE, LANGUAGE_CODE, SourceConfig
-from pipeline.errors import SourceError, nearest_first
-from pipeline.storage.paths import readable
-from pipeline.text.readers.csv_rows import csv_rows
-from pipeline.text.readers.json_rows import json_rows, jsonl_rows
-from pipeline.text.readers.row_columns import Row, cell, checked_rows, kept_values, top_column, used_columns
+from pipeline.errors import SourceError
+from pipeline.text.readers.reader import InputFile, Reader
+from pipeline.text.readers.row_columns import Row, cell, kept_values
 from pipeline.types import Chapter, Document, Paragraph
 
-_BATCH = 1024  # rows of a Parquet file in memory
 _MAX_SPLITS = 100
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write it, and nothing can encode it
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")  # what `datasets` takes
+
+
+class TableReader(Reader):
+    """Reads tables, each row of which is a text. Tables of several formats can be one input.
+
+    Args:
+        name: Of the format, for errors.
+        endings: Of file names, e.g. (".csv", ".tsv").
+        read_rows: Yields the rows of a file; see `row_columns.checked_rows`.
+        takes_columns: Whether `source.columns` names its columns.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endings: tuple[str, ...],
+        read_rows: Callable[[InputFile, SourceConfig], Iterator[Row]],
+        *,
+        takes_columns: bool = False,
+    ) -> None:
+        self.endings = endings
+        self._name = name
+        self._read_rows = read_rows
+        self._takes_columns = takes_columns
+
+    def rows(self, file: InputFile, source: SourceConfig) -> Iterator[Row]:
+        """Yield the rows of one table."""
+        if source.columns and not self._takes_columns:
+            raise SourceError(f"{file}: source.columns names the columns of CSV, and this is {self._name}; remove it")
+        yield from self._read_rows(file, source)
+
+    def read(self, files: Sequence[InputFile], source: SourceConfig) -> Iterator[Document]:
+        """Yield the documents of all rows, which are numbered through all files."""
+        yield from read_table(chain.from_iterable(self.rows(file, source) for file in files), source)
 
 
 def read_table(rows: Iterable[Row], source: SourceConfig) -> Iterator[Document]:
@@ -41,128 +69,10 @@ def read_table(rows: Iterable[Row], source: SourceConfig) -> Iterator[Document]:
             yield document
 
 
-def parquet_rows(path: Path, source: SourceConfig) -> Iterator[Row]:
-    """Reads only the columns that are asked for, batch by batch; Arrow would otherwise fetch all row groups at once."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with readable(path) as opened, pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
-            schema = file.schema_arrow
-            _check_unique(str(path), schema.names)
-            binary = [field.name for field in schema if _has_bytes(field.type, pyarrow.types)]
-            columns = _columns_to_read(str(path), schema.names, binary, source)
-            batches = file.iter_batches(batch_size=_BATCH, columns=columns)
-            rows = (row for batch in batches for row in batch.to_pylist())
-            yield from checked_rows(str(path), rows, source, schema.names)
-    except (pyarrow.ArrowException, ValueError, OverflowError, TypeError) as error:
-        raise SourceError(
-            f"{path}: is not a Parquet file that can be read ({_first_line(error)}): make it again"
-        ) from error
-
-
-def dataset_rows(name: str, source: SourceConfig) -> Iterator[Row]:
-    """Reads a dataset saved with `save_to_disk`, or streams one from a folder or from the hub. Runs no code of it."""
-    import datasets
-
-    try:
-        opened = _saved(name, source, datasets) if is_saved_dataset(Path(name)) else _streamed(name, source, datasets)
-        columns = opened.column_names or list(next(iter(opened), {}))  # a stream may not know them before its first row
-        if columns:
-            features = opened.features or {}
-            binary = [column for column in columns if _is_media(features.get(column))]
-            opened = opened.select_columns(_columns_to_read(name, columns, binary, source))  # no audio is decoded
-        yield from checked_rows(name, opened, source, columns or None)
-    except SourceError:
-        raise
-    except Exception as error:  # each file format and file system has errors of its own
-        raise SourceError(
-            f"{name}: this dataset cannot be read ({_first_line(error)}): check the folder or name, source.subset and "
-            "source.split; without a connection give a local folder"
-        ) from error
-
-
-def is_saved_dataset(path: Path) -> bool:
-    """Whether a folder was made by `save_to_disk`."""
-    try:
-        return any((path / marker).is_file() for marker in ("state.json", "dataset_dict.json"))
-    except OSError:  # a name that is too long, for one
-        return False
-
-
 def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
     """The paragraphs of a text without chapters, between blank lines; one empty paragraph for an empty text."""
     blocks = re.finditer(r"\S.*?(?=\n[^\S\n]*\n|\Z)", text, re.DOTALL)
     return tuple(Paragraph(block[0].rstrip(), block.start()) for block in blocks) or (Paragraph("", 0),)
-
-
-def _columns_to_read(name: str, columns: list[str], binary: list[str], source: SourceConfig) -> list[str]:
-    """The columns that are used or kept. Bytes (audio, images) are not kept: no text file could hold them.
-
-    Raises:
-        SourceError: Such a column is to be kept.
-    """
-    used = {top_column(column, columns) for column in used_columns(source)}
-    if source.keep_columns is None:
-        return [column for column in columns if column in used or column not in binary]
-    kept = {top_column(column, columns) for column in source.keep_columns}
-    if unfit := [column for column in binary if column in kept]:
-        raise SourceError(f"{name}: column {unfit[0]!r} holds bytes; take it out of source.keep_columns")
-    return [column for column in columns if column in used | kept] or columns[:1]  # one, to count the rows
-
-
-def _has_bytes(arrow_type: Any, types: Any) -> bool:
-    if types.is_nested(arrow_type):
-        fields = [arrow_type.field(index) for index in range(arrow_type.num_fields)]
-        return any(_has_bytes(field.type, types) for field in fields)
-    return bool(
-        types.is_binary(arrow_type) or types.is_large_binary(arrow_type) or types.is_fixed_size_binary(arrow_type)
-    )
-
-
-def _is_media(feature: Any) -> bool:
-    """Whether a feature of `datasets` is audio, images or bytes."""
-    if isinstance(feature, dict):
-        return any(map(_is_media, feature.values()))
-    inner = getattr(feature, "feature", None)
-    if inner is not None:
-        return _is_media(inner)
-    return hasattr(feature, "decode_example") or getattr(feature, "dtype", None) in ("binary", "large_binary")
-
-
-def _check_unique(name: str, columns: list[str]) -> None:
-    repeated = [column for column, count in Counter(columns).items() if count > 1]
-    if repeated:
-        raise SourceError(f"{name}: has several columns {repeated[0]!r}; rename them")
-
-
-def _saved(name: str, source: SourceConfig, datasets: Any) -> Any:
-    saved = datasets.load_from_disk(name)
-    if isinstance(saved, datasets.DatasetDict):
-        if source.split not in saved:
-            raise _no_split(name, source.split, list(saved))
-        return saved[source.split]
-    return saved
-
-
-def _streamed(name: str, source: SourceConfig, datasets: Any) -> Any:
-    try:
-        return datasets.load_dataset(name, source.subset, split=source.split, streaming=True)
-    except Exception as error:
-        raise SourceError(
-            f"{name}: cannot open split {source.split!r} of this dataset ({_first_line(error)}): check the name, "
-            "source.subset and source.split; without a connection give a local folder"
-        ) from error
-
-
-def _no_split(name: str, split: str, known: list[str]) -> SourceError:
-    return SourceError(
-        f"{name}: no split {split!r}; set source.split to one of: {', '.join(nearest_first(split, known))}"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document]:
@@ -254,7 +164,3 @@ def _whole(text: str, column: str, number: int) -> str:
             f"row {number}: column {column!r} holds half a character ({found[0]!a}): mend it, or take it out"
         )
     return text
-
-
-_Reader = Callable[[Path, SourceConfig], Iterator[Row]]
-ROW_READERS: dict[str, _Reader] = {"jsonl": jsonl_rows, "json": json_rows, "csv": csv_rows, "parquet": parquet_rows}

@@ -41,6 +41,9 @@ class Role(Enum):
     SKIP = "skip"
 
 
+_HEADINGS = (Role.PART, Role.CHAPTER, Role.SECTION)
+
+
 @dataclass(frozen=True)
 class Block:
     """A stretch `text[start:end]` that neither begins nor ends with white space."""
@@ -61,7 +64,7 @@ def _letters(line: str) -> str:
     return re.sub(r"[\W_]+", " ", line).strip().casefold()
 
 
-def human_title(text: str) -> str:
+def display_title(text: str) -> str:
     """A heading on one line, as a list of chapters shows it: no final stop, and ALL CAPS in ordinary letters."""
     lines = []
     for line in join_spaced_letters(text).split("\n"):
@@ -126,9 +129,36 @@ def assemble(text: str, blocks: Iterable[Block], title: str) -> tuple[tuple[Chap
     numbers may begin again in each part. A book without any CHAPTER is one chapter with the book's `title`.
     """
     book = _Book(text, title)
-    for block in blocks:
+    for block in _skip_repeated_headings(text, blocks):
         book.add(block)
     return book.finish()
+
+
+def _skip_repeated_headings(text: str, blocks: Iterable[Block]) -> list[Block]:
+    """Leave out one of two headings that have the same words and nothing spoken between them: the lower one."""
+    result: list[Block] = []
+    last = -1  # the heading before, if nothing spoken has followed it
+    for block in blocks:
+        result.append(block)
+        if block.role in (Role.SKIP, Role.SCENE):
+            continue
+        if block.role not in _HEADINGS:
+            last = -1
+            continue
+        here = len(result) - 1
+        if last >= 0 and _letters(_words(text, result[last])) == _letters(_words(text, block)) != "":
+            is_lower = block.role is Role.SECTION and result[last].role is not Role.SECTION
+            left_out, last = (here, last) if is_lower else (last, here)
+            result[left_out] = replace(
+                result[left_out], role=Role.SKIP, reason=Reason.REPEATED_HEADING.value, title="", part=None
+            )
+        else:
+            last = here
+    return result
+
+
+def _words(text: str, block: Block) -> str:
+    return text[block.start : block.end]
 
 
 class _Book:
@@ -174,14 +204,14 @@ class _Book:
         return tuple(self.chapters), tuple(sorted(self.skips, key=lambda skip: skip.start))
 
     def _title(self, block: Block, part: str) -> str:
-        own = human_title(block.title or self.text[block.start : block.end])
+        own = display_title(block.title or _words(self.text, block))
         is_book = _letters(part) == _letters(self.title)  # a half title above all chapters
         return f"{part}, {own}" if part and not is_book else own
 
     def _paragraph(self, block: Block) -> Paragraph:
-        is_heading = block.role in (Role.PART, Role.CHAPTER, Role.SECTION)
+        is_heading = block.role in _HEADINGS
         boundary = Boundary.HEADING if is_heading else Boundary.PARAGRAPH
-        words = self.text[block.start : block.end]
+        words = _words(self.text, block)
         keeps_lines = block.keeps_lines and "\n" in words and not is_heading
         return Paragraph(words, block.start, boundary, is_heading, keeps_lines)
 

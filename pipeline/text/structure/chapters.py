@@ -15,8 +15,16 @@ from itertools import pairwise
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.contents import entries_of_contents, skip_contents
-from pipeline.text.structure.headings import Candidate, Kind, counting, is_subtitle, key, recognise, without_page
-from pipeline.text.structure.notes import skip_text_notes
+from pipeline.text.structure.footnotes import skip_text_notes
+from pipeline.text.structure.headings import (
+    Candidate,
+    HeadingKind,
+    classify_heading,
+    heading_key,
+    is_subtitle,
+    mark_consecutive,
+    without_page_number,
+)
 from pipeline.text.structure.page_numbers import skip_page_numbers
 
 _WIDE = 3  # blank lines before a line in ALL CAPS that make it a chapter of its own, whatever the others are called
@@ -48,20 +56,24 @@ def _candidate(text: str, block: Block, listed: Collection[str] = ()) -> Candida
         return None
     words = text[block.start : block.end]
     first, *rest = words.split("\n")
-    found = recognise(first)
+    found = classify_heading(first)
     if block.level:
-        return found if found and found.kind in (Kind.NAMED, Kind.CHAPTER, Kind.PART) else Candidate(Kind.MARKED)
+        return (
+            found
+            if found and found.kind in (HeadingKind.NAMED, HeadingKind.CHAPTER, HeadingKind.PART)
+            else Candidate(HeadingKind.MARKED)
+        )
     if (
-        (found is None or found.kind is Kind.CAPS)
+        (found is None or found.kind is HeadingKind.CAPS)
         and len(rest) < 2
-        and without_page(words) == words
-        and key(words) in listed
+        and without_page_number(words) == words
+        and heading_key(words) in listed
     ):
-        return Candidate(Kind.LISTED)
+        return Candidate(HeadingKind.LISTED)
     if found is None or not rest:
         return found
     together = "\n".join(line.strip() for line in rest)
-    if found.kind is Kind.CAPS:
+    if found.kind is HeadingKind.CAPS:
         return found if len(rest) == 1 and together.isupper() else None
     return found if is_subtitle(together) else None
 
@@ -71,9 +83,9 @@ def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
     pages = _running_through(candidates)
     kept = {i: found for i, found in candidates.items() if i not in pages}
     candidates = dict(kept)
-    for kind in (Kind.NUMERAL, Kind.TITLED_NUMERAL, Kind.PERIOD):
+    for kind in (HeadingKind.NUMERAL, HeadingKind.TITLED_NUMERAL, HeadingKind.PERIOD):
         places = [i for i, found in candidates.items() if found.kind is kind]
-        for i, counts in zip(places, counting([candidates[i].number or 0 for i in places]), strict=True):
+        for i, counts in zip(places, mark_consecutive([candidates[i].number or 0 for i in places]), strict=True):
             if not counts:
                 del kept[i]
     return kept
@@ -81,8 +93,8 @@ def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
 
 def _running_through(candidates: dict[int, Candidate]) -> set[int]:
     """Return numerals that count on through several chapters: numbers of pages. Those of sections begin again."""
-    chapters = [i for i, found in candidates.items() if found.kind is Kind.CHAPTER]
-    numerals = [i for i, found in candidates.items() if found.kind is Kind.NUMERAL]
+    chapters = [i for i, found in candidates.items() if found.kind is HeadingKind.CHAPTER]
+    numerals = [i for i, found in candidates.items() if found.kind is HeadingKind.NUMERAL]
     numbers = [candidates[i].number or 0 for i in numerals]
     rises = all(before < after for before, after in pairwise(numbers))
     between = [sum(chapter < i for chapter in chapters) for i in numerals[:: max(1, len(numerals) - 1)]]
@@ -91,7 +103,7 @@ def _running_through(candidates: dict[int, Candidate]) -> set[int]:
 
 def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candidate]) -> list[int]:
     """Headings of a table of contents without a title: three or more in a row, each of which comes again."""
-    keys = {i: key(text[blocks[i].start : blocks[i].end].split("\n")[0]) for i in candidates}
+    keys = {i: heading_key(text[blocks[i].start : blocks[i].end].split("\n")[0]) for i in candidates}
     last_place = {name: i for i, name in keys.items()}
     found: list[int] = []
     row: list[int] = []
@@ -107,7 +119,7 @@ def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candid
 def _listed(candidates: dict[int, Candidate]) -> list[int]:
     """Lines of a list, "1. Buy milk.", "2. Buy bread.": from 1 on, with nothing between, and none that count on."""
     found: list[int] = []
-    titled = [i for i, candidate in candidates.items() if candidate.kind is Kind.TITLED_NUMERAL]
+    titled = [i for i, candidate in candidates.items() if candidate.kind is HeadingKind.TITLED_NUMERAL]
     numbers = [*(candidates[i].number for i in titled), None]
     for position, i in enumerate(titled):
         if candidates[i].number != 1:
@@ -117,7 +129,7 @@ def _listed(candidates: dict[int, Candidate]) -> list[int]:
             end += 1
         goes_on = numbers[end] == end - position + 1  # the first chapters of a book, without their text
         part = candidates.get(i - 1)
-        goes_on = goes_on or (part is not None and part.kind is Kind.PART)
+        goes_on = goes_on or (part is not None and part.kind is HeadingKind.PART)
         if end - position > 1 and not goes_on:
             found += titled[position:end]
     return found
@@ -126,16 +138,16 @@ def _listed(candidates: dict[int, Candidate]) -> list[int]:
 def _roles(blocks: list[Block], candidates: dict[int, Candidate]) -> dict[int, Role]:
     """Which kind of heading begins a chapter is decided by all of them together."""
     kinds = Counter(found.kind for found in candidates.values())
-    several = (Kind.MARKED, Kind.LISTED, Kind.CAPS)  # one such line may be anything
-    countable = [kind for kind in Kind if kind is not Kind.NAMED and kinds[kind] > (kind in several)]
+    several = (HeadingKind.MARKED, HeadingKind.LISTED, HeadingKind.CAPS)  # one such line may be anything
+    countable = [kind for kind in HeadingKind if kind is not HeadingKind.NAMED and kinds[kind] > (kind in several)]
     chapter_kind = countable[0] if countable else None
     roles: dict[int, Role] = {}
     for i, found in candidates.items():
-        if found.kind in (Kind.NAMED, chapter_kind):
+        if found.kind in (HeadingKind.NAMED, chapter_kind):
             roles[i] = Role.CHAPTER
-        elif found.kind is Kind.PART:
+        elif found.kind is HeadingKind.PART:
             roles[i] = Role.PART
-        elif found.kind in (Kind.NUMERAL, Kind.TITLED_NUMERAL, Kind.PERIOD, Kind.MARKED):
+        elif found.kind in (HeadingKind.NUMERAL, HeadingKind.TITLED_NUMERAL, HeadingKind.PERIOD, HeadingKind.MARKED):
             roles[i] = Role.SECTION
         elif chapter_kind is not None and blocks[i].blank_lines >= _WIDE:
             roles[i] = Role.CHAPTER

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
-from pipeline.text.structure.headings import Kind, has_page, is_contents, key, recognise
+from pipeline.text.structure.headings import HeadingKind, classify_heading, has_page_number, heading_key, is_contents
 
 _AROUND_TITLE = re.compile(r"^(?:chapter )?(?:\d+|[ivxlc]+) | (?:\d+|[ivxlc]+)$")  # in the key of an entry
 _MAX_WORDS = 12  # of a heading that are compared with those of an entry
@@ -45,7 +45,7 @@ def _first(text: str, block: Block) -> str:
 def _is_prose(text: str, block: Block) -> bool:
     words = text[block.start : block.end]
     lines = words.split("\n")
-    if block.role is not Role.TEXT or any(map(recognise, lines)):
+    if block.role is not Role.TEXT or any(map(classify_heading, lines)):
         return False
     return len(words) > _LONG_LINE or (len(lines) > 1 and words[-1] in ".!?:;,\"'”’—-")
 
@@ -89,7 +89,7 @@ class _Lists:
         for i, block in enumerate(blocks):
             line = _first(text, block)
             if len(line) <= _LONG_LINE:
-                self.headings.add(key(line), i)
+                self.headings.add(heading_key(line), i)
 
     def end_of_pages(self, first: int) -> int:
         """Return the block behind the entries with page numbers of a list that begins at `first`.
@@ -103,21 +103,23 @@ class _Lists:
         count = last_page = 0
         for i in range(first, len(self.blocks)):
             lines = self.text[self.blocks[i].start : self.blocks[i].end].split("\n")
-            paged = [line for line in lines if has_page(line)]
-            if paged and (has_page(lines[-1]) or len(paged) * 2 > len(lines)):  # an entry may go over several lines
+            paged = [line for line in lines if has_page_number(line)]
+            if paged and (
+                has_page_number(lines[-1]) or len(paged) * 2 > len(lines)
+            ):  # an entry may go over several lines
                 numbers = [int(page[0]) for line in paged if (page := re.search(r"\d+$", line))]
                 falls = sum(after < before for before, after in pairwise([last_page, *numbers]))
                 if falls * 4 > len(numbers):
                     break
                 last_page = [last_page, *numbers][-1]
                 for line in paged:
-                    entries.add(key(line), i)
-                    entries.whole.setdefault(_AROUND_TITLE.sub("", key(line)), []).append(i)
+                    entries.add(heading_key(line), i)
+                    entries.whole.setdefault(_AROUND_TITLE.sub("", heading_key(line)), []).append(i)
                 count += len(paged)
                 end = i + 1
             elif i > first and (self.next_prose[i] == i or (count and self._begins_book(i, entries))):
                 break
-            elif (found := recognise(lines[0])) and found.kind is Kind.PART:
+            elif (found := classify_heading(lines[0])) and found.kind is HeadingKind.PART:
                 last_page = 0
         return end if count > 1 else first + 1
 
@@ -131,7 +133,7 @@ class _Lists:
             block = self.blocks[at]
             entries = self.text[block.start : block.end].split("\n")
             for entry in entries[0 if at > first else 1 :]:
-                again = [_last_before(places, prose) for places in self.headings.places(key(entry))]
+                again = [_last_before(places, prose) for places in self.headings.places(heading_key(entry))]
                 if max(again) > at:
                     return max(again)
         return first + 1
@@ -143,13 +145,13 @@ class _Lists:
         part.
         """
         line = _first(self.text, self.blocks[place])
-        found = recognise(line)
-        if any(entries.places(key(line))):
+        found = classify_heading(line)
+        if any(entries.places(heading_key(line))):
             return True
         if found is None or found.number not in (None, 1):
             return False
-        until = len(self.blocks) if found.kind is Kind.PART else self.next_prose[place + 1]
-        return all(_last_before(places, until) <= place for places in self.headings.places(key(line)))
+        until = len(self.blocks) if found.kind is HeadingKind.PART else self.next_prose[place + 1]
+        return all(_last_before(places, until) <= place for places in self.headings.places(heading_key(line)))
 
 
 def _last_before(places: list[int], end: int) -> int:
@@ -161,4 +163,4 @@ def _last_before(places: list[int], end: int) -> int:
 def entries_of_contents(text: str, blocks: list[Block]) -> set[str]:
     """Return the keys of the entries of all lists of contents."""
     lists = [text[block.start : block.end] for block in blocks if block.reason == Reason.CONTENTS]
-    return {key(line) for words in lists for line in words.split("\n") if not is_contents(line)} - {""}
+    return {heading_key(line) for words in lists for line in words.split("\n") if not is_contents(line)} - {""}

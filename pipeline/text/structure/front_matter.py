@@ -12,13 +12,13 @@ from itertools import islice
 
 from pipeline.config.schema_text import LANGUAGE_CODE
 from pipeline.text.skip_reasons import Reason
-from pipeline.text.structure.blocks import human_title
+from pipeline.text.structure.blocks import display_title
 from pipeline.text.structure.gutenberg import find_notices
 from pipeline.types import Skip
 
 
 @dataclass(frozen=True)
-class Front:
+class FrontMatter:
     """What the edges of a text say. The book itself is `text[start:end]`."""
 
     start: int
@@ -49,30 +49,29 @@ _LONGEST_NAME = 4  # words without capitals
 _YEAR = re.compile(r"\s*[(\[]\d{4}[)\]]\s*$")
 
 
-def read_plain_front(text: str) -> Front:
-    """Reads the edges of a plain text."""
+def read_plain_front_matter(text: str) -> FrontMatter:
+    """Return what the edges of a plain text say."""
     start, end = 0, len(text)
     fields: dict[str, str] = {}
-    skips: list[Skip] = []
-    for notice in find_notices(text):
-        skips.append(Skip(notice.start, notice.end, notice.reason.value))
+    notices = find_notices(text)
+    for notice in notices:
         if notice.start == 0:
             fields = _fields(text[: notice.end])
             start = notice.end
         elif notice.end == len(text):
             end = notice.start
     title, author, title_page_end = _title_page(text, start, end)
-    return Front(
+    return FrontMatter(
         start,
         end,
         fields.get("title") or title,
         fields.get("author") or author,
         title_page_end=title_page_end,
-        skips=tuple(skips),
+        skips=tuple(Skip(notice.start, notice.end, notice.reason.value) for notice in notices),
     )
 
 
-def read_markdown_front(text: str) -> Front:
+def read_markdown_front_matter(text: str) -> FrontMatter:
     """Reads front matter, and the paragraph "by ..." below the first heading."""
     start = 0
     fields: dict[str, str] = {}
@@ -88,9 +87,9 @@ def read_markdown_front(text: str) -> Front:
     if lines and re.match(r"#[ \t]+\S", lines[0]):
         for line in lines[1:3]:
             if (by := _by_line(line.strip("# \t"), page)) and by["author"]:
-                title, author = human_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
+                title, author = display_title(lines[0].strip("# \t")), by["author"].strip("*_. ")
     language = fields.get("lang") or fields.get("language") or ""
-    return Front(
+    return FrontMatter(
         start,
         len(text),
         fields.get("title") or title,
@@ -137,6 +136,6 @@ def _title_page(text: str, start: int, end: int) -> tuple[str, str, int]:
         if author_line == len(words):
             break
         author = _YEAR.sub("", by["author"] or words[author_line]).strip("*_. ")
-        title = human_title("\n".join(above for above in words[:i] if not _YEAR.fullmatch(above)))
-        return title, human_title(author), start + opening[author_line].end()
+        title = display_title("\n".join(above for above in words[:i] if not _YEAR.fullmatch(above)))
+        return title, display_title(author), start + opening[author_line].end()
     return "", "", 0

@@ -22,7 +22,7 @@ _LONGEST_ENTRY = 300  # characters of a line of a table of contents
 _LAST = 9999  # what "Chapter the Last" counts as
 
 
-class Kind(IntEnum):
+class HeadingKind(IntEnum):
     """Kinds of headings; of these, the smallest in a text from CHAPTER on is its kind of chapter."""
 
     NAMED = 0  # Preface, Epilogue: a chapter in any book
@@ -40,7 +40,7 @@ class Kind(IntEnum):
 class Candidate:
     """What a line would be as a heading."""
 
-    kind: Kind
+    kind: HeadingKind
     number: int | None = None
     is_bare: bool = False  # nothing but "Chapter 1": the next line may be its title
 
@@ -71,7 +71,7 @@ _PAGE = re.compile(r"\S\s{2,}(?:\d{1,4}|[ivxlc]+|_?[Ff]rontispiece_?)$|[.·_]{2,
 _NOT_A_TITLE = re.compile(r"[\"“”'‘,;]|.*(?<![IVXLC])[,;\"”’]$|the end\W*$|finis\W*$", re.IGNORECASE | re.DOTALL)
 
 
-def recognise(line: str) -> Candidate | None:
+def classify_heading(line: str) -> Candidate | None:
     """What kind of heading a line would be, judged alone."""
     if framed := _FRAMED.fullmatch(line.strip()):
         line = framed["number"]
@@ -81,16 +81,16 @@ def recognise(line: str) -> Candidate | None:
     if numbered := _numbered(line):
         return numbered
     if (found := _NAMED.fullmatch(line)) and line[0].isupper() and _is_title_after_number(found["rest"]):
-        return Candidate(Kind.NAMED)
+        return Candidate(HeadingKind.NAMED)
     if found := _NUMERAL.fullmatch(line):
         value = int(found["number"]) if found["number"].isdigit() else roman_value(found["number"])
         title = found["title"]
         if value and title is None:
-            return Candidate(Kind.NUMERAL, value, is_bare=True)
+            return Candidate(HeadingKind.NUMERAL, value, is_bare=True)
         if value and re.match(r"[.:)—–-]", line[len(found["number"]) :].lstrip()) and _is_title(title):
-            return Candidate(Kind.TITLED_NUMERAL, value)
+            return Candidate(HeadingKind.TITLED_NUMERAL, value)
     if line.isupper() and sum(map(str.isalpha, line)) >= 3 and not _NOT_A_TITLE.match(line):
-        return Candidate(Kind.CAPS)
+        return Candidate(HeadingKind.CAPS)
     return None
 
 
@@ -103,14 +103,22 @@ def _numbered(line: str) -> Candidate | None:
             if number is None or not (line[0].isupper() or is_bare) or not _is_title_after_number(rest):
                 continue
             word = found.groupdict().get("word", "").lower()
-            kind = Kind.PERIOD if pattern is _PERIOD else Kind.PART if word.startswith(_PARTS) else Kind.CHAPTER
+            kind = (
+                HeadingKind.PERIOD
+                if pattern is _PERIOD
+                else HeadingKind.PART
+                if word.startswith(_PARTS)
+                else HeadingKind.CHAPTER
+            )
             return Candidate(kind, number, is_bare)
     if (found := _ORDINAL_FIRST.fullmatch(line)) and line[0].isupper() and _is_title_after_number(found["rest"]):
         number = _numbers_in_words(ordinals_only=True).get(found["number"].lower())
         number = int(re.sub(r"\D", "", found["number"])) if found["number"][0].isdigit() else number
         if number is not None:
             is_part = found["word"].lower().startswith(_PARTS)
-            return Candidate(Kind.PART if is_part else Kind.CHAPTER, number, not found["rest"].strip(" .:"))
+            return Candidate(
+                HeadingKind.PART if is_part else HeadingKind.CHAPTER, number, not found["rest"].strip(" .:")
+            )
     return None
 
 
@@ -119,22 +127,22 @@ def is_contents(line: str) -> bool:
     return bool(_CONTENTS.fullmatch(line.strip().strip("_*=# ")))
 
 
-def key(line: str) -> str:
+def heading_key(line: str) -> str:
     """What two appearances of a heading have in common, in a table of contents and at its own place."""
-    return re.sub(r"[\W_]+", " ", without_page(line)).strip().casefold()
+    return re.sub(r"[\W_]+", " ", without_page_number(line)).strip().casefold()
 
 
-def without_page(line: str) -> str:
+def without_page_number(line: str) -> str:
     """An entry of a table of contents without the dots and the number of the page behind it."""
     return _LEADER.sub("", line.strip()) if len(line) <= _LONGEST_ENTRY else line.strip()
 
 
-def has_page(line: str) -> bool:
+def has_page_number(line: str) -> bool:
     """Whether a line ends like an entry of a table of contents, in a column of page numbers."""
     line = line.strip()
     if len(line) > _LONGEST_ENTRY:
         return False
-    found = recognise(line)
+    found = classify_heading(line)
     return bool(_PAGE.search(line)) and not (found and found.is_bare)  # "CHAPTER  1" is a heading, wherever it is
 
 
@@ -151,7 +159,7 @@ def is_subtitle(text: str) -> bool:
     )
 
 
-def counting(numbers: Sequence[int]) -> list[bool]:
+def mark_consecutive(numbers: Sequence[int]) -> list[bool]:
     """Marks the numbers that count on, 1, 2, 3 ...; they may begin again at 1. Page numbers and years do not count."""
     marks = []
     last = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
-from pipeline.text.structure.headings import key
+from pipeline.text.structure.headings import heading_key
 
 _PAGE_WORD = re.compile(r"[\[({]?\s*(?:page|pg\.?|p\.)\s*(?P<number>\d{1,4}|[ivxlc]+)(?:\s+of\s+\d+)?\s*[\])}]?", re.I)
 _BARE = re.compile(r"(?:[-–—~•|\[(]{1,3}\s*)?(?P<number>\d{1,4})(?:\s*[-–—~•|\])]{1,3})?")
@@ -56,8 +56,10 @@ def _number_of(text: str, block: Block, place: int) -> _Found | None:
     if found := _BARE.fullmatch(words):
         return _Found(place, int(found["number"]))
     found = _HEAD.fullmatch(words)
-    if found and bool(found["before"]) != bool(found["after"]) and not _DATED.match(key(found["head"])):
-        return _Found(place, int(found["before"] or found["after"]), key(found["head"]), is_shouted=words.isupper())
+    if found and bool(found["before"]) != bool(found["after"]) and not _DATED.match(heading_key(found["head"])):
+        return _Found(
+            place, int(found["before"] or found["after"]), heading_key(found["head"]), is_shouted=words.isupper()
+        )
     return None
 
 

@@ -1,52 +1,50 @@
 """Reads an EPUB, version 2 or 3.
 
 `archive` opens it, `package` knows its pages and its metadata, `navigation` its table of contents; `parsing`, `styles`
-and `page` read a page into pieces; `notes` and `matter` leave out what is not read aloud, `chapters` finds where
+and `page` read a page into runs; `notes` and `matter` leave out what is not read aloud, `chapters` finds where
 chapters begin. Here they are brought together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from lxml import etree
 
 from pipeline.errors import SourceError
+from pipeline.text.readers.books import Book, BookReader
 from pipeline.text.readers.epub.archive import Archive, resolve
-from pipeline.text.readers.epub.chapters import with_chapters
-from pipeline.text.readers.epub.kinds import words_of_drawing
-from pipeline.text.readers.epub.matter import BookFacts, leave_out_matter
+from pipeline.text.readers.epub.chapters import assign_chapters
+from pipeline.text.readers.epub.elements import text_of_drawing
+from pipeline.text.readers.epub.matter import BookFacts, skip_gutenberg, skip_matter
 from pipeline.text.readers.epub.navigation import Entry
-from pipeline.text.readers.epub.notes import as_skip, leave_out_notes
+from pipeline.text.readers.epub.notes import as_skip, skip_notes
 from pipeline.text.readers.epub.package import Package, SpineItem
 from pipeline.text.readers.epub.page import read_page
 from pipeline.text.readers.epub.parsing import UnreadablePageError, parse, tag_of
-from pipeline.text.readers.epub.pieces import Page, TextRun
-from pipeline.text.readers.epub.styles import Styles, applies
+from pipeline.text.readers.epub.styles import StyleSheets, applies
+from pipeline.text.readers.epub.text_runs import Page, TextRun
+from pipeline.text.readers.reader import InputFile
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.chapters import find_structure
-from pipeline.text.structure.heading_levels import with_roles
-from pipeline.text.structure.headings import key
+from pipeline.text.structure.gutenberg import skip_notices
+from pipeline.text.structure.heading_tree import assign_roles
+from pipeline.text.structure.headings import heading_key
 from pipeline.text.structure.page_numbers import skip_page_numbers
 
 _MAX_SHEET_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Epub:
-    """A book as its EPUB tells it. `blocks` are stretches of `text`, which is put together from all its pages."""
-
-    text: str
-    blocks: list[Block]
-    title: str
-    author: str
-    language: str
-    num_pages: int  # with words
+def read_epub(file: InputFile) -> Book:
+    """Read a book from an EPUB."""
+    return parse_epub(file.read_bytes(), str(file))
 
 
-def read_epub(content: bytes, name: str) -> Epub:
+@lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
+def parse_epub(content: bytes, name: str) -> Book:
     """Read the bytes of an EPUB; `name` is what messages call it.
 
     Raises:
@@ -58,29 +56,42 @@ def read_epub(content: bytes, name: str) -> Epub:
     pages = [reader.read(item) for item in package.spine()]
     outside = {item.page for item in package.spine() if not item.is_linear}
     facts = BookFacts(
-        package.title(), package.author(), _titles(entries), package.guide(), {key(entry.title) for entry in entries}
+        package.title(),
+        package.author(),
+        _titles(entries),
+        package.guide(),
+        {heading_key(entry.title) for entry in entries},
     )
-    leave_out_notes(pages)
-    leave_out_matter(pages, facts)
+    skip_gutenberg(pages)
+    skip_notes(pages)
+    skip_matter(pages, facts)
     for page in pages:
         if page.name in outside:
-            page.pieces = [as_skip(piece, Reason.OUTSIDE) if piece.is_spoken else piece for piece in page.pieces]
+            page.runs = [as_skip(run, Reason.OUTSIDE) if run.is_spoken else run for run in page.runs]
     broken = [_damage(Reason.BROKEN_ENTRY, f"{entry.title} ({entry.address})") for entry in entries if not entry.page]
-    text, blocks = _written([*broken, *with_chapters(pages, entries)])
-    blocks = skip_page_numbers(text, _with_roles(text, blocks, len(pages)))
+    text, blocks = _written([*broken, *assign_chapters(pages, entries)])
+    blocks = skip_notices(text, blocks)  # parts of blocks; whole ones were left out before chapters were found
+    blocks = skip_page_numbers(text, _assign_roles(text, blocks, len(pages)))
     if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
         _refuse(name, blocks)
-    num_pages = sum(any(piece.is_spoken for piece in page.pieces) for page in pages)
-    return Epub(text, blocks, package.title(), package.author(), package.language(), num_pages)
+    num_pages = sum(any(run.is_spoken for run in page.runs) for page in pages)
+    return Book(
+        text,
+        blocks,
+        package.title(),
+        package.author(),
+        package.language(),
+        num_pages=num_pages,
+    )
 
 
-def read_cover(content: bytes, name: str) -> bytes | None:
+def read_cover(file: InputFile) -> bytes | None:
     """Return the JPEG or PNG that is the cover of an EPUB; None: it has none.
 
     Raises:
         SourceError: It is no EPUB.
     """
-    return Package(Archive(content, name)).cover()
+    return Package(Archive(file.read_bytes(), str(file))).cover()
 
 
 class _PageReader:
@@ -100,8 +111,8 @@ class _PageReader:
         try:
             root = parse(self.package.archive.read(item.page))
             if item.is_drawing:
-                words = words_of_drawing(root)
-                page = Page(pieces=[TextRun(words, Role.SKIP, Reason.DRAWING)] if words else [])
+                words = text_of_drawing(root)
+                page = Page(runs=[TextRun(words, Role.SKIP, Reason.DRAWING)] if words else [])
             else:
                 page = read_page(root, self._styles(root, item.page), self.targets.get(item.page, set()))
         except KeyError:
@@ -113,8 +124,8 @@ class _PageReader:
         page.name = item.page
         return page
 
-    def _styles(self, root: etree._Element, page: str) -> Styles:
-        styles = Styles()
+    def _styles(self, root: etree._Element, page: str) -> StyleSheets:
+        styles = StyleSheets()
         for element in root.iter():
             tag = tag_of(element)
             if tag == "body":
@@ -148,9 +159,9 @@ def _damage(reason: Reason, detail: str) -> TextRun:
     return TextRun("", Role.SKIP, reason, title=detail)
 
 
-def _with_roles(text: str, blocks: list[Block], num_pages: int) -> list[Block]:
+def _assign_roles(text: str, blocks: list[Block], num_pages: int) -> list[Block]:
     """Tell chapters from headings inside them; without a table of contents by what headings or lines say."""
-    found = with_roles(text, blocks)
+    found = assign_roles(text, blocks)
     if (_num_chapters(found) < 2 and num_pages > 1) or not _num_chapters(found):
         plain = find_structure(text, [replace(block, level=0) if block.level else block for block in blocks])
         if _num_chapters(plain) > max(1, _num_chapters(found)):
@@ -178,20 +189,23 @@ def _refuse(name: str, blocks: Sequence[Block]) -> None:
         raise SourceError(f"{name}: is an EPUB without pages of text, only with drawings; give a text (.txt)")
 
 
-def _written(pieces: Sequence[TextRun]) -> tuple[str, list[Block]]:
-    """Return the text of all pieces, a blank line between two of them, and where in it each lies."""
+def _written(runs: Sequence[TextRun]) -> tuple[str, list[Block]]:
+    """Return the text of all runs, a blank line between two of them, and where in it each lies."""
     text: list[str] = []
     blocks: list[Block] = []
     start = 0
-    is_listed = any(piece.depth for piece in pieces)
-    for piece in pieces:
-        is_damage = piece.role is Role.SKIP and not piece.words
-        if not piece.words and piece.role is not Role.SCENE and not is_damage:
+    is_listed = any(run.depth for run in runs)
+    for run in runs:
+        is_damage = run.role is Role.SKIP and not run.words
+        if not run.words and run.role is not Role.SCENE and not is_damage:
             continue
-        level = piece.depth if is_listed else piece.level
-        end = start + len(piece.words)
-        blocks.append(Block(start, end, piece.role, str(piece.reason), level, title=piece.title, keeps_lines=True))
-        if piece.words:
-            text.append(piece.words + "\n\n")
+        level = run.depth if is_listed else run.level
+        end = start + len(run.words)
+        blocks.append(Block(start, end, run.role, str(run.reason), level, title=run.title, keeps_lines=True))
+        if run.words:
+            text.append(run.words + "\n\n")
             start += len(text[-1])
     return "".join(text), blocks
+
+
+EPUB = BookReader((".epub",), read_epub, read_cover)

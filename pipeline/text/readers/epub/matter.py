@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from pipeline.text.readers.epub.notes import as_skip, looks_like_note
-from pipeline.text.readers.epub.pieces import Page, TextRun
+from pipeline.text.readers.epub.text_runs import Page, TextRun
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.gutenberg import Notice, find_notices, is_header_line
-from pipeline.text.structure.headings import has_page, is_contents, key
+from pipeline.text.structure.headings import has_page_number, heading_key, is_contents
 
 _MAX_IMPRINT = 700  # words
 _MAX_TITLE_PAGE = 60  # words
@@ -59,64 +59,49 @@ class BookFacts:
     headings: Collection[str] = ()  # keys of all titles of chapters
 
 
-def leave_out_matter(pages: Sequence[Page], facts: BookFacts) -> None:
-    """Give the pieces of all such pages and sections their reason."""
-    _leave_out_gutenberg(pages)
+def skip_matter(pages: Sequence[Page], facts: BookFacts) -> None:
+    """Give the runs of all such pages and sections their reason."""
     chapters_begun = False
-    last = max((n for n, page in enumerate(pages) if any(piece.is_spoken for piece in page.pieces)), default=0)
+    last = max((n for n, page in enumerate(pages) if any(run.is_spoken for run in page.runs)), default=0)
     for number, page in enumerate(pages):
-        spoken = [piece for piece in page.pieces if piece.is_spoken]
+        spoken = [run for run in page.runs if run.is_spoken]
         if not spoken:
             continue
         name = facts.titles.get(page.name, "")
         may_be_title = not chapters_begun and number < last
         reason = _page_reason(spoken, name, facts, page.name, may_be_title=may_be_title)
         if reason is not None:
-            _skip_all(page, range(len(page.pieces)), reason)
+            _skip_all(page, range(len(page.runs)), reason)
             continue
-        _leave_out_sections(page, name, facts)
+        _skip_sections(page, name, facts)
         chapters_begun = chapters_begun or _num_words(spoken) > 2 * _MAX_TITLE_PAGE
     for page in pages:
-        _leave_out_navigation(page)
-        _leave_out_bare_headings(page)
-    _leave_out_repeated_headings(pages)
+        _skip_navigation(page)
+        _skip_bare_headings(page)
 
 
-def _leave_out_repeated_headings(pages: Sequence[Page]) -> None:
-    """Leave out a heading that stood on the page before with nothing below it: "Part I", "Part I / Chapter 1"."""
-    last = ""  # key of the heading that was alone so far
-    for page in pages:
-        for i, piece in enumerate(page.pieces):
-            if not piece.is_spoken:
-                continue
-            words = key(piece.words) if piece.level else ""
-            if words and words == last:
-                page.pieces[i] = as_skip(piece, Reason.RUNNING_HEAD)
-            last = words
-
-
-def _leave_out_gutenberg(pages: Sequence[Page]) -> None:
-    """Leave out the notices of Project Gutenberg where no class tells them: up to START, and from END on."""
-    pieces = [(page, i) for page in pages for i, piece in enumerate(page.pieces) if piece.is_spoken]
-    texts = [page.pieces[i].words for page, i in pieces]
-    starts = [0, *accumulate(len(text) + 2 for text in texts)]
-    notices = list(find_notices("\n\n".join(texts)))
+def skip_gutenberg(pages: Sequence[Page]) -> None:
+    """Leave out the runs that are in a notice of Project Gutenberg, whatever their classes."""
+    runs = [(page, i) for page in pages for i, run in enumerate(page.runs) if run.is_spoken]
+    words = [page.runs[i].words for page, i in runs]
+    starts = [0, *accumulate(len(each) + 2 for each in words)]
+    notices = find_notices("\n\n".join(words))
     if not notices or notices[0].start:
-        num_header = next((n for n, text in enumerate(texts) if not is_header_line(text)), len(texts))
+        num_header = next((number for number, each in enumerate(words) if not is_header_line(each)), len(words))
         notices.insert(0, Notice(0, starts[num_header], Reason.GUTENBERG_HEADER))
     at = 0
-    for (page, i), start, text in zip(pieces, starts, texts, strict=False):
+    for (page, i), start, each in zip(runs, starts, words, strict=False):
         while at < len(notices) and notices[at].end <= start:
             at += 1
-        if at < len(notices) and notices[at].start < start + len(text):
-            page.pieces[i] = as_skip(page.pieces[i], notices[at].reason)
+        if at < len(notices) and notices[at].start < start + len(each):
+            page.runs[i] = as_skip(page.runs[i], notices[at].reason)
 
 
-def _leave_out_navigation(page: Page) -> None:
+def _skip_navigation(page: Page) -> None:
     """Leave out links that only lead to other pages: "Back to top", "Next chapter | Contents"."""
-    for i, piece in enumerate(page.pieces):
-        if piece.is_spoken and piece.is_link and not piece.level and _NAVIGATION.fullmatch(key(piece.words)):
-            page.pieces[i] = as_skip(piece, Reason.NAVIGATION)
+    for i, run in enumerate(page.runs):
+        if run.is_spoken and run.is_link and not run.level and _NAVIGATION.fullmatch(heading_key(run.words)):
+            page.runs[i] = as_skip(run, Reason.NAVIGATION)
 
 
 def _page_reason(
@@ -125,10 +110,10 @@ def _page_reason(
     believed = facts.guide.get(page_name)
     if believed is not None and _is_plausible(believed, spoken, facts):
         return believed
-    is_imprint = _num_imprint_signs(spoken) > 1 and any(_STRONG_SIGN.search(piece.words) for piece in spoken)
+    is_imprint = _num_imprint_signs(spoken) > 1 and any(_STRONG_SIGN.search(run.words) for run in spoken)
     if is_imprint and _num_words(spoken) <= _MAX_IMPRINT:
         return Reason.IMPRINT
-    if len(spoken) > 2 and all(piece.is_link for piece in spoken):
+    if len(spoken) > 2 and all(run.is_link for run in spoken):
         return Reason.CONTENTS
     is_called_title = bool(re.fullmatch(r"(?:half[- ]?)?title[- ]?page|half[- ]?title", name.strip(), re.I))
     if may_be_title and _is_title_page(spoken, facts, is_called_title):
@@ -141,30 +126,30 @@ def _is_plausible(reason: Reason, spoken: Sequence[TextRun], facts: BookFacts) -
         return _num_entries(spoken, facts) * 5 >= len(spoken) * 4
     if reason is Reason.TITLE_PAGE:
         return _num_words(spoken) <= _MAX_TITLE_PAGE
-    long = sum(len(piece.words.split()) for piece in spoken if _is_prose(piece) and not looks_like_note(piece))
+    long = sum(len(run.words.split()) for run in spoken if _is_prose(run) and not looks_like_note(run))
     return long * 2 < _num_words(spoken) or _num_imprint_signs(spoken) > 1
 
 
 def _is_title_page(spoken: Sequence[TextRun], facts: BookFacts, is_called_title: bool) -> bool:
-    if _num_words(spoken) > _MAX_TITLE_PAGE or any(_SENTENCE.search(piece.words) for piece in spoken):
+    if _num_words(spoken) > _MAX_TITLE_PAGE or any(_SENTENCE.search(run.words) for run in spoken):
         return False
-    title = key(facts.title)
-    lines = [line for piece in spoken[:4] for line in (piece.words, *piece.words.split("\n"))]
-    return is_called_title or (bool(title) and any(key(line) == title for line in lines))
+    title = heading_key(facts.title)
+    lines = [line for run in spoken[:4] for line in (run.words, *run.words.split("\n"))]
+    return is_called_title or (bool(title) and any(heading_key(line) == title for line in lines))
 
 
-def _leave_out_sections(page: Page, name: str, facts: BookFacts) -> None:
+def _skip_sections(page: Page, name: str, facts: BookFacts) -> None:
     """Leave out what stands below a heading such as "Notes" or "Index", up to the next heading of its level."""
-    spoken = [i for i, piece in enumerate(page.pieces) if piece.is_spoken]
-    starts = [i for i in spoken if page.pieces[i].level]
-    first = page.pieces[spoken[0]]
+    spoken = [i for i, run in enumerate(page.runs) if run.is_spoken]
+    starts = [i for i in spoken if page.runs[i].level]
+    first = page.runs[spoken[0]]
     if not first.level:
         starts.insert(0, spoken[0])
     done = -1
     for number, start in enumerate(starts):
         if start < done:
             continue
-        heading = page.pieces[start]
+        heading = page.runs[start]
         is_heading = bool(heading.level) or is_contents(heading.words)
         called = heading.words.replace("\n", " ") if is_heading or _kind_of(heading.words) else name
         kind = _kind_of(called) or (_kind_of(name) if start == spoken[0] else None)
@@ -172,9 +157,9 @@ def _leave_out_sections(page: Page, name: str, facts: BookFacts) -> None:
             continue
         reason, check = kind
         level = heading.level or 9
-        end = next((i for i in starts[number + 1 :] if page.pieces[i].level <= level), len(page.pieces))
+        end = next((i for i in starts[number + 1 :] if page.runs[i].level <= level), len(page.runs))
         has_own_heading = is_heading or called is not name
-        below = [page.pieces[i] for i in spoken if start + has_own_heading <= i < end]
+        below = [page.runs[i] for i in spoken if start + has_own_heading <= i < end]
         if reason is Reason.CONTENTS:
             end = _end_of_contents(page, start + has_own_heading, facts)
             if end > start + has_own_heading:
@@ -187,57 +172,57 @@ def _leave_out_sections(page: Page, name: str, facts: BookFacts) -> None:
 
 def _end_of_contents(page: Page, start: int, facts: BookFacts) -> int:
     end = start
-    for i in range(start, len(page.pieces)):
-        piece = page.pieces[i]
-        if not piece.is_spoken:
+    for i in range(start, len(page.runs)):
+        run = page.runs[i]
+        if not run.is_spoken:
             continue
-        if not _is_entry(piece, facts) or (piece.level and not piece.is_link and i > start and not facts.titles):
+        if not _is_entry(run, facts) or (run.level and not run.is_link and i > start and not facts.titles):
             break
         end = i + 1
     return end
 
 
-def _leave_out_bare_headings(page: Page) -> None:
+def _skip_bare_headings(page: Page) -> None:
     """Leave out a heading with nothing below it but notes or lists that are left out."""
     lists = (
         Reason.NOTE, Reason.CONTENTS, Reason.INDEX, Reason.BIBLIOGRAPHY, Reason.ILLUSTRATION_LIST, Reason.TABLE_LIST,
     )  # fmt: skip
     below: list[str] = []  # reasons of what follows, up to the next words that are spoken
-    for i in range(len(page.pieces) - 1, -1, -1):
-        piece = page.pieces[i]
-        if piece.is_spoken:
+    for i in range(len(page.runs) - 1, -1, -1):
+        run = page.runs[i]
+        if run.is_spoken:
             reason = next((each for each in lists if each in below), None)
             others = [each for each in below if each not in lists and each != Reason.NOTE_MARK]
-            if piece.level and reason and not others and (reason is not Reason.NOTE or _kind_of(piece.words)):
-                page.pieces[i] = as_skip(piece, reason)
+            if run.level and reason and not others and (reason is not Reason.NOTE or _kind_of(run.words)):
+                page.runs[i] = as_skip(run, reason)
             else:
                 below = [""]
-        elif piece.words:
-            below.append(piece.reason)
+        elif run.words:
+            below.append(run.reason)
 
 
 def _kind_of(title: str) -> tuple[Reason, Callable[[Sequence[TextRun]], bool]] | None:
-    words = key(title)
+    words = heading_key(title)
     return next(((reason, check) for pattern, reason, check in _SECTIONS if pattern.fullmatch(words)), None)
 
 
 def _are_notes(below: Sequence[TextRun]) -> bool:
-    texts = [piece for piece in below if not piece.level]
-    notes = [piece for piece in texts if looks_like_note(piece)]
+    texts = [run for run in below if not run.level]
+    notes = [run for run in texts if looks_like_note(run)]
     return len(notes) * 2 >= len(texts) and _num_words(notes) * 2 >= _num_words(texts)
 
 
 def _are_sources(below: Sequence[TextRun]) -> bool:
-    return sum(bool(_YEAR.search(piece.words)) for piece in below) * 2 >= len(below)
+    return sum(bool(_YEAR.search(run.words)) for run in below) * 2 >= len(below)
 
 
 def _is_index(below: Sequence[TextRun]) -> bool:
-    entries = [line for piece in below for line in piece.words.split("\n") if len(line) > 1]
+    entries = [line for run in below for line in run.words.split("\n") if len(line) > 1]
     return sum(bool(_ENDS_WITH_PAGE.search(line)) for line in entries) * 2 >= len(entries)
 
 
 def _is_list(below: Sequence[TextRun]) -> bool:
-    return not any(_is_prose(piece) for piece in below)
+    return not any(_is_prose(run) for run in below)
 
 
 def _has_imprint_sign(below: Sequence[TextRun]) -> bool:
@@ -275,29 +260,29 @@ _SECTIONS: tuple[tuple[re.Pattern[str], Reason, Callable[[Sequence[TextRun]], bo
 
 
 def _num_entries(spoken: Sequence[TextRun], facts: BookFacts) -> int:
-    return sum(_is_entry(piece, facts) or is_contents(piece.words) for piece in spoken)
+    return sum(_is_entry(run, facts) or is_contents(run.words) for run in spoken)
 
 
-def _is_entry(piece: TextRun, facts: BookFacts) -> bool:
-    """Return whether a piece can be an entry of a table of contents."""
-    lines = piece.words.split("\n")
-    return piece.is_link or all(has_page(line) or key(line) in facts.headings for line in lines)
+def _is_entry(run: TextRun, facts: BookFacts) -> bool:
+    """Return whether a run can be an entry of a table of contents."""
+    lines = run.words.split("\n")
+    return run.is_link or all(has_page_number(line) or heading_key(line) in facts.headings for line in lines)
 
 
 def _num_imprint_signs(spoken: Sequence[TextRun]) -> int:
-    text = "\n".join(piece.words for piece in spoken)[: 10 * _MAX_IMPRINT]
+    text = "\n".join(run.words for run in spoken)[: 10 * _MAX_IMPRINT]
     return sum(bool(sign.search(text)) for sign in _SIGNS)
 
 
 def _num_words(spoken: Sequence[TextRun]) -> int:
-    return sum(len(piece.words.split()) for piece in spoken)
+    return sum(len(run.words.split()) for run in spoken)
 
 
-def _is_prose(piece: TextRun) -> bool:
-    return len(piece.words.split()) >= _LONG
+def _is_prose(run: TextRun) -> bool:
+    return len(run.words.split()) >= _LONG
 
 
 def _skip_all(page: Page, places: range, reason: Reason) -> None:
     for i in places:
-        if page.pieces[i].is_spoken:
-            page.pieces[i] = as_skip(page.pieces[i], reason)
+        if page.runs[i].is_spoken:
+            page.runs[i] = as_skip(page.runs[i], reason)

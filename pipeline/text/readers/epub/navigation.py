@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from pipeline.text.readers.epub.archive import resolve
-from pipeline.text.readers.epub.parsing import tag_of, types_of, words_of
+from pipeline.text.readers.epub.parsing import tag_of, text_of, types_of
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Entry:
     address: str = ""  # as written
 
 
-def entries_of_nav(root: etree._Element, page: str) -> list[Entry]:
+def read_nav(root: etree._Element, page: str) -> list[Entry]:
     """Return the entries of the lists in a navigation document that are its table of contents."""
     lists = [each for each in root.iter() if tag_of(each) == "nav" and "toc" in types_of(each)]
     return [entry for each in lists for entry in _with_parts(_nav_entries(each, page))]
 
 
-def entries_of_ncx(root: etree._Element, page: str) -> list[Entry]:
+def read_ncx(root: etree._Element, page: str) -> list[Entry]:
     """Return the entries of an NCX."""
     maps = [each for each in root.iter() if tag_of(each) == "navmap"]
     return [entry for each in maps for entry in _ncx_entries(each, page, 1)]
@@ -38,9 +38,9 @@ def _nav_entries(element: etree._Element, page: str, depth: int = 0) -> Iterator
     for child in element:
         tag = tag_of(child)
         if tag == "a" and child.get("href"):
-            yield _entry(str(child.get("href")), page, words_of(child), max(1, depth))
-        elif tag == "span" and tag_of(element) == "li" and words_of(child):  # a part that has no page of its own
-            yield Entry("", "", words_of(child), max(1, depth))
+            yield _entry(str(child.get("href")), page, text_of(child), max(1, depth))
+        elif tag == "span" and tag_of(element) == "li" and text_of(child):  # a part that has no page of its own
+            yield Entry("", "", text_of(child), max(1, depth))
         elif tag:
             yield from _nav_entries(child, page, depth + (tag == "ol"))
 
@@ -64,7 +64,7 @@ def _ncx_entries(element: etree._Element, page: str, depth: int) -> Iterator[Ent
         if tag_of(point) == "navpoint":
             parts = {tag_of(child): child for child in point}
             if "content" in parts:
-                title = words_of(parts["navlabel"]) if "navlabel" in parts else ""
+                title = text_of(parts["navlabel"]) if "navlabel" in parts else ""
                 yield _entry(str(parts["content"].get("src", "")), page, title, depth)
             yield from _ncx_entries(point, page, depth + 1)
 

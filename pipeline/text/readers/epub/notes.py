@@ -1,4 +1,4 @@
-"""Which pieces of a book are notes: what its marks link to, what stands at the foot of a page under the same marks."""
+"""Which runs of a book are notes: what its marks link to, what stands at the foot of a page under the same marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.text.readers.epub.archive import resolve
-from pipeline.text.readers.epub.pieces import Page, TextRun
+from pipeline.text.readers.epub.text_runs import Page, TextRun
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Role
 
@@ -22,26 +22,26 @@ _NUMBERED = re.compile(
 )
 
 
-def leave_out_notes(pages: Sequence[Page]) -> None:
-    """Give all pieces of notes their reason."""
-    _leave_out_linked(pages)
+def skip_notes(pages: Sequence[Page]) -> None:
+    """Give all runs of notes their reason."""
+    _skip_linked(pages)
     for page in pages:
-        _leave_out_foot(page)
+        _skip_foot(page)
         _fill_gaps(page)
-        _leave_out_rest(page)
+        _skip_rest(page)
 
 
-def looks_like_note(piece: TextRun) -> bool:
-    """Return whether a piece begins as notes do: with a mark, as an item of a list, with a link back."""
-    return bool(piece.label or piece.is_item or _NUMBERED.match(piece.words))
+def looks_like_note(run: TextRun) -> bool:
+    """Return whether a run begins as notes do: with a mark, as an item of a list, with a link back."""
+    return bool(run.label or run.is_item or _NUMBERED.match(run.words))
 
 
-def as_skip(piece: TextRun, reason: Reason) -> TextRun:
-    """Return a piece as one that is not spoken."""
-    return replace(piece, role=Role.SKIP, reason=str(reason))
+def as_skip(run: TextRun, reason: Reason) -> TextRun:
+    """Return a run as one that is not spoken."""
+    return replace(run, role=Role.SKIP, reason=str(reason))
 
 
-def _leave_out_linked(pages: Sequence[Page]) -> None:
+def _skip_linked(pages: Sequence[Page]) -> None:
     by_name = {page.name: page for page in pages}
     done: set[tuple[str, str]] = set()
     for page in pages:
@@ -52,58 +52,58 @@ def _leave_out_linked(pages: Sequence[Page]) -> None:
             done.add(target)
             other = by_name.get(target[0])
             start, end = other.anchors.get(target[1], (0, 0)) if other else (0, 0)
-            if other and _is_note(other.pieces[start:end], mark.label):
-                for i in range(start, min(end, len(other.pieces))):
-                    if other.pieces[i].is_spoken:
-                        other.pieces[i] = as_skip(other.pieces[i], Reason.NOTE)
+            if other and _is_note(other.runs[start:end], mark.label):
+                for i in range(start, min(end, len(other.runs))):
+                    if other.runs[i].is_spoken:
+                        other.runs[i] = as_skip(other.runs[i], Reason.NOTE)
 
 
-def _is_note(pieces: Sequence[TextRun], label: str) -> bool:
+def _is_note(runs: Sequence[TextRun], label: str) -> bool:
     """Return whether what a mark links to is a note: under the same mark, in a list, or with a link back."""
-    spoken = [piece for piece in pieces if piece.is_spoken]
-    if not spoken or sum(len(piece.words) for piece in spoken) > _MAX_NOTE:
+    spoken = [run for run in runs if run.is_spoken]
+    if not spoken or sum(len(run.words) for run in spoken) > _MAX_NOTE:
         return False
     first = spoken[0]
-    has_link_back = any("#" in link for piece in pieces for link in piece.links)
+    has_link_back = any("#" in link for run in runs for link in run.links)
     return not first.level and (has_link_back or first.is_item or label in (first.label, _label_of(first)))
 
 
-def _label_of(piece: TextRun) -> str:
-    found = _LABEL.match(piece.words)
+def _label_of(run: TextRun) -> str:
+    found = _LABEL.match(run.words)
     return found[1] if found else ""
 
 
-def _leave_out_foot(page: Page) -> None:
-    """Leave out the last pieces of a page that begin with marks which stand in its text."""
+def _skip_foot(page: Page) -> None:
+    """Leave out the last runs of a page that begin with marks which stand in its text."""
     labels = {label for mark in page.marks for label in re.split(r"[,;–—-]\s*", mark.label)}
-    for i in range(len(page.pieces) - 1, -1, -1):
-        piece = page.pieces[i]
-        if not piece.is_spoken:
+    for i in range(len(page.runs) - 1, -1, -1):
+        run = page.runs[i]
+        if not run.is_spoken:
             continue
-        if piece.level or not labels & {piece.label, _label_of(piece)} - {""}:
+        if run.level or not labels & {run.label, _label_of(run)} - {""}:
             return
-        page.pieces[i] = as_skip(piece, Reason.NOTE)
+        page.runs[i] = as_skip(run, Reason.NOTE)
 
 
-def _leave_out_rest(page: Page) -> None:
+def _skip_rest(page: Page) -> None:
     """Leave out further paragraphs of notes on a page that begins with a note and has no heading: it is all notes."""
-    first = next((piece for piece in page.pieces if piece.is_spoken or piece.reason == Reason.NOTE), None)
-    rest = [i for i, piece in enumerate(page.pieces) if piece.is_spoken]
-    if first is None or first.is_spoken or not rest or any(page.pieces[i].level for i in rest):
+    first = next((run for run in page.runs if run.is_spoken or run.reason == Reason.NOTE), None)
+    rest = [i for i, run in enumerate(page.runs) if run.is_spoken]
+    if first is None or first.is_spoken or not rest or any(page.runs[i].level for i in rest):
         return
-    length = sum(len(piece.words) for piece in page.pieces if piece.reason == Reason.NOTE)
-    if sum(len(page.pieces[i].words) for i in rest) <= _MAX_REST * length:
+    length = sum(len(run.words) for run in page.runs if run.reason == Reason.NOTE)
+    if sum(len(page.runs[i].words) for i in rest) <= _MAX_REST * length:
         for i in rest:
-            page.pieces[i] = as_skip(page.pieces[i], Reason.NOTE)
+            page.runs[i] = as_skip(page.runs[i], Reason.NOTE)
 
 
 def _fill_gaps(page: Page) -> None:
     """Leave out the second paragraph of a note, where the rest of the page is little else than notes."""
-    notes = [i for i, piece in enumerate(page.pieces) if piece.reason == Reason.NOTE]
+    notes = [i for i, run in enumerate(page.runs) if run.reason == Reason.NOTE]
     if len(notes) < 2:
         return
-    between = [i for i in range(notes[0], notes[-1]) if page.pieces[i].is_spoken]
-    has_headings = any(page.pieces[i].level for i in between)
-    if not has_headings and len(between) * 2 <= len(notes) and len(page.pieces) - notes[-1] <= 2:
+    between = [i for i in range(notes[0], notes[-1]) if page.runs[i].is_spoken]
+    has_headings = any(page.runs[i].level for i in between)
+    if not has_headings and len(between) * 2 <= len(notes) and len(page.runs) - notes[-1] <= 2:
         for i in between:
-            page.pieces[i] = as_skip(page.pieces[i], Reason.NOTE)
+            page.runs[i] = as_skip(page.runs[i], Reason.NOTE)

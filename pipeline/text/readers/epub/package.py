@@ -11,8 +11,8 @@ from lxml import etree
 
 from pipeline.errors import SourceError
 from pipeline.text.readers.epub.archive import Archive, resolve
-from pipeline.text.readers.epub.navigation import Entry, entries_of_nav, entries_of_ncx
-from pipeline.text.readers.epub.parsing import UnreadablePageError, parse, tag_of, words_of
+from pipeline.text.readers.epub.navigation import Entry, read_nav, read_ncx
+from pipeline.text.readers.epub.parsing import UnreadablePageError, parse, tag_of, text_of
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.spoken_form import base_language
 
@@ -95,12 +95,10 @@ class Package:
     def contents(self) -> list[Entry]:
         """Return the table of contents: that of EPUB 3, else that of EPUB 2, else none."""
         for item in self._items.values():
-            if "nav" in str(item.get("properties", "")).split() and (entries := self._entries(item, entries_of_nav)):
+            if "nav" in str(item.get("properties", "")).split() and (entries := self._entries(item, read_nav)):
                 return entries
         for item in self._items.values():
-            if item.get("media-type") == "application/x-dtbncx+xml" and (
-                entries := self._entries(item, entries_of_ncx)
-            ):
+            if item.get("media-type") == "application/x-dtbncx+xml" and (entries := self._entries(item, read_ncx)):
                 return entries
         return []
 
@@ -136,12 +134,12 @@ class Package:
         roles: dict[str, set[str]] = {}
         for meta in self._elements("meta"):
             if meta.get("property") == "role":
-                roles.setdefault(str(meta.get("refines")).lstrip("#"), set()).add(words_of(meta))
+                roles.setdefault(str(meta.get("refines")).lstrip("#"), set()).add(text_of(meta))
         names = []
         for creator in self._elements("creator"):
             role = next((value for name, value in creator.items() if str(name).endswith("role")), None)
             known = {str(role)} if role else roles.get(str(creator.get("id")), {"aut"})
-            if "aut" in known and (words := words_of(creator)):
+            if "aut" in known and (words := text_of(creator)):
                 names.append(words)
         return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
@@ -164,7 +162,7 @@ class Package:
         return (element for element in self.root.iter() if tag_of(element) == tag)
 
     def _metadata(self, tag: str) -> str:
-        return next((words for element in self._elements(tag) if (words := words_of(element))), "")
+        return next((words for element in self._elements(tag) if (words := text_of(element))), "")
 
     def _spine_item(self, name: str, is_linear: bool) -> SpineItem | None:
         """Return the file of the reading order that has this id, or what stands in for it; None: it has no words."""

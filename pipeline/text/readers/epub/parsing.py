@@ -76,7 +76,7 @@ def types_of(element: etree._Element) -> list[str]:
     return [kind.lower() for kind in (*kinds, *(role.removeprefix("doc-") for role in element.get("role", "").split()))]
 
 
-def only_children(element: etree._Element) -> Iterator[etree._Element]:
+def chain_of_only_children(element: etree._Element) -> Iterator[etree._Element]:
     """Yield an element, and the elements in it that hold all of its text."""
     yield element
     while len(element) == 1 and not (element.text or "").strip() and not (element[0].tail or "").strip():
@@ -84,9 +84,14 @@ def only_children(element: etree._Element) -> Iterator[etree._Element]:
         yield element
 
 
-def words_of(element: etree._Element) -> str:
+def text_of(element: etree._Element) -> str:
     """Return all text in an element, on one line."""
     return " ".join("".join(str(text) for text in element.itertext()).split())
+
+
+def spaced_text_of(element: etree._Element) -> str:
+    """Return all text in an element, on one line, with a space between two of its elements."""
+    return " ".join(" ".join(str(text) for text in element.itertext()).split())
 
 
 def start_of(element: etree._Element, limit: int) -> str:

@@ -6,11 +6,11 @@ import re
 
 from lxml import etree
 
-from pipeline.text.readers.epub.parsing import start_of, tag_of, types_of, words_of
-from pipeline.text.readers.epub.styles import Look
+from pipeline.text.readers.epub.parsing import start_of, tag_of, text_of, types_of
+from pipeline.text.readers.epub.styles import Style
 from pipeline.text.readers.epub.tables import is_text_table
 from pipeline.text.skip_reasons import Reason
-from pipeline.text.structure.headings import Kind, recognise
+from pipeline.text.structure.headings import HeadingKind, classify_heading
 
 # fmt: off
 BLOCKS = frozenset((
@@ -22,10 +22,12 @@ BLOCKS = frozenset((
 # fmt: on
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "hgroup"))
 WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "param", "source", "track", "link", "meta"))
+# Inline elements that are shown apart from the words beside them.
+CONTROLS = frozenset(("button", "label", "kbd", "meter", "object", "output", "progress"))
 DROPPED = {
     "audio": Reason.MEDIA, "video": Reason.MEDIA, "iframe": Reason.ALTERNATIVE, "select": Reason.FORM,
     "textarea": Reason.FORM, "datalist": Reason.FORM, "option": Reason.FORM, "rt": Reason.READING,
-    "rtc": Reason.READING, "template": Reason.HIDDEN,
+    "rtc": Reason.READING, "template": Reason.HIDDEN, "noembed": Reason.ALTERNATIVE, "noframes": Reason.ALTERNATIVE,
 }  # fmt: skip
 CONTROLS = frozenset(("button", "label", "output", "meter", "progress"))  # each has an edge that one sees
 _TYPES = {  # values of epub:type, and of role without "doc-"
@@ -94,7 +96,7 @@ _CODE_SIGN = re.compile(r"[{}()\[\];=<>/\\#$_|]")
 _MAX_CODE_SIGNS = 0.06  # of the characters of preformatted words
 
 
-def reason_of(element: etree._Element, tag: str, look: Look) -> str:
+def reason_of(element: etree._Element, tag: str, style: Style) -> str:
     """Return why an element is not spoken; "": it is."""
     for reason in _declared(element):
         if reason in _NUMBERS:
@@ -102,7 +104,9 @@ def reason_of(element: etree._Element, tag: str, look: Look) -> str:
                 return reason
         elif reason is not Reason.NOTE_MARK or len(start_of(element, _MAX_MARK).strip()) <= _MAX_MARK:
             return reason
-    if element.get("hidden") is not None or str(element.get("aria-hidden", "")).lower() == "true" or look.is_hidden:
+    if element.get("hidden") is not None or str(element.get("aria-hidden", "")).lower() == "true" or style.is_hidden:
+        return Reason.HIDDEN
+    if tag == "dialog" and element.get("open") is None:
         return Reason.HIDDEN
     if tag == "table" and not is_text_table(element):
         return Reason.TABLE
@@ -134,6 +138,27 @@ def is_raised(element: etree._Element) -> bool:
     return tag_of(element) == "sup" or bool(_RAISED_CLASS.search(str(element.get("class", ""))))
 
 
+def is_apart(element: etree._Element, tag: str) -> bool:
+    """Return whether an inline element begins a new word: it is a control, or a link right behind a link."""
+    before = element.getprevious()
+    is_after_link = before is not None and not before.tail and tag_of(before) == "a" and before.get("href") is not None
+    return tag in CONTROLS or (tag == "a" and element.get("href") is not None and is_after_link)
+
+
+def text_after(element: etree._Element) -> str:
+    """Return the beginning of what follows an element in its paragraph."""
+    for _ in range(4):
+        if element.tail:
+            return element.tail[:4]
+        following, parent = element.getnext(), element.getparent()
+        if following is not None:
+            return start_of(following, 4)[:4]
+        if parent is None or tag_of(parent) in BLOCKS:
+            return ""
+        element = parent
+    return ""
+
+
 def is_initial(element: etree._Element, tag: str) -> bool:
     """Return whether the markup says that an element is the painted first letter of a paragraph."""
     style = str(element.get("style", ""))
@@ -145,35 +170,40 @@ def is_picture_of_text(image: etree._Element, alt: str, *, in_heading: bool = Fa
     """Return whether a picture stands for a letter, a formula or "Chapter 1", which its alternative text says."""
     if re.fullmatch(r"[\"'“‘(]?[^\W\d_]", alt):
         return True
-    heading = recognise(alt) if in_heading else None
-    if heading is not None and heading.kind in (Kind.NAMED, Kind.CHAPTER, Kind.PART, Kind.PERIOD):
+    heading = classify_heading(alt) if in_heading else None
+    if heading is not None and heading.kind in (
+        HeadingKind.NAMED,
+        HeadingKind.CHAPTER,
+        HeadingKind.PART,
+        HeadingKind.PERIOD,
+    ):
         return True
     names = f"{image.get('class', '')} {image.get('role', '')}"
     return bool(alt) and "\\" not in alt and len(alt) <= 200 and bool(_TEXT_PICTURE.search(names))
 
 
-def words_of_picture(alt: str) -> str:
+def text_of_picture(alt: str) -> str:
     """Return the words that a picture of a letter or a formula stands for.
 
-    >>> [words_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
+    >>> [text_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
     ['T', 'T', 'O', 'x plus y']
     """
     found = _INITIAL_ALT.fullmatch(alt)
     return found["letter"] if found else alt
 
 
-def words_of_formula(formula: etree._Element) -> str:
+def text_of_formula(formula: etree._Element) -> str:
     """Return the alternative text of a formula, if it is words and not TeX or a placeholder; "": it has none."""
     words = " ".join(str(formula.get("alttext", "")).split())
     return "" if "\\" in words or "$" in words or _PLACEHOLDER.fullmatch(words) else words
 
 
-def words_of_drawing(drawing: etree._Element) -> str:
+def text_of_drawing(drawing: etree._Element) -> str:
     """Return the words of an SVG."""
     texts = [str(drawing.get("aria-label", ""))]
     for element in drawing.iter():
         if tag_of(element) in ("title", "desc", "text"):
-            texts.append(words_of(element))
+            texts.append(text_of(element))
     return " ".join(filter(None, texts))
 
 

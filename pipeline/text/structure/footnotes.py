@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
-from pipeline.text.structure.headings import Kind, recognise
+from pipeline.text.structure.headings import HeadingKind, classify_heading
 
 _MAX_NOTE_BLOCKS = 10  # of a note in brackets that closes some paragraphs later
 _GUTENBERG = re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+")
 _TRANSCRIBER = re.compile(r"transcriber['’]?s?['’]? notes?[.:]?", re.I)
 _WIDE_GAP = 3  # blank lines
-_CHAPTER_KINDS = (Kind.NAMED, Kind.CHAPTER, Kind.PART)
+_CHAPTER_KINDS = (HeadingKind.NAMED, HeadingKind.CHAPTER, HeadingKind.PART)
 _HEADING = re.compile(r"(?:(?:foot|end)notes?|notes)[.:]?", re.I)
 _BRACKETED = re.compile(r"(?P<mark>[\[{](?P<label>\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}])\s*[.:]?\s*(?=\S)")
 _STARRED = re.compile(r"(?P<label>[*†‡]{1,3}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})\s?(?=[^\s*])")
@@ -107,7 +107,7 @@ def _skip_transcriber_notes(text: str, blocks: list[Block]) -> list[Block]:
 
 
 def _ends_transcriber_note(text: str, block: Block) -> bool:
-    found = recognise(_first_line(text, block))
+    found = classify_heading(_first_line(text, block))
     return block.blank_lines >= _WIDE_GAP or bool(block.level) or (found is not None and found.kind in _CHAPTER_KINDS)
 
 

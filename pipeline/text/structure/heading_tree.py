@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.text.structure.blocks import Block, Role, human_title
-from pipeline.text.structure.headings import Candidate, Kind, is_contents, recognise
+from pipeline.text.structure.blocks import Block, Role, display_title
+from pipeline.text.structure.headings import Candidate, HeadingKind, classify_heading, is_contents
 
 # A heading with less of the text that belongs to it directly below, before the first heading of its own, is a part: it
 # has an epigraph or a subtitle. One with more is a chapter with sections.
@@ -36,14 +36,14 @@ class _Node:
 
     @property
     def found(self) -> Candidate | None:
-        return recognise(self.title)
+        return classify_heading(self.title)
 
     @property
-    def kind(self) -> Kind | None:
+    def kind(self) -> HeadingKind | None:
         return None if self.found is None else self.found.kind
 
 
-def with_roles(text: str, blocks: list[Block]) -> list[Block]:
+def assign_roles(text: str, blocks: list[Block]) -> list[Block]:
     """Tell parts, chapters and sections apart, and leave out a heading "Contents" with nothing but links below."""
     result = list(blocks)
     headings = [i for i, block in enumerate(blocks) if block.level and block.role in (Role.SECTION, Role.TEXT)]
@@ -70,13 +70,13 @@ def leading_title(text: str, blocks: list[Block]) -> str:
         return ""
     if any(blocks[i].level <= opening.level for i in headings[1:]):
         return ""
-    title = human_title(text[opening.start : opening.end])
+    title = display_title(text[opening.start : opening.end])
     return "" if _is_chapter_title(title) else title
 
 
 def _is_chapter_title(title: str) -> bool:
-    found = recognise(title)
-    return found is not None and found.kind in (Kind.NAMED, Kind.CHAPTER, Kind.PART)
+    found = classify_heading(title)
+    return found is not None and found.kind in (HeadingKind.NAMED, HeadingKind.CHAPTER, HeadingKind.PART)
 
 
 def _is_book_title(roots: Sequence[_Node], headings: Sequence[int]) -> bool:
@@ -90,7 +90,7 @@ def _tree(text: str, blocks: Sequence[Block], headings: Sequence[int]) -> list[_
     for i, until in zip(headings, [*headings[1:], len(blocks)], strict=False):
         block = blocks[i]
         own = sum(each.end - each.start for each in blocks[i + 1 : until] if each.role is Role.TEXT)
-        node = _Node(i, block.level, human_title(block.title or text[block.start : block.end]), own)
+        node = _Node(i, block.level, display_title(block.title or text[block.start : block.end]), own)
         while above[-1].level >= node.level:
             done = above.pop()
             done.extent += done.own
@@ -144,10 +144,10 @@ def _is_part(node: _Node, max_sections: int, longest: int) -> bool:
             of their own.
         longest: Characters of the longest chapter beside it that has no headings below.
     """
-    has_chapters = sum(child.kind is Kind.CHAPTER for child in node.children) * 2 >= len(node.children)
-    if node.kind is Kind.CHAPTER or has_chapters:
+    has_chapters = sum(child.kind is HeadingKind.CHAPTER for child in node.children) * 2 >= len(node.children)
+    if node.kind is HeadingKind.CHAPTER or has_chapters:
         return has_chapters
-    if node.kind is Kind.PART:
+    if node.kind is HeadingKind.PART:
         return True
     if node.has_own_text or len(node.children) <= max_sections:
         return False

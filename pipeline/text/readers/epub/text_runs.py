@@ -1,4 +1,4 @@
-"""What a page of an EPUB is read into: pieces in order, where its ids stand, and its marks of notes."""
+"""What a page of an EPUB is read into: runs in order, where its ids stand, and its marks of notes."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ class Page:
     """One file of the book."""
 
     name: str = ""
-    pieces: list[TextRun] = field(default_factory=list)
-    anchors: dict[str, tuple[int, int]] = field(default_factory=dict)  # id: its pieces, as a range
+    runs: list[TextRun] = field(default_factory=list)
+    anchors: dict[str, tuple[int, int]] = field(default_factory=dict)  # id: its runs, as a range
     marks: list[Mark] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.structure.headings import recognise
+from pipeline.text.structure.headings import classify_heading
 
 LINE_END = "\x0b"  # what no page has: white space that stays the end of a line
 EDGE = "\x0e"  # where an element inside a line begins or ends
@@ -79,7 +79,7 @@ def _is_fused(line: str, after: str, is_heading: bool) -> bool:
         return False
     word, following = before[0], next_word[1]
     if not is_heading:
-        number = recognise(line)
+        number = classify_heading(line)
         return following[0].isupper() and number is not None and number.is_bare
     if word.isalpha() and following.isdigit():
         return True
@@ -91,7 +91,7 @@ def _is_fused(line: str, after: str, is_heading: bool) -> bool:
 def _split_number(line: str) -> str:
     """Break a heading behind an element that holds nothing but its number."""
     found = re.match(rf"\s*{EDGE}+([^{EDGE}]{{1,{_MAX_NUMBER}}}){EDGE}+\s*(?=[\"'“‘{EDGE}]*[^\W_a-z])", line)
-    number = recognise(found[1].strip()) if found else None
+    number = classify_heading(found[1].strip()) if found else None
     if not found:
         return line
     return line[: found.end()] + LINE_END + line[found.end() :] if number is not None and number.is_bare else line

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 
 
-class Raised(Enum):
+class Superscript(Enum):
     """What raised text is."""
 
     NOTE_MARK = "note mark"
@@ -25,10 +25,27 @@ _POWER = re.compile(r"[-−–+]?\d{1,3}|[nkijmx]|\d{0,2}[-−–+]")
 _ORDINAL = re.compile(r"st|nd|rd|th|d|er|re|ère|e|ème|me|o|a|os|as|º|ª", re.I)
 _ABBREVIATED = re.compile(r"rs?|ss|sr|d|t|te|st|me|mes|lle|lles|gr|e|es|n|ns|o|os|m|vo|mo|to|ve|que|ly|ye|us|ble|tt|a")
 _BASE = re.compile(r"(?<![\d.,])10\Z|(?<![^\W_])(?![IaO]\Z)[^\W\d_]\Z|=\s*[A-Za-z]{1,3}\Z")  # 10, x, = mc
-_PAGE_TWO = re.compile(r"\b(?:pages?|pp?\.|chapters?|verses?|parts?|volumes?|no\.|number|vol\.) 2\Z", re.I)
-_BINARY_BASE = re.compile(r"(?<![\d.,])2\Z")
-_BINARY_EXPONENT = re.compile(r"8|10|16|20|24|3[012]|48|5[23]|6[234]|80|96|128|160|192|256|384|512|1024")
-_PAGE_TEN = re.compile(r"\b(?:pages?|pp?\.|chapters?|verses?|no\.|number|aged?|vol\.|of|in|on|at) 10\Z", re.I)
+# A number with a digit behind it that may be a power; not an amount of money, a time or a number with separators.
+_NUMBER_BASE = re.compile(r"(?<![\w.,:$£€¥])(?P<base>\d+(?:\.\d+)?)\Z")
+_YEARS = range(1000, 2101)
+_OPERATOR_BEFORE = re.compile(r"[=+×·*<>≤≥≈−]\s*[\d.]+\Z")
+_OPERATOR_AFTER = re.compile(r"\s*[=+×·*<>≤≥≈−]|\s-\s|-\d")
+# What comes before a number that counts or names something, so that what is raised behind it is a mark of a note:
+# page 12, July 4, Apollo 11, in 10. After words such as "power of" it is a number to calculate with.
+_NAMES_NUMBER = re.compile(
+    r"\b(?:pages?|pp?\.|chapters?|verses?|lines?|nos?\.|numbers?|aged?|vols?\.|figs?\.|"
+    r"tables?|parts?|sections?|since|by|until|in|on|at|"
+    r"(?<!power )(?<!powers )(?<!factor )(?<!factors )(?<!order )(?<!base )(?<!multiple )(?<!root )(?<!range )of|"
+    r"(?-i:(?!(?:The|An?|About|Over|Nearly|Only|So|And|But|Or|Thus|If|Is|That|All|Its?|Then|Here|There|Some|With)\b)[A-Z])"
+    r"[\w.]*) [\d.]+\Z",
+    re.I,
+)
+_SUM = re.compile(r"[+×·*/^=−]")
+_FRACTION = re.compile(r"[-−–]?[½¼¾⅓⅔]")
+_PART = r"(?:\d+(?:\.\d+)?|[a-z])"
+_EXPONENT = re.compile(rf"[-−–+]?{_PART}(?:\s?[-−+/·]\s?{_PART})*")  # also of several parts: n+1, -x, 1/2
+_MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" is rather notes 3 to 5
+_VARIABLES = "nkijmxyt"
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
 _CHARGED = re.compile(r"(?:[A-Z][a-z]?\d*)+\Z")
@@ -51,38 +68,41 @@ def is_certain_mark(text: str) -> bool:
     return bool(_CERTAIN_MARK.fullmatch(text))
 
 
-def judge_raised(before: str, text: str, after: str) -> Raised:
+def classify_superscript(before: str, text: str, after: str, last_note: int = 0) -> Superscript:
     """Return what raised text that links to nothing is.
 
     Args:
         before: What stands before it in its paragraph, or the end of that.
         text: The raised text.
         after: What follows in its paragraph, or the beginning of that.
+        last_note: Number of the last mark of a note on the page; 0: there is none.
 
-    >>> [judge_raised(*each).name for each in (("hand.", "1", " It"), ("10", "6", ""), ("2", "nd", ""))]
+    >>> [classify_superscript(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
     ['NOTE_MARK', 'POWER', 'PART']
     """
     before = before[-60:]
     last = before[-1:]
     is_glued = bool(last) and not last.isspace()
     if last.isdigit() and _ORDINAL.fullmatch(text) and (len(text) > 1 or not before[-3:].isdigit()):
-        return Raised.PART
+        return Superscript.PART
     word = re.search(r"[^\W\d_]+\Z", before)
     if word and word[0][0].isupper() and len(word[0]) <= 3 and _ABBREVIATED.fullmatch(text) and text != "a":
-        return Raised.PART
+        return Superscript.PART
     if re.search(r"(?<!\w)[Yy]\Z", before) and text in ("e", "t", "r", "m"):  # ye, yt
-        return Raised.PART
+        return Superscript.PART
     if text.isdigit() and after[:1] in ("/", "⁄"):  # the upper part of a fraction
-        return Raised.WORDS
+        return Superscript.WORDS
     in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
     if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
-        return Raised.POWER
+        return Superscript.POWER
+    if _is_power_of_number(before, text, after, last_note) or _is_power_of_sum(before, text):
+        return Superscript.POWER
     starts_verse = not before.strip() or not is_glued or last in "([“\"‘'—"
     if starts_verse and _NUMBER.fullmatch(text) and (after[:1].isalpha() or after[:1] in "“\"‘'(["):
-        return Raised.VERSE_NUMBER
+        return Superscript.VERSE_NUMBER
     if is_mark(text) or text in (",", ";", "/", ", "):  # between two marks
-        return Raised.NOTE_MARK
-    return Raised.WORDS
+        return Superscript.NOTE_MARK
+    return Superscript.WORDS
 
 
 def as_degree(before: str, text: str, after: str) -> str:
@@ -95,10 +115,15 @@ def as_degree(before: str, text: str, after: str) -> str:
     return "°" if is_degree else text
 
 
-def as_power(text: str) -> str:
-    """Return an exponent in raised characters: 10⁶, xⁿ."""
+def as_power(before: str, text: str) -> str:
+    """Return an exponent in raised characters, or behind a caret where these could be read as the mark of a note.
+
+    >>> [as_power("10", "6"), as_power("x", "n"), as_power("x", "n+1"), as_power("(1+x)", "5")]
+    ['⁶', 'ⁿ', '^n+1', '^5']
+    """
     raised = text.translate(_SUPERSCRIPT)
-    return raised if not any(map(str.isascii, raised)) else f"^{text}"
+    is_simple = bool(_POWER.fullmatch(text)) and not any(map(str.isascii, raised))
+    return raised if is_simple and not before.endswith(")") else f"^{''.join(text.split())}"
 
 
 def separated(before: str, text: str) -> str:
@@ -107,13 +132,53 @@ def separated(before: str, text: str) -> str:
     return f" {text}" if glues else text
 
 
+def set_apart(before: str, text: str) -> str:
+    """Return words with a space before them where they would run into what is before.
+
+    >>> [set_apart("A", "B"), set_apart("(", "B"), set_apart("A", ", B")]
+    [' B', 'B', ', B']
+    """
+    is_open = not before or before[-1].isspace() or before[-1] in "([{“‘\"'-–—/+"
+    return text if is_open or not (text[:1].isalnum() or text[:1] in "“‘([") else f" {text}"
+
+
 def _is_base(before: str, exponent: str) -> bool:
     if exponent[-1] in "-−–+":  # the charge of an ion
         return bool(_CHARGED.search(before))
-    if _PAGE_TEN.search(before):
-        return False
-    if _BINARY_BASE.search(before):  # any other number there may as well be that of a note: it is left out
-        return bool(_BINARY_EXPONENT.fullmatch(exponent)) and not _PAGE_TWO.search(before)
+    if re.search(r"(?<![\d.,])10\Z", before):
+        return not _NAMES_NUMBER.search(before) or not exponent.isdigit()
     if _UNIT.search(before):
         return exponent.lstrip("-−–") in ("1", "2", "3", "4")
     return bool(_BASE.search(before) or (_FORMULA.search(before) and exponent in ("2", "3", "n")))
+
+
+def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) -> bool:
+    """Return whether a number stands before an exponent, and nothing says that it is the mark of a note.
+
+    Not clear are years, since marks often follow them, and a number that counts on from the last mark of a note.
+    """
+    found = _NUMBER_BASE.search(before)
+    if found is None or not _is_exponent(exponent):
+        return False
+    if not exponent.isdigit() or _OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after):
+        return True
+    if int(exponent) < 2 or len(exponent) > 3 or int(exponent) == last_note + 1:
+        return False
+    is_year = found["base"].isdigit() and int(found["base"]) in _YEARS
+    return not is_year and not _NAMES_NUMBER.search(before)
+
+
+def _is_power_of_sum(before: str, exponent: str) -> bool:
+    """Return whether an exponent stands behind a sum in brackets, or a letter has an exponent of several parts."""
+    if not _is_exponent(exponent):
+        return False
+    found = _FORMULA.search(before)
+    if found and found[0].startswith("(") and _SUM.search(found[0]):
+        return True
+    return not exponent.isalnum() and re.search(r"(?<![^\W_])[A-Za-z]\Z", before) is not None
+
+
+def _is_exponent(text: str) -> bool:
+    if _MARKS.fullmatch(text):
+        return text in _VARIABLES
+    return bool(_EXPONENT.fullmatch(text) or _FRACTION.fullmatch(text))
