@@ -584,7 +584,7 @@ def test_a_part_that_has_a_page_of_its_own_is_said_once(tmp_path: Path) -> None:
     document = read(write_epub(tmp_path / "b.epub", pages))
     assert heard(document).lower().count("part one") == 1
     assert titles(document) == ["Part I, Chapter 1", "Part I, Chapter 2"]
-    assert reasons(document)["PART I"] == "running head"
+    assert "repeated heading" in reasons(document).values()
 
 
 @pytest.mark.parametrize("named", ["", "pa", "ab", "pab"])

@@ -26,7 +26,6 @@ def said(folder: Path, body: str) -> str:
         ('3<span class="superscript">4</span> = 81.', "three to the power of four equals eighty-one."),
         ("Up to 2<sup><i>n</i></sup>.", "Up to two to the power of n."),
         ("It is 2<sup>n+1</sup> here.", "It is two to the power of n plus one here."),
-        ("So 1.05<sup>10</sup> it is.", "So one point zero five to the power of ten it is."),
         ("So (a+b)<sup>2</sup> grows.", "So, a plus b, squared grows."),
         ("So (1+x)<sup>5</sup> grows.", "So, one plus x, to the power of five grows."),
         ("Take 2<sup>1/2</sup> of it.", "Take two to the power of one half of it."),

@@ -11,7 +11,7 @@ import pytest
 from fakes import StandInSynthesizer
 
 from pipeline.__main__ import main
-from pipeline.commands import render as run_module
+from pipeline.commands import dispatch as run_module
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
 from pipeline.planning.planner import EstimatedTokens

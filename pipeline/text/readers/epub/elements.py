@@ -29,7 +29,6 @@ DROPPED = {
     "textarea": Reason.FORM, "datalist": Reason.FORM, "option": Reason.FORM, "rt": Reason.READING,
     "rtc": Reason.READING, "template": Reason.HIDDEN, "noembed": Reason.ALTERNATIVE, "noframes": Reason.ALTERNATIVE,
 }  # fmt: skip
-CONTROLS = frozenset(("button", "label", "output", "meter", "progress"))  # each has an edge that one sees
 _TYPES = {  # values of epub:type, and of role without "doc-"
     "footnote": Reason.NOTE,
     "footnotes": Reason.NOTE,

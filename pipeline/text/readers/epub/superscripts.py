@@ -27,7 +27,10 @@ _ABBREVIATED = re.compile(r"rs?|ss|sr|d|t|te|st|me|mes|lle|lles|gr|e|es|n|ns|o|o
 _BASE = re.compile(r"(?<![\d.,])10\Z|(?<![^\W_])(?![IaO]\Z)[^\W\d_]\Z|=\s*[A-Za-z]{1,3}\Z")  # 10, x, = mc
 # A number with a digit behind it that may be a power; not an amount of money, a time or a number with separators.
 _NUMBER_BASE = re.compile(r"(?<![\w.,:$£€¥])(?P<base>\d+(?:\.\d+)?)\Z")
-_YEARS = range(1000, 2101)
+_BINARY_EXPONENT = re.compile(r"8|10|16|20|24|3[012]|48|5[23]|6[234]|80|96|128|160|192|256|384|512|1024")
+_NAMES_PLACE = re.compile(
+    r"\b(?:pages?|pp?\.|chapters?|verses?|lines?|parts?|volumes?|nos?\.|numbers?|vols?\.|rules?) 2\Z", re.I
+)
 _OPERATOR_BEFORE = re.compile(r"[=+×·*<>≤≥≈−]\s*[\d.]+\Z")
 _OPERATOR_AFTER = re.compile(r"\s*[=+×·*<>≤≥≈−]|\s-\s|-\d")
 # What comes before a number that counts or names something, so that what is raised behind it is a mark of a note:
@@ -153,19 +156,18 @@ def _is_base(before: str, exponent: str) -> bool:
 
 
 def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) -> bool:
-    """Return whether a number stands before an exponent, and nothing says that it is the mark of a note.
+    """Return whether a number stands before an exponent, and it is certain that this is no mark of a note.
 
-    Not clear are years, since marks often follow them, and a number that counts on from the last mark of a note.
+    It is for calculations (3² + 4² = 5²) and for the powers of two of computers. Marks of notes follow any other number
+    as well ("lost 300 men¹²", "lost 300¹²"), so that reading them as powers would be wrong more often than right.
     """
     found = _NUMBER_BASE.search(before)
     if found is None or not _is_exponent(exponent):
         return False
     if not exponent.isdigit() or _OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after):
         return True
-    if int(exponent) < 2 or len(exponent) > 3 or int(exponent) == last_note + 1:
-        return False
-    is_year = found["base"].isdigit() and int(found["base"]) in _YEARS
-    return not is_year and not _NAMES_NUMBER.search(before)
+    is_binary = found["base"] == "2" and _BINARY_EXPONENT.fullmatch(exponent) is not None
+    return is_binary and int(exponent) != last_note + 1 and not _NAMES_PLACE.search(before)
 
 
 def _is_power_of_sum(before: str, exponent: str) -> bool:
