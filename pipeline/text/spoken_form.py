@@ -6,6 +6,7 @@ Owns which steps are taken. How marks are taken out is known to `wording`, how E
 from __future__ import annotations
 
 from pipeline.text.normalization import find_normalizer
+from pipeline.text.normalization.invisible import drop_invisible
 from pipeline.text.strip_markup import plain_heading, plain_lines, plain_words
 
 
@@ -21,6 +22,7 @@ def spoken_form(
         is_heading: The lines of a heading get full stops.
         keeps_lines: The lines of verse and of addresses are heard.
     """
+    text = drop_invisible(text)
     normalizer = find_normalizer(base_language(language)) if normalize else None
     if is_heading:
         plain = plain_heading(text, numbers=normalizer is not None)
