@@ -14,7 +14,7 @@ from pipeline.config.checks import require as _require
 from pipeline.config.checks import require_choice as _require_choice
 from pipeline.config.schema_executor import ExecutorConfig as ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
-from pipeline.config.schema_text import TRAINED_ON, SourceConfig, TextConfig
+from pipeline.config.schema_text import MAX_SECONDS, TRAINED_ON, SourceConfig, TextConfig
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # of voice.speaker: the checkpoint's own; drawn from a list or its own
@@ -25,10 +25,10 @@ ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: bfloat16 on a GPU that is good at it, else float32
-BUILTIN_MODELS = (
-    "bundled",
-    "untrained",
-)  # need no path: the one in the package, and random weights
+BUNDLED_MODEL = "bundled"
+BUNDLED_SPEAKERS = ("Heart", "Sarah", "Michael", "Puck")
+BUNDLED_MAX_SECONDS = 15.0
+BUILTIN_MODELS = (BUNDLED_MODEL, "untrained")  # need no path: the one in the package, and random weights
 MAX_TOKENS = 65_536  # of a prompt or a description, far beyond what any checkpoint was trained on
 AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
 
@@ -37,23 +37,26 @@ AUDIO_FORMATS = ("flac", "wav", "opus", "mp3")
 class ModelConfig:
     """A checkpoint: a name of the catalogue, a folder, or an id of the hub."""
 
-    name: str = "untrained"
+    name: str = "bundled"
     path: str = ""  # hub id or local folder; empty for those in BUILTIN_MODELS
     revision: str | None = None  # of the hub: a commit, tag, branch or refs/pr/N; null: main
     description_tokenizer: str | None = None  # folder or hub id; null: beside the weights, else as config.json says
     description_tokenizer_revision: str | None = None  # as revision, of that repository
-    speakers: list[str] = field(default_factory=list)  # names this checkpoint knows; empty: those of its catalogue
+    speakers: list[str] = field(default_factory=list)  # names that the checkpoint knows; []: those of its catalogue
     similarity: str | None = None  # mini_v1, large_v1: a checkpoint without a catalogue knows the names of this one
-    max_seconds: float = 30.0  # longest audio that it was trained for
+    max_seconds: float = 0.0  # longest audio that it was trained for; 0: 15 for model=bundled, 30 for others
 
     def __post_init__(self) -> None:
+        is_bundled = self.name == BUNDLED_MODEL
+        self.speakers = self.speakers or [*BUNDLED_SPEAKERS] if is_bundled else self.speakers
+        self.max_seconds = self.max_seconds or (BUNDLED_MAX_SECONDS if is_bundled else MAX_SECONDS)
         _require(
             bool(self.path) or self.name in BUILTIN_MODELS,
             "model.path",
             self.path,
             "give a folder or a hub id: model=./my-model, model=owner/name",
         )
-        _require(0 < self.max_seconds <= 30, "model.max_seconds", self.max_seconds, TRAINED_ON)
+        _require(0 < self.max_seconds <= MAX_SECONDS, "model.max_seconds", self.max_seconds, TRAINED_ON)
 
 
 @dataclass
@@ -164,7 +167,7 @@ class PlanningConfig:
 class ChecksConfig:
     """When a take is refused, and how often an utterance is tried."""
 
-    takes: int = 3  # attempts for an utterance before it is rejected
+    takes: int = 6  # attempts for an utterance before it is rejected
     silence_dbfs: float = -60.0  # a clip whose loudest 50 ms stay below this is silent
     clipped_fraction: float = 0.02  # share of samples at full scale
     length_ratio: float = 2.5  # how far from the predicted length, in either direction; 0: off

@@ -11,6 +11,7 @@ from pipeline.config.checks import require_choice as _require_choice
 DEFAULT_LANGUAGE = "en"
 LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)*")  # en, de, pt-BR
 SOURCE_FORMATS = ("auto", "txt", "md", "epub", "jsonl", "json", "csv", "parquet", "datasets")
+MAX_SECONDS = 30.0
 TRAINED_ON = "Parler-TTS was trained on up to 30 s"
 
 
@@ -57,12 +58,12 @@ class TextConfig:
     """Segmentation and normalisation."""
 
     normalize: bool = True  # to spoken form: numbers, dates, money, abbreviations ... in words
-    max_seconds: float = 15.0  # longest predicted segment
+    max_seconds: float = 12.0  # longest predicted segment; with another model than the bundled one: 15
     min_seconds: float = 1.5  # shorter segments join a neighbour of their paragraph
     split: bool = True  # false: each row of a table is one clip, or a reject if it is longer than max_seconds
 
     def __post_init__(self) -> None:
-        _require(1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, TRAINED_ON)
+        _require(1 <= self.max_seconds <= MAX_SECONDS, "text.max_seconds", self.max_seconds, TRAINED_ON)
         _require(
             0 <= self.min_seconds < self.max_seconds,
             "text.min_seconds",
