@@ -1,7 +1,7 @@
-"""The family of errors that a user can act on.
+"""Errors that a user can correct.
 
-Every message names the thing, says what is wrong with it and what to do. `__main__` prints the message alone, without a
-traceback, and exits with `exit_code`. Anything else that is raised is a bug of ours and keeps its traceback.
+Every message names what is wrong and what to do about it. `__main__` prints the message without a traceback and exits
+with `exit_code`. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -11,31 +11,35 @@ from collections.abc import Iterable
 
 
 class PipelineError(Exception):
-    """Base of all errors that are the user's to mend."""
+    """Base class of all errors that a user can correct.
+
+    Attributes:
+        exit_code: Exit status of the command.
+    """
 
     exit_code = 2
 
 
 class ConfigError(PipelineError):
-    """A key, a value or a combination of values that cannot work."""
+    """A key, a value, or a combination of values that is not allowed."""
 
     def __str__(self) -> str:
-        return printable(super().__str__())  # names of files and values may hold anything
+        return printable(super().__str__())  # names of files and values may contain control characters
 
 
 class SourceError(PipelineError):
-    """An input that cannot be read as text: missing, empty, binary, wrongly encoded, without the column."""
+    """An input that cannot be read: missing, empty, binary, in another encoding, or without the column."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
 
 class ModelError(PipelineError):
-    """A checkpoint that cannot be found, reached or loaded."""
+    """A checkpoint that cannot be found, downloaded or loaded."""
 
 
 class NotDownloadedError(ModelError):
-    """A checkpoint of the hub that is not on this machine, where nothing may be fetched."""
+    """A checkpoint of the hub that is not in the local cache, when downloads are not allowed."""
 
 
 class RunDirectoryError(PipelineError):
@@ -45,29 +49,29 @@ class RunDirectoryError(PipelineError):
 
 
 class VerificationError(PipelineError):
-    """A finished run that is not what its plan says."""
+    """A finished run that differs from its plan."""
 
     exit_code = 4
 
 
 class NothingAcceptedError(PipelineError):
-    """A run that came to its end without a single clip."""
+    """A run in which every utterance was rejected."""
 
     exit_code = 5
 
 
 class WorkersLostError(PipelineError):
-    """A run whose workers died, one after the other, until none was left."""
+    """A run that ended because all of its workers had failed."""
 
     exit_code = 6
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, with escapes for what could control a terminal or hide (ESC, line breaks, bidi)."""
+    """Return `text` on one line, with escapes for characters that control a terminal (ESC, line breaks, bidi)."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def nearest_first(given: str, known: Iterable[str], limit: int = 8) -> list[str]:
-    """Sorts `known` by likeness to `given`, for messages of the kind "did you mean"."""
+    """Return the names in `known` that are most similar to `given`, best first, for "did you mean" messages."""
     lowered = given.lower()
     return sorted(known, key=lambda name: -difflib.SequenceMatcher(None, lowered, name.lower()).ratio())[:limit]

@@ -1,7 +1,7 @@
-"""Where randomness comes from: hashes of content, never of position, time or a neighbour.
+"""Seeds and random choices, derived from hashes of content.
 
-Owns the one encoding that everything hashed in this package goes through. Knows nothing of who draws or what for.
-The values are part of the product: they decide the audio of a seed, and golden values in the tests hold them still.
+A seed never depends on position, time, or neighbouring utterances. The values are part of the product, since they
+decide how a clip sounds: tests compare them with stored ones.
 """
 
 from __future__ import annotations
@@ -11,36 +11,43 @@ import json
 
 
 def content_digest(*parts: str | int, size: int = 8) -> bytes:
-    """Returns `size` bytes of BLAKE2b over `parts`.
+    """Return the BLAKE2b hash of `parts`, which every hash of this package is made with.
 
-    They are hashed as a JSON list, so that ("a", "bc") and ("ab", "c"), or "1" and 1, never meet.
+    Args:
+        parts: Values to hash. They are encoded as a JSON list, so ("a", "bc") and ("ab", "c") differ, and "1" and 1.
+        size: Length of the hash in bytes.
     """
     return hashlib.blake2b(json.dumps(parts).encode("ascii"), digest_size=size).digest()
 
 
 def content_seed(*parts: str | int) -> int:
-    """Returns 63 bits of hash over `parts`: torch and numpy both take it as a seed, and so does a signed column."""
+    """Return 63 bits of the hash of `parts`: a valid seed for torch and numpy, which fits a signed column."""
     return int.from_bytes(content_digest(*parts), "big") >> 1
 
 
 def content_fraction(*parts: str | int) -> float:
-    """Returns a number drawn evenly from 0 (included) to 1 (excluded) by the hash of `parts`."""
+    """Return a number from 0 (included) to 1 (excluded), uniform over hashes of `parts`."""
     return (content_seed(*parts) >> 10) / 2**53
 
 
 def utterance_seed(run_seed: int, prompt: str, description: str, occurrence: int = 0) -> int:
-    """Return the seed of an utterance: the same for the same words in the same voice, wherever they stand.
+    """Return the seed of an utterance: the same words in the same voice have the same seed.
 
-    `occurrence` counts the earlier utterances of a run with the same words and voice, so that each is another reading.
+    Args:
+        run_seed: `seed` of the config.
+        prompt: Words to be spoken.
+        description: Description of the voice.
+        occurrence: Number of earlier utterances of the run with the same prompt and description, so that repeated
+            sentences differ.
     """
     return content_seed("utterance", run_seed, prompt, description, *((occurrence,) if occurrence else ()))
 
 
 def reading_seed(seed: int, reading: int) -> int:
-    """Return the seed of one of several readings of a text whose seed was given; reading 0 uses that one."""
+    """Return the seed of one of several readings of a text whose seed is given; reading 0 uses that seed."""
     return seed if reading == 0 else content_seed("reading", seed, reading)
 
 
 def take_seed(seed: int, take: int) -> int:
-    """Returns the seed of one take of an utterance; take 0 uses the utterance's own."""
+    """Return the seed of a take of an utterance; take 0 uses the utterance's own seed."""
     return seed if take == 0 else content_seed("take", seed, take)

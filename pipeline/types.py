@@ -1,8 +1,8 @@
-"""The values that pass between the stages: frozen, without torch, without I/O.
+"""Data that passes between the stages: frozen dataclasses without torch and without I/O.
 
-The journey: a `Document` is cut into `Segment`s; a segment, a voice and a seed make an `Utterance`; utterances are
-dealt into `Shard`s, each utterance with the `Bucket` (the shape) it is generated in; a synthesizer turns an utterance
-into a `Clip`; a clip is accepted or its utterance ends as a `Reject`.
+A `Document` is cut into `Segment`s. A segment, a voice and a seed make an `Utterance`. Utterances are grouped into
+`Shard`s, and each has the `Bucket` (padded shape) that it is generated in. A synthesizer turns an utterance into a
+`Clip`. An utterance without an acceptable clip becomes a `Reject`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
-# The comment of every audio file that is written, for people and for programs that look for the term.
+# Comment in every audio file that is written, for people and for programs that search for the IPTC term.
 SYNTHETIC_SPEECH = f"Synthetic speech. digitalSourceType={DIGITAL_SOURCE_TYPE}"
 
 
 class Boundary(str, Enum):
-    """What follows a segment in the text. It becomes a pause in a book."""
+    """What follows a segment in the text; it decides the pause in an audiobook."""
 
-    NONE = "none"  # cut inside a clause, where only the length limit asked for it
-    CLAUSE = "clause"  # cut at a comma, semicolon, dash ... of an over-long sentence
+    NONE = "none"  # cut inside a clause, because of the length limit
+    CLAUSE = "clause"  # cut at a comma, semicolon or dash of a sentence that is too long
     SENTENCE = "sentence"
     HEADING = "heading"  # after the title of a chapter
     PARAGRAPH = "paragraph"
@@ -35,8 +35,8 @@ class Boundary(str, Enum):
 class Finish(str, Enum):
     """Why generation of a clip ended."""
 
-    EOS = "eos"  # the model ended the audio itself
-    MAX_FRAMES = "max_frames"  # it ran into the limit: the text may be cut, or the model ran away
+    EOS = "eos"  # the model ended the audio
+    MAX_FRAMES = "max_frames"  # the length limit: the end of the text may be missing, or the model did not stop
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Paragraph:
     start: int  # offset into Document.text, in characters
     boundary: Boundary = Boundary.PARAGRAPH  # what follows it
     is_heading: bool = False
-    keeps_lines: bool = False  # its line ends are those of verse or of an address: each is heard
+    keeps_lines: bool = False  # verse or an address: each line end is a pause
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A titled run of paragraphs; the heading, when there is one, is the first of them."""
+    """A chapter with its title; the heading, if there is one, is the first paragraph."""
 
     title: str
     paragraphs: tuple[Paragraph, ...]
@@ -60,19 +60,19 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Skip:
-    """A span of the source that is not spoken, and why. Nothing is left out without one."""
+    """A span of the source that is not spoken, with the reason. Everything that is left out has one."""
 
     start: int
     end: int
-    reason: str  # a value of text.reasons.Reason
-    detail: str = ""  # what is missing, where the text has no words of it: a page that cannot be read
+    reason: str  # a value of text.skip_reasons.Reason
+    detail: str = ""  # what is missing, if it is not in the text, e.g. a page that cannot be read
 
 
 @dataclass(frozen=True)
 class Document:
-    """One source text: a whole book, or one row of a table.
+    """One source text: a book, or a row of a table.
 
-    Every character of `text` that is not white space lies in exactly one paragraph or one skip.
+    Every character of `text` that is not white space is in exactly one paragraph or skip.
     """
 
     id: str
@@ -82,22 +82,22 @@ class Document:
     title: str = ""
     author: str = ""
     language: str = "en"
-    speaker: str | None = None  # a row's own voice, when the table has such a column
-    description: str | None = None  # a row's own description, likewise
-    copy: int | None = None  # which one of the row's clips, if it has several
-    has_own_id: bool = True  # False: the id is the number of the row, which changes when a row is inserted
-    seed: int | None = None  # the row's own seed, used as it is
-    split: str = ""  # of the dataset that its clips are written to; empty: train
+    speaker: str | None = None  # of a row, if the table has a column of speakers
+    description: str | None = None  # of a row, if the table has a column of descriptions
+    copy: int | None = None  # index of this clip, if the row has several
+    has_own_id: bool = True  # False: the id is the row number, which changes when a row is inserted
+    seed: int | None = None  # of a row, used without change
+    split: str = ""  # of the dataset that its clips belong to; "": train
     columns: Mapping[str, Any] = field(default_factory=dict, hash=False)  # other columns of the row: plain JSON values
-    num_pages: int = 0  # files with words in an EPUB
+    num_pages: int = 0  # files of an EPUB that contain words
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A span of source text spoken in one generation.
+    """A span of source text that is spoken in one generation.
 
-    The texts of a paragraph's segments, put together, are the paragraph: white space between two of them belongs to the
-    first.
+    Concatenated, the texts of the segments of a paragraph are the paragraph; white space between two segments belongs
+    to the first.
     """
 
     source_id: str
@@ -106,44 +106,44 @@ class Segment:
     start: int  # offsets into Document.text, in characters
     end: int
     text: str  # exactly as written
-    spoken: str  # the normalised form, which is what the model is given
+    spoken: str  # the normalized form, the input of the model
     boundary: Boundary
-    problem: str | None = None  # why this cannot be spoken (empty, only symbols, an endless word); None: it can
+    problem: str | None = None  # why it cannot be spoken, e.g. only symbols; None: it can
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One unit of generation. A Python user needs a prompt and a description; the pipeline fills in the rest."""
+    """One unit of generation. `prompt` and `description` are enough from Python; the pipeline fills in the rest."""
 
-    prompt: str  # the words to be spoken
-    description: str  # the text that describes the voice
-    seed: int = 0  # 0 <= seed < 2**63; all randomness of this utterance comes from it
+    prompt: str  # words to be spoken
+    description: str  # how the voice sounds
+    seed: int = 0  # 0 <= seed < 2**63; the only source of randomness of this utterance
     id: str = ""  # unique in a run
     speaker: str | None = None
     predicted_seconds: float = 0.0  # 0: not predicted
     segment: Segment | None = None
-    bucket: Bucket | None = None  # the shape it is generated in, a function of this utterance alone; None: unpadded
-    problem: str | None = None  # why it is rejected without being generated (its segment's, or it fits no bucket)
-    priority: bool = False  # somebody waits to hear it: it is generated before others
-    language: str = ""  # of the text; empty: that of the run
-    split: str = ""  # of the dataset that it is written to; empty: train
-    file_stem: str = ""  # name of its audio in the dataset, without suffix; empty: made of the id
+    bucket: Bucket | None = None  # padded shape, which depends on this utterance only; None: no padding
+    problem: str | None = None  # why it is rejected before generation: that of its segment, or no bucket fits
+    priority: bool = False  # generate it before others, because somebody is waiting to hear it
+    language: str = ""  # of the text; "": that of the run
+    split: str = ""  # of the dataset; "": train
+    file_stem: str = ""  # of its audio file in the dataset; "": derived from the id
     columns: Mapping[str, Any] = field(default_factory=dict, hash=False)  # other columns of its row: plain JSON values
 
 
 @dataclass(frozen=True, order=True)
 class Bucket:
-    """A shape that the model sees. A length of 0 means: as long as the longest row of the batch."""
+    """A padded shape of the model's input. A length of 0 means the length of the longest row of the batch."""
 
-    prompt_tokens: int  # P, padded on the left
-    description_tokens: int  # D, padded on the right
-    max_frames: int  # T, the limit of generation
+    prompt_tokens: int  # P, with padding on the left
+    description_tokens: int  # D, with padding on the right
+    max_frames: int  # T, maximum length of generation
     batch_size: int  # B
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The utterances of one output file, in reading order: the unit of work, of resume and of writing."""
+    """The utterances of one output file in reading order: the unit of scheduling, resuming and writing."""
 
     index: int
     utterances: tuple[Utterance, ...]
@@ -151,16 +151,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Clip:
-    """Finished audio of one utterance, trimmed to its own length."""
+    """Generated audio of one utterance, without padding."""
 
     utterance: Utterance
     samples: npt.NDArray[np.float32]  # [N], mono
     sampling_rate: int  # Hz
     num_frames: int  # codec frames
     finish: Finish
-    take: int = 0  # which attempt this is, counted from 0
-    seed: int = 0  # the seed that this take really used
-    measures: Mapping[str, Any] = field(default_factory=dict)  # what the checks measured, by column
+    take: int = 0  # attempt, counted from 0
+    seed: int = 0  # that this take was generated with
+    measures: Mapping[str, Any] = field(default_factory=dict)  # results of the checks, by column
 
     @property
     def seconds(self) -> float:
@@ -179,7 +179,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Reject:
-    """An utterance that was not written, and why. `takes` is 0 when it was refused before generation."""
+    """An utterance without an accepted clip, and the reason. `takes` is 0 if it was rejected before generation."""
 
     utterance: Utterance
     reason: str
@@ -187,7 +187,7 @@ class Reject:
     seeds: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """One line of `rejects.jsonl`."""
+        """Return the object of one line of `rejects.jsonl`."""
         segment = self.utterance.segment
         return {
             "id": self.utterance.id,
@@ -206,7 +206,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next code is drawn. The defaults are what the checkpoints were published with."""
+    """How codes are sampled. The defaults are those of the published checkpoints."""
 
     do_sample: bool = True
     temperature: float = 1.0
@@ -216,13 +216,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the stages around a synthesizer need to know about its model."""
+    """Facts about a model that other stages need."""
 
     model_id: str  # hub id or folder, as the user gave it
     revision: str  # commit of the hub, or a hash of the local files
     sampling_rate: int  # Hz
     frames_per_second: float
-    max_frames: int  # T, what the checkpoint was made for
+    max_frames: int  # T, maximum of the checkpoint
     num_codebooks: int  # K
     dtype: str
     device: str

@@ -98,7 +98,11 @@ def sentences(shape: UntrainedShape, count: int, scale: float) -> list[Utterance
     """Utterances with the story's predicted lengths as their limits; predictions are off by a fifth."""
     rng = random.Random(0)
     (document,) = read_documents("story", SourceConfig())
-    segments = [segment for segment in segment_document(document, TextConfig(), predict_seconds) if not segment.problem]
+    segments = [
+        segment
+        for segment in segment_document(document, TextConfig(max_seconds=15.0), predict_seconds)
+        if not segment.problem
+    ]
     texts = itertools.islice(itertools.cycle(segments), count)
     made = []
     for i, segment in enumerate(texts):

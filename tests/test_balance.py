@@ -25,7 +25,7 @@ def row(number: int, text: str = "", **fields: str) -> Document:
 
 def plan(rows: list[Document], num_speakers: int, shard_size: int, run_seed: int = 0) -> list[Shard]:
     speakers = [SpeakerChoice(name) for name in NAMES[:num_speakers]]
-    casting = Casting(VoiceConfig(speakers=speakers, balance=True), ModelConfig())
+    casting = Casting(VoiceConfig(speakers=speakers, balance=True), ModelConfig("untrained"))
     casting.begin_plan(shard_size)
     utterances = plan_utterances(
         rows, lambda document: segment_document(document, TextConfig(split=False), predict_seconds), casting, run_seed
@@ -85,7 +85,8 @@ def test_styles_are_drawn_as_ever() -> None:
     """Styles have weights of their own, which the balance of speakers leaves alone."""
     styles = [StyleConfig(pace="slightly slow", weight=3), StyleConfig(pace="slightly fast", weight=1)]
     casting = Casting(
-        VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea")], styles=styles, balance=True), ModelConfig()
+        VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea")], styles=styles, balance=True),
+        ModelConfig("untrained"),
     )
     casting.begin_plan(10)
     rows = plan_utterances(
@@ -110,5 +111,5 @@ def test_styles_are_drawn_as_ever() -> None:
 def test_what_cannot_be_balanced_is_refused(voice: VoiceConfig, key: str) -> None:
     """A setting that is accepted and does nothing."""
     with pytest.raises(ConfigError, match=r"voice\.balance") as error:
-        Casting(voice, ModelConfig())
+        Casting(voice, ModelConfig("untrained"))
     assert key in str(error.value)

@@ -44,7 +44,7 @@ def test_the_same_seed_makes_the_same_checkpoint(tmp_path: Path) -> None:
 
 def test_untrained_noise_is_audible_and_ends_by_itself() -> None:
     """Guards the stand-in for speech against silence, clipping and endless clips, which the checks would refuse."""
-    synthesizer = build_synthesizer(ModelConfig(), backend="reference", device="cpu")
+    synthesizer = build_synthesizer(ModelConfig("untrained"), backend="reference", device="cpu")
     bucket = Bucket(64, 64, 500, 8)
     clips = list(synthesizer.generate(Utterance("Hello.", "A voice.", seed=i, bucket=bucket) for i in range(16)))
     levels = [20 * np.log10(np.sqrt(np.mean(np.square(clip.samples)))) for clip in clips]
@@ -91,7 +91,7 @@ def test_changed_weights_are_another_revision(checkpoint_of: Checkpoints, tmp_pa
 
 def test_a_checkpoint_made_again_is_the_same_revision() -> None:
     """Guards the resuming of a run with the untrained checkpoint, which is made anew for each command."""
-    assert find_checkpoint(ModelConfig()).revision == find_checkpoint(ModelConfig()).revision
+    assert find_checkpoint(ModelConfig("untrained")).revision == find_checkpoint(ModelConfig("untrained")).revision
 
 
 def test_untrained_checkpoints_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_untrained_checkpoints_of_killed_processes_are_deleted(tmp_path: Path, m
     kept = [tmp_path / f"parler-untrained-{os.getpid()}-abc", tmp_path / "parler-untrained-mine", tmp_path / "other"]
     for folder in kept:
         folder.mkdir()
-    made = find_checkpoint(ModelConfig()).folder
+    made = find_checkpoint(ModelConfig("untrained")).folder
     assert set(tmp_path.iterdir()) == {made, *kept}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import subprocess
@@ -12,9 +13,11 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.commands.voice_setup import set_up_voices
+from pipeline.config import Config, ModelConfig
 from pipeline.config.compose import CONFIG_DIR, GROUPS, compose_config, group_options
-from pipeline.config.schema import RENAMED_KEYS
+from pipeline.config.schema import BUNDLED_SPEAKERS, RENAMED_KEYS
 from pipeline.errors import ConfigError
+from pipeline.voices.catalogue import catalogue_of_group
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
 
@@ -40,7 +43,25 @@ def test_segments_are_shorter_than_what_a_model_can_say(name: str) -> None:
     assert config.text.max_seconds * 1.25 <= config.model.max_seconds
 
 
+def test_the_schema_holds_the_defaults() -> None:
+    """Bug: `Config()` from Python made noise, since the bundled model was the default of the command line alone."""
+    assert dataclasses.asdict(compose_config([])) == dataclasses.asdict(Config())
+    assert Config().model.name == "bundled"
+
+
+def test_another_model_from_python_has_the_limits_of_the_command_line() -> None:
+    """Guards `ModelConfig(name, path)` against the speakers and the length limit of the bundled model."""
+    assert compose_config(["model=acme/mine"]).model == ModelConfig("mine", "acme/mine")
+    assert compose_config(["model=untrained"]).model == ModelConfig("untrained")
+
+
+def test_the_bundled_model_has_one_list_of_speakers() -> None:
+    """Guards the names in the schema and in the catalogue against a difference."""
+    assert tuple(speaker.name for speaker in catalogue_of_group("bundled").speakers or ()) == BUNDLED_SPEAKERS
+
+
 def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
+    """Guards the first command that a newcomer types."""
     config = compose_config([])
     assert (config.input, config.model.name, config.task.name, config.voice.speaker) == (
         "story",
@@ -72,9 +93,9 @@ def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
         ("voice=", "voice=", ["voice="]),
         ("voice=[jon,lea]", "voice=[jon,lea]", ["task=preview", "voice.speakers=[{speaker:"]),
         ("task=dance", "task=dance", ["audiobook", "dataset", "retry_rejects"]),
-        ("task=preview", "text=None", ["text="]),
-        ("task=verify", "run=None", ["run=outputs/"]),
-        ("task=status", "run=None", ["run=outputs/"]),
+        ("task=preview", "text", ["task=preview", "text="]),
+        ("task=verify", "run", ["task=verify", "run=outputs/"]),
+        ("task=status", "run", ["task=status", "run=outputs/"]),
         ("book.txt", "book.txt", ["key=value", "--help"]),
         ("source.format=pdf", "source.format=pdf", ["epub", "jsonl"]),
         ("source.language=german", "source.language=german", ["de"]),

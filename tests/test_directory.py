@@ -85,7 +85,7 @@ def test_a_run_keeps_the_commits_of_its_own_repositories(tmp_path: Path) -> None
     assert recorded_revisions(tmp_path / "run", asked) == asked
     freeze_config(tmp_path / "run", config(model=replace(asked, **commits)))
     assert recorded_revisions(tmp_path / "run", asked) == replace(asked, **commits)
-    for kept in (replace(asked, path="acme/other"), ModelConfig()):
+    for kept in (replace(asked, path="acme/other"), ModelConfig("untrained")):
         assert recorded_revisions(tmp_path / "run", kept) == kept
     named = replace(asked, revision="main", description_tokenizer="other/t5")
     assert recorded_revisions(tmp_path / "run", named) == named
@@ -148,7 +148,7 @@ def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 def test_names_are_made_of_input_and_model() -> None:
-    assert run_directory(config(input="books/My Book (1).txt")) == Path("outputs/My-Book-1-untrained")
+    assert run_directory(config(input="books/My Book (1).txt")) == Path("outputs/My-Book-1-bundled")
     assert run_directory(config(name="mine", output_dir="/elsewhere")) == Path("/elsewhere/mine")
     with pytest.raises(ConfigError, match="name=a/b"):
         run_directory(config(name="a/b"))

@@ -112,7 +112,7 @@ def test_planning_rows_is_linear(
 ) -> None:
     """Guards a million rows: whatever is remembered of each must be found again at once."""
     monkeypatch.setattr(occurrences, "MAX_IN_MEMORY", max_in_memory)
-    casting = Casting(VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea")]), ModelConfig())
+    casting = Casting(VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea")]), ModelConfig("untrained"))
     for factor in (1, 10):
         rows = ({"id": f"r{n}", "n": n, **ROW_SHAPES[shape](n)} for n in range(120 * factor))
         (tmp_path / f"{factor}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.text.normalization import english, is_speakable
+from pipeline.text.normalization import english, invisible, is_speakable
 from pipeline.text.normalization.english import apply_rules, normalize
 from pipeline.text.normalization.english.plain import plain_text
 from pipeline.text.spoken_form import spoken_form
 
 MODULES = [
     english.__name__,
+    invisible.__name__,
     *(f"{english.__name__}.{found.name}" for found in pkgutil.iter_modules(english.__path__)),
 ]
 
@@ -129,6 +130,12 @@ MONEY = [
     ("2 l. of water, 10 cl. of rum", "two liters of water, ten centiliters of rum"),
     ("500l. a year, 500 l. for the house", "five hundred pounds a year, five hundred pounds for the house"),
     ("two Ph.D.s, the M.P.s and three B.A.s.", "two P H D's, the M P's and three B A's."),
+    (
+        "500l. a year, 94l. 13s., 3 l. 10 s. 6 d., or 200 L per annum.",
+        "five hundred pounds a year, ninety-four pounds "
+        "thirteen shillings, three pounds ten shillings and six pence, or two hundred pounds per annum.",
+    ),
+    ("He owes 5 l. She paid 5l.", "He owes five pounds. She paid five pounds."),
     ("10,000 l. a year, $3.50/hour", "ten thousand pounds a year, three dollars and fifty cents per hour"),
 ]
 AMOUNTS = [
@@ -138,6 +145,24 @@ AMOUNTS = [
         "5 km, 1 kg, 60 mph, 5ft, 10 m²",
         "five kilometers, one kilogram, sixty miles per hour, five feet, ten square meters",
     ),
+    (
+        "0,5 l. Then 0.5 l., 1/2 l. and 2½ l.",
+        "zero point five liters. Then zero point five liters, one half of a liter and two and a half liters.",
+    ),
+    (
+        "0,33l, 2,5 cl. of rum, 250 ml., 1,5 dl",
+        "zero point three three liters, two point five centiliters of rum, "
+        "two hundred and fifty milliliters, one point five deciliters",
+    ),
+    (
+        "5 l. of red wine, a 0,7 l. bottle, 5-10 l.",
+        "five liters of red wine, a zero point seven liter bottle, five to ten liters.",
+    ),
+    (
+        "It holds 50 l. and burns 6,5 l/100 km.",
+        "It holds fifty liters and burns six point five liters per hundred kilometers.",
+    ),
+    ("5 kgs, 10 kms, 6 mos. old", "five kilograms, ten kilometers, six months old"),
     ("He ran 5 km. Bob ran 3 ft. more.", "He ran five kilometers. Bob ran three feet more."),
     ("6'2\", a 5-km run, a 20-year-old", "six feet two inches, a five kilometer run, a twenty-year-old"),
     ("a 6 ft. wall, a 9mm Glock, his 9mm", "a six foot wall, a nine millimeter Glock, his nine millimeters"),
@@ -232,6 +257,12 @@ ABBREVIATIONS = [
     ("vol. 3, Fig. 2, a fig. Then", "volume three, Figure two, a fig. Then"),
     ("J. R. R. Tolkien, J.K. Rowling, John F. Kennedy", "J R R Tolkien, J K Rowling, John F Kennedy"),
     ("the U.S. Army left the U.S. They won in the U.S.", "the U S Army left the U S. They won in the U S."),
+    ("two Ph.D.s, M.D.s and B.A.s. The M.P.s' votes", "two P H D's, M D's and B A's. The M P's' votes"),
+    ("a Ph.D.'s, a Ph.D in art, M.Sc.s, D.Phil.s, PH.D.S", "a P H D's, a P H D in art, M S C's, D Phils, P H D's"),
+    ("V.I.P.s and C.E.O.s, G.I.'s", "V I P's and C E O's, G I's"),
+    ("Drs. Lee and Ray, Drs Lee, Gens. Lee and Grant", "Doctors Lee and Ray, Doctors Lee, Generals Lee and Grant"),
+    ("Sts. Peter and Paul on 5th and 6th Sts.", "Saints Peter and Paul on fifth and sixth Streets."),
+    ("chaps. 3 and 4; Come on, chaps. The engine revs.", "chapters three and four; Come on, chaps. The engine revs."),
     ("plan B. Nobody spoke; NASA and the FBI", "plan B. Nobody spoke; NASA and the FBI"),
     (
         "E.g. pears, i.e. fruit, vs. nuts, hats, etc. Then",
@@ -283,6 +314,24 @@ def test_the_table_of_spoken_forms(row: list[str]) -> None:
     written, alternatives, *language = row
     spoken = spoken_form(written, language[0] if language else "en", normalize=True)
     assert canonical(spoken) in [canonical(each) for each in alternatives.split("|")], spoken
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("Schiff\u00adfahrt, Schiff\u00ad\nfahrt", "Schifffahrt, Schifffahrt"),
+        ("\ufeffno\u200bth\u2060ing", "nothing"),
+        ("\u202bwo\u200frds\u202c and \u2067more\u2069", "words and more"),
+        ("a wo\u034frd\U000e0101", "a word"),
+        ("she,\u200bhe", "she, he"),
+        ("here.\u200bThere", "here. There"),
+        ("so\u3164long", "so long"),
+    ],
+)
+def test_characters_that_are_not_seen_do_not_part_words(written: str, spoken: str, language: str) -> None:
+    """Bug: a soft hyphen at the end of a line cut the word; without a normalizer, all such characters stayed."""
+    assert spoken_form(written, language, normalize=True) == spoken
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def plan(tmp_path: Path, rows: list[dict[str, object]], readings: int = 1, **sou
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     config = SourceConfig(**source)  # type: ignore[arg-type]
     documents = repeat_documents(read_documents(str(path), config), readings)
-    casting = Casting(VARIED, ModelConfig())
+    casting = Casting(VARIED, ModelConfig("untrained"))
     return list(
         plan_utterances(
             documents,
@@ -140,7 +140,7 @@ def test_rows_without_ids_draw_many_voices(tmp_path):
     utterances = plan(tmp_path, [{"text": "Please say this."}] * 30)
     assert len({utterance.speaker for utterance in utterances}) == 3
     named = plan(tmp_path, [{"id": "a", "text": "One."}, {"id": "b", "text": "One."}], id_column="id")
-    casting = Casting(VARIED, ModelConfig())
+    casting = Casting(VARIED, ModelConfig("untrained"))
     assert [one.speaker for one in named] == [casting.cast(id, "One.", 0).speaker for id in ("a", "b")]
 
 

@@ -14,7 +14,7 @@ import yaml
 from conftest import StandInModel
 
 from pipeline.__main__ import main
-from pipeline.config import Config, DatasetConfig, SourceConfig, StyleConfig, VoiceConfig
+from pipeline.config import Config, DatasetConfig, ModelConfig, SourceConfig, StyleConfig, VoiceConfig
 from pipeline.config import compose as composition
 from pipeline.config import frozen as directory
 from pipeline.config.compose import compose_config
@@ -111,6 +111,33 @@ def test_defaults_do_not_enter_the_fingerprint() -> None:
     assert len({fingerprint(each) for each in (config, *styled)}) == 4
     bare = directory._without_defaults(styled[1])["voice"]
     assert bare == {"style": {}, "styles": [{"pitch": "low"}]}, "keys that have their default in a list, too"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "49fc73c354c02afaa77ea510d2086e67"),
+        (["model=mini"], "2ef52a24bc5b8e23aad9e05a43cecab4"),
+        (["model=acme/x"], "7ebb3c7c2a87b1a2f8a7ed729ecb040d"),
+        (["model=untrained"], "84565dfcee8c49c7e53645579068280c"),
+        (["experiment=speech_dataset", "model=mini"], "7e434ce524c200d897853964f434e4fc"),
+        (["text.max_seconds=15", "checks.takes=3"], "b62f95aaebf484b3dbf546c8ec6b20e8"),
+        (["model=mini", "text.max_seconds=12", "checks.takes=6"], "6300827ee79c1ce3fcd0abd15e5860ac"),
+    ],
+)
+def test_a_default_that_changes_does_not_change_fingerprints(arguments: list[str], expected: str) -> None:
+    """Guards finished runs: these fingerprints were written when model.name=untrained was the default."""
+    assert fingerprint(compose_config(arguments)) == expected
+
+
+def test_a_key_that_a_frozen_config_lacks_has_its_first_default(first: Path) -> None:
+    """Guards old runs against defaults that have changed since."""
+    frozen = yaml.safe_load(FIRST)
+    del frozen["model"], frozen["text"]["max_seconds"], frozen["checks"]["takes"]
+    (first / "config.yaml").write_text(yaml.safe_dump(frozen))
+    config = frozen_config(first)
+    assert config.model == ModelConfig("untrained", max_seconds=30.0)
+    assert (config.text.max_seconds, config.checks.takes) == (15.0, 3)
 
 
 def test_keys_are_read_under_both_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +257,7 @@ def test_endless_paths_are_one_line(key: str, capsys: pytest.CaptureFixture[str]
 )
 def test_names_of_runs(source: str, name: str) -> None:
     """A run is found again by the name that it is given of itself."""
-    assert run_directory(Config(input=source)).name == f"{name}-untrained"
+    assert run_directory(Config(input=source)).name == f"{name}-bundled"
 
 
 ROWS = [{"id": f"r{n}", "text": text, "label": n} for n, text in enumerate(["One more.", "Again.", "Again.", "***"])]

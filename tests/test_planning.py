@@ -33,7 +33,7 @@ from pipeline.planning import (
 from pipeline.types import Boundary, Bucket, Chapter, Document, Paragraph, Segment, Shard, Skip, Utterance
 from pipeline.voices import Casting
 
-CASTING = Casting(VoiceConfig(speaker="jon"), ModelConfig())
+CASTING = Casting(VoiceConfig(speaker="jon"), ModelConfig("untrained"))
 PLANNING = PlanningConfig()
 FRAMES_PER_SECOND = 44100 / 512
 MODEL_SECONDS = 2580 / FRAMES_PER_SECOND
@@ -151,7 +151,7 @@ def test_nothing_is_lost_on_the_way():
 def test_an_utterance_does_not_depend_on_its_neighbours():
     """Inserting a line into a text must leave every other clip as it is."""
     texts = [f"This is line {index}." for index in range(20)]
-    casting = Casting(VoiceConfig(speakers=[SpeakerChoice("jon"), SpeakerChoice("lea")]), ModelConfig())
+    casting = Casting(VoiceConfig(speakers=[SpeakerChoice("jon"), SpeakerChoice("lea")]), ModelConfig("untrained"))
     before = plan(make_document("a", *texts), casting=casting)
     after = plan(make_document("a", texts[0], "A new line.", *texts[1:]), casting=casting)
     keys = [utterance_key(utterance, "model") for utterance in before]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fakes import INFO, RATE, StandInSynthesizer, speak
 
-from pipeline.config import Config
+from pipeline.config import ChecksConfig, Config
 from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
 from pipeline.outputs.dataset.shards import write_shard
 from pipeline.planning import take_seed, utterance_key
@@ -44,9 +44,8 @@ def render_all(
     config: Config | None = None,
     earlier: EarlierClips = NOTHING_EARLIER,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
-    options = RenderOptions(
-        config or Config(), "model", "en", earlier, Checker((config or Config()).checks), lambda clip, row: None
-    )
+    config = config or Config(checks=ChecksConfig(takes=3))
+    options = RenderOptions(config, "model", "en", earlier, Checker(config.checks), lambda clip, row: None)
     return render_shards(shards, synthesizer, options)
 
 
@@ -93,8 +92,7 @@ def test_the_last_take_is_written_with_its_flaw_when_asked() -> None:
     def runaway(utterance: Utterance) -> Clip:
         return dataclasses.replace(speak(utterance), finish=Finish.MAX_FRAMES)
 
-    config = Config()
-    config.checks.accept_last_take = True
+    config = Config(checks=ChecksConfig(takes=3, accept_last_take=True))
     rendered = render(shard(), StandInSynthesizer(runaway), config)
     assert rendered.rejects == ()
     assert all(row.columns["flaws"].startswith("limit: ") for row in rendered.rows)
@@ -107,8 +105,7 @@ def test_audio_that_cannot_be_written_is_never_put_up_with() -> None:
     def broken(utterance: Utterance) -> Clip:
         return dataclasses.replace(speak(utterance), samples=np.array([np.nan], dtype=np.float32))
 
-    config = Config()
-    config.checks.accept_last_take = True
+    config = Config(checks=ChecksConfig(takes=3, accept_last_take=True))
     rendered = render(shard(2), StandInSynthesizer(broken), config)
     assert rendered.rows == ()
     assert all("non-finite" in reject.reason for reject in rendered.rejects)

@@ -223,7 +223,7 @@ def test_weak_speakers_get_a_warning_with_the_best_three() -> None:
     assert Casting(VoiceConfig(speaker="jon"), LARGE).warnings == ()
     (warning,) = Casting(VoiceConfig(speaker="gary"), LARGE).warnings
     assert re.search(r"\bGary\b.*Will \(0\.906\), Eric \(0\.888\), Laura \(0\.878\)", warning)
-    assert Casting(VoiceConfig(speaker="david"), ModelConfig()).warnings == ()
+    assert Casting(VoiceConfig(speaker="david"), ModelConfig("untrained")).warnings == ()
     copied = ModelConfig("copy", "/a/copy", similarity="large_v1")
     assert Casting(VoiceConfig(speaker="gary"), copied).warnings == (warning.replace("model=large", "model=copy"),)
 

@@ -1,8 +1,8 @@
-"""Configuration: the schema with its checks, composition from the command line, and the frozen config of a run.
+"""Configuration: its schema and validation, composition from the command line, and the frozen config of a run.
 
-`schema` (with `schema_text`, `schema_checks`, `schema_executor` and `schema_output`) holds the dataclasses, `compose`
-fills them with Hydra, whose objects do not leave that module, and `frozen` writes and reads `config.yaml` in a run
-directory. This package exports the schema only: it imports neither Hydra nor torch.
+`schema` and `schema_*` define the dataclasses, `compose` fills them from the command line with Hydra, and `frozen`
+reads and writes `config.yaml` in a run directory. The package exports the schema only and imports neither Hydra nor
+torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refuse values of the configuration that cannot work, in one line with key, value and fix."""
+"""Checks of configuration values. An error is one line with key, value and fix; also the safe parsing of YAML."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ import yaml
 
 from pipeline.errors import ConfigError, nearest_first
 
-MAX_NUMBER = 2**63  # what a seed may be; every other number is smaller, and stays exact in YAML, Parquet and torch
+MAX_NUMBER = 2**63  # limit of a seed; smaller numbers are exact in YAML, Parquet and torch
 
 
 def require(ok: bool, key: str, value: object, need: str) -> None:
-    """Raise `ConfigError` unless `ok`."""
+    """Raise `ConfigError` unless `ok`.
+
+    Args:
+        ok: Whether the value is allowed.
+        key: Dotted name of the key.
+        value: Its value; None if the user has not given one.
+        need: What to give instead.
+    """
     if not ok:
         shown = str(value).lower() if isinstance(value, bool) else value  # as the user writes it
-        raise ConfigError(f"{key}={shown}: {need}")
+        raise ConfigError(f"{key}: {need}" if value is None else f"{key}={shown}: {need}")
 
 
 def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise `ConfigError` for a value that is none of `choices`."""
+    """Raise `ConfigError` if the value is not one of `choices`."""
     require(value in choices, key, value, f"choose one of {', '.join(nearest_first(value, choices))}")
 
 
 def check_numbers(prefix: str, schema: object) -> None:
-    """Raise `ConfigError` for a number, anywhere in a dataclass, that is not finite or beyond 63 bits."""
+    """Raise `ConfigError` for a number in a dataclass, at any depth, that is not finite or exceeds 63 bits."""
     for key, value in _numbers(prefix, schema):
         require(math.isfinite(value) and abs(value) < MAX_NUMBER, key, value, "give a finite number")
 
@@ -46,16 +53,16 @@ def _numbers(key: str, value: object) -> Iterator[tuple[str, int | float]]:
 
 class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # a few lines of them can stand for gigabytes
-            raise yaml.YAMLError("it has aliases, which nothing of this project writes")
+        if self.check_event(yaml.AliasEvent):  # a few lines of aliases can expand to gigabytes
+            raise yaml.YAMLError("aliases are not supported")
         return super().compose_node(parent, index)
 
 
 def load_yaml(text: str) -> Any:
-    """Parse YAML of plain values, without tags that run code and without aliases.
+    """Parse YAML with plain values only: no tags that run code, no aliases.
 
     Raises:
-        ValueError: It is no such YAML.
+        ValueError: The text is not such YAML.
     """
     try:
         return yaml.load(text, _PlainLoader)
@@ -64,15 +71,15 @@ def load_yaml(text: str) -> Any:
 
 
 def is_description(words: str) -> bool:
-    """Whether words that stand for a voice describe it; one word that ends no sentence is a name."""
+    """Return whether the value of `voice=` is a description; a single word without a final mark is a name."""
     return bool(re.search(r"\s|[.!?。！？।…]$", words.strip()))
 
 
 def compose_yaml(text: str) -> yaml.Node | None:
-    """Parse YAML without aliases into its nodes, which know what was quoted and where it stands; None: it is empty.
+    """Parse YAML without aliases into its nodes, which keep quotes and line numbers; None if it is empty.
 
     Raises:
-        ValueError: It is no such YAML.
+        ValueError: The text is not such YAML.
     """
     try:
         node: yaml.Node | None = yaml.compose(text, _PlainLoader)

@@ -31,14 +31,15 @@ GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
 def group_options(group: str) -> list[str]:
     """Names that can stand behind `group=`."""
-    return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONFIG_DIR / group).glob("[!_]*.yaml"))
 
 
 @lru_cache(maxsize=1)
 def _published() -> Mapping[str, tuple[str, str]]:
     """Return the model group and the id of each published repository, by the id in lower case."""
-    files = (CONFIG_DIR / "model").glob("*.yaml")
-    paths = {file.stem: (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("path") for file in files}
+    files = {group: CONFIG_DIR / "model" / f"{group}.yaml" for group in group_options("model")}
+    contents = {group: yaml.safe_load(file.read_text(encoding="utf-8")) for group, file in files.items()}
+    paths = {group: content.get("model", content).get("path") for group, content in contents.items()}
     return {path.lower(): (group, path) for group, path in paths.items() if path}
 
 

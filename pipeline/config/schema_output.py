@@ -1,6 +1,6 @@
-"""The schema of what a command prints, and of what it checks before it starts. None of it changes a clip.
+"""Schema of the keys about the output of a command. None of them changes a clip.
 
-`config.Config` inherits these keys, so that they are typed without a group: `json=true`.
+`Config` inherits them, so they are given without a group: `json=true`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ DELIVERABLES: Registry[Any] = Registry(
 
 @dataclass
 class OutputConfig:
-    """Keys about the output of a command; all may change from call to call of the same run."""
+    """Keys about the output of a command; all may change when a run is resumed."""
 
-    json: bool = False  # of dry_run=true, task=status and task=verify: print one JSON object, see docs/dry_run.md
-    verbose: bool = False  # of dry_run=true: also shards, shapes and padding, and every chapter
-    speed: float | None = None  # of dry_run=true: seconds of audio a second, of all devices; null: from earlier runs
-    price_per_hour: float | None = None  # of dry_run=true: of all machines that work on the run, in any currency
-    extra_deliverables: list[str] = field(default_factory=list)  # names of installed ones that are made as well
-    check_disk: bool = True  # before a run renders: refuse a disk that has less space than the run needs
+    json: bool = False  # dry_run=true, task=status, task=verify: print one JSON object (docs/dry_run.md)
+    verbose: bool = False  # dry_run=true: also print shards, shapes, padding and every chapter
+    speed: float | None = None  # dry_run=true: seconds of audio per second, of all devices; null: from earlier runs
+    price_per_hour: float | None = None  # dry_run=true: of all machines together, in any currency
+    extra_deliverables: list[str] = field(default_factory=list)  # names of installed deliverables to make as well
+    check_disk: bool = True  # refuse to start if the disk has less free space than the run needs
 
     def check_output(self) -> None:
-        """Raise `ConfigError` for a value that cannot be."""
+        """Raise `ConfigError` for a value that is not allowed."""
         require(self.speed is None or self.speed > 0, "speed", self.speed, "give a positive number")
         for name in self.extra_deliverables:
             extras = [each for each in DELIVERABLES.names() if each not in DELIVERABLES.builtin_names()]

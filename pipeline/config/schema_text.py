@@ -1,4 +1,4 @@
-"""The schema of the input and of how its text is cut."""
+"""Schema of the groups `source` and `text`: the input, and the division of its text into segments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ READERS: Registry[Any] = Registry(
         "datasets": "pipeline.text.readers.datasets_rows:DATASETS",
     },
 )
-TRAINED_ON = "Parler-TTS was trained on up to 30 s"
+MAX_SECONDS = 30.0
+TRAINED_ON = "give at most 30 seconds, the longest audio that Parler-TTS was trained on"
 
 
 def source_formats() -> tuple[str, ...]:
@@ -36,56 +37,61 @@ def source_formats() -> tuple[str, ...]:
 
 @dataclass
 class SourceConfig:
-    """How the input is read. Columns matter for tables only (JSONL, JSON, CSV, Parquet, `datasets`).
+    """Reading of the input. The keys with columns apply to tables only (JSONL, JSON, CSV, Parquet, `datasets`).
 
-    A name of a column may reach into a nested one: meta.text, messages.0.content.
-    Quotation marks between , or ; are those of CSV; between tabs or | too if all of them can be, else they are letters.
+    The name of a column may be a path into nested values: meta.text, messages.0.content.
+    In CSV, quotation marks enclose cells if the separator is , or ; and with tabs or | if all of them come in pairs.
     """
 
-    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet, datasets; auto: by the ending of the name
-    encoding: str = "utf-8"
-    language: str | None = None  # default: what an EPUB says, else DEFAULT_LANGUAGE
-    title: str | None = None  # of a book; default: from the text, else from the file's name
-    author: str | None = None
-    text_column: str = "text"
-    id_column: str | None = None  # default: the row's number
-    description_column: str | None = None  # a string, or a list: one clip for each description
-    speaker_column: str | None = None  # a string, or a list: one clip for each speaker
-    language_column: str | None = None  # a code for each row; empty cells: source.language
-    seed_column: str | None = None  # a seed for each row, used as it is; empty cells: one of our own
-    split_column: str | None = None  # the split of the new dataset that a row goes to; empty cells: train
-    keep_columns: list[str] | None = None  # other columns that go through to the dataset; null: all, []: none
-    columns: list[str] = field(default_factory=list)  # names for a CSV without a header line: [id,text]
-    max_inflated_mb: int = 256  # of a book; a compressed table may also be 100 times as large as its file
-    split: str = "train"  # which split is read of a `datasets` dataset, or of a folder with splits
-    subset: str | None = None  # of a `datasets` dataset: its configuration name
-    limit: int | None = None  # read only that many rows
-    chapters: str | None = None  # of a book: only these, e.g. "1-3" or "1,4,7"
+    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet or datasets; auto: from the suffix of the file
+    encoding: str = "utf-8"  # of text files
+    language: str | None = None  # code such as en or pt-BR; null: that of the EPUB, else en
+    title: str | None = None  # of a book; null: from the text, else the name of the file
+    author: str | None = None  # of a book; null: from the text
+    text_column: str = "text"  # the column to be spoken
+    id_column: str | None = None  # null: the row number
+    description_column: str | None = None  # description of the voice, or a list of them: one clip for each
+    speaker_column: str | None = None  # name of the speaker, or a list of them: one clip for each
+    language_column: str | None = None  # language code; empty cells: source.language
+    seed_column: str | None = None  # seed, used without change; empty cells: a seed is derived
+    split_column: str | None = None  # split of the new dataset; empty cells: train
+    keep_columns: list[str] | None = None  # other columns to copy into the dataset; null: all; []: none
+    columns: list[str] = field(default_factory=list)  # column names of a CSV file without a header: [id,text]
+    max_inflated_mb: int = 256  # maximum size of a book when decompressed; a compressed table: or 100 times its file
+    split: str = "train"  # split to read from a dataset or a folder with splits
+    subset: str | None = None  # configuration name of a dataset
+    limit: int | None = None  # maximum number of rows to read
+    chapters: str | None = None  # chapters of a book to read, e.g. "1-3" or "1,4,7"; null: all
 
     def __post_init__(self) -> None:
         _require_choice("source.format", self.format, source_formats())
         _require(self.limit is None or self.limit > 0, "source.limit", self.limit, "give a positive number of rows")
         is_code = self.language is None or LANGUAGE_CODE.fullmatch(self.language)
         _require(bool(is_code), "source.language", self.language, "give a code such as en, de or pt-BR")
-        _require(self.max_inflated_mb > 0, "source.max_inflated_mb", self.max_inflated_mb, "give megabytes")
+        _require(
+            self.max_inflated_mb > 0,
+            "source.max_inflated_mb",
+            self.max_inflated_mb,
+            "give a positive number of megabytes",
+        )
         is_unique = len({*self.columns}) == len(self.columns) and all(self.columns)
-        _require(is_unique, "source.columns", self.columns, "give each column a name of its own: [id,text]")
+        _require(is_unique, "source.columns", self.columns, "give different names: [id,text]")
 
 
 @dataclass
 class TextConfig:
-    """Segmentation and normalisation."""
+    """Division of the text into segments, and their spoken form."""
 
-    normalize: bool = True  # to spoken form: numbers, dates, money, abbreviations ... in words
-    max_seconds: float = 15.0  # longest predicted segment
-    min_seconds: float = 1.5  # shorter segments join a neighbour of their paragraph
-    split: bool = True  # false: each row of a table is one clip, or a reject if it is longer than max_seconds
+    normalize: bool = True  # write numbers, dates, money, abbreviations etc. in words
+    max_seconds: float = 12.0  # maximum predicted length of a segment; with another model than the bundled one: 15
+    min_seconds: float = 1.5  # shorter segments are joined with a neighbour in the same paragraph
+    split: bool = True  # false: each row of a table is one clip, and rejected if it is longer than max_seconds
 
     def __post_init__(self) -> None:
-        _require(1 <= self.max_seconds <= 30, "text.max_seconds", self.max_seconds, TRAINED_ON)
+        _require(1 <= self.max_seconds <= MAX_SECONDS, "text.max_seconds", self.max_seconds, TRAINED_ON)
         _require(
             0 <= self.min_seconds < self.max_seconds,
             "text.min_seconds",
             self.min_seconds,
-            f"give a value from 0 to below text.max_seconds={self.max_seconds}",
+            f"give at least 0 and less than text.max_seconds={self.max_seconds:g}",
         )

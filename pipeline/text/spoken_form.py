@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pipeline.text.letter_spacing import join_spaced_letters
 from pipeline.text.normalization import find_normalizer
+from pipeline.text.normalization.invisible import drop_invisible
 from pipeline.text.strip_markup import plain_heading, plain_lines, plain_words
 
 
@@ -22,6 +23,7 @@ def spoken_form(
         is_heading: The lines of a heading get full stops.
         keeps_lines: The lines of verse and of addresses are heard.
     """
+    text = drop_invisible(text)
     normalizer = find_normalizer(base_language(language)) if normalize else None
     text = join_spaced_letters(text)
     if is_heading:

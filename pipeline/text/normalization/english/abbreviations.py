@@ -27,12 +27,17 @@ ALWAYS = word_table(
     "Corp=Corporation, Dept=Department, Univ=University, dept=department, govt=government, Govt=Government, "
     "etc=et cetera, vs=versus, viz=namely, cf=compare, Cf=Compare, approx=approximately, Approx=Approximately, "
     "ibid=ibidem, Ibid=Ibidem, Vols=Volumes, vols=volumes, incl=including, Assn=Association, ult=ultimo, "
-    "inst=instant, prox=proximo, MSS=manuscripts, Mss=manuscripts, mss=manuscripts"
+    "inst=instant, prox=proximo, MSS=manuscripts, Mss=manuscripts, mss=manuscripts, "
+    "Drs=Doctors, Profs=Professors, Capts=Captains, Lts=Lieutenants, Sgts=Sergeants, Cpls=Corporals, Mmes=Mesdames, "
+    "Esqs=Esquires, Depts=Departments, depts=departments, Govts=Governments, govts=governments, Aves=Avenues, "
+    "Blvds=Boulevards, Mts=Mountains"
 )
 # Only before a capital: a name.
 _BEFORE_NAME = word_table(
     "Gen=General, Col=Colonel, Maj=Major, Adm=Admiral, Gov=Governor, Sen=Senator, Rep=Representative, "
-    "Pres=President, Hon=Honorable, Rt=Right, Fr=Father, Pvt=Private, Insp=Inspector, Ft=Fort, Geo=George"
+    "Pres=President, Hon=Honorable, Rt=Right, Fr=Father, Pvt=Private, Insp=Inspector, Ft=Fort, Geo=George, "
+    "Gens=Generals, Cols=Colonels, Majs=Majors, Adms=Admirals, Govs=Governors, Sens=Senators, Reps=Representatives, "
+    "Revs=Reverends, Frs=Fathers, Pvts=Privates, Sts=Saints"
 )
 # Only before a number, in digits or Roman.
 _BEFORE_NUMBER = word_table(
@@ -40,7 +45,8 @@ _BEFORE_NUMBER = word_table(
     "pp=pages, sec=section, art=article, pt=part, bk=book, op=opus, ed=edition, est=established, ext=extension, "
     "tel=telephone, c=circa, ca=circa, eq=equation, b=born, d=died, "
     "fl=flourished, app=appendix, nr=number, v=verse, vv=verses, vs=verse, par=paragraph, para=paragraph, "
-    "cl=clause, ll=lines, fol=folio, sect=section, parag=paragraph, sc=scene"
+    "cl=clause, ll=lines, fol=folio, sect=section, parag=paragraph, sc=scene, "
+    "chaps=chapters, eqs=equations, paras=paragraphs, bks=books, fols=folios, sects=sections, cls=clauses"
 )
 _MONTHS = word_table(
     "Jan=January, Feb=February, Mar=March, Apr=April, Jun=June, Jul=July, Aug=August, Sept=September, "
@@ -92,6 +98,8 @@ def _in_company(short: str, match: re.Match[str]) -> str | None:
     rest = after(match, 60)
     if short in ("MS", "ms", "Ms") and _is_manuscript(short, rest):
         return "manuscript" if not before(match, 2).rstrip()[-1:].isdigit() else None
+    if short == "Sts":
+        return "Streets" if _PLACE_BEFORE.search(before(match, 20)) and not _NAME_NEXT.match(rest) else None
     if short != "Sr":
         return None
     name = _NAME_NEXT.match(rest)

@@ -50,12 +50,14 @@ _PHRASES = {
 _DEGREES = frozenset(short for short in _PHRASES if short.endswith("d.") or short[-3:-1] in ("il", "ed", "tt", "sc"))
 _DEGREES |= {"ll.b.", "ll.m."}
 _PHRASE = re.compile(
-    rf"(?<![\w.])(?:e\. ?g\.|i\. ?e\.|a\.k\.a\.|q\.v\.|(?:{alternatives(_DEGREES)})(?!\w)|et al\.|&c\b\.?|"
-    r"(?:etc|vs)\b(?!\.)|w/o\b|w/(?= )|and/or\b|(?-i:MSS|WW(?:II?|[12]))\b(?!\.))",
+    rf"(?<![\w.])(?:e\. ?g\.|i\. ?e\.|a\.k\.a\.|q\.v\.|"
+    rf"(?:{alternatives(short.rstrip('.') for short in _DEGREES)})(?:\.(?!\w)|(?P<many>\.?s\b)(?!')|(?![\w.]))|"
+    r"et al\.|&c\b\.?|(?:etc|vs)\b(?!\.)|w/o\b|w/(?= )|and/or\b|(?-i:MSS|WW(?:II?|[12]))\b(?!\.))",
     re.IGNORECASE,
 )
 _BARE_TITLES = {"Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Prof": "Professor"}
-_BARE_TITLE = re.compile(r"(M(?:r|rs|s|essrs)|Prof)\b(?= [A-Z])")
+_BARE_TITLES |= {"Profs": "Professors", "Drs": "Doctors"}
+_BARE_TITLE = re.compile(r"(M(?:r|rs|s|essrs)|Profs?|Drs)\b(?= [A-Z])")
 _VERSUS = re.compile(r"(?<=[a-z] )v\.?(?= [A-Z])")
 
 
@@ -72,7 +74,9 @@ def expand_phrases(text: str) -> str:
 
 def _phrase(match: re.Match[str]) -> str:
     short = match[0]
-    full = _PHRASES[short.lower().replace("e. g", "e.g").replace("i. e", "i.e")]
+    if match["many"]:
+        return _plural(_PHRASES[short.lower().removesuffix("s").rstrip(".") + "."])
+    full = _PHRASES.get(short.lower().replace("e. g", "e.g").replace("i. e", "i.e")) or _PHRASES[short.lower() + "."]
     full = full[0].upper() + full[1:] if short[0].isupper() and short != "MSS" else full
     may_end = full in ("et cetera", "and others") or short.lower() in _DEGREES
     is_name_likely = short.lower() in _DEGREES  # "Jane Roe, Ph.D. Candidate"
@@ -80,8 +84,12 @@ def _phrase(match: re.Match[str]) -> str:
     return full + ("." if keeps_stop else "")
 
 
-_PLURAL = re.compile(r"(?<![\w.])((?:[A-Z]h?\.){2,})s\b")
-_RUN = re.compile(r"[A-Z](?<![\w.].)(?<!\w'.)(?:(?:\. ?[A-Z])+\.(?!\w)|(?:\.[A-Z])+(?![\w.]))")
+def _plural(letters: str) -> str:
+    """Return the plural of letters that are said one by one: "M D's", as a letter is written in the plural."""
+    return letters + ("'s" if letters[-2:-1] == " " else "s")
+
+
+_RUN = re.compile(r"[A-Z](?<![\w.].)(?<!\w'.)(?:(?:\. ?[A-Z])+\.(?!\w)|(?:\.[A-Z])+(?:(?![\w.])|\.?s\b))")
 _INITIAL = re.compile(r"([A-HJ-Z])(?<![\w.'-].)\.(?= [A-Z][a-z])")
 _LABELLED = re.compile(
     r"\b(?:plan|vitamin|part|section|exhibit|appendix|grade|type|group|class|model|figure|point|category|schedule|"
@@ -102,16 +110,13 @@ def join_initials(text: str) -> str:
     >>> join_initials("It was I. Then came plan B. Nobody spoke.")
     'It was I. Then came plan B. Nobody spoke.'
     """
-    text = _PLURAL.sub(lambda match: _spell(match[1]) + "'s", text)
     return _INITIAL.sub(_initial, _RUN.sub(_run, text))
 
 
-def _spell(initials: str) -> str:
-    return " ".join(sign.upper() for sign in initials if sign.isalpha())
-
-
 def _run(match: re.Match[str]) -> str:
-    letters = [sign for sign in match[0] if sign.isalpha()]
+    letters = [sign for sign in match[0] if sign.isupper()]
+    if match[0].endswith("s"):
+        return _plural(" ".join(letters))
     if letters in (["A", "M"], ["P", "M"]):
         return f"{letters[0].lower()}.m."
     is_end = match[0].endswith(".") and ends_sentence(after(match, 60))

@@ -118,27 +118,28 @@ def _say_duration(amounts: list[str | None] | tuple[str | None, ...]) -> str:
 
 # The plural is made by rule.
 UNITS = word_table(
-    "km=kilometer, cm=centimeter, mm=millimeter, μm=micrometer, nm=nanometer, mi=mile, yd=yard, yds=yard, ft=foot, "
-    "kg=kilogram, mg=milligram, μg=microgram, mcg=microgram, lb=pound, lbs=pound, oz=ounce, ml=milliliter, "
-    "mL=milliliter, cl=centiliter, dl=deciliter, dL=deciliter, gal=gallon, pt=pint, qt=quart, tbsp=tablespoon, "
-    "tbsps=tablespoon, tbs=tablespoon, Tbsp=tablespoon, tsp=teaspoon, tsps=teaspoon, Hz=hertz, kHz=kilohertz, "
-    "MHz=megahertz, GHz=gigahertz, kW=kilowatt, MW=megawatt, GW=gigawatt, mW=milliwatt, kWh=kilowatt hour, "
-    "MWh=megawatt hour, Wh=watt hour, mAh=milliampere hour, Ah=ampere hour, mph=mile per hour, kph=kilometer per hour, "
-    "KB=kilobyte, kB=kilobyte, MB=megabyte, GB=gigabyte, TB=terabyte, PB=petabyte, KiB=kibibyte, MiB=mebibyte, "
-    "GiB=gibibyte, Mb=megabit, Gb=gigabit, min=minute, mins=minute, hr=hour, hrs=hour, sec=second, secs=second, "
-    "ms=millisecond, μs=microsecond, ns=nanosecond, yr=year, yrs=year, wk=week, wks=week, dB=decibel, ha=hectare, "
-    "sq ft=square foot, sq m=square meter, sq km=square kilometer, sq mi=square mile, sq in=square inch, "
-    "cu ft=cubic foot, cu m=cubic meter, cu in=cubic inch, fl oz=fluid ounce, ft lb=foot pound, ft-lb=foot pound, "
-    "ft-lbs=foot pound, ft lbs=foot pound, "
-    "kn=knot, st=stone, doz=dozen, μl=microliter, μL=microliter, "
-    "lb-ft=pound foot, m=meter, g=gram, kbps=kilobit per second, Mbps=megabit per second, "
-    "Gbps=gigabit per second, rpm=revolution per minute, bpm=beat per minute, fps=frame per second, "
-    "mpg=mile per gallon, psi=pound per square inch, ppm=part per million, ppb=part per billion, kcal=kilocalorie, "
-    "kJ=kilojoule, MJ=megajoule, kV=kilovolt, mV=millivolt, mA=milliampere, kN=kilonewton, Nm=newton meter, "
-    "Pa=pascal, kPa=kilopascal, MPa=megapascal, hPa=hectopascal, mbar=millibar, mmHg=millimeter of mercury, "
-    "eV=electronvolt, keV=kiloelectronvolt, MeV=megaelectronvolt, GeV=gigaelectronvolt, mol=mole, mmol=millimole, "
-    "Ω=ohm, kΩ=kiloohm, MΩ=megaohm, px=pixel, dpi=dot per inch, cc=cubic centimeter, cwt=hundredweight, h=hour, "
-    "L=liter, l=liter, W=watt, V=volt, s=second, K=kelvin, J=joule, N=newton, t=tonne"
+    "km=kilometer, kms=kilometer, cm=centimeter, cms=centimeter, mm=millimeter, μm=micrometer, nm=nanometer, "
+    "mi=mile, yd=yard, yds=yard, ft=foot, kg=kilogram, kgs=kilogram, gm=gram, gms=gram, mg=milligram, μg=microgram, "
+    "mcg=microgram, lb=pound, lbs=pound, oz=ounce, ozs=ounce, ml=milliliter, hl=hectoliter, mL=milliliter, "
+    "cl=centiliter, dl=deciliter, dL=deciliter, gal=gallon, gals=gallon, pt=pint, qt=quart, qts=quart, "
+    "mls=milliliter, tbsp=tablespoon, tbsps=tablespoon, tbs=tablespoon, Tbsp=tablespoon, tsp=teaspoon, "
+    "tsps=teaspoon, Hz=hertz, kHz=kilohertz, MHz=megahertz, GHz=gigahertz, kW=kilowatt, MW=megawatt, GW=gigawatt, "
+    "mW=milliwatt, kWh=kilowatt hour, MWh=megawatt hour, Wh=watt hour, mAh=milliampere hour, Ah=ampere hour, "
+    "mph=mile per hour, kph=kilometer per hour, KB=kilobyte, kB=kilobyte, MB=megabyte, GB=gigabyte, GBs=gigabyte, "
+    "MBs=megabyte, TB=terabyte, PB=petabyte, KiB=kibibyte, MiB=mebibyte, GiB=gibibyte, Mb=megabit, Gb=gigabit, "
+    "min=minute, mins=minute, hr=hour, hrs=hour, sec=second, secs=second, ms=millisecond, μs=microsecond, "
+    "ns=nanosecond, yr=year, yrs=year, wk=week, wks=week, mos=month, dB=decibel, ha=hectare, sq ft=square foot, "
+    "sq m=square meter, sq km=square kilometer, sq mi=square mile, sq in=square inch, cu ft=cubic foot, "
+    "cu m=cubic meter, cu in=cubic inch, fl oz=fluid ounce, ft lb=foot pound, ft-lb=foot pound, ft-lbs=foot pound, "
+    "ft lbs=foot pound, kn=knot, st=stone, doz=dozen, μl=microliter, μL=microliter, lb-ft=pound foot, m=meter, "
+    "g=gram, kbps=kilobit per second, Mbps=megabit per second, Gbps=gigabit per second, rpm=revolution per minute, "
+    "bpm=beat per minute, fps=frame per second, mpg=mile per gallon, psi=pound per square inch, "
+    "ppm=part per million, ppb=part per billion, kcal=kilocalorie, kJ=kilojoule, MJ=megajoule, kV=kilovolt, "
+    "mV=millivolt, mA=milliampere, kN=kilonewton, Nm=newton meter, Pa=pascal, kPa=kilopascal, MPa=megapascal, "
+    "hPa=hectopascal, mbar=millibar, mmHg=millimeter of mercury, eV=electronvolt, keV=kiloelectronvolt, "
+    "MeV=megaelectronvolt, GeV=gigaelectronvolt, mol=mole, mmol=millimole, Ω=ohm, kΩ=kiloohm, MΩ=megaohm, px=pixel, "
+    "dpi=dot per inch, cc=cubic centimeter, cwt=hundredweight, h=hour, L=liter, l=liter, W=watt, V=volt, s=second, "
+    "K=kelvin, J=joule, N=newton, t=tonne"
 )
 # Letters that are also something else, see `_is_unit`.
 _SPACED_ONLY = frozenset("KJNt")
@@ -155,6 +156,7 @@ _UNIT = re.compile(
     r"(?![\w/'^])(?P<stop>\.(?!\w))?"
 )
 _SQUARE = re.compile(r"(?<=\d )(sq|cu|fl|ft)\.[ -]?(?=(?:ft|in|yd|mi|m|km|oz|lbs?)\b)")
+_CONSUMPTION = re.compile(r"(?<=\d) ?[lL]\.?/100 ?km\b")
 _POWERS = {"2": "square ", "3": "cubic ", None: "", "1": ""}
 
 
@@ -167,6 +169,7 @@ nine point eight meters per second squared'
     >>> read_units("60 mph, 1/2 mi, 12 oz. of tea. It has 5 lb.")
     'sixty miles per hour, one half of a mile, twelve ounces of tea. It has five pounds.'
     """
+    text = _CONSUMPTION.sub(" liters per hundred kilometers", text) if "/100" in text else text
     return _UNIT.sub(_unit, _SQUARE.sub(r"\1 ", text))
 
 

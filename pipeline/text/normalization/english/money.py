@@ -64,7 +64,7 @@ _SPACED_SCALE = rf"(?:[ -]?(thousand|million|billion|trillion)\b| ?({alternative
 _SCALE = rf"(?:[ -]?(thousand|million|billion|trillion)\b|({alternatives(_SCALES)})\b(?!'))"
 
 _PENCE = r"(?:\d\d? )?[1-3]/[248]|\d\d?"
-_POUNDS_AND_COINS = re.compile(rf"£ ?({NUMBER}) (\d\d?)s\.?(?: ({_PENCE})d\b\.?)?(?!\w)")
+_POUNDS_AND_COINS = re.compile(rf"£ ?({NUMBER}) (\d\d?) ?s(?:\.|(?<! s))(?: ({_PENCE}) ?d\b\.?)?(?!\w)")
 _SHILLINGS_AND_PENCE = re.compile(rf"(?<![\w.,])(\d\d?)s\.? ({_PENCE})d\b\.?")
 _COIN = re.compile(rf"(?<![\w.,'/$£€-])(?:([1-9]\d?)s|({_PENCE})d)\.(?![\w.])")
 _PRICED = re.compile(
@@ -86,14 +86,22 @@ _MONEY_AFTER = re.compile(
 )
 _SCALED_RANGE = re.compile(rf"(\d(?:{alternatives(_SCALES)}))-(?=[$£€¥])", re.IGNORECASE)
 _CENTS = re.compile(rf"(?<![\w.,])(?:({NUMBER}) ?¢|(\d\d?)p(?![\w.'-]))")
-# As novels of the time print it: 10,000 l. a year, 200 L per annum, 50l. sterling.
-# An amount with decimals is in liters.
-_LIQUIDS = (
-    "water|milk|wine|beer|oil|petrol|fuel|juice|paint|blood|fluid|liquid|stock|cream|soup|rum|gin|tea|coffee|broth"
+# Pounds as old books print them: 10,000 l. a year, 200 L per annum, 94l. 13s. Every other l is a liter.
+_INCOME = r" (?:a[ -](?:year|week|month|head)|per (?:annum|head)|sterling)\b"
+_OLD_POUNDS = re.compile(rf"(?<![\w.,/])(?<!\d-)(?<!\d - )({NUMBER})(?:( ?)l\.(?![\w/])|( ?)[lL](?={_INCOME}))")
+_OLD_MONEY_NEXT = re.compile(
+    rf"{_INCOME}|(?:,? and|,)? \d\d? ?s\.| of (?:my|his|her|our|your|their)\b| in (?:money|cash|gold|silver)\b"
 )
-_WHOLE = r"\d{1,3}(?:,\d{3})+|\d+"
-_OLD_POUNDS = re.compile(
-    rf"(?<![\w.,])({_WHOLE})(?: l\.(?!\w)(?! of (?:{_LIQUIDS})\b)| ?[lL]\.?(?= (?:a[ -]year|per annum|sterling)\b))"
+_VOLUME_NEXT = re.compile(
+    r" (?:of (?:(?:\w+ ){0,2}(?:water|milk|cream|wine|beer|ale|oil|petrol|gasoline|gas|fuel|diesel|juice|stock|broth|"
+    r"vinegar|brandy|whisk(?:y|ey)|rum|gin|spirits?|blood|air|paint|soup|tea|coffee|lemonade|cider|alcohol|solution|"
+    r"liquid|fluid|hydrogen|oxygen|ice)\b)|(?:bottles?|cans?|jugs?|tanks?|pots?|pans?|flasks?|barrels?|engines?|"
+    r"kegs?|buckets?|capacity|containers?)\b)"
+)
+_VOLUME_BEFORE = re.compile(
+    r"\b(?:drinks?|drank|pour(?:s|ed)?|add(?:s|ed)?|holds?|capacity|volume|contains?|fill(?:s|ed)?|"
+    r"consumes?|liters?|litres?)\b[\w ]{0,12}$",
+    re.IGNORECASE,
 )
 _PER = re.compile(
     r"\b(dollars?|cents?|pounds?|pence|euros?) ?/ ?(hour|day|week|month|year|head|person|lb|kg|oz|km)\b\.?"
@@ -108,17 +116,31 @@ def read_money(text: str) -> str:
     'five dollars and fifty cents, three pounds ten shillings, one point two million euros, one U S dollar, fifty cents'
     >>> read_money("2s. 6d. for it, 5s. a week; in his 20s.")
     'two shillings and six pence for it, five shillings a week; in his 20s.'
+    >>> read_money("94l. 13s., or 500 l. a year; 0.5 l., 2 l. of milk")
+    'ninety-four pounds thirteen shillings, or five hundred pounds a year; 0.5 l., 2 l. of milk'
     >>> read_money("$5-10, £0.99, -$5, 5 €, 3.50 EUR, CHF 20, -5 USD")
     'five to ten dollars, ninety-nine pence, minus five dollars, five euros, three euros and fifty cents, \
 twenty Swiss francs, minus five U S dollars'
     """
-    text = _POUNDS_AND_COINS.sub(_pounds_and_coins, text)
-    text = _OLD_POUNDS.sub(r"£\1", text)
+    text = _POUNDS_AND_COINS.sub(_pounds_and_coins, _OLD_POUNDS.sub(_old_pounds, text))
     text = _SHILLINGS_AND_PENCE.sub(lambda match: _old_coins(match, match[1], match[2]), text)
     text = _SCALED_RANGE.sub(r"\1 to ", _COIN.sub(_coin, text))
     text = _MONEY_BEFORE.sub(_money_before, text)
     text = _MONEY_AFTER.sub(_money_after, text)
     return _PER.sub(lambda match: f"{match[1]} per {_PER_UNITS.get(match[2], match[2])}", _CENTS.sub(_cents, text))
+
+
+def _old_pounds(match: re.Match[str]) -> str:
+    """Return pounds with their sign, or what was written where the l stands for liters."""
+    amount, gap, gap_before_income = match.groups()
+    rest = after(match, 60)
+    is_money = gap_before_income == " " or _OLD_MONEY_NEXT.match(rest) is not None
+    if not is_money:
+        is_volume = "." in amount or _VOLUME_NEXT.match(rest) or _VOLUME_BEFORE.search(before(match, 30))
+        # "5l." by itself is nearly always a volume.
+        is_money = not is_volume and (gap == " " or _PRICED.search(before(match, 40)) is not None)
+    keeps_stop = match[0].endswith(".") and ends_sentence(rest, any_capital=True)
+    return f"£{amount}{'.' if keeps_stop else ''}" if is_money else match[0]
 
 
 def _many(match: re.Match[str], one: str, many: str) -> str:

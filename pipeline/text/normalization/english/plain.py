@@ -14,9 +14,10 @@ from pipeline.text.normalization.english.words import word_set
 _PLAIN_QUOTES = str.maketrans("“”‘’", "\"\"''")
 _OTHER_SIGN = re.compile(r"[^A-Za-z ,;:!?'\".-]")  # digits, symbols, other scripts
 _ENDING = frozenset(
-    short.encode() for short in [*ALWAYS, *(short.upper() for short in ALWAYS), *word_set("al MS Ms ms Sr St Dr ST DR")]
+    short.encode()
+    for short in [*ALWAYS, *(short.upper() for short in ALWAYS), *word_set("al MS Ms ms Sr St Dr ST DR Sts")]
 )
-_SHORT_WORDS = frozenset(b"Mr Mrs Ms Messrs Prof St Dr etc Etc vs Vs v".split())
+_SHORT_WORDS = frozenset(b"Mr Mrs Ms Messrs Prof Profs Drs St Dr etc Etc vs Vs v".split())
 _NUMBERED = re.compile(r"[ASCPVascpv](?:ct|cene|hapter|anto|ages?|ection|olume) [ivxl]{1,8}\b")
 _CAPITALS = re.compile(r"[A-Z](?:[A-Z]|(?<![A-Za-z'].)(?<=[VXLCDM])(?![A-Za-z])|[a-z]* I(?![A-Za-z]))|I[ -]centur")
 _UNTIDY = re.compile(r"[ ,;:!?.](?:(?<! ) ?[,;:!?.]|(?<= )[,;:!?.]|(?<=,)[A-Za-z])")

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from pipeline.text.normalization.english.money import CURRENCY_SIGNS
 from pipeline.text.normalization.english.words import before
+from pipeline.text.normalization.invisible import drop_invisible
 
 # What NFKC would get wrong, or does not touch.
 _FOLDED = {
@@ -62,8 +63,8 @@ def fold_characters(text: str) -> str:
     >>> fold_characters("“ﬁne”\u200b, ３½ km²")
     '"fine", 3 1/2 km^2'
     """
-    # At the end of a line, a soft hyphen is there because of the line, a hard one belongs to the word.
-    text = re.sub("\xad[ \t]*\r?\n[ \t]*", "", text)
+    # A hard hyphen at the end of a line belongs to the word.
+    text = drop_invisible(text)
     text = re.sub(r"(?<=[^\W\d_])-\r?\n[ \t]*(?=[^\W\d_])", "-", text)
     text = _CONTROL.sub("", text)
     if text.isascii():
