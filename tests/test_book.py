@@ -293,11 +293,15 @@ def test_a_full_disk_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.Monke
     make(tmp_path)
     before = content(tmp_path)
 
-    def fail(*_: object) -> None:
+    owner = making.AudioWriter if "." in name else making
+    original = getattr(owner, name.split(".")[-1])
+
+    def fail(*arguments: object) -> None:
+        if name == "AudioWriter.__exit__":  # an open file would be written when it is collected, in another test
+            original(*arguments)
         # What PyAV raises, which is an OSError with two bases.
         raise av.error.OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "name"))
 
-    owner = making.AudioWriter if "." in name else making
     monkeypatch.setattr(owner, name.split(".")[-1], fail)
     with pytest.raises(RunDirectoryError) as caught:
         make(tmp_path, titles=["Uno", "Dos", "Tres"])

@@ -105,8 +105,8 @@ def join_initials(text: str) -> str:
 
     >>> join_initials("J. R. R. Tolkien and John F. Kennedy met in the U.S. Army at 8 A.M. in the U.S.")
     'J R R Tolkien and John F Kennedy met in the U S Army at 8 a.m. in the U S.'
-    >>> join_initials("Two Ph.D.s and three M.P.s met.")
-    "Two P H D's and three M P's met."
+    >>> join_initials("Two M.D.s and three M.P.s met.")
+    "Two M D's and three M P's met."
     >>> join_initials("It was I. Then came plan B. Nobody spoke.")
     'It was I. Then came plan B. Nobody spoke.'
     """
