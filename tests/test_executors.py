@@ -1,4 +1,4 @@
-"""Whole runs by workers that come and go: the same bytes, whoever works and whoever dies."""
+"""Whole runs with real worker processes: the same bytes whichever worker generates them, also after crashes."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def numbered(count: int) -> list[str]:
     return [f"This is number {n}." for n in range(count)]
 
 
-def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
+def test_one_worker_three_workers_and_two_jobs_generate_the_same_bytes(
     tmp_path: Path, checkpoint_of: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards the promise that clips do not depend on who makes them, with the real engine."""
+    """Guards against clips that depend on the executor or on the number of workers, with the real engine."""
     arguments = command(tmp_path, numbered(9), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")
     arguments.append("planning.shard_size=2")
     assert main(arguments) == 0
@@ -69,10 +69,10 @@ def test_one_worker_three_workers_and_two_jobs_make_the_same_bytes(
     assert "num_jobs: 1" in (tmp_path / "jobs" / "config.yaml").read_text()
 
 
-def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
+def test_an_utterance_that_crashes_workers_is_rejected_and_all_others_are_generated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a run against an utterance on which the process aborts, and that one's neighbours."""
+    """Guards a run against an utterance on which the process aborts, and the utterances beside it."""
     texts = [*numbered(2), "This is poison.", *numbered(6)[3:]]
     loader = loader_of(fakes.build_mortal)
     assert main(command(tmp_path, texts, *LOCAL), loader) == 0
@@ -91,7 +91,7 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
     assert main(retry, loader) == 0
     (again,) = rejects(run_dir)
     assert again["takes"] == 2
-    assert len(set(again["seeds"])) == 2, "another seed was tried"  # type: ignore[arg-type]
+    assert len(set(again["seeds"])) == 2, "the retry used another seed"  # type: ignore[arg-type]
     assert hashes(run_dir) == before
 
     assert main(retry, loader_of(fakes.build_stand_in)) == 0
@@ -102,10 +102,11 @@ def test_an_utterance_that_kills_is_rejected_and_everything_else_is_made(
     assert (run_dir / "data" / "train-00001-of-00002.parquet").stat().st_mtime_ns == untouched
     assert main(["task=verify", f"run={run_dir}"]) == 0
     assert not (run_dir / ".pieces").exists()
-    assert main(retry, loader_of(fakes.build_broken)) == 0, "no model is loaded when nothing can be tried again"
+    assert main(retry, loader_of(fakes.build_broken)) == 0, "no model is loaded when there is nothing to retry"
 
 
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards against a run that waits forever for one utterance."""
     texts = [*numbered(3), "Sleep now, please.", *numbered(8)[4:]]
     arguments = command(tmp_path, texts, *LOCAL, "executor.hang_seconds=30", f"voice.description={tmp_path / 'slept'}")
     assert main(arguments, loader_of(fakes.build_drowsy)) == 0
@@ -118,16 +119,16 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path, capsys: pytest.CaptureF
     ("build", "code", "complaint"),
     [(fakes.build_broken, 2, "the weights are damaged"), (fakes.build_full_disk, 3, "there is no space left")],
 )
-def test_what_a_person_has_to_mend_ends_the_run_at_once(
+def test_an_error_that_the_user_has_to_correct_ends_the_run_at_once(
     build: Build, code: int, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards against endless restarts, with the error and the exit code that one process would give."""
+    """Guards against endless restarts, and an error or exit code that differs from that of executor=inline."""
     assert main(command(tmp_path, numbered(4), *LOCAL), loader_of(build)) == code
     assert f"error: {complaint}" in capsys.readouterr().err
 
 
 def start(arguments: list[str], build: Build = fakes.build_slow) -> subprocess.Popen[str]:
-    """A run in a process of its own."""
+    """Start a run in another process."""
     program = (
         "import sys, fakes; from pipeline.__main__ import main\n"
         f"sys.exit(main(sys.argv[1:], fakes.loader_of(fakes.{build.__name__})))"
@@ -163,11 +164,11 @@ def is_empty(group: int) -> bool:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
+def test_a_run_that_is_ended_leaves_no_worker_and_can_be_resumed(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    """Guards against processes that outlive their run and write into the next one's files."""
-    arguments = command(tmp_path, numbered(400), *LOCAL)  # long enough to be at work while another one is refused
+    """Guards against workers that outlive their run and write into the files of the next one."""
+    arguments = command(tmp_path, numbered(400), *LOCAL)  # long enough to be working while another run is refused
     process = start(arguments)
     try:
         wait_for_shards(tmp_path / "run", 2)
@@ -177,7 +178,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
         assert re.search(rf"\b{process.pid}\b", second.stderr)
         assert second.returncode == 3
         if number is signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal does it
+            os.killpg(process.pid, number)  # as a terminal does
         else:
             process.send_signal(number)
         assert process.wait(30) == code
@@ -195,8 +196,8 @@ def test_a_run_that_is_ended_leaves_no_worker_and_goes_on_later(
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
 
 
-def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
-    """Guards the terminal of a run that is ended against tracebacks, which the first worker wrote now and then."""
+def test_workers_ignore_ctrl_c(tmp_path: Path) -> None:
+    """Bug: after Ctrl-C the first worker sometimes wrote a traceback to the terminal."""
     process = start(command(tmp_path, numbered(9), *LOCAL), fakes.build_interrupted)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -206,6 +207,7 @@ def test_ctrl_c_is_left_to_the_supervisor(tmp_path: Path) -> None:
 
 
 def test_a_worker_sees_one_gpu_and_those_on_the_cpu_share_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against workers that all use the first GPU, and against more threads than cores."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [(spec.device, spec.visible_gpu) for spec in worker_specs("ab", ["cuda:0", "cuda:3"], 8)] == [
         ("cuda", "0"),

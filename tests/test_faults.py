@@ -1,4 +1,4 @@
-"""What happens when the machine does what machines do: disks fill, files rot, clocks jump."""
+"""Faults of the machine: full disks, damaged files, jumping clocks."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def hashes(run_dir: Path) -> dict[str, str]:
 
 
 def fill(path: Path) -> None:
-    """Takes all the space there is."""
+    """Fill the disk."""
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while file.write(bytes(1024)):
             pass
 
 
-def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_space(
+def test_a_run_keeps_finished_work_on_a_full_disk_and_resumes_when_there_is_space(
     tmp_path: Path, small_disk: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards finished shards, and the words that say what to do, on a real file system without space."""
+    """Guards finished shards, and the error message, on a real file system without space."""
     arguments = command(tmp_path, small_disk)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(110_000))
@@ -76,7 +76,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_sp
     assert not list(small_disk.rglob(".*.tmp"))
     fill(small_disk / "more ballast")
     code = stand_in.main([*arguments, "check_disk=false"])
-    assert code == 3, "where there is not even space for the name of who is at work"
+    assert code == 3, "there is no space for the lock file either"
     assert "No space left on device" in capsys.readouterr().err
     (small_disk / "more ballast").unlink()
     ballast.unlink()
@@ -90,6 +90,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_run_goes_on_when_there_is_sp
 def test_a_read_only_folder_is_refused_before_a_model_loads(
     tmp_path: Path, small_disk: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Guards against a traceback after the model was loaded."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert stand_in.main(command(tmp_path, small_disk)) == 3
     error = capsys.readouterr().err
@@ -98,14 +99,14 @@ def test_a_read_only_folder_is_refused_before_a_model_loads(
     assert stand_in == []
 
 
-def test_a_run_is_told_of_as_finished_when_it_is_whole_and_not_before(
+def test_status_is_finished_only_when_all_files_are_of_the_current_text(
     tmp_path: Path,
     stand_in: StandInModel,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Bug: the report of the text as it was before was enough, while card, report and list were not those of the new
-    one."""
+    """Bug: the report of an earlier text was enough for "finished", while card, report and checksums were not those of
+    the new text."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
     assert stand_in.main(arguments) == 0
     (tmp_path / "texts.jsonl").write_text('{"text": "This is another text."}\n')
@@ -136,8 +137,8 @@ def alter(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_truncated_shard_is_made_again(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Guards a resume that looks at sizes and not at audio."""
+def test_a_truncated_shard_is_generated_again(tmp_path: Path, stand_in: StandInModel) -> None:
+    """Guards against a resumed run that takes a truncated file for a finished shard."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
     assert stand_in.main(arguments) == 0
     before = hashes(run_dir)
@@ -149,9 +150,10 @@ def test_a_truncated_shard_is_made_again(tmp_path: Path, stand_in: StandInModel)
     assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
 
 
-def test_an_altered_shard_is_found_by_verify_and_made_again_when_deleted(
+def test_an_altered_shard_is_found_by_verify_and_generated_again_when_deleted(
     tmp_path: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Guards against a changed byte that nothing detects."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
     assert stand_in.main(arguments) == 0
     before, path = hashes(run_dir), run_dir / "data" / "train-00002-of-00006.parquet"
@@ -164,8 +166,8 @@ def test_an_altered_shard_is_found_by_verify_and_made_again_when_deleted(
     assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
 
 
-def test_a_shard_of_another_config_is_not_mixed_in(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Guards a dataset against files that somebody copied into it."""
+def test_a_shard_of_another_config_is_replaced(tmp_path: Path, stand_in: StandInModel) -> None:
+    """Guards a dataset against files that were copied into it from another run."""
     arguments = command(tmp_path, tmp_path)
     assert stand_in.main([*arguments, "name=other", "seed=7"]) == 0
     assert stand_in.main(arguments) == 0
@@ -179,8 +181,8 @@ def test_a_shard_of_another_config_is_not_mixed_in(tmp_path: Path, stand_in: Sta
     assert stand_in.main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
 
 
-def test_a_shard_of_an_older_text_is_made_again(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Guards a run that two have begun at once, with different texts: one of them has written what was not planned."""
+def test_a_shard_of_an_older_text_is_generated_again(tmp_path: Path, stand_in: StandInModel) -> None:
+    """Guards against a shard of another text, e.g. after two calls with different texts at the same time."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
     assert stand_in.main(arguments) == 0
     kept = {
@@ -199,10 +201,10 @@ def test_a_shard_of_an_older_text_is_made_again(tmp_path: Path, stand_in: StandI
     assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
 
 
-def test_a_retry_that_is_killed_at_its_end_is_ended_by_the_next(
+def test_a_retry_that_is_killed_at_its_end_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: nothing was left to be tried again, so that card, report and list of files stayed as they had been."""
+    """Bug: there was nothing left to retry, so that card, report and checksums were not updated."""
     silent = StandInSynthesizer(lambda utterance: replace(speak(utterance), samples=np.zeros(800, np.float32)))
     synthesizers = [silent, StandInSynthesizer()]
     loader = loader_of(lambda *_, **__: synthesizers.pop(0))
@@ -222,14 +224,14 @@ def test_a_retry_that_is_killed_at_its_end_is_ended_by_the_next(
     assert main(verify) == 0
 
 
-def test_rejects_are_not_tried_again_with_other_weights(
+def test_rejects_are_not_retried_with_other_weights(
     tmp_path: Path,
     checkpoint_of: Checkpoints,
     stand_in: StandInModel,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Bug: a model that was trained further in its folder made clips for a run of the old one, and the card named the
-    old one for all."""
+    """Bug: after the model in a folder was trained further, it generated clips for a run whose card names the old
+    model."""
     model = Path(shutil.copytree(checkpoint_of(UntrainedShape()), tmp_path / "model"))
     nothing_is_loud_enough = [f"model={model}", "checks.silence_dbfs=0"]
     assert stand_in.main([*command(tmp_path, tmp_path), *nothing_is_loud_enough]) == 5
@@ -237,7 +239,7 @@ def test_rejects_are_not_tried_again_with_other_weights(
     (model / "config.json").write_text(old + "\n")
     assert stand_in.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
     error = capsys.readouterr().err
-    assert frozen_config(tmp_path / "run").model.revision in error, "the revision that is wanted"
+    assert frozen_config(tmp_path / "run").model.revision in error, "the revision of the run"
     assert "name=" in error
     assert len(stand_in) == 1
     (model / "config.json").write_text(old)
@@ -259,5 +261,5 @@ def test_a_clock_that_jumps_changes_nothing(
     assert 0 < session["wall_seconds"] < 60
     assert session["num_restarts"] == 0
     assert stand_in.main(arguments) == 0
-    assert len(stand_in) == 1, "nothing was made twice"
+    assert len(stand_in) == 1, "nothing was generated twice"
     assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0

@@ -1,4 +1,4 @@
-"""The journals of workers: what a kill, a full disk and a jumping clock do to them."""
+"""Journals of workers, after a kill, on a full disk and with a jumping clock."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def manifest(index: int) -> Manifest:
 
 
 class Asked(BaseException):
-    """What SIGTERM raises, as Ctrl-C its `KeyboardInterrupt`."""
+    """What the handler of SIGTERM raises."""
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, Asked])
 def test_being_stopped_is_no_failure(stop: type[BaseException], tmp_path: Path, clock: Clock) -> None:
-    """Bug: SIGTERM was told of as a failure without words, by status and on the page."""
+    """Bug: SIGTERM was recorded as a failure without a message."""
     with pytest.raises(stop), journal(tmp_path, clock):
         raise stop
     history = read_journals(tmp_path)
@@ -56,13 +56,14 @@ def test_being_stopped_is_no_failure(stop: type[BaseException], tmp_path: Path, 
 
 
 def work(open_journal: Journal, clock: Clock, seconds: float, each: float = 1.0) -> None:
-    """A second of audio for each second that passes."""
+    """Record one second of audio for each second that passes."""
     for _ in range(round(seconds / each)):
         clock.pass_by(each)
         open_journal.record_take(each, True, 2.0)
 
 
-def test_what_is_told_is_read_back(tmp_path: Path, clock: Clock) -> None:
+def test_a_journal_is_read_as_it_was_written(tmp_path: Path, clock: Clock) -> None:
+    """Guards all fields of a journal against a difference between writer and reader."""
     with journal(tmp_path, clock) as main:
         work(main, clock, 3)
         main.record_take(9.0, False, 31.5)
@@ -76,7 +77,7 @@ def test_what_is_told_is_read_back(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_lines_are_few_however_long_a_run_is(tmp_path: Path, clock: Clock) -> None:
-    """Guards quick answers to status after a weekend: a line for each clip would be a million lines."""
+    """Guards against a journal with a million lines, one for each clip, after a long run."""
     with journal(tmp_path, clock) as main:
         work(main, clock, 60)
         assert 10 <= len(read_journals(tmp_path).workers[0].sessions[0].points) <= 13
@@ -87,8 +88,8 @@ def test_lines_are_few_however_long_a_run_is(tmp_path: Path, clock: Clock) -> No
     assert max(later - earlier for earlier, later in pairwise(times)) <= journal_module.MAX_INTERVAL
 
 
-def test_a_jumping_clock_gives_no_nonsense(tmp_path: Path, clock: Clock) -> None:
-    """Guards rates against summer time, a corrected clock and a laptop that slept."""
+def test_rates_do_not_depend_on_the_wall_clock(tmp_path: Path, clock: Clock) -> None:
+    """Guards rates against a clock that is set during a run."""
     with journal(tmp_path, clock) as main:
         work(main, clock, 60)
         clock.wall -= 7200
@@ -101,8 +102,8 @@ def test_a_jumping_clock_gives_no_nonsense(tmp_path: Path, clock: Clock) -> None
     assert elapsed == sorted(elapsed)
 
 
-def test_a_torn_line_and_an_unknown_one_are_passed_over(tmp_path: Path, clock: Clock) -> None:
-    """Guards the reader against a kill within a line, and the next session against being glued to the torn one."""
+def test_torn_lines_and_unknown_events_are_skipped(tmp_path: Path, clock: Clock) -> None:
+    """Guards the reader against a torn line, and the next session against a start line that is joined to it."""
     with journal(tmp_path, clock) as main:
         work(main, clock, 2)
     path = tmp_path / "journal" / "main.jsonl"
@@ -115,6 +116,7 @@ def test_a_torn_line_and_an_unknown_one_are_passed_over(tmp_path: Path, clock: C
 
 @pytest.mark.parametrize("cut", range(0, 400, 7))
 def test_a_journal_cut_anywhere_can_be_read(tmp_path: Path, clock: Clock, cut: int) -> None:
+    """Guards the reader against a kill at any byte."""
     with journal(tmp_path, clock) as main:
         work(main, clock, 2)
     path = tmp_path / "journal" / "main.jsonl"
@@ -122,10 +124,10 @@ def test_a_journal_cut_anywhere_can_be_read(tmp_path: Path, clock: Clock, cut: i
     assert len(read_journals(tmp_path).workers) == 1
 
 
-def test_a_full_disk_is_told_of_once_and_stops_nothing(
+def test_a_full_disk_causes_one_warning_and_ends_nothing(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Guards the run against its journal, and the line after the trouble against the half of the one before."""
+    """Guards the run against an error of its journal, and the next line against the half of the one before."""
     write, answers = os.write, iter(["whole", "half", "full", "full", "whole"])
 
     def unsteady(descriptor: int, content: bytes) -> int:
@@ -144,7 +146,8 @@ def test_a_full_disk_is_told_of_once_and_stops_nothing(
     assert "No space left" in caplog.text
 
 
-def test_an_error_is_told_of_before_it_passes(tmp_path: Path, clock: Clock) -> None:
+def test_an_exception_is_recorded_as_a_failure(tmp_path: Path, clock: Clock) -> None:
+    """Guards against a worker that ends without a recorded reason."""
     with pytest.raises(MemoryError), journal(tmp_path, clock):
         raise MemoryError("CUDA out of memory")
     history = read_journals(tmp_path)
@@ -154,13 +157,15 @@ def test_an_error_is_told_of_before_it_passes(tmp_path: Path, clock: Clock) -> N
     assert history.workers[0].sessions[0].end_reason == "stopped"
 
 
-def test_the_failure_of_a_dead_worker_is_told_by_another(tmp_path: Path, clock: Clock) -> None:
+def test_a_failure_is_recorded_for_another_worker(tmp_path: Path, clock: Clock) -> None:
+    """Guards against a crash that is attributed to the supervisor."""
     with journal(tmp_path, clock) as main:
         main.record_failure("killed by signal 9", worker="cuda-1")
     assert [failure.worker for failure in read_journals(tmp_path).failures] == ["cuda-1"]
 
 
 def test_a_run_without_journals_has_no_workers(tmp_path: Path) -> None:
+    """Guards the status of a run that has only been planned."""
     assert read_journals(tmp_path).workers == ()
 
 

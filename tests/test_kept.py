@@ -1,4 +1,4 @@
-"""Clips of shards that are not complete yet: what a kill costs."""
+"""Checkpoints of unfinished shards: what a kill costs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fakes import StandInSynthesizer, build_mortal, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module
-from pipeline.generation import checkpointing as kept
+from pipeline.generation import checkpointing
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.types import Clip, Utterance
 
@@ -33,7 +33,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
 
 
 class Building:
-    """Builds synthesizers; the first one is interrupted before a clip."""
+    """Builds synthesizers; the first one is interrupted before its clip number `dies_at`."""
 
     def __init__(self, dies_at: int) -> None:
         self.built: list[StandInSynthesizer] = []
@@ -58,18 +58,18 @@ def building() -> Building:
 
 
 def pass_seconds(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Lets so much time pass at each look at the clock."""
+    """Let time pass at each call of the clock."""
     now = iter(range(10**9))
-    monkeypatch.setattr(kept, "time", SimpleNamespace(monotonic=lambda: next(now) * seconds))
+    monkeypatch.setattr(checkpointing, "time", SimpleNamespace(monotonic=lambda: next(now) * seconds))
 
 
-def test_a_killed_run_makes_again_only_the_last_half_minute(
+def test_a_resumed_run_repeats_only_the_last_half_minute(
     tmp_path: Path, building: Building, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bug: an hour of a slow machine's work is lost with a shard that was not complete."""
+    """Bug: an hour of work on a slow machine was lost with a shard that was not complete."""
     arguments = ["task=dataset", f"input={texts(tmp_path)}", f"output_dir={tmp_path}"]
     with monkeypatch.context() as patch:
-        pass_seconds(patch, 11.0)  # so that of three clips the last one is written with those before it
+        pass_seconds(patch, 11.0)  # so that each checkpoint has three clips
         assert building.main([*arguments, "name=killed"]) == 130
     assert building.main([*arguments, "name=killed"]) == 0
     first, second = building.built
@@ -83,10 +83,10 @@ def test_a_killed_run_makes_again_only_the_last_half_minute(
     assert building.main(["task=verify", f"run={tmp_path / 'killed'}"]) == 0
 
 
-def test_what_is_kept_twice_over_is_all_found(
+def test_the_checkpoints_of_two_killed_calls_are_all_found(
     tmp_path: Path, building: Building, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: the second command writes over what the first one has kept."""
+    """Bug: the second call overwrote the checkpoints of the first one."""
     arguments = ["task=dataset", f"input={texts(tmp_path)}", f"output_dir={tmp_path}", "name=run"]
     pass_seconds(monkeypatch, 31.0)
     assert building.main(arguments) == 130
@@ -97,10 +97,10 @@ def test_what_is_kept_twice_over_is_all_found(
     assert len(building.built[-1].asked) == NUM_TEXTS - 7 - 2
 
 
-def test_a_text_that_comes_again_in_another_shard_does_not_miss_what_was_kept(
+def test_a_text_that_occurs_in_a_later_shard_does_not_miss_the_deleted_checkpoint(
     tmp_path: Path, building: Building, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bug: what is kept of a shard goes with it, and a later one finds its clip damaged."""
+    """Bug: the checkpoints of a shard are deleted with it, and a later shard found its clip damaged."""
     table = texts(tmp_path)
     table.write_text(table.read_text() * 2)
     arguments = ["task=dataset", f"input={table}", f"output_dir={tmp_path}", "name=run"]
@@ -112,18 +112,18 @@ def test_a_text_that_comes_again_in_another_shard_does_not_miss_what_was_kept(
     assert len(building.built[-1].asked) <= 2 * NUM_TEXTS - 7
 
 
-def test_quick_work_is_written_once(tmp_path: Path, building: Building) -> None:
-    """Guards fast machines: a dataset must not be written twice."""
+def test_a_fast_run_writes_no_checkpoint(tmp_path: Path, building: Building) -> None:
+    """Guards against a dataset that is written twice."""
     assert building.main(["task=dataset", f"input={texts(tmp_path)}", f"output_dir={tmp_path}", "name=run"]) == 130
     assert not (tmp_path / "run" / ".kept").exists()
     assert building.main(["task=dataset", f"input={texts(tmp_path)}", f"output_dir={tmp_path}", "name=run"]) == 0
     assert len(building.built[-1].asked) == NUM_TEXTS
 
 
-def test_a_worker_that_dies_leaves_what_it_has_kept(
+def test_the_checkpoints_of_a_crashed_worker_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards the second attempt at a shard, and the pieces that it is cut into."""
+    """Guards against repeated work in the second attempt at a shard, and in its sub-shards."""
     table = texts(tmp_path, 3)
     table.write_text(table.read_text() + json.dumps({"text": "The poison."}) + "\n")
     assert main(
@@ -140,15 +140,15 @@ def test_a_worker_that_dies_leaves_what_it_has_kept(
 
 
 def build_hoarding(*_: object, **__: object) -> StandInSynthesizer:
-    """In another process: aborts at poison, and time passes quickly until then."""
-    kept.CHECKPOINT_SECONDS = 0.0
+    """Build, in a worker process, a synthesizer that aborts at poison; each clip gets a checkpoint."""
+    checkpointing.CHECKPOINT_SECONDS = 0.0
     return build_mortal()
 
 
-def test_the_beginning_of_a_book_goes_on_where_a_kill_has_cut_it(
+def test_the_preview_of_a_book_continues_after_a_kill(
     tmp_path: Path, building: Building, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: clips that are taken again are missing in what can be heard, which waits for them for ever."""
+    """Bug: the live preview waited forever for reused clips."""
     book = tmp_path / "book.txt"
     book.write_text(
         "Chapter 1\n\n" + "\n\n".join(f"This is paragraph number {n} of the book." for n in range(NUM_TEXTS))
@@ -164,4 +164,4 @@ def test_the_beginning_of_a_book_goes_on_where_a_kill_has_cut_it(
     assert building.main(arguments) == 0
     ((after,),) = [heard]
     assert len(after) > len(before) > 0
-    np.testing.assert_allclose(after[: len(before)], before, atol=1e-4)  # 16 bits, rounded twice
+    np.testing.assert_allclose(after[: len(before)], before, atol=1e-4)  # two roundings to 16 bits

@@ -1,4 +1,4 @@
-"""The short version of `scripts/kill.py`: one worker and one whole run, killed at work by SIGKILL."""
+"""The short version of `scripts/kill.py`: SIGKILL for one worker, and for a whole run, during work."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from scripts.kill import Bench, Kill
 
 
-def test_runs_that_are_killed_come_out_as_if_they_had_been_left_alone(tmp_path: Path) -> None:
-    """Guards against everything that cannot be caught: lost and doubled clips, other audio, files and workers left."""
+def test_killed_and_resumed_runs_equal_uninterrupted_ones(tmp_path: Path) -> None:
+    """Guards against lost and duplicate clips, different audio, and files or workers that are left after SIGKILL."""
     bench = Bench(tmp_path)
     for name, kill in (("worker", Kill("worker", 3, 0.05)), ("whole", Kill("whole", 6, 0.02))):
         outcome = bench.survive(name, kill)

@@ -1,4 +1,4 @@
-"""`report.html`: it stands alone, holds no foreign markup, and is made of whatever a run has."""
+"""`report.html`: it needs no other file, contains no markup of the text, and describes every kind of run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fakes import INFO, RATE, speak
 from pipeline.outputs.dataset.card import CardFacts, collect_statistics
 from pipeline.outputs.dataset.columns import make_row
 from pipeline.outputs.dataset.shards import write_shard
-from pipeline.reporting import html_report as page
+from pipeline.reporting import html_report
 from pipeline.reporting.html_report import write_html_report
 from pipeline.reporting.journal import Journal
 from pipeline.reporting.report import make_report
@@ -30,7 +30,7 @@ VOID = {"meta", "link", "br", "img", "rect", "line", "polyline", "hr", "input"}
 
 
 class Reader(HTMLParser):
-    """Keeps elements, what they point to, and whether all are closed."""
+    """Collects elements, addresses and text; checks that all elements are closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -67,7 +67,7 @@ def utterance(number: int, speaker: str | None = "Jon", text: str = "Some words.
 def make_page(
     run_dir: Path, spoken: list[Utterance], rejects: list[Reject], book: dict[str, object] | None = None
 ) -> str:
-    """A run of shards of four utterances."""
+    """Write a run with shards of four utterances, and return its page."""
     shards = [spoken[start : start + 4] for start in range(0, len(spoken), 4)] or [[]]
     for index, shard in enumerate(shards):
         rows = [make_row(speak(each), f"key-{each.id}", "en", INFO) for each in shard]
@@ -80,8 +80,8 @@ def make_page(
     return (run_dir / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_page_stands_alone_and_escapes(tmp_path: Path) -> None:
-    """Guards against a page that calls out, and against a book whose text becomes markup."""
+def test_the_page_needs_no_network_and_escapes_text(tmp_path: Path) -> None:
+    """Guards against a page that loads something from the network, and against text that becomes markup."""
     now = [0.0]
     with Journal(tmp_path, "main", "cpu", wall=lambda: now[0], monotonic=lambda: now[0]) as journal:
         for _ in range(20):
@@ -97,12 +97,13 @@ def test_the_page_stands_alone_and_escapes(tmp_path: Path) -> None:
     assert reader.addresses
     assert all(address.startswith("data:audio/mpeg;base64,") for address in reader.addresses)
     assert not re.search(r"url\(|@import|https?://", text)
-    assert reader.words.count(NASTY) >= 6, "texts are shown as they are"
-    assert "{{ 7 * 7 }}" in reader.words, "a text is no template"
+    assert reader.words.count(NASTY) >= 6, "texts are shown unchanged"
+    assert "{{ 7 * 7 }}" in reader.words, "a text is not a template"
     assert "polyline" in reader.tags
 
 
-def test_a_few_clips_of_each_voice_can_be_heard(tmp_path: Path) -> None:
+def test_a_few_clips_of_each_voice_can_be_played(tmp_path: Path) -> None:
+    """Guards against players whose audio is not that of the clip."""
     names = ["Jon", "Lea", None]
     text = make_page(tmp_path, [utterance(number, names[number % 3]) for number in range(24)], [])
     clips = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', text)
@@ -111,15 +112,16 @@ def test_a_few_clips_of_each_voice_can_be_heard(tmp_path: Path) -> None:
     assert len(samples) / rate == pytest.approx(0.5, abs=0.15)
 
 
-def test_the_audio_within_the_page_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against a page of a gigabyte for a run of a thousand voices."""
-    monkeypatch.setattr(page, "_MAX_AUDIO_BYTES", 10_000)
+def test_the_audio_in_the_page_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a page of a gigabyte for a run with a thousand voices."""
+    monkeypatch.setattr(html_report, "_MAX_AUDIO_BYTES", 10_000)
     text = make_page(tmp_path, [utterance(number, f"voice {number}") for number in range(40)], [])
     audio = sum(len(base64.b64decode(clip)) for clip in re.findall(r'base64,([^"]+)"', text))
     assert 0 < audio <= 10_000
 
 
-def test_a_run_of_rejects_only_has_a_page(tmp_path: Path) -> None:
+def test_a_run_without_clips_has_a_page(tmp_path: Path) -> None:
+    """Guards the page against a run in which everything was rejected."""
     rejects = [
         Reject(utterance(number, text=f"Text {number}."), "silent: nothing; limit: long", 3) for number in range(30)
     ]
@@ -129,10 +131,11 @@ def test_a_run_of_rejects_only_has_a_page(tmp_path: Path) -> None:
     assert "silent · 30" in reader.words
     assert "limit · 30" in reader.words
     assert "Text 18." not in reader.words
-    assert re.search(r"\b18\b", reader.words), "how many are not shown"
+    assert re.search(r"\b18\b", reader.words), "how many more there are"
 
 
 def test_chapters_of_a_book_are_listed(tmp_path: Path) -> None:
+    """Guards against chapters without title, time or loudness."""
     measures = {"loudness_lufs": -18.04}
     chapters = [{"number": 1, "title": NASTY, "start": 0.0, "end": 61.0, "measures": measures}]
     (tmp_path / "book").mkdir()
@@ -143,8 +146,8 @@ def test_chapters_of_a_book_are_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("top", [0.0, 0.004, 1.0, 59.0, 3_600.0, 1e7])
-def test_pictures_of_any_size_are_drawn(top: float) -> None:
-    """Guards the axes against runs of a moment and of months, and clips of no length."""
+def test_charts_of_any_scale_are_drawn(top: float) -> None:
+    """Guards the axes against runs of a moment and of months, and against empty clips."""
     chart = line_chart([Series("<a>", (((0.0, 0.0), (top, top)),))], "x", lambda x: f"{x:g}")
     assert 2 <= Reader(str(chart)).tags.count("line") <= 8
     assert "<a>" not in chart
@@ -152,6 +155,7 @@ def test_pictures_of_any_size_are_drawn(top: float) -> None:
     assert "nan" not in chart
 
 
-def test_silence_and_nothing_have_a_waveform() -> None:
+def test_silence_and_an_empty_clip_have_a_waveform() -> None:
+    """Guards against a division by a peak of zero."""
     assert waveform(np.zeros(0, dtype=np.float32))
     assert "nan" not in waveform(np.zeros(500, dtype=np.float32))

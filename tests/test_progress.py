@@ -36,7 +36,7 @@ def test_speed_is_that_of_generated_audio_since_the_model_was_loaded(clock: list
         progress.on_take(1, 0, 99.0, False)
         assert SPEED.findall(progress.summary()) == ["4.00x", "3.00x", "1.00x"]
         progress.on_exit(1)
-        assert SPEED.findall(progress.summary()) == ["3.00x", "3.00x", "0.00x"], "the unwritten clip of b is lost"
+        assert SPEED.findall(progress.summary()) == ["3.00x", "3.00x"], "the unwritten clip of b is lost"
 
 
 def test_reused_clips_have_no_speed(clock: list[float]) -> None:
@@ -76,6 +76,6 @@ def test_a_run_that_reuses_all_clips_shows_no_speed(
     assert re.search(r"\b6 clips\b", error)
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert re.search(r"<b>6</b><span>clips reused", page)
-    assert "0.00x" not in page
+    assert not re.search(r"\b0\.00x", page)
     assert stand_in.main(["task=status", f"run={tmp_path / 'run'}"]) == 0
     assert not SPEED.search(capsys.readouterr().out)

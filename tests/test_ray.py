@@ -1,4 +1,4 @@
-"""A run on a Ray cluster of three logical nodes, of which one is removed."""
+"""Runs with Ray actors, also on a cluster of three logical nodes one of which is removed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(autouse=True)
-def doubles_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets actors import what tests share, as they import the installed package."""
+def fakes_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let actors import the modules that tests share."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
 @pytest.fixture
-def cluster(doubles_are_found: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """A cluster of three nodes. Bug: it failed where no earlier one had made /tmp/ray, its default folder."""
+def cluster(fakes_are_importable: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """A cluster of three nodes. Bug: it failed if /tmp/ray, its default folder, did not exist."""
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="r")  # the names of Ray's sockets have to be short
@@ -51,10 +51,10 @@ def cluster(doubles_are_found: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
+def test_a_run_survives_a_lost_node_with_the_same_clips(
     cluster: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a long run on machines that come and go."""
+    """Guards a run on machines that may be taken away, such as spot instances."""
     loader = loader_of(build_slow)
     arguments = command(tmp_path, numbered(72), "planning.shard_size=3")
     assert main(arguments, loader) == 0
@@ -73,8 +73,8 @@ def test_a_node_that_leaves_is_survived_and_the_clips_are_the_same(
 
 
 @pytest.mark.slow
-def test_actors_with_the_real_engine_make_the_same_bytes(tmp_path: Path, checkpoint_of: Checkpoints) -> None:
-    """Guards against threads and libraries that Ray sets up in another way."""
+def test_actors_with_the_real_engine_generate_the_same_bytes(tmp_path: Path, checkpoint_of: Checkpoints) -> None:
+    """Guards against results that depend on how Ray sets up threads and libraries."""
     arguments = command(tmp_path, numbered(9), f"model={checkpoint_of(TINY)}", "checks.length_ratio=0")
     assert main(arguments) == 0
     assert main([*arguments, "name=ray", "executor=ray", "executor.workers=2"]) == 0
@@ -82,7 +82,7 @@ def test_actors_with_the_real_engine_make_the_same_bytes(tmp_path: Path, checkpo
 
 
 def remove_node(cluster: object, run_dir: Path) -> None:
-    """Takes one away once all three are at work."""
+    """Remove a node once each worker has written a shard."""
     deadline = time.monotonic() + 200
     while len([path for path in run_dir.glob("journal/ray-*.jsonl") if '"shard"' in path.read_text()]) < 3:
         if time.monotonic() > deadline:
@@ -93,7 +93,7 @@ def remove_node(cluster: object, run_dir: Path) -> None:
 
 @pytest.mark.slow
 def test_poison_is_found_by_actors_as_well(tmp_path: Path) -> None:
-    """Guards what processes and actors share: one that aborts is replaced, and its utterance found."""
+    """Guards actors that abort: they are replaced, and the utterance that crashes them is found."""
     texts = ["One.", "This is poison.", "Three."]
     ray = ("executor=ray", "executor.workers=2", "executor.backoff_seconds=0")
     assert main(command(tmp_path, texts, *ray), loader_of(build_mortal)) == 0

@@ -1,4 +1,4 @@
-"""Takes: what is accepted, tried again, given up and taken from an earlier plan."""
+"""The renderer: takes that are accepted, retaken, rejected or reused."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def render_all(
     return render_shards(shards, synthesizer, options)
 
 
-def test_rows_come_in_reading_order_whatever_order_they_were_made_in() -> None:
-    """Guards the dataset's order: the longest are generated first."""
+def test_rows_are_in_reading_order_whatever_order_they_were_generated_in() -> None:
+    """Guards against a dataset in the order of generation, in which the longest utterances are first."""
     synthesizer = StandInSynthesizer()
     bucketed = [dataclasses.replace(u, bucket=None) for u in shard().utterances]
     rendered = render(Shard(0, tuple(bucketed)), synthesizer)
@@ -58,8 +58,8 @@ def test_rows_come_in_reading_order_whatever_order_they_were_made_in() -> None:
     assert rendered.rejects == ()
 
 
-def test_a_bad_take_is_followed_by_one_with_another_recorded_seed() -> None:
-    """Guards against a retry that repeats the same noise, and against a seed that is not the one used."""
+def test_a_flawed_take_is_followed_by_one_with_another_recorded_seed() -> None:
+    """Guards against a retake with the same seed, and against a recorded seed that is not the one used."""
 
     def silent_at_first(utterance: Utterance) -> Clip:
         clip = speak(utterance)
@@ -70,11 +70,11 @@ def test_a_bad_take_is_followed_by_one_with_another_recorded_seed() -> None:
     (retaken,) = [row for row in rendered.rows if row.id == "u2"]
     assert (retaken.columns["take"], retaken.columns["seed"]) == (1, take_seed(2, 1))
     assert [utterance.seed for utterance in synthesizer.asked if utterance.id == "u2"] == [2, take_seed(2, 1)]
-    assert len(synthesizer.asked) == 5, "only what failed is made again"
+    assert len(synthesizer.asked) == 5, "only the flawed take is repeated"
 
 
-def test_what_never_works_is_rejected_with_reason_and_seeds() -> None:
-    """Guards planned = written + rejected."""
+def test_an_utterance_without_a_good_take_is_rejected_with_reason_and_seeds() -> None:
+    """Guards against a lost utterance: planned = written + rejected."""
 
     def runaway(utterance: Utterance) -> Clip:
         clip = speak(utterance)
@@ -88,7 +88,9 @@ def test_what_never_works_is_rejected_with_reason_and_seeds() -> None:
     assert [row.id for row in rendered.rows] == ["u0", "u2", "u3"]
 
 
-def test_the_last_take_is_written_with_its_flaw_when_asked() -> None:
+def test_the_last_take_is_written_with_its_flaw_if_configured() -> None:
+    """Guards the setting checks.accept_last_take, and the record of the flaw."""
+
     def runaway(utterance: Utterance) -> Clip:
         return dataclasses.replace(speak(utterance), finish=Finish.MAX_FRAMES)
 
@@ -99,8 +101,8 @@ def test_the_last_take_is_written_with_its_flaw_when_asked() -> None:
     assert {row.columns["take"] for row in rendered.rows} == {2}
 
 
-def test_audio_that_cannot_be_written_is_never_put_up_with() -> None:
-    """Guards the encoder against samples that are not numbers, with the most lenient settings."""
+def test_audio_that_cannot_be_written_is_never_accepted() -> None:
+    """Guards the encoder against NaN samples with the most lenient settings."""
 
     def broken(utterance: Utterance) -> Clip:
         return dataclasses.replace(speak(utterance), samples=np.array([np.nan], dtype=np.float32))
@@ -111,7 +113,8 @@ def test_audio_that_cannot_be_written_is_never_put_up_with() -> None:
     assert all("non-finite" in reject.reason for reject in rendered.rejects)
 
 
-def test_a_planned_problem_is_a_reject_and_costs_no_generation() -> None:
+def test_an_utterance_with_a_planned_problem_is_rejected_without_a_take() -> None:
+    """Guards against work on text that cannot be spoken."""
     planned = shard().utterances
     problem = dataclasses.replace(planned[0], problem="only symbols")
     synthesizer = StandInSynthesizer()
@@ -121,8 +124,8 @@ def test_a_planned_problem_is_a_reject_and_costs_no_generation() -> None:
     assert "u0" not in {utterance.id for utterance in synthesizer.asked}
 
 
-def test_unchanged_clips_are_taken_from_an_earlier_plan(tmp_path: Path) -> None:
-    """Guards the promise that one edited line costs one clip."""
+def test_unchanged_clips_are_reused_from_an_earlier_plan(tmp_path: Path) -> None:
+    """Guards against the generation of more than one clip after one line was edited."""
     first = render(shard(), StandInSynthesizer())
     write_shard(
         tmp_path, 0, 1, first.rows, first.rejects, sampling_rate=INFO.sampling_rate, fingerprint="f", plan_hash="p"
@@ -140,15 +143,15 @@ def test_unchanged_clips_are_taken_from_an_earlier_plan(tmp_path: Path) -> None:
 
 
 def damage(run_dir: Path, audio: bytes) -> None:
-    """Flips a bit in the middle of a clip, in place: the Parquet file can be read as before."""
+    """Flip a bit in the middle of a clip; the Parquet file can still be read."""
     (path,) = (run_dir / "data").iterdir()
     content = path.read_bytes()
     middle = content.index(audio) + len(audio) // 2
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
 
 
-def test_a_damaged_clip_is_not_taken_again_but_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Bug: it was copied, and given a new hash with which every check passed from then on."""
+def test_a_damaged_clip_is_not_reused_but_generated_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Bug: damaged audio was copied and given a new hash, with which every later check passed."""
     first = render(shard(), StandInSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     damage(tmp_path, first.rows[2].audio)
@@ -158,7 +161,7 @@ def test_a_damaged_clip_is_not_taken_again_but_made_anew(tmp_path: Path, caplog:
     assert (again.num_reused, [utterance.id for utterance in synthesizer.asked]) == (3, ["u2"])
     (record,) = caplog.records
     assert "u2" in record.getMessage()
-    # It may be needed beside other work as well, and be the only one of its shard.
+    # Also beside other work, and when it is the only clip to generate of its shard.
     others = replace_ids(shard(), "v")
     both = dict(render_all([shard(), others], StandInSynthesizer(), earlier=EarlierClips([tmp_path])))
     assert [rendered.num_reused for rendered in both.values()] == [3, 3]
@@ -174,9 +177,10 @@ def replace_ids(shard: Shard, letter: str) -> Shard:
     return Shard(shard.index + 1, tuple(utterances))
 
 
-def test_what_cannot_be_read_any_more_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Bug: a piece of a shard that another worker has put together meanwhile ended the run, if a sentence occurs in
-    both shards."""
+def test_clips_that_cannot_be_read_any_more_are_generated_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bug: the run ended if a sub-shard with a needed clip was merged and deleted by another worker meanwhile."""
     first = render(shard(), StandInSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     earlier = EarlierClips([tmp_path])
@@ -188,7 +192,7 @@ def test_what_cannot_be_read_any_more_is_made_anew(tmp_path: Path, caplog: pytes
 
 
 def numbered_shards(count: int, drawn: list[int], size: int = 3) -> Iterator[Shard]:
-    """Shards that leave a mark when they are drawn."""
+    """Yield shards, and record which have been drawn."""
     for index in range(count):
         drawn.append(index)
         yield Shard(
@@ -197,7 +201,7 @@ def numbered_shards(count: int, drawn: list[int], size: int = 3) -> Iterator[Sha
 
 
 def test_a_shard_is_drawn_when_it_is_needed() -> None:
-    """Guards claims: a shard that is drawn early is one that no other worker can take."""
+    """Guards against a shard that is claimed early, which no other worker can generate then."""
     drawn: list[int] = []
     rendered = render_all(numbered_shards(5, drawn), StandInSynthesizer())
     assert drawn == []
@@ -207,7 +211,7 @@ def test_a_shard_is_drawn_when_it_is_needed() -> None:
 
 
 def test_shards_share_one_stream_of_work() -> None:
-    """Guards against slots that stand idle at the end of each shard: one call of the synthesizer makes them all."""
+    """Guards against slots that are idle at the end of each shard: one call of the synthesizer generates all."""
     calls = 0
 
     class Counting(StandInSynthesizer):
@@ -220,8 +224,8 @@ def test_shards_share_one_stream_of_work() -> None:
     assert calls == 1
 
 
-def test_a_shard_waits_for_its_retakes_and_the_others_do_not() -> None:
-    """Guards retakes in a stream: they join the next shard's work, and each row lands in its own shard."""
+def test_a_shard_waits_for_its_retakes_and_other_shards_do_not() -> None:
+    """Guards against retakes that stop the stream, and rows that get into the wrong shard."""
 
     def silent_at_first(utterance: Utterance) -> Clip:
         clip = speak(utterance)
@@ -237,8 +241,8 @@ def test_a_shard_waits_for_its_retakes_and_the_others_do_not() -> None:
     assert order[6:12] == ["1-0", "1-1", "1-2", "2-0", "2-1", "2-2"]
 
 
-def test_a_retake_of_the_last_shard_joins_what_is_under_way() -> None:
-    """Guards the end of a run: a retake that waits for all others would be generated by itself."""
+def test_a_retake_of_the_last_shard_joins_the_running_batch() -> None:
+    """Guards the end of a run against a retake that waits for all others and is then generated alone."""
     calls = 0
 
     class ThreeAtOnce(StandInSynthesizer):
@@ -263,8 +267,8 @@ def test_a_retake_of_the_last_shard_joins_what_is_under_way() -> None:
     assert calls == 1
 
 
-def test_a_clip_that_never_comes_is_told_of() -> None:
-    """Guards against a run that asks for ever for what its synthesizer has lost."""
+def test_a_clip_that_the_synthesizer_loses_is_an_error() -> None:
+    """Guards against an endless loop when a synthesizer does not return a clip."""
 
     class Forgetful(StandInSynthesizer):
         def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
@@ -275,7 +279,7 @@ def test_a_clip_that_never_comes_is_told_of() -> None:
 
 
 def test_shards_may_be_complete_out_of_order() -> None:
-    """Guards against shards that wait for an earlier one, with all their audio in memory."""
+    """Guards against shards that wait in memory for an earlier one."""
 
     class Backwards(StandInSynthesizer):
         def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
@@ -284,8 +288,8 @@ def test_shards_may_be_complete_out_of_order() -> None:
     assert [shard.index for shard, _ in render_all(numbered_shards(4, []), Backwards())] == [3, 2, 1, 0]
 
 
-def test_shards_without_work_do_not_pile_up(tmp_path: Path) -> None:
-    """Guards the memory of a run that takes all its clips from an earlier one: they are read shard by shard."""
+def test_shards_of_reused_clips_do_not_pile_up(tmp_path: Path) -> None:
+    """Guards the memory of a run that reuses all clips: they have to be read shard by shard."""
     for shard, rendered in render_all(numbered_shards(30, []), StandInSynthesizer()):
         write_shard(
             tmp_path, shard.index, 30, rendered.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p"
@@ -301,8 +305,8 @@ def test_shards_without_work_do_not_pile_up(tmp_path: Path) -> None:
     assert synthesizer.asked == []
 
 
-def test_the_time_of_the_shards_is_the_time_that_passed() -> None:
-    """Guards the sum in the report: shards that are made side by side must not count the same second twice."""
+def test_the_work_of_all_shards_adds_up_to_the_elapsed_time() -> None:
+    """Guards the sum in the report against shards at the same time that each count the same second."""
 
     def slow(utterance: Utterance) -> Clip:
         time.sleep(0.005)

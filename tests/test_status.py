@@ -1,4 +1,4 @@
-"""`task=status`: what is said of runs in every state, from their files alone."""
+"""`task=status`: the state of a run, read from its files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START = 1_000_000.0
 
 
 def make_run(run_dir: Path, num_shards: int = 4, done: int = 2) -> Path:
-    """A run of ten utterances a shard, of which one is rejected; a clip has 5 s."""
+    """Write a run with ten utterances per shard, one of which is rejected; each clip has 5 s."""
     head = PlanHead("f", num_shards, 10 * num_shards, 50.0 * num_shards, "T", "A", "en", (), "h", (50.0,) * num_shards)
     write_text(run_dir / "plan" / "plan.json", json.dumps(asdict(head)))
     write_text(run_dir / "config.yaml", "input: story\n")
@@ -40,8 +40,8 @@ def make_run(run_dir: Path, num_shards: int = 4, done: int = 2) -> Path:
     return run_dir
 
 
-def at_work(run_dir: Path, worker: str, device: str, speed: float, seconds: int = 60) -> Journal:
-    """A worker that has made `speed` seconds of audio a second, for that long, and still does."""
+def working(run_dir: Path, worker: str, device: str, speed: float, seconds: int = 60) -> Journal:
+    """Write the journal of a worker that generates `speed` seconds of audio per second."""
     now = [START]
     journal = Journal(run_dir, worker, device, wall=lambda: now[0], monotonic=lambda: now[0])
     journal.__enter__()
@@ -55,11 +55,12 @@ def status_of(run_dir: Path, now: float = START + 60) -> str:
     return render_status(read_status(run_dir, now=now))
 
 
-def test_a_run_at_work_tells_speed_and_end(tmp_path: Path) -> None:
+def test_a_working_run_has_a_speed_and_a_predicted_end(tmp_path: Path) -> None:
+    """Guards the figures of a run with several workers."""
     run_dir = make_run(tmp_path / "run")
     (run_dir / ".writer").write_text(f"process {os.getpid()} on {platform.node()}")
-    at_work(run_dir, "cuda-0", "cuda:0", speed=3.0)
-    at_work(run_dir, "cuda-1", "cuda:1", speed=2.0).record_failure("out of memory")
+    working(run_dir, "cuda-0", "cuda:0", speed=3.0)
+    working(run_dir, "cuda-1", "cuda:1", speed=2.0).record_failure("out of memory")
     status = read_status(run_dir, now=START + 60)
     assert status.rate == pytest.approx(5.0, rel=0.02)
     # 20 utterances are left, each of which came to 4.5 s of audio so far.
@@ -88,30 +89,30 @@ def test_a_run_at_work_tells_speed_and_end(tmp_path: Path) -> None:
     ],
 )
 def test_rejects_are_counted_by_the_codes_of_their_reasons(reason: str, codes: list[str]) -> None:
-    """Bug: advice behind a semicolon was counted as a reason of its own."""
+    """Bug: advice after a semicolon was counted as another reason."""
     assert reason_codes(reason) == codes
 
 
 def test_a_killed_worker_is_not_counted_as_speed(tmp_path: Path) -> None:
-    """Guards the estimate of the end against a worker that has been silent since it died."""
+    """Guards the predicted end against a worker that has died."""
     run_dir = make_run(tmp_path / "run")
     (run_dir / ".writer").write_text("process 1 on another-machine")
-    at_work(run_dir, "cuda-0", "cuda:0", speed=3.0)
-    at_work(run_dir, "cuda-1", "cuda:1", speed=2.0, seconds=400)
+    working(run_dir, "cuda-0", "cuda:0", speed=3.0)
+    working(run_dir, "cuda-1", "cuda:1", speed=2.0, seconds=400)
     values = status_values(read_status(run_dir, now=START + 400))
     assert values["speed"] == pytest.approx(2.0, rel=0.02)
     assert {worker["name"]: worker["is_working"] for worker in values["workers"]} == {"cuda-0": False, "cuda-1": True}
-    assert values["state"] == "working", "who knows, from here"
+    assert values["state"] == "working", "a process on another machine may be alive"
     assert re.search(r"\b2\.00x.*\b1\b", status_of(run_dir, now=START + 400))
 
 
-def test_a_run_whose_process_died_says_so(tmp_path: Path) -> None:
-    """Guards against `at work` on Monday when the process was killed on Friday."""
+def test_the_status_names_a_process_that_died(tmp_path: Path) -> None:
+    """Guards against "working" on Monday when the process was killed on Friday."""
     run_dir = make_run(tmp_path / "run")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     (run_dir / ".writer").write_text(f"process {dead.pid} on {platform.node()}")
-    at_work(run_dir, "main", "cpu", speed=3.0)
+    working(run_dir, "main", "cpu", speed=3.0)
     status = read_status(run_dir, now=START + 60)
     assert status.seconds_left is None
     assert status_values(status)["state"] == "stopped"
@@ -122,18 +123,20 @@ def state_of(run_dir: Path) -> str:
     return str(status_values(read_status(run_dir, now=START + 60))["state"])
 
 
-def test_finished_and_almost_finished(tmp_path: Path) -> None:
+def test_a_run_is_finished_when_its_checksums_are_written(tmp_path: Path) -> None:
+    """Guards against "finished" while the book is still missing."""
     run_dir = make_run(tmp_path / "run", done=4)
     texts = [status_of(run_dir)]
     assert state_of(run_dir) == "unfinished"
     write_text(run_dir / "report.json", "{}")
-    assert state_of(run_dir) == "unfinished", "the book may be still to come"
+    assert state_of(run_dir) == "unfinished", "the book may be missing"
     write_text(run_dir / "SHA256SUMS", "")
     assert state_of(run_dir) == "finished"
-    assert status_of(run_dir) not in texts, "a person is told as well"
+    assert status_of(run_dir) not in texts, "the text differs as well"
 
 
-def test_a_half_planned_run_is_told_of(tmp_path: Path) -> None:
+def test_an_incomplete_plan_has_a_status(tmp_path: Path) -> None:
+    """Guards against an error while the plan is being written, or after that was interrupted."""
     folder = tmp_path / "run" / ".plan-next"
     for index in range(3):
         write_text(folder / f"shard-{index:05d}.jsonl", "{}\n")
@@ -143,8 +146,8 @@ def test_a_half_planned_run_is_told_of(tmp_path: Path) -> None:
     assert re.search(r"\b3\b", status_of(tmp_path / "run").removeprefix(str(tmp_path / "run")))
 
 
-def test_damage_is_named_and_the_rest_told(tmp_path: Path) -> None:
-    """Guards the view of a run against the one file in it that is damaged."""
+def test_damaged_files_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    """Guards the status of a run against one damaged file."""
     run_dir = make_run(tmp_path / "run", done=4)
     (run_dir / "manifests" / "shard-00001.json").write_text("{")
     (run_dir / "data" / "train-00002-of-00004.parquet").write_text("cut")
@@ -159,14 +162,16 @@ def test_damage_is_named_and_the_rest_told(tmp_path: Path) -> None:
     assert "plan.json" in status_of(run_dir)
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    """Guards against zeros for a mistyped folder."""
     with pytest.raises(RunDirectoryError, match=f"run={tmp_path / 'nowhere'}"):
         read_status(tmp_path / "nowhere")
     with pytest.raises(RunDirectoryError, match=r"config\.yaml"):
         read_status(tmp_path)
 
 
-def test_looking_changes_nothing(tmp_path: Path) -> None:
+def test_status_changes_no_file(tmp_path: Path) -> None:
+    """Guards a working run against the command that watches it."""
     run_dir = make_run(tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
     status_of(run_dir)

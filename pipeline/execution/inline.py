@@ -28,7 +28,8 @@ class InlineExecutor:
         if devices == "auto":
             devices = [config.engine.device]
         if len(devices) > 1:
-            raise ConfigError(f"executor.devices={devices}: executor=inline has one device; give executor=local")
+            shown = f"[{','.join(devices)}]"
+            raise ConfigError(f"executor.devices={shown}: executor=inline has one device; give executor=local")
         return use_devices(config, devices)
 
     def run(self, coordinator: Coordinator) -> None:

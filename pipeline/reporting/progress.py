@@ -138,7 +138,7 @@ class Progress:
     def summary(self) -> str:
         """Return the audio so far and its speed, e.g. `audio 0:42, 3.10x real time, 5 clips reused`.
 
-        With several workers the speed of each is added. Reused clips have no speed.
+        With several workers the speed of each is added, as soon as it has one. Reused clips have no speed.
         """
         audio_seconds = self.audio_seconds
         parts = []
@@ -147,7 +147,7 @@ class Progress:
             speed = f"{audio_seconds / elapsed:.2f}x real time"
             if 1 < len(self._worker_names) <= _MAX_RATES:
                 rates = zip(self._worker_names, self._audio_seconds, strict=True)
-                speed += f" ({', '.join(f'{name} {seconds / elapsed:.2f}x' for name, seconds in rates)})"
+                speed += f" ({', '.join(f'{name} {seconds / elapsed:.2f}x' for name, seconds in rates if seconds)})"
             parts = [f"audio {clock(audio_seconds)}", speed]
         if self.num_reused:
             parts.append(f"{count(self.num_reused, 'clip')} reused")
