@@ -12,15 +12,22 @@ from typing import Any
 from pipeline.config.checks import check_numbers
 from pipeline.config.checks import require as _require
 from pipeline.config.checks import require_choice as _require_choice
+from pipeline.config.checks import require_entry as _require_entry
 from pipeline.config.schema_executor import ExecutorConfig as ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
 from pipeline.config.schema_text import TRAINED_ON, SourceConfig, TextConfig
+from pipeline.registry import Registry
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # of voice.speaker: the checkpoint's own; drawn from a list or its own
 # Dotted, old to new. A frozen config may use the old name; on the command line it is an error that names the new one.
 RENAMED_KEYS = {"num_shards": "num_jobs", "shard_index": "job_index"}
-BACKENDS = ("engine", "reference")  # our own, with continuous batching; upstream's generate(), mended
+# The implementations of `pipeline.synthesis.backend.Backend`, which has this registry with its type. It stands here
+# because the schema checks the name of a backend and cannot import the packages above it.
+BACKENDS: Registry[Any] = Registry(
+    "parler_pipeline.backends",
+    {"engine": "pipeline.synthesis.engine.backend:BACKEND", "reference": "pipeline.synthesis.reference:BACKEND"},
+)
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
@@ -114,7 +121,7 @@ class SamplingConfig:
 class EngineConfig:
     """How utterances become audio."""
 
-    backend: str = "engine"
+    backend: str = "engine"  # engine: continuous batching; reference: upstream's generate(); or an installed one
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     dtype: str = "auto"
     attention: str = "sdpa"
@@ -125,7 +132,7 @@ class EngineConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        _require_choice("engine.backend", self.backend, BACKENDS)
+        _require_entry("engine.backend", self.backend, BACKENDS)
         _require_choice("engine.dtype", self.dtype, DTYPES)
         _require_choice("engine.attention", self.attention, ATTENTIONS)
         _require_choice("engine.compile", self.compile, COMPILE_MODES)
