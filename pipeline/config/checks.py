@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError, nearest_first
+from pipeline.registry import Registry
 
 MAX_NUMBER = 2**63  # limit of a seed; smaller numbers are exact in YAML, Parquet and torch
 
@@ -32,6 +33,12 @@ def require(ok: bool, key: str, value: object, need: str) -> None:
 def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `ConfigError` if the value is not one of `choices`."""
     require(value in choices, key, value, f"choose one of {', '.join(nearest_first(value, choices))}")
+
+
+def require_entry(key: str, value: str, registry: Registry[Any]) -> None:
+    """Raise `ConfigError` for a value that is no name of a registry. The implementation is not imported."""
+    if value not in registry:
+        require_choice(key, value, tuple(registry.names()))
 
 
 def check_numbers(prefix: str, schema: object) -> None:

@@ -13,16 +13,23 @@ from typing import Any
 from pipeline.config.checks import check_numbers
 from pipeline.config.checks import require as _require
 from pipeline.config.checks import require_choice as _require_choice
+from pipeline.config.checks import require_entry as _require_entry
 from pipeline.config.schema_checks import ChecksConfig as ChecksConfig
 from pipeline.config.schema_executor import ExecutorConfig as ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
 from pipeline.config.schema_text import MAX_SECONDS, TRAINED_ON, SourceConfig, TextConfig
+from pipeline.registry import Registry
 
 TASKS = ("audiobook", "dataset", "preview", "verify", "status", "retry_rejects")
 SPEAKER_AUTO, SPEAKER_VARIED = "auto", "varied"  # special values of voice.speaker
 # Old to new name. The config of an old run may use the old name; on the command line it is an error.
 RENAMED_KEYS = {"num_shards": "num_jobs", "shard_index": "job_index"}
-BACKENDS = ("engine", "reference")  # own engine with continuous batching; generate() of parler_tts
+# The implementations of `pipeline.synthesis.backend.Backend`, which has this registry with its type. It stands here
+# because the schema checks the name of a backend and cannot import the packages above it.
+BACKENDS: Registry[Any] = Registry(
+    "parler_pipeline.backends",
+    {"engine": "pipeline.synthesis.engine.backend:BACKEND", "reference": "pipeline.synthesis.reference:BACKEND"},
+)
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 COMPILE_MODES = ("none", "default", "reduce-overhead")
 CACHES = ("dynamic", "static")
@@ -121,7 +128,7 @@ class SamplingConfig:
 class EngineConfig:
     """Generation of audio: backend, device and precision."""
 
-    backend: str = "engine"  # engine: continuous batching; reference: generate() of parler_tts
+    backend: str = "engine"  # engine: continuous batching; reference: generate() of parler_tts; or an installed one
     device: str = "auto"  # cpu, cuda, cuda:1 or mps; auto: the first CUDA device, else cpu
     dtype: str = "auto"  # float32, bfloat16 or float16; auto: bfloat16 on a GPU that is fast with it, else float32
     attention: str = "sdpa"  # reference only: eager, sdpa or flash_attention_2
@@ -132,7 +139,7 @@ class EngineConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        _require_choice("engine.backend", self.backend, BACKENDS)
+        _require_entry("engine.backend", self.backend, BACKENDS)
         _require_choice("engine.dtype", self.dtype, DTYPES)
         _require_choice("engine.attention", self.attention, ATTENTIONS)
         _require_choice("engine.compile", self.compile, COMPILE_MODES)

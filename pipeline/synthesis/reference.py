@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import gc
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import groupby, islice
 from typing import Any
 
@@ -27,26 +28,53 @@ from transformers import (
 )
 
 from pipeline.config import EngineConfig
+from pipeline.errors import ConfigError
 from pipeline.synthesis import noise, upstream
-from pipeline.synthesis.tokenizers import Tokenizers
-from pipeline.types import Bucket, Clip, Finish, ModelInfo, Sampling, Utterance
+from pipeline.synthesis.build import LoadedModel, load_model
+from pipeline.synthesis.checkpoint import Checkpoint
+from pipeline.synthesis.devices import choose_device, choose_dtype
+from pipeline.types import Bucket, Clip, Finish, Sampling, Utterance
 
 WARM_UP_GENERATIONS = {"none": 0, "default": 1, "reduce-overhead": 2}  # CUDA graphs are recorded by the second one
 _WARM_UP_STEPS = 3  # prefill, then the step that all others are like, twice
 
 
+class ReferenceBackend:
+    """A `Backend` that calls upstream's `generate()`."""
+
+    def check(self, engine: EngineConfig) -> None:
+        """See `Backend.check`."""
+        device = choose_device(engine.device)
+        dtype = choose_dtype(engine.dtype, device)
+        if engine.attention != "flash_attention_2":
+            return
+        if find_spec("flash_attn") is None:
+            raise ConfigError(
+                "engine.attention=flash_attention_2: the package flash-attn is not installed (pip install flash-attn "
+                "--no-build-isolation); engine.attention=sdpa needs no other package"
+            )
+        if device.type != "cuda" or dtype == torch.float32:
+            raise ConfigError(
+                "engine.attention=flash_attention_2: needs a CUDA device and bfloat16 or float16, not "
+                f"{device} and {str(dtype).removeprefix('torch.')}; give engine.attention=sdpa"
+            )
+
+    def build(self, checkpoint: Checkpoint, engine: EngineConfig) -> ReferenceSynthesizer:
+        """See `Backend.build`."""
+        return ReferenceSynthesizer(load_model(checkpoint, engine), engine)
+
+
 class ReferenceSynthesizer:
     """Synthesizer over upstream's `generate()`. Made by `build_synthesizer`."""
 
-    def __init__(
-        self, model: upstream.Parler, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig, sampling: Sampling
-    ) -> None:
-        self.info = info
+    def __init__(self, loaded: LoadedModel, engine: EngineConfig) -> None:
+        model = loaded.parler
+        self.info = loaded.info
         self.computed_frames = 0
         self._model = model
-        self._tokenizers = tokenizers
+        self._tokenizers = loaded.tokenizers
         self._engine = engine
-        self._sampling = sampling
+        self._sampling = loaded.sampling
         self._generation_config = copy.deepcopy(model.generation_config)
         if engine.compile != "none":
             # The dynamic cache counts its tokens in an attribute; taken for a constant, each step would be compiled.
@@ -135,6 +163,9 @@ class ReferenceSynthesizer:
         order_of_ends = upstream.ParlerTTSLogitsProcessor(eos_token_id, self.info.num_codebooks, len(rows), device)
         seeds = torch.tensor([row.seed for row in rows], device=device)
         return LogitsProcessorList([order_of_ends, *_warpers(self._sampling, seeds, self.info.num_codebooks)])
+
+
+BACKEND = ReferenceBackend()
 
 
 def _warpers(sampling: Sampling, seeds: Tensor, num_codebooks: int) -> list[LogitsProcessor]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from pipeline.config import EngineConfig
+from pipeline.synthesis.build import LoadedModel
 from pipeline.synthesis.engine.async_pipeline import overlapped
 from pipeline.synthesis.engine.batches import BatchedCodec, Codes
 from pipeline.synthesis.engine.codec import Codec, CodecStream, Samples, codec_dtype
@@ -24,8 +25,7 @@ from pipeline.synthesis.engine.decoder_loop import DecoderLoop, GeneratedCodes, 
 from pipeline.synthesis.engine.runner import Request
 from pipeline.synthesis.engine.sampling import Rules
 from pipeline.synthesis.engine.weights import weights_of
-from pipeline.synthesis.tokenizers import Tokenizers
-from pipeline.types import Bucket, Clip, Finish, ModelInfo, Sampling, Utterance
+from pipeline.types import Bucket, Clip, Finish, Utterance
 
 _log = logging.getLogger(__name__)
 _FIRST_PIECE_FRAMES = 8  # of a stream: a tenth of a second
@@ -37,13 +37,12 @@ _LINGER_SECONDS_ON_GPU = 0.2  # for so many; at 500 times real time ten clips of
 class EngineSynthesizer:
     """Synthesizer with continuous batching. Made by `build_synthesizer`."""
 
-    def __init__(
-        self, model: Any, tokenizers: Tokenizers, info: ModelInfo, engine: EngineConfig, sampling: Sampling
-    ) -> None:
-        self.info = info
-        self._tokenizers = tokenizers
+    def __init__(self, loaded: LoadedModel, engine: EngineConfig) -> None:
+        self.info = info = loaded.info
+        self._tokenizers = loaded.tokenizers
+        model = loaded.parler
         encoder = DescriptionEncoder(model)
-        self._decoding = DecoderLoop(weights_of(model), _rules(model), encoder, info, engine, sampling)
+        self._decoding = DecoderLoop(weights_of(model), _rules(model), encoder, info, engine, loaded.sampling)
         self._codec = Codec(model.audio_encoder, codec_dtype(model.device, self._decoding.weights.dtype))
         self._busy = threading.Lock()
         self._codec_lock = threading.Lock()
