@@ -150,6 +150,17 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Flaw:
+    """A reason against a take."""
+
+    code: str  # stays the same from version to version
+    detail: str  # what was measured and what is allowed
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+@dataclass(frozen=True)
 class Clip:
     """Generated audio of one utterance, without padding."""
 
@@ -161,6 +172,7 @@ class Clip:
     take: int = 0  # attempt, counted from 0
     seed: int = 0  # that this take was generated with
     measures: Mapping[str, Any] = field(default_factory=dict)  # results of the checks, by column
+    flaws: tuple[Flaw, ...] = ()  # what the checks found
 
     @property
     def seconds(self) -> float:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.commands.model_loader import ModelLoader
 from pipeline.errors import ModelError, RunDirectoryError
+from pipeline.outputs.dataset import shards
+from pipeline.outputs.dataset.columns import Row
+from pipeline.outputs.dataset.shards import Manifest
 from pipeline.planning.planner import TokenCounter
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
-from pipeline.types import Bucket, Clip, Finish, ModelInfo, Utterance
+from pipeline.types import Bucket, Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8_000
 INFO = ModelInfo("stand-in", "r1", RATE, 50.0, 1500, 4, "float32", "cpu")
@@ -128,3 +132,11 @@ def build_full_disk(*_: object, **__: object) -> StandInSynthesizer:
         raise RunDirectoryError("there is no space left")
 
     return StandInSynthesizer(fail)
+
+
+def write_shard(
+    run_dir: Path, index: int, num_shards: int, rows: Sequence[Row], rejects: Sequence[Reject], **info: Any
+) -> Manifest:
+    """Write a shard; `info` are the other fields of `ShardInfo`, and `work_seconds`."""
+    work_seconds = info.pop("work_seconds", 0.0)
+    return shards.write_shard(run_dir, shards.ShardInfo(index, num_shards, **info), rows, rejects, work_seconds)

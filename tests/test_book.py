@@ -20,7 +20,7 @@ from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.outputs.audiobook import make as making
 from pipeline.outputs.audiobook.joining import HEAD_SECONDS, MARGIN_SECONDS, TAIL_SECONDS, BookClip
 from pipeline.outputs.audiobook.make import BookFiles, make_book
-from pipeline.outputs.audiobook.timeline import BookMetadata
+from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec
 from pipeline.types import DIGITAL_SOURCE_TYPE, SYNTHETIC_SPEECH, Boundary
 
 CONFIG = BookConfig(chapter_pause=0.8, bitrate_kbps=64)
@@ -43,7 +43,7 @@ def make(
     config: BookConfig = CONFIG,
     metadata: BookMetadata = METADATA,
 ) -> BookFiles:
-    return make_book(clips, titles, metadata, config, directory)
+    return make_book(clips, BookSpec(titles, metadata, config), directory)
 
 
 def decoded(path: Path) -> np.ndarray:
@@ -338,7 +338,9 @@ def test_a_damaged_index_is_named_before_anything_is_read(tmp_path: Path) -> Non
 def test_progress_reaches_the_end(tmp_path: Path) -> None:
     """Bug: a bar that stops short or runs over."""
     seen: list[tuple[float, float]] = []
-    book = make_book(story, TITLES, METADATA, CONFIG, tmp_path, lambda done, total: seen.append((done, total)))
+    book = make_book(
+        story, BookSpec(TITLES, METADATA, CONFIG), tmp_path, lambda done, total: seen.append((done, total))
+    )
     assert len(seen) == 6
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert {total for _, total in seen} == {book.seconds}

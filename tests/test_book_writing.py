@@ -18,6 +18,7 @@ from pipeline.outputs.audiobook.containers import (
     NAME_BYTES,
     RESERVED_NAMES,
     Cue,
+    M4bOptions,
     Mark,
     check_cover,
     open_m4b,
@@ -111,7 +112,7 @@ def test_every_mark_is_read_back_beyond_nero_s_255_and_whatever_its_title(tmp_pa
     step = RATE // 100
     marks = [Mark(f"{n}: {'€' * n}", n * step, (n + 1) * step) for n in range(300)]
     path = tmp_path / "many.m4b"
-    with open_m4b(path, RATE, bitrate_kbps=48, tags={}, language="en", marks=marks, cover=None) as book:
+    with open_m4b(path, RATE, M4bOptions(48, {}, "en", marks)) as book:
         book.write(tone(3.0))
     with av.open(str(path)) as container:
         read = container.chapters()
@@ -128,9 +129,7 @@ def test_a_cover_is_attached_and_the_sound_stays_whole(tmp_path: Path, codec: st
     """Bug: the cover becomes a film track, or takes the place of the sound."""
     cover = check_cover(write_cover(tmp_path / "cover.img", codec))
     path = tmp_path / "covered.m4b"
-    with open_m4b(
-        path, RATE, bitrate_kbps=48, tags={}, language="en", marks=[Mark("One", 0, RATE)], cover=cover
-    ) as book:
+    with open_m4b(path, RATE, M4bOptions(48, {}, "en", [Mark("One", 0, RATE)], cover)) as book:
         book.write(tone(1.0))
     with av.open(str(path)) as container:
         assert container.streams.video[0].disposition == av.stream.Disposition.attached_pic

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import INFO, RATE, build_stand_in, speak
+from fakes import INFO, RATE, build_stand_in, speak, write_shard
 
 from pipeline.config import Config, ExecutorConfig
 from pipeline.errors import RunDirectoryError
@@ -16,7 +16,7 @@ from pipeline.execution.sub_shards import sub_shards_dir
 from pipeline.execution.supervisor import Supervisor, Workload
 from pipeline.execution.worker import RunContext
 from pipeline.outputs.dataset.columns import make_row
-from pipeline.outputs.dataset.shards import finished_shard, hash_plan, write_shard
+from pipeline.outputs.dataset.shards import finished_shard, hash_plan
 from pipeline.planning import shard_to_json_lines
 from pipeline.planning.plan_store import PlanHead
 from pipeline.reporting.progress import Progress

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fakes import INFO, RATE, speak
+from fakes import INFO, RATE, speak, write_shard
 
 from pipeline.outputs.dataset.card import CardFacts, collect_statistics
 from pipeline.outputs.dataset.columns import make_row
-from pipeline.outputs.dataset.shards import write_shard
 from pipeline.reporting import html_report
 from pipeline.reporting.html_report import write_html_report
 from pipeline.reporting.journal import Journal

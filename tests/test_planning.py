@@ -30,6 +30,7 @@ from pipeline.planning import (
     utterance_key,
     utterance_seed,
 )
+from pipeline.planning.buckets import ModelLimits, Shapes
 from pipeline.types import Boundary, Bucket, Chapter, Document, Paragraph, Segment, Shard, Skip, Utterance
 from pipeline.voices import Casting
 
@@ -38,6 +39,7 @@ PLANNING = PlanningConfig()
 FRAMES_PER_SECOND = 44100 / 512
 MODEL_SECONDS = 2580 / FRAMES_PER_SECOND
 POSITIONS = 4_087
+LIMITS = ModelLimits(44_100, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
 
 
 def make_document(name: str, *texts: str, title: str = "") -> Document:
@@ -79,9 +81,7 @@ def test_clips_of_a_row_with_several_voices_can_be_joined_to_the_row():
 def place(shard: Shard, planning: PlanningConfig = PLANNING, batch_size: int = 4) -> tuple[Shard, list[int]]:
     tokens = [len(utterance.prompt.split()) for utterance in shard.utterances]
     described = [40] * len(tokens)
-    return assign_buckets(
-        shard, tokens, described, planning, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS
-    ), tokens
+    return assign_buckets(shard, tokens, described, Shapes(planning, LIMITS, batch_size)), tokens
 
 
 # Predicted seconds
@@ -215,7 +215,7 @@ def test_every_utterance_is_dealt_once_in_order(count: int, shard_size: int):
 
 def bucket_of(seconds: float, prompt_tokens: int = 10, planning: PlanningConfig = PLANNING) -> Bucket | None:
     utterance = Utterance("a", "b", predicted_seconds=seconds)
-    return find_bucket(utterance, prompt_tokens, 40, planning, 8, FRAMES_PER_SECOND, MODEL_SECONDS)
+    return find_bucket(utterance, prompt_tokens, 40, Shapes(planning, LIMITS, 8))
 
 
 def test_a_bucket_is_the_smallest_shape_that_holds():
@@ -245,8 +245,8 @@ def test_buckets_hold_and_batches_partition(rows: list[tuple[float, int, int]], 
     def placed(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
         prompts = [tokens[utterance.id][0] for utterance in utterances]
         descriptions = [tokens[utterance.id][1] for utterance in utterances]
-        limits = (PLANNING, batch_size, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
-        return assign_buckets(Shard(0, utterances), prompts, descriptions, *limits).utterances
+        shapes = Shapes(PLANNING, LIMITS, batch_size)
+        return assign_buckets(Shard(0, utterances), prompts, descriptions, shapes).utterances
 
     together = placed(shard.utterances)
     assert together == tuple(placed((utterance,))[0] for utterance in shard.utterances)
@@ -291,8 +291,8 @@ def test_a_reject_says_what_to_change():
 def test_what_the_model_has_no_positions_for_is_rejected_by_the_plan():
     """The engine refuses such an utterance when it meets it, and that would end a run at hour nine."""
     shard = Shard(0, (Utterance("a", "b", id="1"), Utterance("c", "d", id="2")))
-    limits = (PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, int(MODEL_SECONDS * FRAMES_PER_SECOND) + 20)
-    fits, does_not = assign_buckets(shard, [20, 21], [9, 9], *limits).utterances
+    limits = dataclasses.replace(LIMITS, max_positions=int(MODEL_SECONDS * FRAMES_PER_SECOND) + 20)
+    fits, does_not = assign_buckets(shard, [20, 21], [9, 9], Shapes(PLANNING, limits, 4)).utterances
     assert fits.bucket is not None
     assert fits.problem is None
     assert does_not.bucket is None
@@ -304,7 +304,7 @@ def test_rows_without_a_shape_are_made_alone():
     rows = [Utterance("a", "b", id="1"), Utterance("c", "d", id="2"), Utterance("", "d", id="3", problem="empty")]
     assert [[utterance.id for utterance in batch.utterances] for batch in make_batches(rows)] == [["1"], ["2"]]
     with pytest.raises(ValueError, match="zip"):
-        assign_buckets(Shard(0, tuple(rows)), [1, 2], [1, 2], PLANNING, 4, FRAMES_PER_SECOND, MODEL_SECONDS, POSITIONS)
+        assign_buckets(Shard(0, tuple(rows)), [1, 2], [1, 2], Shapes(PLANNING, LIMITS, 4))
 
 
 # The summary

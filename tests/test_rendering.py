@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import INFO, RATE, StandInSynthesizer, speak
+from fakes import INFO, RATE, StandInSynthesizer, speak, write_shard
 
 from pipeline.config import ChecksConfig, Config
 from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
-from pipeline.outputs.dataset.shards import write_shard
 from pipeline.planning import take_seed, utterance_key
 from pipeline.quality.check import Checker
 from pipeline.types import Clip, Finish, Shard, Utterance

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fakes import write_shard
 
 from pipeline.audio.encoding import encode
 from pipeline.errors import RunDirectoryError
@@ -26,13 +27,12 @@ from pipeline.outputs.dataset.shards import (
     read_manifest,
     read_shard,
     write_rejects,
-    write_shard,
 )
 from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.storage.atomic import remove_leftovers, write_atomically, write_text
 from pipeline.storage.paths import sha256_of
 from pipeline.storage.run_directory import manifest_path, plan_shard_path, shard_path
-from pipeline.types import Boundary, Clip, Finish, ModelInfo, Reject, Segment, Utterance
+from pipeline.types import Boundary, Clip, Finish, Flaw, ModelInfo, Reject, Segment, Utterance
 
 RATE = 16000
 MODEL = ModelInfo("parler/mini", "abc123", RATE, 86.0, 2580, 9, "float32", "cpu")
@@ -183,7 +183,8 @@ def test_a_copied_row_keeps_audio_and_measures_and_takes_the_new_place(tmp_path:
 def test_a_lossy_row_tells_the_rate_that_its_audio_has() -> None:
     """Bug: `sampling_rate` says 44100 while the Opus file holds 48000."""
     clip = dataclasses.replace(make_clip(), sampling_rate=44100)
-    row = make_row(clip, "key", "en", MODEL, "opus", flaws=("limit: x", "length: y"))
+    flaws = (Flaw("limit", "x"), Flaw("length", "y"))
+    row = make_row(dataclasses.replace(clip, flaws=flaws), "key", "en", MODEL, "opus")
     samples, rate = row.decode()
     assert (rate, row.columns["sampling_rate"]) == (48000, 48000)
     assert len(samples) / rate == pytest.approx(row.columns["duration"], abs=0.001)

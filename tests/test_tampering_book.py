@@ -16,7 +16,7 @@ from test_tampering import BOOK, make_hashes_fit, problems_of, rewrite
 from pipeline.__main__ import main
 from pipeline.commands import dispatch as run_module
 from pipeline.outputs.audiobook.comparison import spectral_distance
-from pipeline.outputs.audiobook.containers import Mark, cover_packet, open_m4b
+from pipeline.outputs.audiobook.containers import M4bOptions, Mark, cover_packet, open_m4b
 from pipeline.types import SYNTHETIC_SPEECH
 
 
@@ -181,15 +181,8 @@ def remade_m4b(
     change(samples)
     if first_mark:
         marks[0] = marks[0]._replace(title=first_mark)
-    with open_m4b(
-        path,
-        rate,
-        bitrate_kbps=96,
-        tags={**there, **(tags or {})},
-        language="en",
-        marks=marks,
-        cover=cover.read_bytes() if cover else picture,
-    ) as file:
+    options = M4bOptions(96, {**there, **(tags or {})}, "en", marks, cover.read_bytes() if cover else picture)
+    with open_m4b(path, rate, options) as file:
         file.write(samples)
 
 

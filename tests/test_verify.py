@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fakes import write_shard
 
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset import shards
 from pipeline.outputs.dataset.columns import Row, make_row
-from pipeline.outputs.dataset.shards import hash_plan, write_rejects, write_shard
+from pipeline.outputs.dataset.shards import hash_plan, write_rejects
 from pipeline.outputs.dataset.verify import verify_run
 from pipeline.planning import utterance_key
 from pipeline.planning.plan_format import utterance_to_json

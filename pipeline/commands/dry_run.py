@@ -14,7 +14,8 @@ from pipeline.config import Config, SamplingConfig
 from pipeline.config.frozen import STANDARD_INPUT, is_run, recorded_revisions, run_directory
 from pipeline.errors import NotDownloadedError
 from pipeline.outputs.deliverable import chosen_deliverables
-from pipeline.planning.planner import EstimatedTokens, ModelLimits, Planner, TokenCounter
+from pipeline.planning.buckets import ModelLimits
+from pipeline.planning.planner import EstimatedTokens, Planner, TokenCounter
 from pipeline.planning.staleness import input_digest
 from pipeline.reporting.as_json import show_json
 from pipeline.reporting.progress import say, show, warn

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.commands.voice_setup import announce_voice, set_up_voices
 from pipeline.config import Config, SamplingConfig
 from pipeline.errors import ConfigError, ModelError
-from pipeline.planning.planner import ModelLimits
+from pipeline.planning.buckets import ModelLimits
 from pipeline.reporting.progress import say, warn
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.text.readers.dispatch import check_source, read_documents

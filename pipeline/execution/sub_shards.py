@@ -16,6 +16,7 @@ from pipeline.execution.supervisor import SplitShard
 from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import (
     Manifest,
+    ShardInfo,
     finished_shard,
     hash_plan,
     read_checked,
@@ -71,25 +72,23 @@ def merge_sub_shards(run_dir: Path, head: PlanHead, split: SplitShard) -> Manife
     if missing := {utterance.id for utterance in planned} - rows.keys() - rejects.keys():
         raise RuntimeError(f"shard {index}: {sorted(missing)} were neither accepted nor rejected")
 
-    def write(folder: Path) -> Manifest:
-        return write_shard(
-            folder,
-            index,
-            head.num_shards,
-            [rows[utterance.id] for utterance in planned if utterance.id in rows],
-            [rejects[utterance.id] for utterance in planned if utterance.id not in rows],
-            sampling_rate=next((row.columns["sampling_rate"] for row in rows.values()), 0),
-            fingerprint=head.fingerprint,
-            plan_hash=hash_plan(run_dir, index),
-            work_seconds=sum(manifest.work_seconds for _, manifest in sources),
-            split=planned[0].split,
-            kept_columns=head.kept_columns,
-        )
+    info = ShardInfo(
+        index,
+        head.num_shards,
+        next((row.columns["sampling_rate"] for row in rows.values()), 0),
+        head.fingerprint,
+        hash_plan(run_dir, index),
+        planned[0].split,
+        head.kept_columns,
+    )
+    in_order = [rows[utterance.id] for utterance in planned if utterance.id in rows]
+    rejected = [rejects[utterance.id] for utterance in planned if utterance.id not in rows]
+    work_seconds = sum(manifest.work_seconds for _, manifest in sources)
 
     whole = folder.with_name(f"whole-{index:05d}")
     if old:  # a copy, since a kill between the deletion of the old file and the rename of the new one would lose clips
-        write(whole)
-    manifest = write(run_dir)
+        write_shard(whole, info, in_order, rejected, work_seconds)
+    manifest = write_shard(run_dir, info, in_order, rejected, work_seconds)
     for done in (folder, whole):
         remove_folder(done)
     return manifest

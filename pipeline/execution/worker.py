@@ -22,7 +22,7 @@ from pipeline.generation.checkpointing import ClipCheckpointer, checkpoints_dir
 from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
 from pipeline.outputs.audiobook.live_preview import MAX_PREVIEW_UTTERANCES, LivePreview
 from pipeline.outputs.dataset.columns import Row
-from pipeline.outputs.dataset.shards import hash_plan, write_shard
+from pipeline.outputs.dataset.shards import ShardInfo, hash_plan, write_shard
 from pipeline.planning import utterance_key
 from pipeline.planning.plan_store import PlanHead, earlier_runs, read_shard_plan
 from pipeline.quality.check import Checker
@@ -176,19 +176,17 @@ class _Worker:
             self._preview.close()
         for utterance in shard.utterances:
             del self._shard_of[utterance.id]
-        manifest = write_shard(
-            run_dir if item.sub_shard is None else sub_shards_dir(run_dir, item.shard),
+        info = ShardInfo(
             item.shard if item.sub_shard is None else item.sub_shard,
             head.num_shards,
-            rendered.rows,
-            rendered.rejects,
-            sampling_rate=self._rate,
-            fingerprint=head.fingerprint,
-            plan_hash=plan_hash,
-            work_seconds=rendered.work_seconds,
-            split=shard.utterances[0].split,
-            kept_columns=head.kept_columns,
+            self._rate,
+            head.fingerprint,
+            plan_hash,
+            shard.utterances[0].split,
+            head.kept_columns,
         )
+        folder = run_dir if item.sub_shard is None else sub_shards_dir(run_dir, item.shard)
+        manifest = write_shard(folder, info, rendered.rows, rendered.rejects, rendered.work_seconds)
         if item.sub_shard is None:
             self._journal.record_shard(manifest)
             self._earlier.remove(checkpoints_dir(run_dir, item.shard))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.outputs.dataset.columns import Row
-from pipeline.outputs.dataset.shards import list_manifests, write_shard
+from pipeline.outputs.dataset.shards import ShardInfo, list_manifests, write_shard
 from pipeline.planning.kept_columns import NO_COLUMNS, Type
 from pipeline.storage.paths import remove_folder
 
@@ -51,17 +51,15 @@ class ClipCheckpointer:
             return
         folder = checkpoints_dir(self._run_dir, shard)
         number = len(list_manifests(folder))
-        write_shard(
-            folder,
+        info = ShardInfo(
             number,
             number + 1,
-            rows,
-            (),
-            sampling_rate=self._sampling_rate,
-            fingerprint=self._fingerprint,
-            kept_columns=self._kept_columns,
+            self._sampling_rate,
+            self._fingerprint,
             plan_hash="",  # the clips are found by their keys, also when the plan has changed
+            kept_columns=self._kept_columns,
         )
+        write_shard(folder, info, rows, ())
         del self._unsaved[shard]
 
     def discard(self, shard: int, is_whole: bool) -> None:

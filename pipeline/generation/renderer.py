@@ -212,12 +212,13 @@ class _Renderer:
         utterance, shard, config = attempt.utterance, attempt.shard, self.options.config
         clip = replace(clip, utterance=utterance, take=attempt.take)
         [found] = self.options.checker.inspect([clip])
-        clip, flaws = replace(clip, measures=found.measures), found.flaws
+        flaws = tuple(found.flaws)
+        clip = replace(clip, measures=found.measures, flaws=flaws)
         is_last = attempt.take == attempt.end - 1
         row = None
         if not flaws or (is_last and config.checks.accept_last_take and is_writable(flaws)):
             key, info = shard.keys[utterance.id], self.synthesizer.info
-            row = make_row(clip, key, self.options.language, info, config.dataset.format, flaws)
+            row = make_row(clip, key, self.options.language, info, config.dataset.format)
             shard.rows[utterance.id] = row
         elif is_last:
             seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))

@@ -19,6 +19,25 @@ _FRAME_TOLERANCE = 1e-6  # seconds * frames per second may land a hair under a w
 
 
 @dataclass(frozen=True)
+class ModelLimits:
+    """The rates and limits of a model, as far as planning needs them."""
+
+    sampling_rate: int  # Hz
+    frames_per_second: float
+    max_seconds: float  # longest audio that the model can be asked for
+    max_positions: int  # a prompt and its frames together
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What the shapes of a run depend on."""
+
+    planning: PlanningConfig
+    limits: ModelLimits
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows that are generated together."""
 
@@ -26,22 +45,16 @@ class Batch:
     utterances: tuple[Utterance, ...]
 
 
-def find_bucket(
-    utterance: Utterance,
-    prompt_tokens: int,
-    description_tokens: int,
-    planning: PlanningConfig,
-    batch_size: int,
-    frames_per_second: float,
-    model_max_seconds: float,
-) -> Bucket | None:
-    """Returns the smallest shape that holds `utterance`; None when it fits none (`bucket_problem` says why)."""
+def find_bucket(utterance: Utterance, prompt_tokens: int, description_tokens: int, shapes: Shapes) -> Bucket | None:
+    """Return the smallest shape that holds an utterance; None: it fits none, and `bucket_problem` says why."""
+    planning, limits = shapes.planning, shapes.limits
     prompt_rung = _smallest_rung(planning.prompt_tokens, prompt_tokens)
     description_rung = _smallest_rung(planning.description_tokens, description_tokens)
     if prompt_rung is None or description_rung is None:
         return None
-    seconds = _seconds_limit(utterance.predicted_seconds, planning, model_max_seconds)
-    return Bucket(prompt_rung, description_rung, int(seconds * frames_per_second + _FRAME_TOLERANCE), batch_size)
+    seconds = _seconds_limit(utterance.predicted_seconds, planning, limits.max_seconds)
+    max_frames = int(seconds * limits.frames_per_second + _FRAME_TOLERANCE)
+    return Bucket(prompt_rung, description_rung, max_frames, shapes.batch_size)
 
 
 def bucket_problem(
@@ -66,30 +79,19 @@ def bucket_problem(
 
 
 def assign_buckets(
-    shard: Shard,
-    prompt_tokens: Sequence[int],
-    description_tokens: Sequence[int],
-    planning: PlanningConfig,
-    batch_size: int,
-    frames_per_second: float,
-    model_max_seconds: float,
-    max_positions: int,
+    shard: Shard, prompt_tokens: Sequence[int], description_tokens: Sequence[int], shapes: Shapes
 ) -> Shard:
-    """Returns `shard` with a bucket, or a problem, in every utterance. Token counts are in the shard's order.
+    """Return a shard with a bucket, or a problem, in every utterance. Token counts are in the order of the shard."""
 
-    `max_positions` is what a prompt and its frames may take together.
-    """
-
-    def place(utterance: Utterance, prompt: int, description: int) -> Utterance:
+    def assign(utterance: Utterance, prompt: int, description: int) -> Utterance:
         if utterance.problem:
             return utterance
-        bucket = find_bucket(utterance, prompt, description, planning, batch_size, frames_per_second, model_max_seconds)
-        problem = bucket_problem(prompt, description, planning, bucket, max_positions)
+        bucket = find_bucket(utterance, prompt, description, shapes)
+        problem = bucket_problem(prompt, description, shapes.planning, bucket, shapes.limits.max_positions)
         return dataclasses.replace(utterance, bucket=None if problem else bucket, problem=problem)
 
-    return Shard(
-        shard.index, tuple(place(*row) for row in zip(shard.utterances, prompt_tokens, description_tokens, strict=True))
-    )
+    rows = zip(shard.utterances, prompt_tokens, description_tokens, strict=True)
+    return Shard(shard.index, tuple(assign(*row) for row in rows))
 
 
 def make_batches(utterances: Iterable[Utterance]) -> list[Batch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from typing import Any, NoReturn, Protocol
 
@@ -19,6 +19,7 @@ from pipeline.planning import (
     predict_seconds,
     repeat_documents,
 )
+from pipeline.planning.buckets import ModelLimits, Shapes
 from pipeline.planning.dataset_schema import COLUMN_NAMES
 from pipeline.planning.duration import pause_seconds
 from pipeline.planning.kept_columns import Type, TypeFinder, dataset_name
@@ -57,23 +58,13 @@ class EstimatedTokens:
         return 1 + round(len(text) / self._CHARACTERS_PER_TOKEN)
 
 
-@dataclass(frozen=True)
-class ModelLimits:
-    """The rates and limits of a model, as far as planning needs them."""
-
-    sampling_rate: int  # Hz
-    frames_per_second: float
-    max_seconds: float  # longest audio that the model can be asked for
-    max_positions: int  # that a prompt and its frames may take together
-
-
 class Planner:
     """Turns the config's input into shards, once, and sums them up on the way."""
 
-    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, codec: ModelLimits) -> None:
+    def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, limits: ModelLimits) -> None:
         is_book = config.task.name == "audiobook"
         pauses = {boundary: pause_seconds(boundary, config.book) for boundary in Boundary if is_book}
-        self.summary = PlanSummary(config.dataset.format, codec.sampling_rate, codec.frames_per_second, pauses)
+        self.summary = PlanSummary(config.dataset.format, limits.sampling_rate, limits.frames_per_second, pauses)
         self.first_document: Document | None = None
         self.column_types = TypeFinder()
         self.check_columns: dict[str, Type] = {
@@ -88,7 +79,7 @@ class Planner:
         self._config = config
         self._casting = casting
         self._tokens = tokens
-        self._codec = codec
+        self._limits = limits
         self._count_description = lru_cache(maxsize=4096)(tokens.count_description)
 
     def shards(self) -> Iterator[Shard]:
@@ -101,7 +92,7 @@ class Planner:
             yield from self._shards(bar)
 
     def _shards(self, bar: tqdm[NoReturn]) -> Iterator[Shard]:
-        config, codec = self._config, self._codec
+        config = self._config
         segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
         ids_may_repeat = config.source.id_column is not None  # those that we give do not
         documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
@@ -113,11 +104,7 @@ class Planner:
                 shard,
                 prompt_tokens,
                 [self._count_description(utterance.description) for utterance in shard.utterances],
-                config.planning,
-                config.engine.batch_size,
-                codec.frames_per_second,
-                codec.max_seconds,
-                codec.max_positions,
+                Shapes(config.planning, self._limits, config.engine.batch_size),
             )
             if config.task.name == "audiobook" and shard.index == 0:
                 first, others = placed.utterances[:_NUM_PRIORITY], placed.utterances[_NUM_PRIORITY:]

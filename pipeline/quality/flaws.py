@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from pipeline.types import Flaw
+
+__all__ = ["Flaw", "FlawCode", "is_writable", "join_flaws", "reason_codes"]
 
 
 class FlawCode(str, Enum):
@@ -21,17 +24,6 @@ class FlawCode(str, Enum):
 
 _UNWRITABLE = (FlawCode.EMPTY.value, FlawCode.NON_FINITE.value)
 _CODE = re.compile(r"([a-z-]+): ")
-
-
-@dataclass(frozen=True)
-class Flaw:
-    """A reason against a take."""
-
-    code: str  # stays the same from version to version
-    detail: str  # what was measured and what is allowed
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.detail}"
 
 
 def join_flaws(flaws: Sequence[Flaw]) -> str:

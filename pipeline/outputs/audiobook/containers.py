@@ -10,6 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
 from pathlib import Path
@@ -94,32 +95,34 @@ def open_flac(path: Path, sampling_rate: int, tags: Mapping[str, str]) -> AudioW
     return AudioWriter(container, stream, sampling_rate)
 
 
-def open_m4b(
-    path: Path,
-    sampling_rate: int,
-    *,
-    bitrate_kbps: int,
-    tags: Mapping[str, str],
-    language: str,
-    marks: Sequence[Mark],
-    cover: bytes | None,
-) -> AudioWriter:
-    """An MP4 audiobook: AAC, with chapter marks and a cover.
+@dataclass(frozen=True)
+class M4bOptions:
+    """What an m4b has beside its sound."""
+
+    bitrate_kbps: int
+    tags: Mapping[str, str]
+    language: str  # code such as "en"
+    marks: Sequence[Mark]
+    cover: bytes | None = None  # JPEG or PNG
+
+
+def open_m4b(path: Path, sampling_rate: int, options: M4bOptions) -> AudioWriter:
+    """Open an MP4 audiobook: AAC, with chapter marks and a cover.
 
     The marks are written twice: as Nero's list, which ends at 255 chapters, and as QuickTime's text track, which does
     not. The delay of the encoder is in the edit list, so that time 0 is the first sample for every player that reads
     one. (The format "ipod" has the same marks but refuses covers.)
     """
     container = av.open(str(path.resolve()), "w", format="mp4", options={"brand": "M4B ", "movflags": "+faststart"})
-    container.metadata.update(_written({"media_type": "2", **tags}))  # 2: an audiobook
+    container.metadata.update(_written({"media_type": "2", **options.tags}))  # 2: an audiobook
     # FFmpeg's own advice: from 64 kbit/s on, the fast search is the better of the two as well as twice as fast.
-    search = "fast" if bitrate_kbps >= 64 else "twoloop"
+    search = "fast" if options.bitrate_kbps >= 64 else "twoloop"
     stream = container.add_stream(
         "aac", rate=sampling_rate, layout="mono", format="fltp", options={"aac_coder": search}
     )
-    stream.bit_rate = bitrate_kbps * 1000
-    if language in MP4_LANGUAGES:
-        stream.metadata["language"] = MP4_LANGUAGES[language]
+    stream.bit_rate = options.bitrate_kbps * 1000
+    if options.language in MP4_LANGUAGES:
+        stream.metadata["language"] = MP4_LANGUAGES[options.language]
     container.set_chapters(
         [
             {
@@ -129,11 +132,11 @@ def open_m4b(
                 "time_base": Fraction(1, sampling_rate),
                 "metadata": {"title": cut_to_bytes(mark.title, MARK_BYTES)},
             }
-            for number, mark in enumerate(marks)
+            for number, mark in enumerate(options.marks)
         ]
     )
-    if cover is not None:
-        _attach_cover(container, cover)
+    if options.cover is not None:
+        _attach_cover(container, options.cover)
     return AudioWriter(container, stream, sampling_rate)
 
 

@@ -20,7 +20,7 @@ from pipeline.outputs.audiobook.containers import check_cover, picture_problem
 from pipeline.outputs.audiobook.joining import BookClip
 from pipeline.outputs.audiobook.live_preview import delete_live_preview
 from pipeline.outputs.audiobook.make import INDEX_NAME, make_book
-from pipeline.outputs.audiobook.timeline import BookMetadata
+from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec
 from pipeline.outputs.audiobook.verification import ExpectedBook, made_again_problems
 from pipeline.outputs.dataset.shards import finished_shards, read_shard
 from pipeline.planning.plan_store import PlanHead, read_shard_plan
@@ -46,9 +46,9 @@ def make_run_book(
         warn: Called with each warning.
     """
     metadata = replace(_metadata(config, head, narrator), cover=_cover(config, warn))
-    titles = [chapter.title for chapter in head.chapters]
+    spec = BookSpec([chapter.title for chapter in head.chapters], metadata, config.book)
     with _progress("book") as progress, write_folder(run_dir / "book", last="book.json") as folder:
-        book = make_book(partial(book_clips, run_dir), titles, metadata, config.book, folder, progress)
+        book = make_book(partial(book_clips, run_dir), spec, folder, progress)
     delete_live_preview(run_dir)
     return {
         "m4b": str(run_dir / "book" / book.m4b.name),

@@ -13,12 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.audiobook.containers import Cue, Mark
 from pipeline.outputs.audiobook.joining import HEAD_SECONDS, ChapterSpan
 from pipeline.outputs.audiobook.mastering import Measures
-from pipeline.outputs.audiobook.timeline import BookMetadata, Layout
+from pipeline.outputs.audiobook.timeline import BookSpec, Layout
 from pipeline.storage.paths import sha256_of
 from pipeline.text.strip_markup import plain_words
 from pipeline.types import DIGITAL_SOURCE_TYPE
@@ -32,14 +31,10 @@ OMITTED = "none of its clips was accepted, or all of them are silent"
 
 
 def book_json(
-    layout: Layout,
-    measures: Sequence[Measures],
-    loudness_lufs: float,
-    metadata: BookMetadata,
-    config: BookConfig,
-    files: Sequence[Path],
+    layout: Layout, measures: Sequence[Measures], loudness_lufs: float, spec: BookSpec, files: Sequence[Path]
 ) -> str:
-    """The text of `book.json`; `files` are all other files of the book, with the bytes that they are to have."""
+    """Return the text of `book.json`; `files` are all other files of the book, with their final bytes."""
+    metadata, config = spec.metadata, spec.config
     heard = {chapter.index for chapter in layout.chapters}
     contents = {
         "note": NOTE,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -22,11 +22,20 @@ import numpy as np
 
 from pipeline.config import BookConfig
 from pipeline.errors import RunDirectoryError
-from pipeline.outputs.audiobook.containers import AudioWriter, check_cover, open_flac, open_m4b, publish, srt, vtt
+from pipeline.outputs.audiobook.containers import (
+    AudioWriter,
+    M4bOptions,
+    check_cover,
+    open_flac,
+    open_m4b,
+    publish,
+    srt,
+    vtt,
+)
 from pipeline.outputs.audiobook.index import book_json, cues, files_of
 from pipeline.outputs.audiobook.joining import HEAD_SECONDS, TAIL_SECONDS, BookClip, Part, Samples, join
 from pipeline.outputs.audiobook.mastering import ChapterMeter, Measures, Powers, integrated_loudness, limit
-from pipeline.outputs.audiobook.timeline import BookMetadata, Layout, lay_out
+from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec, Layout, lay_out
 from pipeline.types import SYNTHETIC_SPEECH
 
 INDEX_NAME = "book.json"
@@ -59,45 +68,42 @@ class BookFiles:
 
 def make_book(
     clips: Callable[[], Iterator[BookClip]],
-    chapter_titles: Sequence[str],
-    metadata: BookMetadata,
-    config: BookConfig,
+    spec: BookSpec,
     directory: Path,
     progress: Callable[[float, float], None] | None = None,
 ) -> BookFiles:
-    """Writes the chapters, the m4b, the subtitles and `book.json` into `directory`.
+    """Write the chapters, the m4b, the subtitles and `book.json`.
 
     Args:
-        clips: Called twice; each time it gives the same clips in reading order, rejected ones without samples.
-        chapter_titles: Of every chapter of the text, also of those without a clip.
-        metadata: Has the last word on narrator and cover: `config` is asked for the sound only.
-        config: Pauses, loudness, peak, bit rate.
-        directory: Made if missing.
-        progress: Called with the seconds of the one file written so far, and in all, as the second reading goes on.
+        clips: Called twice; gives the same clips in reading order each time, rejected ones without samples.
+        spec: What the book is to be.
+        directory: Made if it is missing.
+        progress: Called with the seconds of the m4b that are written, and with those of all of it.
 
     Raises:
-        PipelineError: There is no clip that can be heard; the cover is no picture; an old `book.json` is damaged; the
-            folder cannot be written.
+        PipelineError: No clip can be heard; the cover is no picture; an old `book.json` is damaged; the folder cannot
+            be written.
         ValueError: The clips are not in reading order, differ in their sampling rate, or changed between the readings.
     """
+    metadata, config = spec.metadata, spec.config
     cover = check_cover(metadata.cover) if isinstance(metadata.cover, Path) else metadata.cover
+    spec = replace(spec, metadata=replace(metadata, cover=cover))
     old_names = files_of(directory / INDEX_NAME)
-    layout = lay_out(clips(), chapter_titles, metadata, config)
+    layout = lay_out(clips(), spec.chapter_titles, metadata, config)
     staging = directory / STAGING_NAME
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True)
         parts = (part for part in join(clips(), config) if len(part.samples))
-        measures, loudness = _write_audio(parts, layout, metadata, config, cover, staging, progress)
+        measures, loudness = _write_audio(parts, layout, spec, staging, progress)
         for ending, subtitles in (("srt", srt), ("vtt", vtt)):
             (staging / f"{layout.book_name}.{ending}").write_text(subtitles(cues(layout)), encoding="utf-8")
         files = sorted(staging.iterdir())
-        index = book_json(layout, measures, loudness, metadata, config, files)
-        (staging / INDEX_NAME).write_text(index, encoding="utf-8")
+        (staging / INDEX_NAME).write_text(book_json(layout, measures, loudness, spec, files), encoding="utf-8")
         publish(staging, directory, [*(path.name for path in files), INDEX_NAME], old_names)
     except OSError as error:
         raise RunDirectoryError(
-            f"{directory}: cannot be written ({error.strerror or error}): free some space or mend the permissions, "
+            f"{directory}: cannot be written ({error.strerror or error}): free some space or correct the permissions, "
             "then give the same command again"
         ) from error
     finally:
@@ -108,27 +114,19 @@ def make_book(
 def _write_audio(
     parts: Iterator[Part],
     layout: Layout,
-    metadata: BookMetadata,
-    config: BookConfig,
-    cover: bytes | None,
+    spec: BookSpec,
     staging: Path,
     progress: Callable[[float, float], None] | None,
 ) -> tuple[list[Measures], float]:
-    rate = layout.sampling_rate
-    with open_m4b(
-        staging / f"{layout.book_name}.m4b",
-        rate,
-        bitrate_kbps=config.bitrate_kbps,
-        tags=m4b_tags(metadata),
-        language=metadata.language,
-        marks=layout.marks,
-        cover=cover,
-    ) as book:
+    rate, metadata, cover = layout.sampling_rate, spec.metadata, spec.metadata.cover
+    assert not isinstance(cover, Path)  # it was read before
+    options = M4bOptions(spec.config.bitrate_kbps, m4b_tags(metadata), metadata.language, layout.marks, cover)
+    with open_m4b(staging / f"{layout.book_name}.m4b", rate, options) as book:
 
         def open_chapter(index: int) -> AudioWriter:
             return open_flac(staging / layout.names[index], rate, chapter_tags(metadata, layout, index))
 
-        measures, loudness = write_parts(parts, layout, config, Sinks(book, open_chapter), progress)
+        measures, loudness = write_parts(parts, layout, spec.config, Sinks(book, open_chapter), progress)
     if book.num_samples != layout.num_samples:
         raise ValueError(f"the clips changed as the book was made: {layout.num_samples} samples, {book.num_samples}")
     return measures, loudness
@@ -189,39 +187,32 @@ def write_parts(
     block_powers: list[Powers] = []
     for index, chapter_parts in groupby(parts, key=lambda part: part.clip.chapter):
         with sinks.open_chapter(index) as chapter:
-            meter = _write_chapter(chapter_parts, layout, config, chapter, sinks.book, progress)
+            meter = ChapterMeter(layout.sampling_rate)
+            for part in chapter_parts:
+                _write_part(part, layout, config.peak_dbfs, (chapter, sinks.book), meter)
+                if progress is not None:
+                    progress(sinks.book.num_samples / layout.sampling_rate, layout.num_samples / layout.sampling_rate)
+            tail = round(TAIL_SECONDS * layout.sampling_rate)
+            chapter.write_silence(tail)
+            meter.add_pause(tail)
         measures.append(meter.measures())
         block_powers.append(meter.block_powers())
     sinks.book.write_silence(round(TAIL_SECONDS * layout.sampling_rate))
     return measures, integrated_loudness(np.concatenate(block_powers))
 
 
-def _write_chapter(
-    parts: Iterator[Part],
-    layout: Layout,
-    config: BookConfig,
-    chapter: Sink,
-    book: Sink,
-    progress: Callable[[float, float], None] | None,
-) -> ChapterMeter:
+def _write_part(part: Part, layout: Layout, peak_dbfs: float, sinks: tuple[Sink, Sink], meter: ChapterMeter) -> None:
+    """Write a part to the file of its chapter and to the one file, mastered and measured."""
+    chapter, book = sinks
     rate = layout.sampling_rate
-    meter = ChapterMeter(rate)
-    gain = np.float32(10 ** (layout.gain_db / 20))
-    for part in parts:
-        pause = round(HEAD_SECONDS * rate) if part.opens_chapter else part.pause
-        chapter.write_silence(pause)
-        meter.add_pause(pause)
-        book.write_silence(part.pause)
-        samples = limit(part.samples * gain, rate, config.peak_dbfs)
-        chapter.write(samples)
-        meter.add_clip(samples)
-        book.write(samples)
-        if progress is not None:
-            progress(book.num_samples / rate, layout.num_samples / rate)
-    tail = round(TAIL_SECONDS * rate)
-    chapter.write_silence(tail)
-    meter.add_pause(tail)
-    return meter
+    pause = round(HEAD_SECONDS * rate) if part.opens_chapter else part.pause
+    chapter.write_silence(pause)
+    meter.add_pause(pause)
+    book.write_silence(part.pause)
+    samples = limit(part.samples * np.float32(10 ** (layout.gain_db / 20)), rate, peak_dbfs)
+    chapter.write(samples)
+    meter.add_clip(samples)
+    book.write(samples)
 
 
 def _book_files(layout: Layout, measures: Sequence[Measures], loudness: float, directory: Path) -> BookFiles:

@@ -32,6 +32,15 @@ class BookMetadata:
 
 
 @dataclass(frozen=True)
+class BookSpec:
+    """What a book is to be, beside its clips."""
+
+    chapter_titles: Sequence[str]  # of every chapter of the text, also of those without a clip
+    metadata: BookMetadata  # decides narrator and cover: `config` is used for the sound only
+    config: BookConfig  # pauses, loudness, peak, bit rate
+
+
+@dataclass(frozen=True)
 class Layout:
     """What the first reading found. Chapters are those of which something can be heard."""
 

@@ -24,7 +24,7 @@ from pipeline.outputs.audiobook.index import book_json, cues
 from pipeline.outputs.audiobook.joining import BookClip, join
 from pipeline.outputs.audiobook.make import INDEX_NAME, Sink, Sinks, chapter_tags, m4b_tags, write_parts
 from pipeline.outputs.audiobook.mastering import Measures
-from pipeline.outputs.audiobook.timeline import BookMetadata, Layout, lay_out
+from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec, Layout, lay_out
 from pipeline.storage.paths import open_regular, read_json, read_regular_text, reason_of
 
 _MEND = "give the run's own command again to make the book anew"
@@ -160,7 +160,8 @@ def _index_problems(book: Path, expected: ExpectedBook, made: _Made) -> Iterator
     names = [layout.names[chapter.index] for chapter in layout.chapters]
     names += [f"{layout.book_name}.{ending}" for ending in ("m4b", "srt", "vtt")]
     there = [book / name for name in sorted(names) if (book / name).is_file()]  # others were told of
-    text = book_json(layout, made.measures, made.loudness_lufs, expected.metadata, expected.config, there)
+    spec = BookSpec(expected.chapter_titles, expected.metadata, expected.config)
+    text = book_json(layout, made.measures, made.loudness_lufs, spec, there)
     index = read_json(book / INDEX_NAME)
     found = list(differences(index, json.loads(text)))
     yield from (f"book/{INDEX_NAME}: {problem}; {_MEND}" for problem in found[:_MAX_DIFFERENCES])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipeline.errors import RunDirectoryError
 from pipeline.planning import safe_file_stem
 from pipeline.planning.dataset_schema import COLUMN_NAMES, COLUMNS
 from pipeline.planning.kept_columns import NO_COLUMNS, Type, arrow_type, feature
-from pipeline.quality.flaws import Flaw, join_flaws
+from pipeline.quality.flaws import join_flaws
 from pipeline.quality.signal import measure
 from pipeline.types import Boundary, Clip, ModelInfo, Utterance
 
@@ -93,10 +93,8 @@ class Row:
             ) from error
 
 
-def make_row(
-    clip: Clip, key: str, language: str, model: ModelInfo, format_name: str = "flac", flaws: Sequence[Flaw] = ()
-) -> Row:
-    """Encode a clip. `flaws` are those that the settings accept; see `quality.flaws.is_writable`."""
+def make_row(clip: Clip, key: str, language: str, model: ModelInfo, format_name: str = "flac") -> Row:
+    """Encode a clip. Its flaws are those that the settings accept; see `quality.flaws.is_writable`."""
     form = audio_format(format_name)
     measures = clip.measures or measure(clip.samples, clip.sampling_rate)
     columns = {
@@ -107,7 +105,7 @@ def make_row(
         "seed": clip.seed,
         "take": clip.take,
         "finish": clip.finish.value,
-        "flaws": join_flaws(flaws),
+        "flaws": join_flaws(clip.flaws),
         "model_id": model.model_id,
         "model_revision": model.revision,
         **measures,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,47 +84,43 @@ def hash_plan(run_dir: Path, index: int) -> str:
     return sha256_of(plan_shard_path(run_dir, index))
 
 
+@dataclass(frozen=True)
+class ShardInfo:
+    """What a shard is, beside its rows."""
+
+    index: int  # from 0
+    num_shards: int  # of the run
+    sampling_rate: int  # Hz, as stored: see `audio.encoding.stored_rate`
+    fingerprint: str  # of the config
+    plan_hash: str  # of the plan that the rows were made for, read before the work began
+    split: str = ""  # of all its rows; "": train
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # that rows may have beside the standard ones
+
+
 def write_shard(
-    run_dir: Path,
-    index: int,
-    num_shards: int,
-    rows: Sequence[Row],
-    rejects: Sequence[Reject],
-    *,
-    sampling_rate: int,
-    fingerprint: str,
-    plan_hash: str,
-    work_seconds: float = 0.0,
-    split: str = "",
-    kept_columns: Mapping[str, Type] = NO_COLUMNS,
+    run_dir: Path, shard: ShardInfo, rows: Sequence[Row], rejects: Sequence[Reject], work_seconds: float = 0.0
 ) -> Manifest:
-    """Writes a whole shard, atomically.
+    """Write a whole shard, atomically.
 
     Args:
         run_dir: Directory of the run.
-        index: Of this shard, from 0.
-        num_shards: Of the run.
-        rows: In reading order; none is fine.
+        shard: What the shard is.
+        rows: In reading order; may be empty.
         rejects: The planned utterances that have no row.
-        sampling_rate: In Hz, as stored: see `audio.encoding.stored_rate`.
-        fingerprint: Of the config.
-        plan_hash: Of the plan that the rows were made for, taken before the work began.
-        work_seconds: Wall time that making the rows took, as far as it was theirs.
-        split: Of all its rows; "": train.
-        kept_columns: Columns of the input that the rows may have, with their types.
+        work_seconds: Wall time that was spent on the rows.
 
     Raises:
         RunDirectoryError: No space left, or the directory cannot be written.
     """
-    path = shard_path(run_dir, index, num_shards, split)
+    path = shard_path(run_dir, shard.index, shard.num_shards, shard.split)
     manifest = Manifest(
-        index=index,
-        num_shards=num_shards,
+        index=shard.index,
+        num_shards=shard.num_shards,
         file="",
         num_bytes=0,
         sha256="",
-        fingerprint=fingerprint,
-        plan_hash=plan_hash,
+        fingerprint=shard.fingerprint,
+        plan_hash=shard.plan_hash,
         audio_seconds=sum(row.columns["duration"] for row in rows),
         work_seconds=work_seconds,
         clips=tuple(WrittenClip(row.id, row.key, row.audio_sha256()) for row in rows),
@@ -135,7 +131,7 @@ def write_shard(
         _replace_manifest(run_dir, manifest, path)
         return manifest
     with write_atomically(path) as temporary:
-        _write_parquet(temporary, rows, sampling_rate, kept_columns)
+        _write_parquet(temporary, rows, shard.sampling_rate, shard.kept_columns)
         manifest = replace(manifest, file=path.name, num_bytes=temporary.stat().st_size, sha256=sha256_of(temporary))
         _replace_manifest(run_dir, manifest, path)
     return manifest
