@@ -1,4 +1,4 @@
-"""What a raised or lowered bit of text is: a mark of a note, the number of a verse, a power, or a part of its word."""
+"""Classify superscripts: marks of notes, verse numbers, exponents, or parts of a word."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Superscript(Enum):
-    """What raised text is."""
+    """The kinds of superscripts."""
 
     NOTE_MARK = "note mark"
     VERSE_NUMBER = "verse number"
@@ -25,13 +25,13 @@ _POWER = re.compile(r"[-−–+]?\d{1,3}|[nkijmx]|\d{0,2}[-−–+]")
 _ORDINAL = re.compile(r"st|nd|rd|th|d|er|re|ère|e|ème|me|o|a|os|as|º|ª", re.I)
 _ABBREVIATED = re.compile(r"rs?|ss|sr|d|t|te|st|me|mes|lle|lles|gr|e|es|n|ns|o|os|m|vo|mo|to|ve|que|ly|ye|us|ble|tt|a")
 _BASE = re.compile(r"(?<![\d.,])10\Z|(?<![^\W_])(?![IaO]\Z)[^\W\d_]\Z|=\s*[A-Za-z]{1,3}\Z")  # 10, x, = mc
-# A number with a digit behind it that may be a power; not an amount of money, a time or a number with separators.
+# A number that may have an exponent; not an amount of money, a time or a number with separators.
 _NUMBER_BASE = re.compile(r"(?<![\w.,:$£€¥])(?P<base>\d+(?:\.\d+)?)\Z")
 _YEARS = range(1000, 2101)
 _OPERATOR_BEFORE = re.compile(r"[=+×·*<>≤≥≈−]\s*[\d.]+\Z")
 _OPERATOR_AFTER = re.compile(r"\s*[=+×·*<>≤≥≈−]|\s-\s|-\d")
-# What comes before a number that counts or names something, so that what is raised behind it is a mark of a note:
-# page 12, July 4, Apollo 11, in 10. After words such as "power of" it is a number to calculate with.
+# Words before a number that counts or names something, so that a superscript is a note mark: page 12, July 4, in 10,
+# Apollo 11. After "power of" and the like, it is an exponent.
 _NAMES_NUMBER = re.compile(
     r"\b(?:pages?|pp?\.|chapters?|verses?|lines?|nos?\.|numbers?|aged?|vols?\.|figs?\.|"
     r"tables?|parts?|sections?|since|by|until|in|on|at|"
@@ -44,12 +44,12 @@ _SUM = re.compile(r"[+×·*/^=−]")
 _FRACTION = re.compile(r"[-−–]?[½¼¾⅓⅔]")
 _PART = r"(?:\d+(?:\.\d+)?|[a-z])"
 _EXPONENT = re.compile(rf"[-−–+]?{_PART}(?:\s?[-−+/·]\s?{_PART})*")  # also of several parts: n+1, -x, 1/2
-_MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" is rather notes 3 to 5
+_MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" means notes 3 to 5
 _VARIABLES = "nkijmxyt"
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
 _CHARGED = re.compile(r"(?:[A-Z][a-z]?\d*)+\Z")
-# Marks of notes that are plain text: "hand.* It", "hand.[1] It"; not where a star opens, as in *this*.
+# Note marks in plain text: "hand.* It", "hand.[1] It"; but not the star of *emphasis*.
 TEXT_MARK = re.compile(
     r"(?<=[\w.,;:!?\"'”’)])(?:[*∗]{1,3}|[†‡]{1,2}|\[\d{1,3}\])(?=[\s.,;:!?\"'”’)]|\Z)|"
     r"(?:(?<=[a-z]{3})(?<!sin|cos|tan|log)(?<!metres|meters|inches)(?<!feet)|(?<=[.,;:!?\"'”’]))[¹²³⁰⁴-⁹]{1,3}(?!\w)"
@@ -59,23 +59,23 @@ _SUPERSCRIPT = str.maketrans("0123456789+-−–n", "⁰¹²³⁴⁵⁶⁷⁸⁹
 
 
 def is_mark(text: str) -> bool:
-    """Return whether a link or raised text may be a mark of a note."""
+    """Return whether the text of a link or superscript can be a note mark."""
     return bool(_MARK.fullmatch(text))
 
 
 def is_certain_mark(text: str) -> bool:
-    """Return whether text is a mark of a note even where it is not raised, when it links to something."""
+    """Return whether the text of a link is a note mark even if it is not a superscript."""
     return bool(_CERTAIN_MARK.fullmatch(text))
 
 
 def classify_superscript(before: str, text: str, after: str, last_note: int = 0) -> Superscript:
-    """Return what raised text that links to nothing is.
+    """Classify a superscript that is not a link.
 
     Args:
-        before: What stands before it in its paragraph, or the end of that.
-        text: The raised text.
-        after: What follows in its paragraph, or the beginning of that.
-        last_note: Number of the last mark of a note on the page; 0: there is none.
+        before: The text before it in its paragraph, or the end of that text.
+        text: The superscript.
+        after: The text after it in its paragraph, or the beginning of that text.
+        last_note: Number of the last note mark on the page; 0: there is none.
 
     >>> [classify_superscript(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
     ['NOTE_MARK', 'POWER', 'PART']
@@ -90,7 +90,7 @@ def classify_superscript(before: str, text: str, after: str, last_note: int = 0)
         return Superscript.PART
     if re.search(r"(?<!\w)[Yy]\Z", before) and text in ("e", "t", "r", "m"):  # ye, yt
         return Superscript.PART
-    if text.isdigit() and after[:1] in ("/", "⁄"):  # the upper part of a fraction
+    if text.isdigit() and after[:1] in ("/", "⁄"):  # a numerator
         return Superscript.WORDS
     in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
     if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
@@ -106,7 +106,7 @@ def classify_superscript(before: str, text: str, after: str, last_note: int = 0)
 
 
 def as_degree(before: str, text: str, after: str) -> str:
-    """Return the sign of degrees for a raised letter o between a number and a scale, else the text.
+    """Return the degree sign for a superscript o between a number and a scale, else the text.
 
     >>> [as_degree("20", "o", "C"), as_degree("20", "o", " of")]
     ['°', 'o']
@@ -116,7 +116,7 @@ def as_degree(before: str, text: str, after: str) -> str:
 
 
 def as_power(before: str, text: str) -> str:
-    """Return an exponent in raised characters, or behind a caret where these could be read as the mark of a note.
+    """Return an exponent in superscript characters, or after a caret where these could be read as a note mark.
 
     >>> [as_power("10", "6"), as_power("x", "n"), as_power("x", "n+1"), as_power("(1+x)", "5")]
     ['⁶', 'ⁿ', '^n+1', '^5']
@@ -127,13 +127,13 @@ def as_power(before: str, text: str) -> str:
 
 
 def separated(before: str, text: str) -> str:
-    """Return raised or lowered words with a space before them where they would run into the word or number before."""
+    """Return a superscript or subscript, with a space before it if it would run into the word or number before."""
     glues = (before[-1:].isalpha() and text[:1].isalpha()) or (before[-1:].isdigit() and text[:1].isdigit())
     return f" {text}" if glues else text
 
 
 def set_apart(before: str, text: str) -> str:
-    """Return words with a space before them where they would run into what is before.
+    """Return words, with a space before them if they would run into the text before.
 
     >>> [set_apart("A", "B"), set_apart("(", "B"), set_apart("A", ", B")]
     [' B', 'B', ', B']
@@ -153,9 +153,9 @@ def _is_base(before: str, exponent: str) -> bool:
 
 
 def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) -> bool:
-    """Return whether a number stands before an exponent, and nothing says that it is the mark of a note.
+    """Return whether a superscript after a number is an exponent.
 
-    Not clear are years, since marks often follow them, and a number that counts on from the last mark of a note.
+    It is taken for a note mark after a year or the name of something, or if it continues the count of notes.
     """
     found = _NUMBER_BASE.search(before)
     if found is None or not _is_exponent(exponent):
@@ -169,7 +169,7 @@ def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) 
 
 
 def _is_power_of_sum(before: str, exponent: str) -> bool:
-    """Return whether an exponent stands behind a sum in brackets, or a letter has an exponent of several parts."""
+    """Return whether a superscript is the exponent of a sum in brackets, or a long exponent of a letter."""
     if not _is_exponent(exponent):
         return False
     found = _FORMULA.search(before)
