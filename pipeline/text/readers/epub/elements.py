@@ -137,6 +137,28 @@ def is_raised(element: etree._Element) -> bool:
     return tag_of(element) == "sup" or bool(_RAISED_CLASS.search(str(element.get("class", ""))))
 
 
+def has_note_marks(body: etree._Element) -> bool:
+    """Return whether a page has superscript numbers after words or punctuation."""
+    return any(
+        tag_of(element) == "sup"
+        and re.fullmatch(r"\s*[\[(]?\d{1,3}[\])]?\s*", start_of(element, _MAX_MARK))
+        and re.search(r"(?:[^\W\d_]{3}|[.,;:!?\"'”’])\Z", _text_before(element))
+        for element in body.iter()
+    )
+
+
+def _text_before(element: etree._Element) -> str:
+    """Return the last characters before an element in its paragraph."""
+    for _ in range(4):
+        before, parent = element.getprevious(), element.getparent()
+        if before is not None:
+            return (before.tail or "".join(map(str, before.itertext())))[-4:] if tag_of(before) else before.tail or ""
+        if parent is None or parent.text or tag_of(parent) in BLOCKS:
+            return (parent.text or "")[-4:] if parent is not None else ""
+        element = parent
+    return ""
+
+
 def is_apart(element: etree._Element, tag: str) -> bool:
     """Return whether an inline element begins a new word: it is a control, or a link right behind a link."""
     before = element.getprevious()

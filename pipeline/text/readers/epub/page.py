@@ -67,8 +67,8 @@ def read_page(root: etree._Element, styles: StyleSheets | None = None, targets: 
     Raises:
         RecursionError: It is nested too deeply.
     """
-    reader = _PageReader(styles or StyleSheets(), targets)
     body = next((element for element in root.iter() if tag_of(element) == "body"), root)
+    reader = _PageReader(styles or StyleSheets(), targets, elements.has_note_marks(body))
     context = _Context()
     reader.read(body, context)
     reader.flush(context)
@@ -78,7 +78,7 @@ def read_page(root: etree._Element, styles: StyleSheets | None = None, targets: 
 class _PageReader:
     """Walks the elements of a page and collects words until a block begins or ends."""
 
-    def __init__(self, styles: StyleSheets, targets: Collection[str]) -> None:
+    def __init__(self, styles: StyleSheets, targets: Collection[str], has_notes: bool) -> None:
         self.styles = styles
         self.targets = frozenset(targets)
         self.page = Page()
@@ -92,7 +92,8 @@ class _PageReader:
         self.after_label = False  # only the label of a row was read; the next cell continues it
         self.is_apart = False  # the next words are not part of the word before: a control begins or ends
         self.after_script = False  # a subscript ends here: the next word must not run into it
-        self.last_note = 0  # number of the last mark of a note
+        self.last_note = 0  # number of the last note mark
+        self.has_notes = has_notes
         self.inline_ids: list[tuple[str, int]] = []  # ids in this run, and the number of words before them
 
     def read(self, element: etree._Element, context: _Context) -> None:
@@ -231,7 +232,7 @@ class _PageReader:
 
     def _add_superscript(self, text: str, element: etree._Element, context: _Context) -> None:
         after = elements.text_after(element)
-        found = classify_superscript(self.recent, text, after, self.last_note)
+        found = classify_superscript(self.recent, text, after, self.last_note, self.has_notes or self.last_note > 0)
         text = as_degree(self.recent, text, after)
         if found is Superscript.NOTE_MARK:
             if not self.recent.strip():

@@ -27,7 +27,8 @@ _ABBREVIATED = re.compile(r"rs?|ss|sr|d|t|te|st|me|mes|lle|lles|gr|e|es|n|ns|o|o
 _BASE = re.compile(r"(?<![\d.,])10\Z|(?<![^\W_])(?![IaO]\Z)[^\W\d_]\Z|=\s*[A-Za-z]{1,3}\Z")  # 10, x, = mc
 # A number that may have an exponent; not an amount of money, a time or a number with separators.
 _NUMBER_BASE = re.compile(r"(?<![\w.,:$£€¥])(?P<base>\d+(?:\.\d+)?)\Z")
-_YEARS = range(1000, 2101)
+_MAX_BASE = 1000  # years and other large numbers often have note marks
+_MAX_EXPONENT = 12  # of other bases than 2 and 10: 7⁴⁵ is rather a time, and 3⁹⁹ a price
 _OPERATOR_BEFORE = re.compile(r"[=+×·*<>≤≥≈−]\s*[\d.]+\Z")
 _OPERATOR_AFTER = re.compile(r"\s*[=+×·*<>≤≥≈−]|\s-\s|-\d")
 # Words before a number that counts or names something, so that a superscript is a note mark: page 12, July 4, in 10,
@@ -45,6 +46,7 @@ _FRACTION = re.compile(r"[-−–]?[½¼¾⅓⅔]")
 _PART = r"(?:\d+(?:\.\d+)?|[a-z])"
 _EXPONENT = re.compile(rf"[-−–+]?{_PART}(?:\s?[-−+/·]\s?{_PART})*")  # also of several parts: n+1, -x, 1/2
 _MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" means notes 3 to 5
+_MIXED_FRACTION = re.compile(r"1/[2-9]|2/[35]|3/[458]|4/5|5/[68]|7/8")  # 3½ miles, as 3 and a raised 1/2
 _VARIABLES = "nkijmxyt"
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
@@ -68,14 +70,17 @@ def is_certain_mark(text: str) -> bool:
     return bool(_CERTAIN_MARK.fullmatch(text))
 
 
-def classify_superscript(before: str, text: str, after: str, last_note: int = 0) -> Superscript:
+def classify_superscript(
+    before: str, text: str, after: str, last_note: int = 0, has_notes: bool = False
+) -> Superscript:
     """Classify a superscript that is not a link.
 
     Args:
         before: The text before it in its paragraph, or the end of that text.
         text: The superscript.
         after: The text after it in its paragraph, or the beginning of that text.
-        last_note: Number of the last note mark on the page; 0: there is none.
+        last_note: Number of the last note mark before it on the page; 0: there is none.
+        has_notes: Whether the page has superscript numbers that are certainly note marks.
 
     >>> [classify_superscript(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
     ['NOTE_MARK', 'POWER', 'PART']
@@ -95,11 +100,15 @@ def classify_superscript(before: str, text: str, after: str, last_note: int = 0)
     in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
     if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
         return Superscript.POWER
-    if _is_power_of_number(before, text, after, last_note) or _is_power_of_sum(before, text):
+    if _is_power_of_sum(before, text):
+        return Superscript.POWER
+    if _is_power_of_number(before, text, after) and (not has_notes or not _can_be_note(before, text, after, last_note)):
         return Superscript.POWER
     starts_verse = not before.strip() or not is_glued or last in "([“\"‘'—"
     if starts_verse and _NUMBER.fullmatch(text) and (after[:1].isalpha() or after[:1] in "“\"‘'(["):
         return Superscript.VERSE_NUMBER
+    if last.isdigit() and _MIXED_FRACTION.fullmatch(text):
+        return Superscript.WORDS
     if is_mark(text) or text in (",", ";", "/", ", "):  # between two marks
         return Superscript.NOTE_MARK
     return Superscript.WORDS
@@ -152,20 +161,35 @@ def _is_base(before: str, exponent: str) -> bool:
     return bool(_BASE.search(before) or (_FORMULA.search(before) and exponent in ("2", "3", "n")))
 
 
-def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) -> bool:
-    """Return whether a superscript after a number is an exponent.
+def _is_power_of_number(before: str, exponent: str, after: str) -> bool:
+    """Return whether a superscript after a number can be an exponent, and not only a note mark.
 
-    It is taken for a note mark after a year or the name of something, or if it continues the count of notes.
+    It is a note mark after a year or the name of something. A fraction belongs to a mixed number: 3½ miles.
     """
     found = _NUMBER_BASE.search(before)
     if found is None or not _is_exponent(exponent):
         return False
-    if not exponent.isdigit() or _OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after):
+    if _is_in_formula(before, after):
         return True
-    if int(exponent) < 2 or len(exponent) > 3 or int(exponent) == last_note + 1:
+    if not exponent.isdigit():
+        return not _FRACTION.fullmatch(exponent) and not re.fullmatch(r"\d+/\d+", exponent)
+    limit = 999 if found["base"] in ("2", "10") or "." in found["base"] else _MAX_EXPONENT
+    is_likely = 1 < int(exponent) <= limit and float(found["base"]) < _MAX_BASE
+    return is_likely and not _NAMES_NUMBER.search(before)
+
+
+def _can_be_note(before: str, exponent: str, after: str, last_note: int) -> bool:
+    """Return whether a superscript after a number can be a note mark on a page that has some.
+
+    After 2 and 10 it is an exponent, unless it continues the count of notes.
+    """
+    if not exponent.isdigit() or _is_in_formula(before, after):
         return False
-    is_year = found["base"].isdigit() and int(found["base"]) in _YEARS
-    return not is_year and not _NAMES_NUMBER.search(before)
+    return int(exponent) == last_note + 1 or re.search(r"(?<![\d.,])(?:2|10)\Z", before) is None
+
+
+def _is_in_formula(before: str, after: str) -> bool:
+    return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after))
 
 
 def _is_power_of_sum(before: str, exponent: str) -> bool:
