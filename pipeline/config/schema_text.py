@@ -42,7 +42,7 @@ class SourceConfig:
     Quotation marks between , or ; are those of CSV; between tabs or | too if all of them can be, else they are letters.
     """
 
-    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet, datasets; auto: by the ending of the name
+    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet, datasets, or an added reader; auto: by the ending
     encoding: str = "utf-8"
     language: str | None = None  # default: what an EPUB says, else DEFAULT_LANGUAGE
     title: str | None = None  # of a book; default: from the text, else from the file's name
