@@ -70,7 +70,7 @@ def rows_of(run_dir: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_columns_go_through_with_their_types(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Bug: emotion, tags and scores of the input were lost on the way, and had to be joined again by the id."""
+    """Guards other columns of the input, which were lost."""
     run_dir = run(stand_in, tmp_path, *COLUMNS)
     rows = rows_of(run_dir)
     assert [rows[f"e{n}"]["emotion"] for n in (1, 2, 3)] == ["happy", None, None]
@@ -90,7 +90,7 @@ def test_columns_go_through_with_their_types(tmp_path: Path, stand_in: StandInMo
 
 
 def test_languages_seeds_and_splits_come_from_columns(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Bug: one language for the whole table, seeds of our own only, and a test set written into train."""
+    """Guards languages, seeds and splits of single rows."""
     run_dir = run(stand_in, tmp_path, *COLUMNS)
     rows = rows_of(run_dir)
     assert [rows[f"e{n}"]["language"] for n in (1, 2, 3)] == ["en", "de", "en"]
@@ -104,7 +104,7 @@ def test_languages_seeds_and_splits_come_from_columns(tmp_path: Path, stand_in: 
 
 
 def test_an_edited_column_costs_no_clip(tmp_path: Path, stand_in: StandInModel) -> None:
-    """A label that is corrected must be in the dataset after the same command, and nothing be spoken again for it."""
+    """Guards labels that are corrected later: they are updated without new speech."""
     before = rows_of(run(stand_in, tmp_path, *COLUMNS))
     edited = [{**row, "emotion": "calm", "new": 1} for row in ROWS]
     after = rows_of(run(stand_in, tmp_path, *COLUMNS, rows=edited))
@@ -130,7 +130,7 @@ def test_columns_can_be_chosen(tmp_path: Path, stand_in: StandInModel, setting: 
 
 
 def test_repeated_audio_is_a_defect(tmp_path: Path, stand_in: StandInModel, capsys) -> None:
-    """Bug: a dataset that holds the same clip several times was verified as whole."""
+    """Guards verification against datasets that hold a clip several times."""
     rows = [{"id": f"r{n}", "text": "Say it again.", "own": n // 2} for n in range(4)]
     run_dir = run(stand_in, tmp_path, "source.id_column=id", rows=rows)
     assert len({clip.audio_sha256 for shard in finished_shards(run_dir) for clip in shard.clips}) == 4
@@ -148,7 +148,7 @@ def test_repeated_audio_is_a_defect(tmp_path: Path, stand_in: StandInModel, caps
 
 
 def test_nested_names(tmp_path: Path) -> None:
-    """Bug: texts of chats, and of every dataset with a `meta` column, could not be named."""
+    """Guards names of nested columns."""
     rows = [
         {"meta": {"text": "One.", "a.b": {"c": "x"}}, "messages": [{"content": "Hi."}, {"content": "Bye."}]},
         {"meta": None, "messages": [], "d.e": "D."},
@@ -191,7 +191,7 @@ def test_nested_names(tmp_path: Path) -> None:
     ],
 )
 def test_cells_that_cannot_work_name_row_and_column(tmp_path: Path, row: dict[str, Any], key: str) -> None:
-    """Each of these was a traceback, or was taken for something else, in the middle of a plan."""
+    """Guards against tracebacks for columns that do not fit."""
     whole = {"id": "a", "text": "One.", "lang": "en", "seed": 1, "split": "train"}
     path = jsonl(tmp_path / "a.jsonl", [whole, whole | {"id": "b"} | row])
     named = {f"{name}_column": name for name in ("id", "seed", "split")} | {"language_column": "lang"}
@@ -201,7 +201,7 @@ def test_cells_that_cannot_work_name_row_and_column(tmp_path: Path, row: dict[st
 
 
 def test_seeds_may_be_written_as_text(tmp_path: Path) -> None:
-    """CSV knows no numbers."""
+    """Guards numbers in CSV, where all cells are text."""
     (tmp_path / "a.csv").write_text("text,seed\nOne.,12\nTwo.,\n", encoding="utf-8")
     assert [document.seed for document in read(tmp_path / "a.csv", seed_column="seed")] == [12, None]
     path = jsonl(tmp_path / "a.jsonl", [{"text": "x", "seed": 3.0}, {"text": "x", "seed": float("nan")}])
@@ -209,7 +209,7 @@ def test_seeds_may_be_written_as_text(tmp_path: Path) -> None:
 
 
 def test_bytes_are_not_kept(tmp_path: Path) -> None:
-    """The audio of an input dataset would be read, and be copied into the plan."""
+    """Guards against copying audio of the input into the plan."""
     table = pa.table({"text": ["A."], "audio": [{"bytes": b"x", "path": "p"}], "raw": [b"x"], "n": [1]})
     pq.write_table(table, tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet")[0].columns == {"n": 1}
@@ -217,7 +217,7 @@ def test_bytes_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_too_many_columns_are_refused() -> None:
-    """Rows whose keys are values ({"id17": ...}) would make a million columns."""
+    """Guards against rows whose keys are values, which would make a million columns."""
     finder = TypeFinder()
     with pytest.raises(SourceError, match=r"source\.keep_columns"):
         list(map(finder.add, ({f"key{n}": 1} for n in range(2000))))
@@ -233,7 +233,7 @@ VALUES = st.recursive(
 @given(st.lists(VALUES, min_size=1, max_size=5))
 @settings(max_examples=150, deadline=None)
 def test_one_type_holds_all_values_of_a_column(values: list[Any]) -> None:
-    """A value that does not fit its column's type stops the writing of a shard, hours after the plan."""
+    """Guards column types: a value that does not fit stopped the writing of a shard."""
     finder = TypeFinder()
     for value in values:
         finder.add({"c": value})
@@ -257,7 +257,7 @@ def test_one_type_holds_all_values_of_a_column(values: list[Any]) -> None:
     ],
 )  # fmt: skip
 def test_card_and_files_say_the_same_of_a_column(column: Any) -> None:
-    """Bug: a card whose features are not those of the files makes a dataset that cannot be loaded."""
+    """Guards the features in the card: they are those of the files."""
     of_file = datasets.Features.from_dict({"c": feature(column)})
     of_card = datasets.Features._from_yaml_list(yaml.safe_load(yaml.safe_dump([{"name": "c", **card_entry(column)}])))
     assert of_file == of_card
@@ -266,7 +266,7 @@ def test_card_and_files_say_the_same_of_a_column(column: Any) -> None:
 
 @given(st.lists(st.text("source_idxur", max_size=12) | st.sampled_from(sorted(COLUMN_NAMES)), unique=True, max_size=9))
 def test_names_of_kept_columns_never_clash(names: list[str]) -> None:
-    """Two columns under one name would lose one, or overwrite our own."""
+    """Guards against columns of the input with the names of our own."""
     prefixed = [*names, *(f"source_{name}" for name in names), *(f"source_source_{name}" for name in names)]
     unique = list(dict.fromkeys(prefixed))
     written = [dataset_name(name, COLUMN_NAMES) for name in unique]

@@ -91,7 +91,7 @@ def point(target: str, title: str, below: str = "") -> str:
 
 
 def test_its_own_contents_say_where_chapters_begin(tmp_path: Path) -> None:
-    """Bug: chapters at each file or each heading, whatever the book says; titles lost with an image of them."""
+    """Guards chapters: they follow the table of contents, and a title in a picture is kept."""
     document = read(
         write_epub(
             tmp_path / "fox.epub",
@@ -115,14 +115,14 @@ def test_its_own_contents_say_where_chapters_begin(tmp_path: Path) -> None:
 
 
 def test_a_short_paragraph_is_no_heading_because_its_letters_are_in_one(tmp_path: Path) -> None:
-    """Bug: "No." below "Chapter 1: Nobody" becomes part of the title."""
+    """Guards the first line of a chapter, which was joined with the title "Chapter 1: Nobody"."""
     body = '<h1 id="a">Chapter 1</h1><p>No.</p><p>Nobody came.</p>'
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": body}, nav=entry("a.xhtml#a", "Chapter 1: Nobody"))
     assert spoken(read(path)) == ["Chapter 1", "No.", "Nobody came."]
 
 
 def test_a_line_above_notes_ends_no_scene(tmp_path: Path) -> None:
-    """Bug: the longer pause of a scene before a note that is not spoken."""
+    """Guards pauses: a line above notes is not a scene break."""
     body = '<p>It was late.</p><div class="footnotes"><hr/><p>1. Very.</p></div><p>Snow fell.</p>'
     document = read(write_epub(tmp_path / "b.epub", {"a.xhtml": body}))
     assert document.chapters[0].paragraphs[0].boundary is Boundary.PARAGRAPH
@@ -130,7 +130,7 @@ def test_a_line_above_notes_ends_no_scene(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_parts_stand_before_their_chapters(tmp_path: Path, version: int) -> None:
-    """Bug: both forms of a table of contents are not read alike; the numbers of chapters begin again in each part."""
+    """Guards tables of contents of EPUB 2 and 3, and chapter numbers that begin again in each part."""
     pages = {
         f"{part}.xhtml": f'<h1 id="p">Part {part}</h1><h2 id="a">Chapter 1</h2><p>{part} a.</p>'
         f'<h2 id="b">Chapter 2</h2><p>{part} b.</p>'
@@ -147,7 +147,7 @@ def test_parts_stand_before_their_chapters(tmp_path: Path, version: int) -> None
 
 
 def test_without_contents_its_headings_do(tmp_path: Path) -> None:
-    """Bug: a book without a table of contents becomes one chapter."""
+    """Guards books without a table of contents, which became one chapter."""
     body = "<h1>The Fox</h1><h2>The Den</h2><p>It was dark.</p><h2>The Road</h2><p>It was long.</p>"
     document = read(write_epub(tmp_path / "b.epub", {"a.xhtml": body}))
     assert [chapter.title for chapter in document.chapters] == ["The Den", "The Road"]
@@ -155,7 +155,7 @@ def test_without_contents_its_headings_do(tmp_path: Path) -> None:
 
 
 def test_notes_and_lists_are_left_out_with_their_reason(tmp_path: Path) -> None:
-    """Bug: notes, numbers of pages and contents read aloud, or left out without a word."""
+    """Guards against notes, page numbers and contents that are spoken, or left out without a record."""
     document = read(
         write_epub(
             tmp_path / "b.epub",
@@ -195,7 +195,7 @@ def test_notes_and_lists_are_left_out_with_their_reason(tmp_path: Path) -> None:
 
 
 def test_notes_and_numbers_of_project_gutenberg_are_left_out(tmp_path: Path) -> None:
-    """Bug: its notes and its numbers of pages were read aloud, and so were the imprints of Standard Ebooks."""
+    """Guards against notes, page numbers and imprints that are spoken, in books of two libraries."""
     body = (
         '<h2>The Den</h2><p><span class="pagenum"><a id="p1">[Pg 1]</a></span>It was<span class="pageno">2</span> dark.'
         '<a href="#n1" class="fnanchor pginternal">[1]</a><span class="linenum">5</span></p>'
@@ -223,7 +223,7 @@ def test_notes_and_numbers_of_project_gutenberg_are_left_out(tmp_path: Path) -> 
 
 
 def test_white_space_is_that_of_a_page(tmp_path: Path) -> None:
-    """Bug: words joined where the source breaks its lines, or where an entity stands; verses in one line."""
+    """Guards white space: words were joined at line ends and entities, and verse became one line."""
     body = (
         '<h1>Day<br/>One</h1><p>\n It was&nbsp;late,\n<i>very</i> late&mdash;<a id="x"/>so late.<!-- no -->\n</p><hr/>'
         "<blockquote><p>One line<br/>\nand another</p></blockquote><pre>a\n b</pre><p>&#160;</p><p>* * *</p>"
@@ -239,7 +239,7 @@ def test_white_space_is_that_of_a_page(tmp_path: Path) -> None:
 
 
 def test_a_page_that_is_not_well_formed_is_read_all_the_same(tmp_path: Path) -> None:
-    """Bug: one unclosed tag, and the words after it are lost, or their accents; an empty page ends the reading."""
+    """Guards broken pages: words after an unclosed tag were lost, and an empty page stopped the reading."""
     body = "<h1>One</h1><p>It was <b>dark.<p><img alt='T' src='t.png'/>he café was late & cold.</p>"
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": body, "b.xhtml": ""})
     assert spoken(read(path)) == ["One", "It was dark.", "The café was late & cold."]
@@ -251,13 +251,13 @@ def test_a_page_that_is_not_well_formed_is_read_all_the_same(tmp_path: Path) -> 
     ["text/x-oeb1-document", "application/xml", "text/xml", "Application/XHTML+XML; charset=utf-8", "text/html", ""],
 )
 def test_a_page_is_read_whatever_its_type_is_called(tmp_path: Path, media_type: str) -> None:
-    """Bug: a page of another type was neither spoken nor among what is left out."""
+    """Guards pages with unusual media types, which were neither spoken nor recorded."""
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, media_type=media_type)
     assert spoken(read(path)) == ["Words."]
 
 
 def test_a_page_without_text_is_left_out_and_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Bug: a chapter that is a PDF was left out without a word."""
+    """Guards chapters in formats without text, which were left out without a record."""
     for media_type, named in (("image/svg+xml", r"b\.epub"), ("application/pdf", r"b\.epub.*OEBPS/a\.xhtml.*pdf")):
         path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, media_type=media_type)
         with pytest.raises(SourceError, match=named):
@@ -268,7 +268,7 @@ def test_a_page_without_text_is_left_out_and_one_that_cannot_be_read_is_named(tm
     ("media_type", "not_linear"), [("application/pdf", "b.xhtml"), ("application/x-dtbncx+xml", "")]
 )
 def test_what_is_no_page_of_the_book_is_not_read(tmp_path: Path, media_type: str, not_linear: str) -> None:
-    """Bug: a PDF beside the reading order had the whole book refused, and a table of contents in it was spoken."""
+    """Guards books with a PDF outside the reading order, which were refused."""
     pages = {"a.xhtml": "<p>Words.</p>", "b.xhtml": "<p>None.</p>"}
     path = write_epub(tmp_path / "b.epub", pages, not_linear=not_linear, types={"b.xhtml": media_type})
     assert spoken(read(path)) == ["Words."]
@@ -285,7 +285,7 @@ def test_what_is_no_page_of_the_book_is_not_read(tmp_path: Path, media_type: str
     ],
 )
 def test_a_page_has_its_letters_whatever_it_says_of_its_encoding(head: str, encoding: str) -> None:
-    """Bug: letters became U+FFFD, without a word, where a page does not say its encoding or says another."""
+    """Guards letters of pages that declare no encoding or a wrong one."""
     content = f"{head}<p>“Épopée” – café & co.</p></html>".encode(encoding)
     assert [piece.words for piece in read_page(parse(content)).runs] == ["“Épopée” – café & co."]
     damaged = "<p>“Épopée” – café & co.</p>".encode() + b"<p>\xe9t</p>"
@@ -296,19 +296,19 @@ def test_a_page_has_its_letters_whatever_it_says_of_its_encoding(head: str, enco
     ("code", "language"), [("und", "en"), ("eng", "en"), ("ENG", "en"), ("ger", "de"), ("ang", "ang")]
 )
 def test_languages_have_more_than_one_code(tmp_path: Path, code: str, language: str) -> None:
-    """Bug: a whole English book keeps its digits and abbreviations, because its file calls the language "eng"."""
+    """Guards language codes of three letters: with "eng", an English book was not normalised."""
     metadata = f"<dc:language>{code}</dc:language>"
     assert read(write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata=metadata)).language == language
 
 
 def test_what_is_no_language_is_none(tmp_path: Path) -> None:
-    """Bug: a locale or a name in the place of a language decides how the book is read."""
+    """Guards languages: a locale or a name in that field decided how a book is read."""
     path = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>"}, metadata="<dc:language>C</dc:language>")
     assert read(path).language == "en"
 
 
 def test_authors_are_named_and_translators_are_not(tmp_path: Path) -> None:
-    """Bug: a book by its translator, or by nobody, as its author is also who dedicates it."""
+    """Guards authors: a translator was named as one, and an author with a second role was not."""
     creators = (
         '<dc:creator id="a">Ann Lee</dc:creator><meta refines="#a" property="role">aut</meta>'
         '<meta refines="#a" property="role">dto</meta>'
@@ -337,14 +337,14 @@ def test_authors_are_named_and_translators_are_not(tmp_path: Path) -> None:
 def test_a_book_that_cannot_be_read_says_why(
     tmp_path: Path, pages: dict[str, str], more: dict[str, str], complaint: str
 ) -> None:
-    """Bug: a silent book, or noise of encrypted words."""
+    """Guards against a silent book, and noise of encrypted words."""
     path = write_epub(tmp_path / "b.epub", pages, more=more)
     with pytest.raises(SourceError, match=complaint):
         check_source(str(path), SourceConfig())
 
 
 def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
-    """Bug: a traceback, or half a book."""
+    """Guards against tracebacks, and against reading half of a damaged book."""
     whole = write_epub(tmp_path / "b.epub", {"a.xhtml": "<p>Words.</p>", "b.xhtml": "<p>More.</p>"})
     cut = tmp_path / "cut.epub"
     cut.write_bytes(whole.read_bytes()[:-200])
@@ -384,7 +384,7 @@ _body = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(body=_body)
 def test_no_letter_of_a_page_is_lost(body: str) -> None:
-    """Bug: text between two blocks, after an inline element or in an odd place is dropped."""
+    """Guards text between blocks and after inline elements, which was dropped."""
     root = parse(page(body).encode())
     whole = "".join("".join(str(text) for text in root[1].itertext()).split())
     found = unicodedata.normalize("NFKC", "".join("".join(piece.words.split()) for piece in read_page(root).runs))

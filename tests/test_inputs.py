@@ -74,7 +74,7 @@ ENDINGS = ["gz", "bz2", "xz", "lzma", "zip", "zst", "lz4"]
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_compressed_tables_and_books(tmp_path, ending):
-    """Bug: of all compressions only .gz was read."""
+    """Guards all compressions; only .gz was read."""
     (tmp_path / f"a.jsonl.{ending}").write_bytes(compressed(ending, LINES))
     assert texts(tmp_path / f"a.jsonl.{ending}") == ["One.", "Two."]
     (tmp_path / f"b.csv.{ending.upper()}").write_bytes(compressed(ending, b"text\nOne.\n"))
@@ -86,7 +86,7 @@ def test_compressed_tables_and_books(tmp_path, ending):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_damaged_compression_is_one_line(tmp_path, ending):
-    """Bug: bytes flipped in a .gz were a traceback of zlib; each format has errors of its own."""
+    """Guards against tracebacks for damaged compressed files of each format."""
     rows = b"".join(b'{"text": "Row %d of many."}\n' % n for n in range(3000))
     whole, path = compressed(ending, rows), tmp_path / f"a.jsonl.{ending}"
     generator = random.Random(ending)
@@ -103,7 +103,7 @@ def test_damaged_compression_is_one_line(tmp_path, ending):
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("name", ["txt", "jsonl", "csv"])
 def test_what_inflates_without_end_is_refused(tmp_path, ending, name):
-    """Bug: a small file that inflates to gigabytes filled the memory, or took minutes."""
+    """Guards memory and time against small files that inflate to gigabytes."""
     path = tmp_path / f"a.{name}.{ending}"
     first = b'{"text": "One."}\n' if name == "jsonl" else b"text\n"
     path.write_bytes(compressed(ending, first + b"\n" * 2_500_000))
@@ -113,7 +113,7 @@ def test_what_inflates_without_end_is_refused(tmp_path, ending, name):
 
 
 def test_a_large_table_that_is_compressed_as_tables_are_is_read(tmp_path):
-    """The limit is for bombs: a million sentences inflate to more than it as well."""
+    """Guards large tables: the limit of inflation depends on the size of the file."""
     generator = random.Random(0)
     rows = b"".join(b'{"text": "%032x"}\n' % generator.getrandbits(128) for _ in range(40_000))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(rows, 1))
@@ -122,7 +122,7 @@ def test_a_large_table_that_is_compressed_as_tables_are_is_read(tmp_path):
 
 
 def test_an_archive_of_several_files_is_refused(tmp_path):
-    """All but the first would be lost without a word."""
+    """Guards files with several compressed members."""
     with zipfile.ZipFile(tmp_path / "a.jsonl.zip", "w") as archive:
         archive.writestr("a.jsonl", LINES)
         archive.writestr("b.jsonl", LINES)
@@ -140,7 +140,7 @@ def test_an_archive_of_several_files_is_refused(tmp_path):
     ],
 )
 def test_json_arrays(tmp_path, content, monkeypatch):
-    """Bug: .json was no known ending, and an array was refused as a line that is no object."""
+    """Guards JSON arrays, which were refused."""
     (tmp_path / "a.json").write_text(content, encoding="utf-8")
     assert texts(tmp_path / "a.json") == ["One.", "Two."]
     monkeypatch.setattr(json_rows, "_BLOCK", 3)
@@ -150,7 +150,7 @@ def test_json_arrays(tmp_path, content, monkeypatch):
 @given(st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=9) | st.floats(), max_size=3), max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_json_arrays_are_read_as_json_has_them(tmp_path_factory, rows):
-    """Reading block by block must not cut a string, a number or a letter."""
+    """Guards strings, numbers and letters at the ends of the blocks that are read."""
     path = tmp_path_factory.mktemp("json") / "a.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_rows, "_BLOCK", 5)
@@ -177,7 +177,7 @@ def test_json_arrays_are_read_as_json_has_them(tmp_path_factory, rows):
     ],
 )
 def test_broken_json_arrays(tmp_path, content, fact):
-    """Each was a traceback, or words were lost."""
+    """Guards against tracebacks and lost words for malformed JSON."""
     (tmp_path / "a.json").write_text(content, encoding="utf-8")
     message = complaint(tmp_path / "a.json")
     assert str(tmp_path / "a.json") in message
@@ -224,13 +224,13 @@ def test_an_empty_json_array_has_no_rows(tmp_path):
     ],
 )
 def test_hostile_lines(tmp_path, line, fact):
-    """Integers of 5,000 digits and deep nesting were tracebacks; of two equal keys one was lost."""
+    """Guards against tracebacks for huge integers and deep nesting, and lost values of equal keys."""
     (tmp_path / "a.jsonl").write_text(f'{{"text": "One."}}\n{line}\n', encoding="utf-8")
     assert fact in complaint(tmp_path / "a.jsonl")
 
 
 def test_endless_rows_are_refused(tmp_path, monkeypatch):
-    """A quotation mark that is never closed, or a line without an end, would be read into memory as a whole."""
+    """Guards memory against open quotation marks and endless lines."""
     for module in (json_rows, csv_rows):
         monkeypatch.setattr(module, "MAX_ROW_CHARACTERS", 10_000)
     (tmp_path / "a.csv").write_text('id,text\n1,"One\n' + "2,Two\n" * 5000, encoding="utf-8")
@@ -244,7 +244,7 @@ def test_endless_rows_are_refused(tmp_path, monkeypatch):
 
 
 def test_lists_and_globs(tmp_path):
-    """Bug: several files had to be put into one, or into a folder of their own."""
+    """Guards lists and globs of files as one input."""
     for name, text in {"a": "A.", "b": "B.", "c[1]": "C.", "d, e": "D."}.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
     (tmp_path / "t.csv").write_text("text\nT.\n", encoding="utf-8")
@@ -279,7 +279,7 @@ def test_lists_and_globs(tmp_path):
     ],
 )
 def test_splits_of_folders(tmp_path, names, train, validation):
-    """Bug: a validation split leaked into train."""
+    """Guards splits: a validation split leaked into train."""
     for number, name in enumerate(names):
         path = tmp_path / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -295,7 +295,7 @@ def test_splits_of_folders(tmp_path, names, train, validation):
 
 
 def test_a_folder_without_a_train_split_says_so(tmp_path):
-    """Reading another split in its place would be a leak as well."""
+    """Guards against reading another split than the one that is asked for."""
     (tmp_path / "test.jsonl").write_bytes(LINES)
     message = complaint(tmp_path)
     assert "source.split" in message
@@ -303,7 +303,7 @@ def test_a_folder_without_a_train_split_says_so(tmp_path):
 
 
 def test_splits_of_a_card(tmp_path):
-    """The YAML of a dataset's card decides, as for `datasets`; one that is broken or hostile does not."""
+    """Guards the splits that a dataset card declares."""
     for name in ("x", "y", "z"):
         (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}), encoding="utf-8")
     card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: train, path: x.*}\n  - {split: test, path: [y.jsonl]}\n- config_name: other\n  data_files: z.jsonl\n---\n"  # noqa: E501
@@ -319,14 +319,14 @@ def test_splits_of_a_card(tmp_path):
 
 
 def test_a_dataset_that_we_made_can_be_read_again(tmp_path, stand_in: StandInModel):
-    """Its folder also holds plans, manifests and reports, which are tables by their names."""
+    """Guards the folder of a run as an input: only its clips are read."""
     (tmp_path / "a.jsonl").write_bytes(LINES)
     assert stand_in.main(["task=dataset", f"input={tmp_path / 'a.jsonl'}", f"output_dir={tmp_path}", "name=run"]) == 0
     assert texts(tmp_path / "run") == ["One.", "Two."]
 
 
 def test_duplicate_columns_are_refused(tmp_path):
-    """Bug: of two columns with one name the last was read, silently."""
+    """Guards against tables with two columns of one name."""
     (tmp_path / "a.csv").write_text("text,text,id\nfirst,second,1\n", encoding="utf-8")
     assert "'text'" in complaint(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("text,note,,\nfirst,n,,\n", encoding="utf-8")
@@ -361,7 +361,7 @@ def test_the_last_cells_of_a_row_may_be_missing_or_empty(tmp_path: Path) -> None
 
 
 def test_tables_without_a_header(tmp_path):
-    """Bug: the first clip of LJSpeech was taken for the header, and nothing said what to do."""
+    """Guards CSV without a header: the error says what to do."""
     (tmp_path / "a.csv").write_text("L1|Yes, no, or so.|x\nL2|Two.|y\n", encoding="utf-8")
     assert "source.columns" in complaint(tmp_path / "a.csv")
     assert texts(tmp_path / "a.csv", columns=["id", "text", "n"], id_column="id") == ["Yes, no, or so.", "Two."]
@@ -372,14 +372,14 @@ def test_tables_without_a_header(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["rot13", "base64", "undefined", "hex", "bz2", "nonsense", "utf-8\0"])
 def test_what_is_no_encoding_is_refused(tmp_path, encoding):
-    """Bug: tracebacks of codecs that do not make text."""
+    """Guards against tracebacks for codecs that are not text encodings."""
     for name in ("a.txt", "a.jsonl"):
         (tmp_path / name).write_bytes(LINES)
         assert "source.encoding=" in complaint(tmp_path / name, encoding=encoding)
 
 
 def test_what_is_no_file_is_refused(tmp_path):
-    """Bug: a pipe, or a device, was waited for without end."""
+    """Guards against endless waiting for a pipe or a device."""
     os.mkfifo(tmp_path / "a.jsonl")
     for path in (tmp_path / "a.jsonl", Path("/dev/zero")):
         assert "input=-" in complaint(path, format="jsonl")
@@ -395,7 +395,7 @@ def test_what_is_no_file_is_refused(tmp_path):
 @pytest.mark.parametrize("damage", ["state.json", "dataset_info.json", "data-00000-of-00001.arrow"])
 @pytest.mark.parametrize("how", ["gone", "cut", "noise"])
 def test_damaged_saved_datasets(tmp_path, damage, how):
-    """Bug: tracebacks of Arrow, json and `datasets`."""
+    """Guards against tracebacks of Arrow, json and `datasets`."""
     datasets.Dataset.from_dict({"text": ["A."] * 500}).save_to_disk(str(tmp_path / "d"))
     path = tmp_path / "d" / damage
     content = path.read_bytes()
@@ -407,7 +407,7 @@ def test_damaged_saved_datasets(tmp_path, damage, how):
 
 
 def test_the_code_of_a_dataset_never_runs(tmp_path):
-    """A script beside the data could do anything."""
+    """Guards against running a script that comes with a dataset."""
     folder = tmp_path / "d"
     folder.mkdir()
     (folder / "d.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')", encoding="utf-8")
@@ -420,7 +420,7 @@ def test_the_code_of_a_dataset_never_runs(tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_parquet(tmp_path, seed):
-    """Flipped bytes are text that is none, lengths beyond the file, and pages that do not unpack."""
+    """Guards against tracebacks for damaged Parquet files."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["Grüße"] * 2000, "n": list(range(2000))}), path, compression="none")
     whole = path.read_bytes()
@@ -434,7 +434,7 @@ def test_damaged_parquet(tmp_path, seed):
 
 
 def test_standard_input(tmp_path, stand_in: StandInModel, monkeypatch, capsys):
-    """Bug: `cat rows.jsonl | ... input=/dev/stdin` said that there are no rows, as it was read twice."""
+    """Guards input=/dev/stdin, which was read twice and found empty."""
 
     def pipe(content: bytes) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))

@@ -86,7 +86,7 @@ def test_the_first_of_equal_texts_keeps_its_seed():
 
 @pytest.mark.parametrize("id_column", [None, "id"])
 def test_equal_rows_are_different_readings(tmp_path, id_column):
-    """Bug: three rows with one text were the same audio three times, silently."""
+    """Guards rows with equal texts, which were the same audio."""
     rows = [{"id": f"take{n}", "text": "Please say this.", "v": "A calm voice."} for n in range(4)]
     utterances = plan(tmp_path, rows, id_column=id_column, description_column="v")
     assert len({utterance.seed for utterance in utterances}) == 4
@@ -94,7 +94,7 @@ def test_equal_rows_are_different_readings(tmp_path, id_column):
 
 
 def test_equal_voices_of_a_list_and_readings_per_text_are_different_readings(tmp_path):
-    """Bug: three requested takes of one text were the same audio; readings multiply with the voices of a list."""
+    """Guards several takes of one text, which were the same audio."""
     row = {"id": "u", "text": "Please say this.", "v": ["A calm voice."] * 3}
     once = plan(tmp_path, [row], id_column="id", description_column="v")
     assert len({utterance.seed for utterance in once}) == 3
@@ -124,7 +124,7 @@ def test_what_cannot_be_spoken_is_not_counted(tmp_path):
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_an_inserted_row_changes_no_other(tmp_path_factory, id_column, data):
-    """Bug: a row put on top of a table without ids changed voice and audio of all rows below it."""
+    """Guards tables without ids: a new first row changed voice and audio of all others."""
     folder = tmp_path_factory.mktemp("rows")
     texts = data.draw(st.lists(st.sampled_from(["It rained.", "We stayed.", "No.", "No. No."]), min_size=1, max_size=6))
     rows: list[dict[str, object]] = [{"id": f"r{n}", "text": text} for n, text in enumerate(texts)]
@@ -152,7 +152,7 @@ ODD_IDS = [
 
 
 def test_audio_has_a_plain_file_name_whatever_the_id(tmp_path):
-    """Bug: ids with slashes, line breaks or 300 letters became paths; A1 and a1 are one file on a Mac."""
+    """Guards names of files: ids may have slashes and line breaks, and differ only in case."""
     ids = [id for id in dict.fromkeys(ODD_IDS) if id]
     rows: list[dict[str, object]] = [{"id": id, "text": f"Row {n} is spoken."} for n, id in enumerate(ids)]
     utterances = plan(tmp_path, rows, id_column="id")
@@ -195,7 +195,7 @@ def test_sqlite_knows_returning():
     ],
 )
 def test_without_splitting_a_row_is_one_clip_or_a_reject(tmp_path, text, spoken, problem):
-    """Bug: rows of ASR corpora became several clips, whose ids were not those of the table."""
+    """Guards source rows as single clips with their own ids."""
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"text": text}), encoding="utf-8")
     (document,) = read_documents(str(path), SourceConfig())

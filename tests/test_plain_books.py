@@ -46,7 +46,7 @@ def heard(document: Document) -> str:
     ],
 )  # fmt: skip
 def test_notes_are_left_out(tmp_path: Path, mark: str, note: str) -> None:
-    """Bug: notes were read aloud in the middle of a page unless Project Gutenberg had put them in brackets."""
+    """Guards against notes that are spoken, in all their forms."""
     document = book(tmp_path, f"Chapter 1\n\n{PROSE}{mark} And more.\n\n{note}\n\n{PROSE}\n\nChapter 2\n\n{PROSE}")
     assert titles(document) == ["Chapter 1", "Chapter 2"]
     assert {reason for _, reason in left_out(document)} == {"note"}
@@ -58,13 +58,13 @@ def test_notes_are_left_out(tmp_path: Path, mark: str, note: str) -> None:
     "items", ["1. Wash.\n\n2. Dry.", "* Bread.\n\n* Butter.", "[She] left [it].", "A. First.\n\nB. Next."]
 )
 def test_lists_are_no_notes(tmp_path: Path, items: str) -> None:
-    """Bug: the items of a list would be lost."""
+    """Guards items of lists, which look like notes."""
     document = book(tmp_path, f"Chapter 1\n\n{PROSE}\n\n{items}\n\n{PROSE}\n\nChapter 2\n\n{PROSE}")
     assert not left_out(document)
 
 
 def test_page_numbers_and_running_heads_are_left_out(tmp_path: Path) -> None:
-    """Bug: a scan said "twelve", "page fourteen" and the title of the book in the middle of sentences."""
+    """Guards against page numbers and running heads of scans that are spoken."""
     numbers = ["12", "13", "Page 14", "- 15 -", "THE LAMP 16", "17 ANN MADE"]
     document = book(tmp_path, "Chapter 1\n\n" + "".join(f"{PROSE}\n\n{number}\n\n" for number in numbers) + PROSE)
     assert [words for words, _ in left_out(document)] == numbers
@@ -73,12 +73,12 @@ def test_page_numbers_and_running_heads_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lines", [["42"], ["MAY 5", "MAY 6", "MAY 7"], ["KAPITEL 1", "KAPITEL 2", "KAPITEL 3"]])
 def test_a_number_alone_and_a_diary_are_no_page_numbers(tmp_path: Path, lines: list[str]) -> None:
-    """Bug: an answer, or the days of a diary, would be lost."""
+    """Guards numbers that are answers or days, and not page numbers."""
     assert not left_out(book(tmp_path, "\n\n".join(f"{line}\n\n{PROSE}" for line in lines)))
 
 
 def test_sections_are_no_page_numbers(tmp_path: Path) -> None:
-    """Bug: numbers of sections begin again in each chapter; those of pages go on."""
+    """Guards numbers of sections, which begin again in each chapter."""
     sections = "\n\n".join(f"Chapter {c}\n\n" + "\n\n".join(f"{n}\n\n{PROSE}" for n in (1, 2, 3)) for c in (1, 2))
     assert not left_out(book(tmp_path, sections))
     pages = f"Chapter 1\n\n{PROSE}\n\n1\n\n{PROSE}\n\n2\n\nChapter 2\n\n{PROSE}\n\n3\n\n{PROSE}\n\n4"
@@ -100,19 +100,19 @@ def test_sections_are_no_page_numbers(tmp_path: Path) -> None:
     ],
 )
 def test_more_kinds_of_headings_are_found(tmp_path: Path, headings: list[str], expected: list[str]) -> None:
-    """Bug: each of these ways to write a heading made one chapter of a whole book."""
+    """Guards the forms of headings, each of which made a book one chapter."""
     assert titles(book(tmp_path, "\n\n\n".join(f"{heading}\n\n{PROSE}" for heading in headings))) == expected
 
 
 def test_titles_that_a_list_of_contents_names_are_headings(tmp_path: Path) -> None:
-    """Bug: titles without a number or capitals were prose, though the list of contents names them."""
+    """Guards titles that only the table of contents shows to be headings."""
     contents = "CONTENTS\n\n  The Sill ..... 1\n  The Wick ..... 9\n  The Oil ..... 20\n\n\n"
     text = contents + "\n\n\n".join(f"{title}\n\n{PROSE}" for title in ("The Sill", "The Wick", "The Oil"))
     assert titles(book(tmp_path, text)) == ["The Sill", "The Wick", "The Oil"]
 
 
 def test_lines_of_verse_and_of_addresses_are_heard(tmp_path: Path) -> None:
-    """Bug: a poem was read in one breath; but the lines of prose are only those of its page."""
+    """Guards line ends of verse, and not those of wrapped prose."""
     verse = "The wind went over the wall\nand nobody heard it at all\nbut the cat on the stair"
     text = f"{verse}\n\n{PROSE}\n\nAnn Lee\n4 Hill Road"
     words = heard(book(tmp_path, text))
@@ -131,7 +131,7 @@ def test_lines_of_verse_and_of_addresses_are_heard(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_numerals_of_headings_are_numbers(heading: str, sound: str) -> None:
-    """Bug: the first chapter of three was heard as the pronoun, and 01 as zero one."""
+    """Guards the numerals of headings: "I" was a pronoun, and "01" zero one."""
     assert spoken_form(heading, "en", True, is_heading=True).lower() == sound.lower()
 
 
@@ -168,7 +168,7 @@ Term
 
 
 def test_no_markup_of_markdown_is_spoken(tmp_path: Path) -> None:
-    """Bug: "equals equals", "hashtag ch one", "dollars E equals", the second lines of notes, tables, comments."""
+    """Guards against marks of wikis, TeX and Markdown that are spoken."""
     words = heard(book(tmp_path, MARKDOWN, "book.md"))
     assert words == (
         "The Lamp. Chapter one. Marked words, a link, and this here. E equals mc squared at five dollars and six "
@@ -186,7 +186,7 @@ def test_no_markup_of_markdown_is_spoken(tmp_path: Path) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("ending", ["txt", "md"])
 def test_time_grows_with_the_text_and_not_faster(tmp_path: Path, repeated: str, ending: str) -> None:
-    """Bug: lists of contents, open brackets and long rows of marks took hours."""
+    """Guards linear time for tables of contents, open brackets and long rows of marks."""
     for factor in (1, 10):
         text = "".join(repeated.format(n=n) for n in range(200 * factor)) + f"\n\n{PROSE}"
         (tmp_path / f"{factor}.{ending}").write_text(text, encoding="utf-8")

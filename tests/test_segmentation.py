@@ -66,7 +66,7 @@ PARAGRAPHS = st.lists(WORDS, min_size=1, max_size=90).map(" ".join)
 @settings(max_examples=120, deadline=None)
 @given(st.lists(PARAGRAPHS, min_size=1, max_size=3), st.sampled_from([1.0, 3.0, 15.0]), st.sampled_from([0.0, 0.9]))
 def test_nothing_is_lost_and_the_limit_holds(texts, longest, shortest):
-    """Text went missing at cuts; segments over the limit make the model babble."""
+    """Guards all text at cuts, and the limit of a segment's length."""
     found = segments_of(*texts, config=TextConfig(max_seconds=longest, min_seconds=shortest))
     for segment in found:
         if segment.problem is None:
@@ -77,7 +77,7 @@ def test_nothing_is_lost_and_the_limit_holds(texts, longest, shortest):
 @settings(max_examples=40, deadline=None)
 @given(PARAGRAPHS, PARAGRAPHS, PARAGRAPHS)
 def test_an_edit_stays_in_its_paragraph(one, two, other):
-    """An edited line must not make the whole book be spoken again."""
+    """Guards reuse: an edited line changes only its own paragraph."""
 
     def of_paragraph(found: list[Segment], first: int, length: int) -> list[tuple[str, str, Boundary]]:
         return [(s.text, s.spoken, s.boundary) for s in found if first <= s.start < first + length]
@@ -103,7 +103,7 @@ def test_an_edit_stays_in_its_paragraph(one, two, other):
     ],
 )
 def test_abbreviations_do_not_end_a_sentence(sentence):
-    """sentencex splits after "vol." and "Wm.", which gives clips that stop in the middle of a name."""
+    """Guards sentences with abbreviations such as "vol." and "Wm."."""
     cuts = [sentence[:end] for _, end in split_sentences(sentence, "en")][:-1]
     assert all(cut.rstrip().endswith("cried.") for cut in cuts), cuts
 
@@ -130,7 +130,7 @@ def test_abbreviations_do_not_end_a_sentence(sentence):
     ],
 )
 def test_sentences_end_where_they_end(text, sentences):
-    """Quotation marks went to the wrong sentence; a long quotation was one sentence; so was all after "I."."""
+    """Guards quotation marks at the ends of sentences, and long quotations."""
     assert [text[start:end] for start, end in split_sentences(text, "en")] == sentences
 
 
@@ -144,19 +144,19 @@ def test_sentences_end_where_they_end(text, sentences):
     ],
 )
 def test_what_belongs_together_is_read_together(written, spoken):
-    """Bug: an amount was cut behind "2s.", and what was left was read as "twos." and "six d."."""
+    """Guards amounts such as "2s. 6d.", which were cut."""
     assert " ".join(segment.spoken for segment in segments_of(written)) == spoken
 
 
 @pytest.mark.parametrize("text", ["“No. I... I don't know.”", "“No. I, for one, never did.”"])
 def test_no_is_an_answer(text):
-    """Bug: in dialogue "No. I, for one" was read as "Number one"."""
+    """Guards "No. I, for one", which was read as "Number one"."""
     (segment,) = segments_of(text)
     assert segment.spoken.startswith('"No. I')
 
 
 def test_sentences_are_packed_evenly():
-    """Greedy packing leaves a crumb at the end of a paragraph, and crumbs are noise."""
+    """Guards even lengths: greedy packing leaves a very short last segment."""
     text = " ".join(["The wind had gone round to the north and the sea was grey."] * 5)
     found = segments_of(text)
     assert [round(seconds(segment.spoken)) for segment in found] in ([8, 12], [12, 8])
@@ -164,7 +164,7 @@ def test_sentences_are_packed_evenly():
 
 
 def test_a_short_sentence_joins_its_neighbour_even_over_the_limit():
-    """ "Yes." alone is noise; when the neighbour is full, a clause of it moves over."""
+    """Guards very short sentences: a clause of the neighbour joins them."""
     clause = "the wind had gone round to the north at last, "
     sentence = clause * 4 + "and nobody at all spoke a single word."
     assert LIMITS.max_seconds - LIMITS.min_seconds < seconds(sentence) < LIMITS.max_seconds
@@ -174,7 +174,7 @@ def test_a_short_sentence_joins_its_neighbour_even_over_the_limit():
 
 
 def test_a_long_sentence_is_cut_at_the_best_marks():
-    """Cuts in the middle of a clause are heard; semicolons come before commas, commas before words."""
+    """Guards the order of marks at which a long sentence is cut."""
     clause = "the lamp was lit and the stairs were swept and the glass was clean, or nearly so, by the time of the tide"
     cuts = segments_of(f"It is said that {clause}; but {clause}; and {clause}.")
     assert [segment.text.rstrip()[-1] for segment in cuts] == [";", "."]
@@ -187,7 +187,7 @@ def test_a_long_sentence_is_cut_at_the_best_marks():
 
 
 def test_no_cut_behind_a_title():
-    """A long sentence was cut between "Mr." and "Morris"."""
+    """Guards against a cut between "Mr." and "Morris"."""
     found = segments_of(("we saw Mr. Morris and Dr. Hale and Capt. Brown with " * 12).strip())
     assert len(found) > 1
     assert not any(segment.text.rstrip().endswith(("Mr.", "Dr.", "Capt.")) for segment in found)
@@ -202,7 +202,7 @@ def test_progress_counts_every_character():
 
 
 def test_boundaries():
-    """Pauses in the book come from these."""
+    """Guards boundaries, which become the pauses of a book."""
     text = "One\n\nFirst.\n\nSecond.\n\nTwo"
     heading = Paragraph("One", 0, Boundary.HEADING, is_heading=True)
     chapters = (
@@ -226,7 +226,7 @@ def test_boundaries():
     ],
 )
 def test_what_cannot_be_spoken_says_why(text, reason):
-    """Such rows crashed the run or were dropped; without a code, reasons with figures in them cannot be counted."""
+    """Guards rows that cannot be spoken: each has a reason with a code."""
     (segment,) = segments_of(text)
     assert segment.problem is not None
     assert segment.problem.startswith(reason)
@@ -238,7 +238,7 @@ def test_an_endless_word_spoils_only_itself():
 
 
 def test_normalisation_is_for_english_only():
-    """English rules on German text say "Doctor" for "Dr." and turn its dates around."""
+    """Guards other languages against the English rules."""
     text = "Dr. Hale hat\n25 *Lampen*."
     assert [segment.spoken for segment in segments_of(text, language="de-DE")] == ["Dr. Hale hat 25 Lampen."]
     plain = TextConfig(normalize=False)
@@ -249,7 +249,7 @@ def test_normalisation_is_for_english_only():
 @pytest.mark.parametrize("language", ["en", "en_GB", "EN-us", "enm", "de"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_the_spoken_form_is_the_same_everywhere(language, normalize):
-    """Bug: a preview said the marks of Markdown, and read every language whose tag begins with "en" as English."""
+    """Guards the spoken form of a preview."""
     text = "Dr. Hale paid *£25*\nfor [lamps](https://a.b)."
     (segment,) = segments_of(text, config=TextConfig(normalize=normalize), language=language)
     read_as_english = normalize and language in ("en", "en_GB", "EN-us")
@@ -258,13 +258,13 @@ def test_the_spoken_form_is_the_same_everywhere(language, normalize):
 
 
 def test_a_sentence_sounds_the_same_beside_any_neighbour():
-    """Each sentence is normalised alone, so that a join does not change how it is read."""
+    """Guards spoken forms: they do not depend on the neighbours."""
     alone = segments_of("It cost £25.")[0].spoken
     assert segments_of("It cost £25. He paid.")[0].spoken.startswith(alone)
 
 
 def test_the_story_that_ships():
-    """The default run renders it: it must stay short, and show what the pipeline can do."""
+    """Guards the story that ships: it is short and shows what the pipeline can do."""
     (story,) = read_documents("story", SourceConfig())
     found = segment_document(story, LIMITS, seconds)
     assert_tiles(story, found)
@@ -276,7 +276,7 @@ def test_the_story_that_ships():
 
 
 def test_a_thousand_words_without_a_mark_are_quick():
-    """Word-by-word packing took minutes on a transcript without punctuation."""
+    """Guards linear time for a transcript without punctuation."""
     calls = 0
 
     def counted(spoken: str) -> float:
@@ -305,7 +305,7 @@ class _Counted(list[tuple[int, int]]):
 
 
 def test_a_paragraph_without_end_is_quick(monkeypatch):
-    """Bug: each way to join some sentences looked at all: a text that is one paragraph took minutes."""
+    """Guards linear time for a text that is one paragraph."""
     sentences = _Counted()
     monkeypatch.setattr(
         segmentation, "split_sentences", lambda *arguments: sentences.extend(split_sentences(*arguments)) or sentences

@@ -59,7 +59,7 @@ def table(request, tmp_path):
 
 
 def test_every_row_is_a_document(table):
-    """Rows with nothing to say were dropped silently; they have to end as rejects."""
+    """Guards rows without text, which were dropped silently and must be rejects."""
     documents = read(table)
     assert [document.id for document in documents] == [f"row-{n:07d}" for n in range(4)]
     assert [document.text for document in documents] == ["First.", "", "", "***"]
@@ -68,7 +68,7 @@ def test_every_row_is_a_document(table):
 
 
 def test_ids_from_a_column(table):
-    """A row whose own id is empty still gets one, or two rows would be the same."""
+    """Guards rows with an empty id, of which two would be the same."""
     assert [document.id for document in read(table, id_column="key")] == ["a", "b", "c", "row-0000003"]
 
 
@@ -85,7 +85,7 @@ def test_a_missing_column_names_those_there_are(table):
 
 
 def test_lists_of_descriptions_and_speakers(tmp_path):
-    """A table may ask for several readings of one text; each needs an id of its own."""
+    """Guards the ids of several clips of one row."""
     rows = [
         {"text": "A.", "how": ["calm", "loud"], "who": "Jon"},
         {"text": "B.", "how": "calm", "who": ["Jon", "Lea"]},
@@ -106,7 +106,7 @@ def test_lists_of_descriptions_and_speakers(tmp_path):
 
 
 def test_tables_are_read_row_by_row(tmp_path, monkeypatch):
-    """A million rows must not be held in memory: after a few documents only a few lines have been read."""
+    """Guards memory: after a few documents, only a few lines have been read."""
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}] * 5000)
     parsed = itertools.count()
 
@@ -122,7 +122,7 @@ def test_tables_are_read_row_by_row(tmp_path, monkeypatch):
 
 
 def test_parquet_reads_only_the_columns_it_needs(tmp_path):
-    """A dataset with audio beside the text would be decoded for nothing."""
+    """Guards against reading columns that are not used, such as audio."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["A."], "audio": [b"x" * 1000]}), path)
     (row,) = parquet_rows(InputFile(path, SourceConfig()), SourceConfig())
@@ -130,7 +130,7 @@ def test_parquet_reads_only_the_columns_it_needs(tmp_path):
 
 
 def test_csv_with_other_separators_and_long_fields(tmp_path):
-    """Spreadsheets in half of Europe write semicolons; the csv module refuses fields over 128 kB."""
+    """Guards CSV with semicolons, and fields of more than 128 kB."""
     long = "word " * 40_000
     path = tmp_path / "a.csv"
     path.write_text(f'\ufefftext;who\n"One; two.";Jon\n"{long}";Lea\n', encoding="utf-8")
@@ -152,7 +152,7 @@ def test_csv_with_other_separators_and_long_fields(tmp_path):
     ],
 )
 def test_a_table_that_would_lose_words_is_refused(tmp_path, content, said):
-    """Bug: text was cut at its first comma, or rows became one, without a word."""
+    """Guards against text that is cut at a comma, and rows that become one."""
     path = tmp_path / "a.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(SourceError, match=said) as caught:
@@ -174,14 +174,14 @@ def test_a_table_that_would_lose_words_is_refused(tmp_path, content, said):
     ],
 )
 def test_a_table_that_loses_no_words_is_read(tmp_path, content, texts):
-    """Bug: it was refused for marks at odd places, or one row became two."""
+    """Guards CSV with unusual quotation marks, which was refused or split."""
     path = tmp_path / "a.csv"
     path.write_text(content, encoding="utf-8")
     assert [document.text for document in read(path)] == texts
 
 
 def test_cells_beyond_the_header_may_be_empty(tmp_path):
-    """Spreadsheets write them; no word is lost in them. Nor do all rows have all cells."""
+    """Guards harmless forms of CSV: empty cells at the end, rows with fewer cells."""
     path = tmp_path / "a.csv"
     path.write_text("key,text,note\n1,One.,,\n2,Two.\n", encoding="utf-8")
     assert [document.text for document in read(path)] == ["One.", "Two."]
@@ -198,7 +198,7 @@ def test_cells_beyond_the_header_may_be_empty(tmp_path):
     ],
 )
 def test_quotation_marks_in_tables_with_tabs(tmp_path, separator, written, texts):
-    """Bug: dialogue that was written without the quotation marks of CSV lost its own, and rows became one."""
+    """Guards quotation marks of dialogue in tables without quoting."""
     lines = ["key@text", *(f"{n}@{text}" for n, text in enumerate(written))]
     path = tmp_path / "a.tsv"
     path.write_text("".join(f"{line}\n" for line in lines).replace("@", separator), encoding="utf-8")
@@ -227,7 +227,7 @@ def test_broken_rows_name_their_line(tmp_path):
 
 @pytest.mark.parametrize("column", ["text", "key", "who"])
 def test_half_a_character_names_its_row(tmp_path, column):
-    """Bug: a traceback in the middle of a run that named neither row nor column, as no encoding has it."""
+    """Guards against a traceback for text that no encoding can write."""
     row = {"text": "Hi.", "key": "a \U0001f600", "who": None}
     path = write_jsonl(tmp_path / "a.jsonl", [row, row | {column: "Hi \ud83d there"}])
     documents = read_documents(str(path), SourceConfig(id_column="key", speaker_column="who"))
@@ -242,7 +242,7 @@ def test_numbers_are_text_too(tmp_path):
 
 
 def test_folders_of_tables(tmp_path):
-    """Shards are read in the order of their names, as one table."""
+    """Guards folders: shards are read in the order of their names, as one table."""
     (tmp_path / "sub").mkdir()
     write_jsonl(tmp_path / "sub" / "b.jsonl", [{"text": "B."}])
     write_jsonl(tmp_path / "a.jsonl", [{"text": "A."}])
@@ -264,7 +264,7 @@ def test_a_dataset_saved_to_disk(tmp_path):
 
 
 def test_a_local_folder_as_a_dataset(tmp_path):
-    """source.format=datasets streams a folder as it would a dataset of the hub."""
+    """Guards source.format=datasets for a local folder."""
     folder = tmp_path / "d"
     folder.mkdir()
     pq.write_table(pa.table({"text": ["A.", "B."]}), folder / "train.parquet")
@@ -272,7 +272,7 @@ def test_a_local_folder_as_a_dataset(tmp_path):
 
 
 def test_line_ends_and_marks_of_windows(tmp_path):
-    """A byte order mark became a word, and carriage returns shifted every offset."""
+    """Guards offsets and words against byte order marks and carriage returns."""
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffChapter 1\r\n\r\nIt rained.\r\nIt poured.\r\n".encode())
     (book,) = read(path)
@@ -321,7 +321,7 @@ def test_no_such_file_proposes_the_nearest(tmp_path):
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(tmp_path, name, content, said):
-    """Each of these once ended in a traceback, or in noise made of garbage."""
+    """Guards against tracebacks and noise for inputs that cannot be read."""
     path = tmp_path / name
     path.write_bytes(content)
     message = complaint(path)
@@ -344,7 +344,7 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path, name, content, said):
     ],
 )
 def test_the_proposed_encoding_gives_the_text_back(tmp_path, text, written, proposed):
-    """Bug: French was called cp775 and English with “naïve” cp1250, and who followed that got other letters."""
+    """Guards the proposed encoding, which gave other letters."""
     path = tmp_path / "a.txt"
     path.write_bytes(text.encode(written))
     assert re.search(rf"\bsource\.encoding={proposed}\b", complaint(path))
@@ -352,7 +352,7 @@ def test_the_proposed_encoding_gives_the_text_back(tmp_path, text, written, prop
 
 
 def test_an_encoding_that_only_a_reader_can_tell_is_named_as_well(tmp_path):
-    """Each byte of this Polish is some letter of cp1252: with that alone the text would be spoiled without a hint."""
+    """Guards texts whose bytes are valid in two encodings: both are named."""
     path = tmp_path / "a.txt"
     path.write_bytes(("Zażółć gęślą jaźń, powiedział mężczyzna w kapeluszu.\n" * 20).encode("cp1250"))
     assert re.search(r"source\.encoding=cp1252\b.*\bcp1250\b", complaint(path))
@@ -376,7 +376,7 @@ def test_the_shipped_story_has_a_title_and_an_author():
 
 @pytest.mark.parametrize("header", ["text\tid", "text\tid\tvoice"])
 def test_a_first_cell_may_have_several_lines_between_tabs(header: str, tmp_path: Path) -> None:
-    """Bug: the last line of such a cell has all the other separators, and was taken for a row of its own."""
+    """Guards cells with line ends, whose last line was taken for a row."""
     path, rest = tmp_path / "a.tsv", "\tJon" * header.count("voice")
     path.write_text(f'{header}\n"Line one.\n\nLine two."\t1{rest}\nBye\t2{rest}\n', encoding="utf-8")
     assert [document.text for document in read(path, id_column="id")] == ["Line one.\n\nLine two.", "Bye"]

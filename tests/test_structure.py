@@ -77,7 +77,7 @@ def reasons(document: Document) -> list[str]:
     ],
 )
 def test_a_kind_of_heading_is_found(book, headings, expected):
-    """Each way to write a heading once was read as prose, or named the chapter badly."""
+    """Guards the forms of headings, each of which was read as prose or gave a bad title."""
     document = book("\n\n".join(f"{heading}\n\n{PROSE}" for heading in headings))
     assert [title.lower() for title in titles(document)] == [title.lower() for title in expected]
     assert all(chapter.paragraphs[0].is_heading for chapter in document.chapters)
@@ -85,13 +85,13 @@ def test_a_kind_of_heading_is_found(book, headings, expected):
 
 
 def test_all_caps_titles_become_ordinary_letters(book):
-    """A player would list "VOLUME II, CHAPTER IV": shouting, or with "Ii" after naive title case."""
+    """Guards titles in ALL CAPS, and Roman numerals in them."""
     document = book(f"VOLUME II\n\nCHAPTER IV\n\n{PROSE}\n\nCHAPTER V. THE END OF IT\n\n{PROSE}")
     assert titles(document) == ["Volume II, Chapter IV", "Volume II, Chapter V. The End of It"]
 
 
 def test_parts_nest_above_chapters_and_are_spoken_once(book):
-    """Chapter numbers begin again in each part; without the part's name two chapters would look the same."""
+    """Guards titles in parts: without the name of the part, two chapters had the same title."""
     text = "\n\n".join(f"BOOK {b}\n\nCHAPTER I\n\n{PROSE}\n\nCHAPTER II\n\n{PROSE}" for b in ("ONE", "TWO"))
     document = book(text)
     assert titles(document) == [
@@ -105,20 +105,20 @@ def test_parts_nest_above_chapters_and_are_spoken_once(book):
 
 
 def test_a_subtitle_belongs_to_the_heading(book):
-    """A title on the next line was read as the first sentence of the chapter."""
+    """Guards titles below "Chapter 1", which were read as the first sentence."""
     document = book(f"CHAPTER I.\nDown the Rabbit-Hole\n\n{PROSE}\n\nCHAPTER II.\n\nThe Pool of Tears\n\n{PROSE}")
     assert titles(document) == ["Chapter I: Down the Rabbit-Hole", "Chapter II: The Pool of Tears"]
     assert [len(chapter.paragraphs) for chapter in document.chapters] == [2, 2]
 
 
 def test_a_short_first_sentence_is_not_a_subtitle(book):
-    """ "It rained." is short and stands below the heading, yet it is the story."""
+    """Guards a short first sentence, which was taken for the title."""
     document = book(f"Chapter 1\n\nIt rained.\n\n{PROSE}\n\nChapter 2\n\n“Hello,” he said\n\n{PROSE}")
     assert titles(document) == ["Chapter 1", "Chapter 2"]
 
 
 def test_an_empty_heading_does_not_shift_titles(book):
-    """A heading without text used to give its title to the next chapter."""
+    """Guards a heading without text, whose title went to the next chapter."""
     document = book(f"Chapter 1\n\n{PROSE}\n\nChapter 2\n\nChapter 3\n\n{PROSE} Third.")
     assert titles(document) == ["Chapter 1", "Chapter 2", "Chapter 3"]
     assert document.chapters[2].paragraphs[1].text.endswith("Third.")
@@ -134,7 +134,7 @@ def test_an_empty_heading_does_not_shift_titles(book):
     ],
 )
 def test_a_table_of_contents_does_not_become_chapters(book, contents):
-    """Tables of contents were read aloud, and doubled the number of chapters."""
+    """Guards against tables of contents that are spoken and double the chapters."""
     body = "\n\n\n".join(f"CHAPTER {n}\n\n{PROSE}" for n in ("I", "II", "III"))
     document = book(f"{contents}\n\n\n{body}")
     assert titles(document) == ["Chapter I", "Chapter II", "Chapter III"]
@@ -142,7 +142,7 @@ def test_a_table_of_contents_does_not_become_chapters(book, contents):
 
 
 def test_contents_with_titles_or_with_parts(book):
-    """Entries differ from the headings they mean: they have the title behind them, or come again in each part."""
+    """Guards entries that differ from their headings, or occur again in each part."""
     body = f"CHAPTER I.\nThe Fox\n\n{PROSE}\n\nCHAPTER II.\nThe Crow\n\n{PROSE}"
     document = book(f"Contents\n\n CHAPTER I.    The Fox\n CHAPTER II.   The Crow\n\n\n{body}")
     assert titles(document) == ["Chapter I: The Fox", "Chapter II: The Crow"]
@@ -157,7 +157,7 @@ def test_contents_with_titles_or_with_parts(book):
 @pytest.mark.parametrize("column", [2, 45])
 @pytest.mark.parametrize("preface", ["", f"PREFACE\n\n{PROSE}\n\n\n\n"])
 def test_contents_with_page_numbers(book, preface, column, between):
-    """Bug: its entries became the chapters, and the book the last of them, where its headings are other lines."""
+    """Guards against entries of a table of contents that become the chapters."""
     names = {"I": "THE FOX", "II": "THE CROW\n    AND THE CHEESE", "III": "THE HEN"}
     pages = ["CHAP.       PAGE", *(f"{n + '. ' + name:{column}}  1{n.count('I')}" for n, name in names.items())]
     if preface:
@@ -173,7 +173,7 @@ def test_contents_with_page_numbers(book, preface, column, between):
 
 
 def test_a_heading_below_contents_is_no_entry_with_a_page(book):
-    """Its number stands behind two spaces, as that of a page does; what it begins would begin without it."""
+    """Guards the first heading, whose number looks like that of a page."""
     document = book(f"CONTENTS\n\nThe Fox  5\n\nThe Crow  9\n\n\nCHAPTER  1\n\n{PROSE}\n\nCHAPTER  2\n\n{PROSE}")
     assert titles(document) == ["Chapter 1", "Chapter 2"]
     assert len(reasons(document)) == 3
@@ -198,7 +198,7 @@ VERSE = "Of Man's first disobedience, and the fruit\nOf that forbidden tree, who
     ],
 )
 def test_contents_end_where_the_book_begins(book, contents, first, second, expected):
-    """Bug: verse with numbers of lines, the head of a letter or a recipe passed for entries, and chapters were lost."""
+    """Guards verse, letterheads and recipes with columns of numbers, which were taken for entries."""
     document = book(f"CONTENTS\n\n{contents}\n\n\n{first}\n\n{PROSE}\n\n{second}\n\n{PROSE}", title="The Book")
     assert titles(document) == expected
     skipped = "\n".join(document.text[skip.start : skip.end] for skip in document.skips)
@@ -206,7 +206,7 @@ def test_contents_end_where_the_book_begins(book, contents, first, second, expec
 
 
 def test_contents_of_volumes_with_pages_of_their_own(book):
-    """Pages that begin again do so in another volume; elsewhere a list ends there."""
+    """Guards the end of a table of contents: page numbers begin again only in another volume."""
     volumes = {"VOL. I": ("THE FOX     3", "THE HEN     9"), "VOL. II": ("THE CROW     1", "THE COW     7")}
     contents = "\n\n".join(line for name, entries in volumes.items() for line in (name, *entries))
     body = "\n\n".join(f"{name}\n\n" + "\n\n".join(f"{n}\n\n{PROSE}" for n in ("I", "II")) for name in volumes)
@@ -216,7 +216,7 @@ def test_contents_of_volumes_with_pages_of_their_own(book):
 
 
 def test_the_first_chapter_of_several_stories_is_no_entry(book):
-    """Bug: "I" comes again in the next story, and a number in a column stands below: its story lost its headings."""
+    """Guards stories in parts: with a number in a column below it, a heading "I" was lost."""
     stories = [f"{name}\n\nI\n\nParis,  1850\n\n{PROSE}\n\nII\n\n{PROSE}" for name in ("The Vixen", "The Wood")]
     document = book("CONTENTS\n\nFox and Hen    1\nThe Trees    20\n\n\n" + "\n\n".join(stories))
     assert [title.split(":")[0] for title in titles(document)] == ["I", "II", "I", "II"]
@@ -228,7 +228,7 @@ def test_the_first_chapter_of_several_stories_is_no_entry(book):
 
 
 def test_chapters_without_text_below_a_part_are_chapters(book):
-    """Bug: two in a row, behind which the next part counts from 1 again, passed for a list."""
+    """Guards two numbered headings in a row, which were taken for a list."""
     document = book(
         f"PART ONE\n\n\n1. The Fox\n\n2. The Hen\n\n{PROSE}\n\nPART TWO\n\n\n1. The Wood\n\n{PROSE}\n\n"
         f"2. The End\n\n{PROSE}"
@@ -237,7 +237,7 @@ def test_chapters_without_text_below_a_part_are_chapters(book):
 
 
 def test_one_line_with_a_number_is_no_list(book):
-    """Bug: what somebody carries was left out as a table of contents."""
+    """Guards the word "contents" in a story, below which text was left out."""
     document = book(f"Chapter 1\n\n{PROSE}\n\nContents:\n\nOne hat\n\nShoes    2\n\n{PROSE}")
     assert [paragraph.text for paragraph in paragraphs(document)][2:4] == ["One hat", "Shoes    2"]
 
@@ -247,7 +247,7 @@ def test_markdown_without_headings_is_read_like_plain_text(book):
 
 
 def test_sentences_that_begin_like_headings_stay_prose(book):
-    """Lines of prose such as "Part one of the plan" or a lone page number cut chapters in two."""
+    """Guards prose: "Part one of the plan" or a page number cut a chapter in two."""
     document = book(
         f"Chapter 1\n\n{PROSE}\n\nPart one of the plan was simple.\n\nChapter two was the hardest to write.\n\n"
         f"Part 2 - The sequel was worse, he thought.\n\nBook I had wanted to read\n\n214\n\nNO ENTRY\n\n{PROSE}"
@@ -256,7 +256,7 @@ def test_sentences_that_begin_like_headings_stay_prose(book):
 
 
 def test_a_list_makes_no_chapters(book):
-    """Bug: two lines of a list were the chapters of a book, as its own are in ALL CAPS, which numerals outrank."""
+    """Guards chapters in ALL CAPS against a list with numerals, which became the chapters."""
     items = "1. Buy milk.\n\n2. Buy bread."
     document = book(f"THE FOX\n\n{PROSE}\n\n{items}\n\n{PROSE}\n\nTHE CROW\n\n{PROSE}\n\nTHE HEN\n\n{PROSE}")
     assert titles(document) == ["The Fox", "The Crow", "The Hen"]
@@ -264,13 +264,13 @@ def test_a_list_makes_no_chapters(book):
 
 
 def test_chapters_without_text_are_no_list(book):
-    """Bug: the first chapters passed for a list, and the book began with the third."""
+    """Guards the first chapters, which were taken for a list."""
     document = book(f"1. The Beginning\n\n2. The Fox\n\n{PROSE}\n\n3. The Hen\n\n{PROSE}")
     assert titles(document) == ["1. The Beginning", "2. The Fox", "3. The Hen"]
 
 
 def test_a_title_page_is_spoken_before_the_first_chapter(book):
-    """As a chapter of its own it made every number wrong by one; dropped, the book had no title."""
+    """Guards the title of the book, which must not be a chapter."""
     document = book(f"PRIDE AND PREJUDICE\n\nby\n\nJane Austen (1813)\n\n\n\nChapter 1\n\n\n{PROSE}\n")
     assert (document.title, document.author) == ("Pride and Prejudice", "Jane Austen")
     assert titles(document) == ["Chapter 1"]
@@ -296,7 +296,7 @@ def test_a_title_page_is_spoken_before_the_first_chapter(book):
 )
 @pytest.mark.parametrize("name", ["file.txt", "file.md"])
 def test_a_sentence_that_goes_on_with_by_names_no_author(book, opening, author, name):
-    """Bug: a wrapped line made an author of "the river, where nobody went alone", and a title of the line above."""
+    """Guards against a line "by the river" that is taken for the author."""
     if name.endswith(".md"):
         opening = f"# {opening}".replace("\n", "\n\n", 1)
     document = book(f"{opening}\n\n{PROSE}", name=name)
@@ -305,7 +305,7 @@ def test_a_sentence_that_goes_on_with_by_names_no_author(book, opening, author, 
 
 
 def test_a_long_opening_is_a_chapter_of_its_own(book):
-    """A preface without a heading was glued to the first chapter."""
+    """Guards a preface without a heading, which was joined with the first chapter."""
     document = book(f"{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{PROSE}\n\nChapter 1\n\n{PROSE}", name="the_way.txt")
     assert titles(document) == ["The Way", "Chapter 1"]
 
@@ -329,7 +329,7 @@ _OPENING = "An opening paragraph of the book, which says a few things about the 
     ],
 )
 def test_an_opening_of_prose_is_no_title_page(book, text, expected):
-    """Bug: the prose between a book's title and its first heading was spoken in the chapter of that heading."""
+    """Guards prose between the book's title and its first heading."""
     document = book(text, name="file.md")
     assert titles(document) == expected
     assert document.chapters[-1].paragraphs[-1].text == "text"
@@ -344,7 +344,7 @@ def test_a_text_without_headings_is_one_chapter(book):
 
 @pytest.mark.parametrize("mark", ["* * *", "***", "---", "#", "~~~", "\n\n"])
 def test_scene_breaks_become_pauses(book, mark):
-    """Marks between scenes were read aloud ("asterisk asterisk") or left no pause."""
+    """Guards scene breaks: the marks are not spoken, and leave a pause."""
     document = book(f"{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{mark}\n\n{PROSE}")
     boundaries = [paragraph.boundary for paragraph in paragraphs(document)]
     assert boundaries == [Boundary.PARAGRAPH, Boundary.PARAGRAPH, Boundary.SCENE, Boundary.PARAGRAPH]
@@ -352,13 +352,13 @@ def test_scene_breaks_become_pauses(book, mark):
 
 
 def test_indented_paragraphs_without_blank_lines(book):
-    """Old texts mark a paragraph by its indent only; all of it came out as one paragraph."""
+    """Guards paragraphs that only have an indent, which became one."""
     indented = "\n".join(f"   {PROSE}" for _ in range(3))
     assert len(paragraphs(book(indented))) == 3
 
 
 def test_verse_stays_together(book):
-    """The indents of verse are no paragraphs, and each line alone is too short to be spoken well."""
+    """Guards verse: its indents do not begin paragraphs."""
     verse = (
         "How doth the little crocodile\n  Improve his shining tail,\nAnd pour the waters of the Nile\n  On every scale!"
     )
@@ -366,13 +366,13 @@ def test_verse_stays_together(book):
 
 
 def test_a_text_with_one_paragraph_on_each_line(book):
-    """Texts from word processors have no blank lines and no wrapping."""
+    """Guards texts without blank lines and wrapping, with a paragraph on each line."""
     line = PROSE.replace("\n", " ")
     assert len(paragraphs(book(f"{line}\n“Yes,” she said.\n{line}\n"))) == 3
 
 
 def test_the_frame_of_project_gutenberg_is_skipped(book):
-    """Its licence is longer than some of its books and was narrated."""
+    """Guards against the licence of Project Gutenberg that is spoken."""
     document = book(
         "The Project Gutenberg eBook of Emma\n\nTitle: Emma\n\nAuthor: Jane Austen\n\n"
         "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\nProduced by A. Person\n\n\n"
@@ -386,7 +386,7 @@ def test_the_frame_of_project_gutenberg_is_skipped(book):
 
 
 def test_notes_and_page_numbers_in_brackets_are_skipped(book):
-    """Bug: notes were read aloud in the middle of a page, and the numbers of pages with "Pg" before them."""
+    """Guards against notes and page numbers in brackets that are spoken."""
     note = "[Footnote 1: See _The Fox_ [1813],\nvol. 2.\n\nOr not.]"
     more = "[Pg 12]\n\n[Footnote 2: So.]\n[Footnote 3: No.]\n\n[She] left [it].\n\n[Footnote 4: Open.\n\nWords."
     document = book(f"Chapter 1\n\n{PROSE}\n\n{note}\n\n{more}")
@@ -446,7 +446,7 @@ Last words
 
 
 def test_markdown(book):
-    """Markup was read aloud: hashes, bullets, code, tables, comments, the targets of links."""
+    """Guards against Markdown that is spoken: hashes, bullets, code, tables, comments, link targets."""
     document = book(MARKDOWN, name="fox.md")
     assert (document.title, document.author) == ("The Fox", "A. Person")
     assert titles(document) == ["Part One, One", "Part One, Two", "Part One, Last words"]
@@ -482,7 +482,7 @@ def test_markdown(book):
     ],
 )
 def test_the_level_of_chapters_is_found(book, text, expected):
-    """Authors begin chapters at any level; the outermost made one chapter of a whole book, or of all but a preface."""
+    """Guards chapters at any level of headings."""
     assert titles(book(text, name="book.md")) == expected
 
 
@@ -506,7 +506,7 @@ def test_title_and_author_from_a_markdown_opening(book):
     ],
 )
 def test_the_title_of_a_markdown_book(book, text, title):
-    """Bug: without a line "by ..." the first heading was ignored and the book was called as its file."""
+    """Guards the title of a book without a line "by ..."."""
     assert book(text, name="file.md").title == title
 
 
@@ -533,19 +533,19 @@ def test_chapters_can_be_selected(book):
     ],
 )
 def test_marks_that_are_not_spoken(written, spoken):
-    """Stars and targets of links were read aloud; sums and identifiers lost theirs."""
+    """Guards against stars and link targets that are spoken, and sums and identifiers that lose theirs."""
     assert plain_words(written) == spoken
 
 
 def test_headings_get_full_stops():
-    """Without a stop, number and title run into each other."""
+    """Guards the pause between the number and the title of a heading."""
     assert plain_heading("CHAPTER I\n\nDown the Rabbit-Hole") == "CHAPTER I. Down the Rabbit-Hole."
     assert plain_heading("Persuasion\n\nby\n\nJane Austen") == "Persuasion. by Jane Austen."
 
 
 @pytest.mark.parametrize("ending", ["txt", "md"])
 def test_no_character_is_lost(book, ending):
-    """Whatever the lines are, each character ends up in one paragraph or one skip."""
+    """Guards all characters: each is in one paragraph or one skip."""
     line = st.sampled_from(
         ["", "", PROSE, "Chapter 1", "CHAPTER II", "PART I", "CONTENTS", "IV", "THE FOX", "***", "---", "===", "# One",
          "## Two", "- point", "> quote", "```", "<!-- a", "b -->", "| t |", "   indented", "[^1]: x", "?!", "By A. B.",

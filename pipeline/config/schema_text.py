@@ -43,7 +43,7 @@ class SourceConfig:
     In CSV, quotation marks enclose cells if the separator is , or ; and with tabs or | if all of them come in pairs.
     """
 
-    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet or datasets; auto: from the suffix of the file
+    format: str = "auto"  # txt, md, epub, jsonl, json, csv, parquet, datasets or an installed one; auto: by the suffix
     encoding: str = "utf-8"  # of text files
     language: str | None = None  # code such as en or pt-BR; null: that of the EPUB, else en
     title: str | None = None  # of a book; null: from the text, else the name of the file

@@ -1,11 +1,11 @@
-"""From a `Document` to `Segment`s: spans of text that are spoken in one generation.
+"""Cut `Document`s into `Segment`s: spans of text that are spoken in one generation.
 
-Inside a paragraph the whole sentences are packed so that the segments are long, even, and never over the limit: that is
-where Parler-TTS speaks best. A paragraph is one small optimisation. Every way to join neighbouring *units* (sentences,
-or pieces of those that are too long) has a price: the squared distance of each segment from the limit, plus something
-for a cut inside a sentence, and a lot for a very short segment. The cheapest way wins (dynamic programming).
+Parler-TTS speaks best if segments are long, of even length, and within the limit. So the sentences of a paragraph are
+packed by an optimisation. Its *units* are sentences, and parts of sentences that are too long. Each way to join
+neighbouring units has a cost: the squared distance of each segment from the limit, a penalty for a cut inside a
+sentence, and a large one for a very short segment. Dynamic programming finds the way with the lowest cost.
 
-It knows nothing of audio or tokens: how long a spoken text lasts is what `predict_seconds` says.
+How long a text lasts is predicted by the function `predict_seconds` of the caller.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from pipeline.text.sentences import CLAUSE_MARKS, Span, split_at, split_sentence
 from pipeline.text.spoken_form import base_language, spoken_form
 from pipeline.types import Boundary, Document, Paragraph, Segment
 
-# Prices, where 1 is a segment that is nearly empty: what it costs to have one more segment.
-_PRICE_OF_A_CUT = {Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 0.5, Boundary.NONE: 1.0}
-_PRICE_OF_SHORT = 4.0
-_PRICE_OF_MUTE = 100.0
+# Costs. 1 is that of an almost empty segment, and so of one more segment.
+_COST_OF_CUT = {Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 0.5, Boundary.NONE: 1.0}
+_COST_OF_SHORT = 4.0
+_COST_OF_UNSPEAKABLE = 100.0
 
 _MANY_UNITS = 100
-_CRUMBS = 8  # units that a segment may be put together from, on average
+_UNITS_PER_SEGMENT = 8  # of a paragraph with many units, on average at most
 
-# CLAUSE_MARKS[:_AUDIBLE] are punctuation, where a voice pauses; after them come conjunctions.
-_AUDIBLE = 3
+# CLAUSE_MARKS[:_NUM_PUNCTUATION] are punctuation, where a voice pauses; the others are conjunctions.
+_NUM_PUNCTUATION = 3
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """What is never cut again: a sentence, or a piece of one that is too long."""
+    """A sentence, or a part of one that is too long. It is not cut again."""
 
     span: Span
     after: Boundary
 
 
-class _Ruler:
-    """The spoken form of spans of one paragraph and how long they last.
+class _ParagraphMeasurer:
+    """Measures spans of one paragraph: their spoken form and predicted duration.
 
-    A sentence is the context of normalisation: how it sounds does not depend on its neighbours, and it is normalised
-    once, however many ways to join it are tried.
+    Sentences are normalised one by one, so that a spoken form does not depend on the neighbours, and each only once,
+    however many ways to join it are tried.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class _Ruler:
         self._measured: dict[Span, tuple[float, bool]] = {}  # seconds, and whether there is anything to say
 
     def spoken(self, span: Span) -> str:
+        """Return the spoken form of a span."""
         first, last = bisect_right(self._starts, span[0]) - 1, bisect_left(self._starts, span[1])
         inside = ((max(start, span[0]), min(end, span[1])) for start, end in self.sentences[first:last])
         return " ".join(filter(None, map(self._phrase, inside)))
@@ -97,13 +98,13 @@ class _Ruler:
     def fits(self, span: Span) -> bool:
         return self.seconds(span) <= self.max_seconds
 
-    def price(self, span: Span, after: Boundary) -> float:
-        """Cost of one segment. One that is too long cannot be cut, so that its length is nobody's choice."""
+    def cost(self, span: Span, after: Boundary) -> float:
+        """Return the cost of one segment. Above the limit, its length costs nothing: it cannot be cut."""
         seconds, speakable = self._measure(span)
         slack = max(0.0, 1 - seconds / self.max_seconds)
-        short = _PRICE_OF_SHORT if seconds < self.min_seconds else 0.0
-        mute = 0.0 if speakable else _PRICE_OF_MUTE
-        return slack**2 + short + mute + _PRICE_OF_A_CUT[after]
+        short = _COST_OF_SHORT if seconds < self.min_seconds else 0.0
+        unspeakable = 0.0 if speakable else _COST_OF_UNSPEAKABLE
+        return slack**2 + short + unspeakable + _COST_OF_CUT[after]
 
 
 def segment_document(
@@ -112,25 +113,25 @@ def segment_document(
     predict_seconds: Callable[[str], float],
     on_paragraph: Callable[[int], object] = lambda _: None,
 ) -> list[Segment]:
-    """Cuts a document into segments, in reading order.
+    """Cut a document into segments, in reading order.
 
     Args:
-        document: What is cut. Its skips are left out; everything else is in exactly one segment.
-        text: The limits, and whether English is normalised. Other languages only get their white space folded.
-        predict_seconds: How long a spoken text will last.
-        on_paragraph: Called with the number of characters of each paragraph that is done.
+        document: The text. Its skips are left out; all other text is in exactly one segment.
+        text: Limits, and whether text is normalised.
+        predict_seconds: Predicts the duration of a spoken text.
+        on_paragraph: Called with the number of characters of each finished paragraph.
 
     Returns:
-        The segments. One that cannot be spoken says so in `problem`.
+        The segments. One that cannot be spoken has a `problem`.
     """
     if not text.split:
         return [_one_segment(document, text, predict_seconds)]
     segments: list[Segment] = []
     for number, chapter in enumerate(document.chapters):
         for position, paragraph in enumerate(chapter.paragraphs):
-            ruler = _Ruler(paragraph, document.language, text, predict_seconds)
+            measurer = _ParagraphMeasurer(paragraph, document.language, text, predict_seconds)
             is_last = position == len(chapter.paragraphs) - 1
-            units = _arrange(ruler)
+            units = _segment_paragraph(measurer)
             for unit in units:
                 start, end = unit.span
                 if unit is units[-1]:
@@ -145,9 +146,9 @@ def segment_document(
                         start=paragraph.start + start,
                         end=paragraph.start + end,
                         text=paragraph.text[start:end],
-                        spoken=ruler.spoken(unit.span),
+                        spoken=measurer.spoken(unit.span),
                         boundary=boundary,
-                        problem=_problem(ruler, unit.span),
+                        problem=_problem(measurer, unit.span),
                     )
                 )
             on_paragraph(len(paragraph.text))
@@ -155,10 +156,10 @@ def segment_document(
 
 
 def _one_segment(document: Document, text: TextConfig, predict_seconds: Callable[[str], float]) -> Segment:
-    """The whole document as one segment, for `text.split=false`; its paragraphs follow each other without a pause."""
+    """Return the whole document as one segment, for `text.split=false`, with no pauses between paragraphs."""
     paragraphs = [paragraph for chapter in document.chapters for paragraph in chapter.paragraphs]
-    rulers = [_Ruler(paragraph, document.language, text, predict_seconds) for paragraph in paragraphs]
-    spoken = " ".join(filter(None, (ruler.spoken((0, len(ruler.text))) for ruler in rulers)))
+    measurers = [_ParagraphMeasurer(paragraph, document.language, text, predict_seconds) for paragraph in paragraphs]
+    spoken = " ".join(filter(None, (measurer.spoken((0, len(measurer.text))) for measurer in measurers)))
     problem, seconds = None, predict_seconds(spoken)
     if not document.text.strip():
         problem = "empty: the text is empty"
@@ -183,47 +184,56 @@ def _one_segment(document: Document, text: TextConfig, predict_seconds: Callable
     )
 
 
-def _problem(ruler: _Ruler, span: Span) -> str | None:
-    """Why a span cannot be spoken. It opens with a code that stays the same, so that rejects can be counted by it."""
-    text = ruler.text[slice(*span)]
+def _problem(measurer: _ParagraphMeasurer, span: Span) -> str | None:
+    """Return why a span cannot be spoken; None: it can. Rejects are counted by the code before the colon."""
+    text = measurer.text[slice(*span)]
     if not text.strip():
         return "empty: the text is empty"
-    if not ruler.is_speakable(span):
+    if not measurer.is_speakable(span):
         return "symbols: only symbols, no words to speak"
-    if not ruler.fits(span):
+    if not measurer.fits(span):
         return (
-            f"too-long: a word of {len(text.strip())} characters would last {ruler.seconds(span):.0f} s and cannot be "
-            f"cut below text.max_seconds={ruler.max_seconds:g}"
+            f"too-long: a word of {len(text.strip())} characters would last {measurer.seconds(span):.0f} s and cannot "
+            f"be cut below text.max_seconds={measurer.max_seconds:g}"
         )
     return None
 
 
-def _arrange(ruler: _Ruler) -> list[_Unit]:
-    """Cuts a paragraph into units and packs them; if a very short segment is left over, clauses may move to it."""
-    whole = (0, len(ruler.text))
-    if ruler.seconds(whole) < ruler.min_seconds or not ruler.is_speakable(whole):
+def _segment_paragraph(measurer: _ParagraphMeasurer) -> list[_Unit]:
+    """Cut a paragraph into units and pack them; if a segment is very short, try again with clauses as units."""
+    whole = (0, len(measurer.text))
+    if measurer.seconds(whole) < measurer.min_seconds or not measurer.is_speakable(whole):
         return [_Unit(whole, Boundary.SENTENCE)]
-    packed = _pack(_join_crumbs([unit for sentence in ruler.sentences for unit in _cut(ruler, sentence)], ruler), ruler)
-    if not _count_short(packed, ruler):
+    packed = _pack(
+        _limit_units(
+            [unit for sentence in measurer.sentences for unit in _split_sentence(measurer, sentence)], measurer
+        ),
+        measurer,
+    )
+    if not _count_short(packed, measurer):
         return packed
-    clauses = [unit for sentence in ruler.sentences for unit in _cut(ruler, sentence, every_clause=True)]
-    moved = _pack(_join_crumbs(clauses, ruler), ruler)
-    return moved if _count_short(moved, ruler) < _count_short(packed, ruler) else packed
+    clauses = [
+        unit for sentence in measurer.sentences for unit in _split_sentence(measurer, sentence, every_clause=True)
+    ]
+    moved = _pack(_limit_units(clauses, measurer), measurer)
+    return moved if _count_short(moved, measurer) < _count_short(packed, measurer) else packed
 
 
-def _join_crumbs(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
-    """Joins neighbours where a long paragraph falls into far more units than segments, as "a, a, a, a" does.
+def _limit_units(units: list[_Unit], measurer: _ParagraphMeasurer) -> list[_Unit]:
+    """Join small neighbours in a long paragraph with far more units than segments, such as "a, a, a, a".
 
-    Every way to join units is tried. No paragraph of a book has so many that this takes long.
+    Packing tries every way to join units, so many small ones would take long. Paragraphs of books have fewer.
     """
-    crumb = ruler.max_seconds / (_CRUMBS if len(units) < 10 * _MANY_UNITS else _CRUMBS / 2)
-    if len(units) < _MANY_UNITS or sum(ruler.seconds(unit.span) for unit in units) > len(units) * crumb:
+    max_unit_seconds = measurer.max_seconds / (
+        _UNITS_PER_SEGMENT if len(units) < 10 * _MANY_UNITS else _UNITS_PER_SEGMENT / 2
+    )
+    if len(units) < _MANY_UNITS or sum(measurer.seconds(unit.span) for unit in units) > len(units) * max_unit_seconds:
         return units
     joined: list[_Unit] = []
     total = math.inf
     for unit in units:
-        seconds = ruler.seconds(unit.span)
-        if total + seconds <= crumb:
+        seconds = measurer.seconds(unit.span)
+        if total + seconds <= max_unit_seconds:
             joined[-1] = _Unit((joined[-1].span[0], unit.span[1]), unit.after)
             total += seconds
         else:
@@ -232,78 +242,78 @@ def _join_crumbs(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
     return joined
 
 
-def _count_short(units: list[_Unit], ruler: _Ruler) -> int:
-    return sum(ruler.seconds(unit.span) < ruler.min_seconds for unit in units)
+def _count_short(units: list[_Unit], measurer: _ParagraphMeasurer) -> int:
+    return sum(measurer.seconds(unit.span) < measurer.min_seconds for unit in units)
 
 
-def _cut(ruler: _Ruler, sentence: Span, *, every_clause: bool = False) -> list[_Unit]:
-    """Cuts a sentence as little as its length asks for, or at every audible clause mark."""
+def _split_sentence(measurer: _ParagraphMeasurer, sentence: Span, *, every_clause: bool = False) -> list[_Unit]:
+    """Split a sentence into as few parts as its length needs, or at every punctuation mark."""
 
-    def pieces(span: Span, rank: int) -> list[_Unit]:
-        if ruler.fits(span) and not (every_clause and rank < _AUDIBLE):
+    def parts_of(span: Span, rank: int) -> list[_Unit]:
+        if measurer.fits(span) and not (every_clause and rank < _NUM_PUNCTUATION):
             return [_Unit(span, Boundary.SENTENCE)]
         if rank == len(CLAUSE_MARKS):
-            return _cut_words(ruler, span)
-        after = Boundary.CLAUSE if rank < _AUDIBLE else Boundary.NONE
+            return _split_at_words(measurer, span)
+        after = Boundary.CLAUSE if rank < _NUM_PUNCTUATION else Boundary.NONE
         found: list[_Unit] = []
-        for part in split_at(ruler.text, span, CLAUSE_MARKS[rank]):
-            inner = pieces(part, rank + 1)
+        for part in split_at(measurer.text, span, CLAUSE_MARKS[rank]):
+            inner = parts_of(part, rank + 1)
             found += [*inner[:-1], _Unit(inner[-1].span, after)]
         return found
 
-    units = pieces(sentence, 0)
+    units = parts_of(sentence, 0)
     return [*units[:-1], _Unit(units[-1].span, Boundary.SENTENCE)]
 
 
-def _cut_words(ruler: _Ruler, span: Span) -> list[_Unit]:
-    """Cuts a span between words into even pieces that fit; a word that does not fit stands alone."""
+def _split_at_words(measurer: _ParagraphMeasurer, span: Span) -> list[_Unit]:
+    """Split a span between words into parts of even length that fit; a word that does not fit is a part."""
     units: list[_Unit] = []
     run: list[Span] = []
-    for word in split_words(ruler.text, span):
-        if ruler.fits(word):
+    for word in split_words(measurer.text, span):
+        if measurer.fits(word):
             run.append(word)
             continue
-        units += [*_even_pieces(ruler, run), _Unit(word, Boundary.NONE)]
+        units += [*_even_parts(measurer, run), _Unit(word, Boundary.NONE)]
         run = []
-    return units + _even_pieces(ruler, run)
+    return units + _even_parts(measurer, run)
 
 
-def _even_pieces(ruler: _Ruler, words: list[Span]) -> list[_Unit]:
-    """Joins words to the fewest pieces of about the same number of characters that all fit."""
+def _even_parts(measurer: _ParagraphMeasurer, words: list[Span]) -> list[_Unit]:
+    """Join words to the fewest parts of about the same number of characters that all fit."""
     if not words:
         return []
     start, end = words[0][0], words[-1][1]
     word_ends = [word_end for _, word_end in words]
-    fewest = count = max(1, math.ceil(ruler.seconds((start, end)) / ruler.max_seconds))
+    fewest = count = max(1, math.ceil(measurer.seconds((start, end)) / measurer.max_seconds))
     while count < len(words):
         cuts = {start, end}
         for number in range(1, count):
             cuts.add(_nearest(word_ends, start + (end - start) * number / count))
         spans = list(pairwise(sorted(cuts)))
-        if all(map(ruler.fits, spans)):
-            return [_Unit(piece, Boundary.NONE) for piece in spans]
-        # One more is nearly always enough; in larger steps words of very uneven length take no quadratic time.
+        if all(map(measurer.fits, spans)):
+            return [_Unit(part, Boundary.NONE) for part in spans]
+        # One more is nearly always enough. Larger steps avoid quadratic time for words of very uneven length.
         count += 1 + (count - fewest) // 8
     return [_Unit(word, Boundary.NONE) for word in words]
 
 
 def _nearest(ordered: Sequence[int], ideal: float) -> int:
-    """The number nearest to an ideal one, of two as near the smaller."""
+    """Return the number nearest to `ideal`, of two equally near ones the smaller."""
     after = bisect_left(ordered, ideal)
     return min(ordered[max(0, after - 1) : after + 1], key=lambda number: abs(number - ideal))
 
 
-def _pack(units: list[_Unit], ruler: _Ruler) -> list[_Unit]:
-    """Joins neighbouring units to segments at the lowest total price."""
-    best: list[tuple[float, int]] = [(0.0, 0)]  # for the first n units: price, and where the last segment starts
+def _pack(units: list[_Unit], measurer: _ParagraphMeasurer) -> list[_Unit]:
+    """Join neighbouring units to segments with the lowest total cost."""
+    best: list[tuple[float, int]] = [(0.0, 0)]  # for the first n units: cost, and the first unit of the last segment
     for n in range(1, len(units) + 1):
         choices = []
         for first in range(n - 1, -1, -1):
             span = (units[first].span[0], units[n - 1].span[1])
-            if first < n - 1 and not ruler.fits(span):
+            if first < n - 1 and not measurer.fits(span):
                 break
             after = units[n - 1].after if n < len(units) else Boundary.SENTENCE
-            choices.append((best[first][0] + ruler.price(span, after), first))
+            choices.append((best[first][0] + measurer.cost(span, after), first))
         best.append(min(choices))
     packed: list[_Unit] = []
     n = len(units)

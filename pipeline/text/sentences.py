@@ -1,6 +1,6 @@
-"""Where sentences end, and where a sentence may be cut when it is too long.
+"""Find the ends of sentences, and the places where a long sentence may be cut.
 
-It knows characters only, no lengths: `segmentation` decides which of these places are used.
+`segmentation` decides which of them are used.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from pipeline.text.strip_markup import find_comments
 
 Span = tuple[int, int]
 
-# sentencex keeps a quotation whole, however many sentences it holds; without its marks it is cut like any other text.
+# sentencex does not split quotations. They are split like other text if the quotation marks are removed first.
 _QUOTES = "\"'“”‘’„«»"
 _QUOTE = re.compile(r"[\"“”„«»‘]|['’](?!\w)|(?<!\w)['’]")  # no apostrophe inside a word
 _CLOSING = "\"'”’»)]*_"
 
-# A full stop after one of these does not end a sentence ...
+# Abbreviations after which a full stop does not end a sentence,
 _TITLES = (
     r"Mr|Mrs|Ms|Mssrs|Messrs|Mme|Mlle|Dr|Prof|Rev|Revd|Hon|Esq|Capt|Col|Gen|Lt|Lieut|Maj|Sgt|Cpl|Adm|Cmdr|Gov|Sen|Rep|"
     r"St|Ste|Mt|Ft|Wm|Geo|Thos|Jas|Chas|Jos|Robt|Edw"
 )
 _WITHIN = r"e\.g|i\.e|viz|vs|cf|approx"
 _ENDS_WITH_ABBREVIATION = re.compile(rf"\b(?:{_TITLES}|{_WITHIN})\.\s*$")
-# ... and after one of these it does not when a number follows ("app." is too often a word) ...
+# ... those where that holds before a number (not "app.", which is too often a word),
 _ENDS_WITH_NUMBER_WORD = re.compile(
     r"\b(?:[Nn]os?|[Vv]ols?|pp?|[Cc]hs?|[Cc]hap|[Ff]igs?|[Bb]k|Pt|[Ss]ec|[Aa]rt|ed|[Ee]st|[Tt]el|[Ee]q|[Oo]p|ca)\.\s*$"
 )
 _ENDS_WITH_WEEKDAY = re.compile(r"\b(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.\s*$")
 _STARTS_WITH_DAY = re.compile(r"\s*\d\d?(?:st|nd|rd|th)? (?:of )?[JFMASOND][a-z]+")
-# ... and inside an amount: £3 10s. 6d., 2 hrs. 15 min., 5 lbs. 6 oz., 3 cwt. 2 qrs. Only what is next smaller and as
-# short may follow: "in her 20s. 5 minutes later" and "the 60s. 3d films" are two sentences.
+# ... and amounts: £3 10s. 6d., 2 hrs. 15 min., 5 lbs. 6 oz., 3 cwt. 2 qrs. Only the next smaller unit may follow:
+# "in her 20s. 5 minutes later" and "the 60s. 3d films" are two sentences.
 _AMOUNTS = tuple(
     (re.compile(rf"(?<![\d'’]){larger}\.\s*$"), re.compile(rf"\s*\d[\d ½¼¾/]*{smaller}"))
     for larger, smaller in (
@@ -50,8 +50,8 @@ _STARTS_WITH_NAME = re.compile(r"\s*[A-Z]")
 _STARTS_WITH_NUMBER = re.compile(r"\s*(?:\d|[IVXLC]+\b)")
 _STARTS_LOW = re.compile(r"[\s\"'“‘(\[*_—–-]*[a-zà-öø-ÿ]")
 
-# Marks at which a long sentence may be cut, the best first; a cut comes after the mark and the white space behind it.
-# Behind a dash a quotation mark may open what follows, so there it closes only before white space.
+# Marks at which a long sentence may be cut, the best first. The cut is after the mark and the white space behind it.
+# After a dash, a quotation mark closes only before white space; else it opens the next part.
 _CLOSED = rf"[{re.escape(_CLOSING)}]*"
 CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
     re.compile(rf"[.!?…]+{_CLOSED}\s+"),
@@ -67,17 +67,25 @@ CLAUSE_MARKS: tuple[re.Pattern[str], ...] = (
 _LINK = re.compile(
     r"\[[^\[\]]*\]\([^()]*\)|\[\\?\[\w{1,4}\\?\]\]\([^()]*\)|\[[^\[\]@]{0,60}@[^\[\]]{0,300}\]|\{(?:>>|--)[^{}]{0,1000}\}"
 )
-# A mark of a note is glued to the sentence before it.
+# A footnote mark belongs to the sentence before it.
 _CLOSED_GAP = re.compile(
     rf"[{re.escape(_CLOSING)}]*(?:[\[{{](?:\d{{1,3}}|[A-Z]|[*†‡]{{1,3}})[\]}}]|\[\\?\[\w{{1,4}}\\?\]\]\([^()\s]*\))*\s*"
 )
-_WINDOW = 20_000  # characters: no paragraph of a book is as long
+_WINDOW = 20_000  # characters given to sentencex at once; paragraphs of books are shorter
 _WORD_END = re.compile(r"\s+")
-_CONTEXT = 80  # characters before or after a cut that decide whether it is one: more than any abbreviation or amount
+_CONTEXT = 80  # characters beside a cut that are looked at: more than any abbreviation or amount has
 
 
 def split_sentences(text: str, language: str) -> list[Span]:
-    """Cuts `text` into sentences. The spans tile it: white space after a sentence belongs to it."""
+    """Split `text` into sentences.
+
+    Args:
+        text: A paragraph.
+        language: Code without region, e.g. "en".
+
+    Returns:
+        Spans that tile the text: white space after a sentence belongs to it.
+    """
     if not text:
         return []
     bare = _QUOTE.sub(" ", text)
@@ -90,14 +98,14 @@ def split_sentences(text: str, language: str) -> list[Span]:
     for cut in sorted(cuts - {0, len(text)}):
         has_word = has_word or _is_word(text[seen:cut])
         seen = cut
-        if has_word and cut <= last_word and not markup.holds(cut) and _is_an_end(text, start, cut):
+        if has_word and cut <= last_word and not markup.contains(cut) and _is_an_end(text, start, cut):
             spans.append((start, cut))
             start, has_word = cut, False
     return [*spans, (start, len(text))]
 
 
 def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
-    """Cuts a span after each `mark` in it, but not behind "Mr."; each piece has a letter or a digit."""
+    """Split a span after each `mark` in it, but not after "Mr."; each part has a letter or a digit."""
     start, end = span
     cuts = [start]
     markup = _Spans(_markup(text, span))
@@ -107,7 +115,7 @@ def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
         cut = match.end()
         has_word = has_word or _is_word(text[seen:cut])
         seen = cut
-        if not has_word or cut > last_word or markup.holds(cut):
+        if not has_word or cut > last_word or markup.contains(cut):
             continue
         if not _belongs_together(_tail(text, cuts[-1], cut), text[cut : min(end, cut + _CONTEXT)]):
             cuts.append(cut)
@@ -116,12 +124,12 @@ def split_at(text: str, span: Span, mark: re.Pattern[str]) -> list[Span]:
 
 
 def split_words(text: str, span: Span) -> list[Span]:
-    """Cuts a span between its words."""
+    """Split a span between its words."""
     return split_at(text, span, _WORD_END)
 
 
 def _boundaries(text: str, language: str) -> Iterator[int]:
-    """Where sentences may end, for sentencex. It takes quadratic time for some texts, hence a window at a time."""
+    """Yield the offsets where sentences end for sentencex, which takes quadratic time and so is given windows."""
     at = 0
     while at < len(text):
         window = text[at : at + _WINDOW]
@@ -129,19 +137,19 @@ def _boundaries(text: str, language: str) -> Iterator[int]:
         if at + _WINDOW >= len(text):
             yield from ends
             return
-        yield from ends[:-1]  # the last sentence may go on
+        yield from ends[:-1]  # the last sentence may continue in the next window
         at = ends[-2] if len(ends) > 1 and ends[-2] > at else at + _WINDOW
 
 
 def _real_cuts(text: str, found: Iterable[int]) -> set[int]:
-    """Moves cuts found without quotation marks: closing marks go to the sentence before, opening ones to the next."""
+    """Move cuts that were found without quotation marks: closing marks belong to the sentence before them."""
     before_gaps = set()
     previous, previous_start = 0, 0
     for cut in found:
         start = cut
         while start > previous and (text[start - 1].isspace() or text[start - 1] in _QUOTES):
             start -= 1
-        if start == previous:  # one gap as far as the cut before, whose start is known
+        if start == previous:  # the same gap as that of the cut before
             start = previous_start
         before_gaps.add(start)
         previous, previous_start = cut, start
@@ -149,20 +157,20 @@ def _real_cuts(text: str, found: Iterable[int]) -> set[int]:
 
 
 class _Spans:
-    """Spans that do not overlap, in order."""
+    """Sorted spans that do not overlap."""
 
     def __init__(self, spans: list[Span]) -> None:
         self._starts = [start for start, _ in spans]
         self._ends = [end for _, end in spans]
 
-    def holds(self, cut: int) -> bool:
-        """Whether a cut lies inside one of them."""
+    def contains(self, cut: int) -> bool:
+        """Return whether a cut lies inside one of them."""
         found = bisect_left(self._starts, cut) - 1
         return found >= 0 and cut < self._ends[found]
 
 
 def _markup(text: str, span: Span) -> list[Span]:
-    """Comments and links in a span, which `wording` can only leave out when they are whole."""
+    """Return the comments and links in a span, which must not be cut, or `strip_markup` would not find them."""
     found: list[Span] = []
     at = span[0]
     for start, end in [*find_comments(text, *span), (span[1], span[1])]:
@@ -173,13 +181,13 @@ def _markup(text: str, span: Span) -> list[Span]:
 
 
 def _is_an_end(text: str, start: int, cut: int) -> bool:
-    """Whether a sentence that begins at `start` ends at `cut`; sentencex takes many abbreviations for an end."""
+    """Return whether a sentence that begins at `start` ends at `cut`, and not only an abbreviation does."""
     after = text[cut : cut + 40]
     return not (_STARTS_LOW.match(after) or _belongs_together(_tail(text, start, cut), after))
 
 
 def _tail(text: str, start: int, end: int) -> str:
-    """The last characters of a span, so that a look at its end takes no longer for a long one."""
+    """Return the last characters of a span, at most `_CONTEXT`, so that the cost does not depend on its length."""
     while end > start and text[end - 1].isspace():
         end -= 1
     return text[max(start, end - _CONTEXT) : end]
@@ -190,12 +198,12 @@ def _is_word(text: str) -> bool:
 
 
 def _last_word(text: str, end: int) -> int:
-    """The offset of the last letter or digit before `end`, or -1."""
+    """Return the offset of the last letter or digit before `end`; -1: there is none."""
     return next((offset for offset in range(end - 1, -1, -1) if text[offset].isalnum()), -1)
 
 
 def _belongs_together(before: str, after: str) -> bool:
-    """Whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, 10s. 6d., J. Moss."""
+    """Return whether `before` ends with an abbreviation that needs `after`: Mr. Hale, No. 5, 10s. 6d., J. Moss."""
     return bool(
         _ENDS_WITH_ABBREVIATION.search(before)
         or (_ENDS_WITH_NUMBER_WORD.search(before) and _STARTS_WITH_NUMBER.match(after))

@@ -1,4 +1,4 @@
-"""Why a stretch of a source is not spoken: the one list of reasons, and which of them need no warning."""
+"""The reasons why text of a source is not spoken, and which of them need no warning."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import Enum
 
 
 class Reason(str, Enum):
-    """Reason of a `Skip`. The value is what `left_out.jsonl` and the dry run show."""
+    """Reason of a `Skip`. `left_out.jsonl` and the dry run show the value."""
 
-    # What a narrator leaves out as well.
+    # Expected: a narrator does not read these aloud either.
     NOTE = "note"
     FOOTNOTE = "footnote"  # of Markdown
     SIDENOTE = "note in the margin"
@@ -38,9 +38,9 @@ class Reason(str, Enum):
     COMMENT = "comment"
     LINK_TARGET = "link target"
     NOT_SELECTED = "chapter not selected"
-    READING = "reading of characters"  # ruby: what it says is spoken once, as it is written
-    ALTERNATIVE = "alternative for other devices"  # likewise
-    # What may be missed.
+    READING = "reading of characters"  # ruby: the base text is spoken
+    ALTERNATIVE = "alternative for other devices"  # the main content is spoken
+    # A listener may miss these.
     TABLE = "table"
     CODE = "code"
     FORM = "form"
@@ -53,7 +53,7 @@ class Reason(str, Enum):
     HIDDEN = "hidden"
     SYMBOLS = "only symbols"
     OUTSIDE = "outside the reading order"
-    # What is wrong with the file. The record has no text of the source; its detail names the file or the address.
+    # The file is damaged. The record has no text; its detail names the page or the address.
     MISSING_PAGE = "missing page"
     UNREADABLE_PAGE = "unreadable page"
     BROKEN_ENTRY = "broken entry of the table of contents"
@@ -63,12 +63,12 @@ class Reason(str, Enum):
 
     @property
     def is_expected(self) -> bool:
-        """Whether leaving it out, however much it is, needs no warning."""
+        """Whether it needs no warning, however much is left out."""
         return self in _EXPECTED
 
     @property
     def is_damage(self) -> bool:
-        """Whether it says that the file itself lacks something."""
+        """Whether something is wrong with the file itself."""
         return self in _DAMAGE
 
 

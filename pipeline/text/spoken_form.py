@@ -1,6 +1,7 @@
-"""The spoken form of a written text, for every language: the one place that says what a model is given for it.
+"""The spoken form of a text in any language: the words that a model is given.
 
-Owns which steps are taken. How marks are taken out is known to `wording`, how English is read to `normalization`.
+`strip_markup` removes markup. The normalizer of the language, if there is one, then writes numbers and the like in
+words.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from pipeline.text.strip_markup import plain_heading, plain_lines, plain_words
 def spoken_form(
     text: str, language: str, normalize: bool, *, is_heading: bool = False, keeps_lines: bool = False
 ) -> str:
-    """The words to be spoken for a sentence, or a part of one, on one line; "" where there are none.
+    """Return the words that are spoken for a sentence or a part of one, on one line; "": there are none.
 
     Args:
-        text: As written. How a sentence sounds shall not depend on its neighbours, hence one at a time in a document.
+        text: As written: one sentence at a time, since its spoken form must not depend on its neighbours.
         language: A tag such as "en", "en-GB" or "de_DE".
-        normalize: Whether numbers, abbreviations ... become words. See `normalization.NORMALIZERS`.
-        is_heading: The lines of a heading get full stops.
-        keeps_lines: The lines of verse and of addresses are heard.
+        normalize: Whether numbers, abbreviations and the like become words.
+        is_heading: Whether it is a heading, whose lines get full stops.
+        keeps_lines: Whether its line ends are pauses: verse, an address.
     """
     text = drop_invisible(text)
     normalizer = find_normalizer(base_language(language)) if normalize else None
@@ -34,5 +35,5 @@ def spoken_form(
 
 
 def base_language(tag: str) -> str:
-    """The language of a tag, without region or script: "en" of "en-GB"."""
+    """Return the language of a tag without region or script: "en" of "en-GB"."""
     return tag.lower().replace("_", "-").split("-")[0]

@@ -1,7 +1,6 @@
-"""From a written span to one line of plain words: marks that are never spoken are taken out, wrapped lines are joined.
+"""Remove markup from a text and join its lines: the first step of the spoken form, the same for all languages.
 
-It is the first half of the spoken form, and the same for every source and language. It knows nothing of numbers and
-abbreviations: that is `normalization`. It changes only what is spoken; the text as written stays as it is.
+Only the spoken form is changed; the text as written stays as it is. Numbers and abbreviations are for `normalization`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.MULTILINE), replacement)
     for pattern, replacement in (
         (r"<((?:https?|mailto):[^>\s]{1,2000})>", r"\1"),
-        # Only tags that are markup for certain: "a <b and c> d" stays.
+        # Only known tags, so that "a <b and c> d" stays.
         (
             r"</?(?:a|abbr|b|big|br|center|cite|code|del|dfn|div|em|font|hr|i|img|ins|kbd|mark|p|q|s|samp|small|span|"
             r"strike|strong|sub|sup|tt|u|var|h[1-6]|table|thead|tbody|tfoot|tr|td|th|caption|ul|ol|li|dl|dt|dd|details|"
@@ -23,35 +22,35 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"time|pre|button|label|speak|break|emphasis|prosody|say-as|phoneme|voice)(?:\s+[a-z-]+=[^<>]*)?\s*/?>",
             "",
         ),
-        (r"\[\\?\[\w{1,4}\\?\]\]\(#[^()\s]*\)", ""),  # a mark of a note that Pandoc makes of one of Word
+        (r"\[\\?\[\w{1,4}\\?\]\]\(#[^()\s]*\)", ""),  # a footnote mark of Word, converted by Pandoc
         (r"~~(?=[^\s~])([^~]{1,1000})(?<=[^\s~])~~", r"\1"),  # struck out
-        (r"\{\{[^{}]{0,300}\}\}|\{%[^{}%]{0,300}%\}", ""),  # what a template puts in
-        (r"!\[\[[^\[\]]*\]\]|%%.*?%%|\^\[[^\[\]]*\]", ""),  # a picture, a comment, a note of wikis and of Pandoc
-        (r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # a link of wikis: its words
+        (r"\{\{[^{}]{0,300}\}\}|\{%[^{}%]{0,300}%\}", ""),  # a template
+        (r"!\[\[[^\[\]]*\]\]|%%.*?%%|\^\[[^\[\]]*\]", ""),  # an image, a comment, a note of wikis and of Pandoc
+        (r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # a link of wikis: its text
         (r"!\[[^\[\]]*\]\([^()]*\)", " "),  # an image
         (r"\[\^[^\[\]\s]+\]", ""),  # a footnote's mark
-        (r"(?<!\w)@(?:fig|sec|tbl|eq|lst|thm)-[\w-]+", ""),  # a number that Quarto puts in
-        # What editors write into a text: additions stay, deletions and comments go.
+        (r"(?<!\w)@(?:fig|sec|tbl|eq|lst|thm)-[\w-]+", ""),  # a cross-reference of Quarto
+        # CriticMarkup: additions stay, deletions and comments are removed.
         (r"\{(?:>>|--)(?:(?!<<\}|--\})[^{}]){0,1000}(?:<<|--)\}", ""),
         (r"\{(?:\+\+([^{}]{0,1000})\+\+|==([^{}]{0,1000})==|~~[^{}~]{0,1000}~>([^{}]{0,1000})~~)\}", r"\1\2\3"),
         (r"\s?\[(?:[^\[\]@]{0,60}[\s;])?-?@\w[^\[\]]{0,300}\]", ""),  # a citation of Pandoc
-        (r"(?:(?<=[.,;:!?\"'”’)])|(?<=[a-z]{3}))\^\d{1,3}(?:,\d{1,3}){0,9}\^", ""),  # a raised mark of a note
+        (r"(?:(?<=[.,;:!?\"'”’)])|(?<=[a-z]{3}))\^\d{1,3}(?:,\d{1,3}){0,9}\^", ""),  # a superscript footnote mark
         (r"(?<=[\dMDSJ])\^(st|nd|rd|th|er?|re|rs?|t)\^", r"\1"),  # 2^nd^, M^r^
         (r"(?<=[\w)])\^(?:\{([-−+\w./]{1,12})\}|\(([-−+\w./]{1,12})\))", r"^\1\2"),  # exponents: 2^{32}, 2^(1/2)
         (r"(?<=[\w)])\^([-−+\w.]{1,12})\^", r"^\1"),  # 2^32^, as Pandoc writes it
-        (r"(?:^|\s)\^(?=[\w-]*[^\W\d])[\w-]{2,40}\s*\Z", ""),  # the name of a block in Obsidian
-        (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # the number of a page, as Project Gutenberg writes it
-        (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its words, not its target
+        (r"(?:^|\s)\^(?=[\w-]*[^\W\d])[\w-]{2,40}\s*\Z", ""),  # a block id of Obsidian
+        (r"\[(?:Pg|Page)\.? ?[\divxlc]+\]", ""),  # a page number in the style of Project Gutenberg
+        (r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)", r"\1"),  # a link: its text
         (r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
-        (r"^[ \t]*>[> \t]*", ""),  # quotation marks of Markdown, line by line
+        (r"^[ \t]*>[> \t]*", ""),  # block quotes of Markdown
         (r"\\$", ""),  # a hard line break of Markdown
-        (r"\[([^\[\]]*)\]\{[:#.][^{}]*\}", r"\1"),  # words with attributes
-        (r"(?:(?<=[.,;:!?\"'”’)])|^)[¹²³⁰⁴-⁹]{1,3}(?=\s|$)", ""),  # raised marks of notes
-        (r"(?<=[\])\w])\{[:#.][^{}]*\}|(?<!\S)\{[:#.][^{}]*\}|\{\d{1,3}\}", ""),  # attributes; marks of notes
+        (r"\[([^\[\]]*)\]\{[:#.][^{}]*\}", r"\1"),  # a span with attributes
+        (r"(?:(?<=[.,;:!?\"'”’)])|^)[¹²³⁰⁴-⁹]{1,3}(?=\s|$)", ""),  # superscript footnote marks
+        (r"(?<=[\])\w])\{[:#.][^{}]*\}|(?<!\S)\{[:#.][^{}]*\}|\{\d{1,3}\}", ""),  # attributes; footnote marks
         (
             r"(?<![\w$\\])\$\$?(?=[^\s$])[^$]*\\[^$]*(?<=[^\s$\\])\$\$?(?![\w$])",
             "",
-        ),  # a formula in TeX: not for a voice
+        ),  # a formula in TeX
         (r"(?<![\w$\\])(\$\$?)(?=[^\s$])([^$\n]*[=+^_<>][^$\n]*|[A-Za-z])(?<=[^\s$\\])\1(?![\w$])", r"\2"),
         (r"(?<![\w=])==(?=[^\s=])([^=]+)(?<=\S)==(?![\w=])", r"\1"),  # highlighted
         (r"(?<![\w:]):[a-z][a-z0-9_+-]+:(?![\w:])", ""),  # :smile:
@@ -62,26 +61,26 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "",
         ),  # _emphasis_, but not snake_case
         (r"\\([\\`*_{}\[\]()#+.!>-])", r"\1"),
-        # A word cut at the end of a line; but the hyphens of sister-in-law stay.
+        # A word hyphenated at the end of a line. The hyphens of sister-in-law stay.
         (r"(?<![\w-])([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]+)\b(?!-)", r"\1\2"),
         (r"-[ \t]*\n[ \t]*(?=\w)", "-"),
     )
 )
 _MARK = re.compile(r"[<>~\[\]`*_\\&{$^¹²³⁰⁴-⁹]|-[ \t]*\n|==|%%|:[a-z]|@[a-z]")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+\d*);")
-_LINE_END = "\ue000"  # no character of a text
+_LINE_END = "\ue000"  # a private character that no text has
 _LINE_ENDS = re.compile(rf"\s*(?:{_LINE_END}\s*)+")
-# A numeral that is all of a line of a heading, or has a stop or a colon and a title behind it: no initial of a name.
+# A numeral that is a whole line of a heading, or is followed by a stop or colon and a title: not an initial of a name.
 _NUMERAL = re.compile(
     r"\A(?:0+(?P<digits>\d{1,3})\b|(?P<roman>[IVXLC]+)(?=[.:]?\Z|[.:]\s+(?![A-Z]\.)[\"'“‘]?[A-Z0-9]))"
 )
 _FRAME = re.compile(r"\A[-–—~•*\[(]\s*(\d{1,3}|[IVXLC]+)\s*[-–—~•*\])]\Z")  # - 1 -
-_COLON = re.compile(r"\A(\d{1,4}):(?=\s)")  # behind a chapter's number: a pause as long as that of a full stop
+_COLON = re.compile(r"\A(\d{1,4}):(?=\s)")  # after a chapter number; it becomes a full stop, for a longer pause
 _ENDS_A_LINE = tuple(".!?:;,…—-\"'”’)")
 
 
 def plain_words(text: str) -> str:
-    """Gives `text` on one line, without markup, with the words that a line end had cut put together again."""
+    """Return `text` on one line and without markup; words hyphenated at line ends are joined."""
     if not _MARK.search(text):  # nearly all sentences of a novel
         return " ".join(text.split())
     for start, end in reversed(find_comments(text, 0, len(text))):
@@ -92,7 +91,7 @@ def plain_words(text: str) -> str:
 
 
 def find_comments(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Spans of the comments of HTML in a part of a text; one that is never closed is none."""
+    """Return the spans of the HTML comments in `text[start:end]`. One that is not closed is ordinary text."""
     found = []
     while (start := text.find("<!--", start, end)) >= 0:
         close = text.find("-->", start + 4, end)
@@ -104,7 +103,7 @@ def find_comments(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def plain_lines(text: str) -> str:
-    """Like `plain_words` for verse and addresses: each line that has no mark at its end gets a comma, for a pause."""
+    """Return `plain_words` of verse or an address. A line without punctuation at its end gets a comma, for a pause."""
     words = plain_words(text.replace("\n", f" {_LINE_END} "))
     return _LINE_ENDS.sub(_pause, words).strip()
 
@@ -114,11 +113,11 @@ def _pause(match: re.Match[str]) -> str:
 
 
 def plain_heading(text: str, *, numbers: bool = False) -> str:
-    """Like `plain_words` for a heading. Its lines get full stops, or "Chapter 1 The Fox" is read in one breath.
+    """Return `plain_words` of a heading. Its lines get full stops, for a pause after "Chapter 1".
 
     Args:
         text: As written.
-        numbers: Whether numerals at its beginning become digits: "IV" is four there, "I" no pronoun and "01" no zero.
+        numbers: Whether Roman numerals at its beginning become digits, and "01" becomes "1".
     """
     lines = [line for line in map(plain_words, text.split("\n")) if line]
     if numbers:

@@ -1,4 +1,4 @@
-"""Read rows of CSV, whatever its separator, and whether quotation marks are its own or letters."""
+"""Read rows of CSV. The separator, and whether quotation marks quote, are found out from the file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ from pipeline.text.readers.tables import TableReader
 
 _SEPARATORS = ",;\t|"
 _LINES_LOOKED_AT = 20
-_DECLARED = re.compile(r"\"?sep=([,;\t|])\"?\s*", re.I)  # what Excel takes from the first line, which is no row
+_DECLARED = re.compile(r"\"?sep=([,;\t|])\"?\s*", re.I)  # Excel reads the separator from such a first line
 
 
 def csv_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
-    """Reads a table with a header line, or with the names of `source.columns`.
-
-    The separator is one of , ; tab |: see `_separator`.
+    """Yield the rows of a table with a header line, or with the column names of `source.columns`.
 
     Raises:
-        SourceError: Words would be lost, as a row has more cells than the header, or marks that do not fit.
+        SourceError: Text would be lost, since a row has more cells than there are columns, or wrong quotation marks.
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses a field over 128 kB: a chapter is longer
     with file.open_text(newline="") as lines:
@@ -40,17 +38,17 @@ def csv_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
         try:
             columns, header = (source.columns, []) if source.columns else next(rows, ([], []))
         except csv.Error as error:
-            raise SourceError(f"{file}: the row of line 1 is not CSV ({error}): mend it") from error
+            raise SourceError(f"{file}: the row of line 1 is not CSV ({error}); correct it") from error
         _check_header(file, columns)
-        layout = _Layout(columns, separator, is_quoted)
+        dialect = _Dialect(columns, separator, is_quoted)
         if source.columns:
             rows = _with_checked_width(file, rows, columns)
-        found = _rows(file, rows, 1 + len(header), layout, source)
+        found = _rows(file, rows, 1 + len(header), dialect, source)
         yield from checked_rows(file.name, found, source, columns, is_csv=True)
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Dialect:
     """How the rows of a file are written."""
 
     columns: list[str]
@@ -62,25 +60,25 @@ def _rows(
     file: InputFile,
     rows: Iterable[tuple[list[str], list[str]]],
     number: int,
-    layout: _Layout,
+    dialect: _Dialect,
     source: SourceConfig,
 ) -> Iterator[Row]:
-    """The rows below the header; `number` is that of the first line."""
-    columns, width = layout.columns, len(layout.columns)
+    """Yield the rows below the header; `number` is that of their first line."""
+    columns, width = dialect.columns, len(dialect.columns)
     try:
         for cells, lines in rows:
             if cells:
                 if source.columns and any(cells[width:]):
-                    raise _too_few_names(f"{file}: line {number}", cells, layout)
-                if layout.is_quoted:
-                    _check_marks(cells, lines, layout.separator, width)
-                _check_cells(f"{file}: line {number}", cells, layout, source)
-                if any(cells[width:]):  # of a last column that nobody reads as text
-                    cells = [*cells[: width - 1], layout.separator.join(cells[width - 1 :])]
+                    raise _too_few_names(f"{file}: line {number}", cells, dialect)
+                if dialect.is_quoted:
+                    _check_quoting(cells, lines, dialect.separator, width)
+                _check_cells(f"{file}: line {number}", cells, dialect, source)
+                if any(cells[width:]):  # allowed for a last column that is not used
+                    cells = [*cells[: width - 1], dialect.separator.join(cells[width - 1 :])]
                 yield {name: cell for name, cell in zip(columns, chain(cells, repeat(None)), strict=False) if name}
             number += len(lines)
     except csv.Error as error:
-        raise SourceError(f"{file}: the row of line {number} is not CSV ({error}): mend it") from error
+        raise SourceError(f"{file}: the row of line {number} is not CSV ({error}); correct it") from error
 
 
 def _with_checked_width(
@@ -114,7 +112,7 @@ def _with_checked_width(
 
 
 def _separator(lines: list[str], columns: list[str]) -> str:
-    """The separator that the header has most of; without one, that which most lines have as often as they need."""
+    """Return the separator that occurs most in the header; without one, that which fits `columns` in most lines."""
     fitting = {each: sum(line.count(each) == len(columns) - 1 for line in lines) for each in _SEPARATORS}
     if columns and any(fitting.values()):
         return max(reversed(_SEPARATORS), key=fitting.__getitem__)  # commas also stand in texts
@@ -125,13 +123,12 @@ def _check_header(file: InputFile, columns: list[str]) -> None:
     repeated = [name for name, count in Counter(columns).items() if name and count > 1]
     if repeated:
         raise SourceError(
-            f"{file}: has {Counter(columns)[repeated[0]]} columns {repeated[0]!r}; rename them, so that it is clear "
-            "which one is meant"
+            f"{file}: has {Counter(columns)[repeated[0]]} columns {repeated[0]!r}; give each column a name of its own"
         )
 
 
 def _cells_and_lines(lines: Iterable[str], separator: str, is_quoted: bool) -> Iterator[tuple[list[str], list[str]]]:
-    """The cells of each row, whatever its quotation marks are, and the lines that it was read from."""
+    """Yield the cells of each row, and the lines that it was read from."""
     read: list[str] = []
     num_characters = 0
 
@@ -152,33 +149,34 @@ def _cells_and_lines(lines: Iterable[str], separator: str, is_quoted: bool) -> I
 
 
 def _is_quoted(file: InputFile, separator: str) -> bool:
-    """Whether quotation marks stand around cells, as in CSV. Many write tables with tabs or | without, marks or not.
+    """Return whether quotation marks quote cells, as in CSV, and are not part of the text.
 
-    Read as CSV, a mark that is a letter takes in the rows below it up to the next one, or stands beside the end of a
-    cell. Where it does neither, or other cells could not be read without the marks around them, it is read as CSV.
+    Tables with tabs or | are often written without quoting. Read as CSV, a quotation mark of the text would take in the
+    rows below it up to the next mark, or stand inside a cell. If none does that, or if some cells can only be read with
+    quoting, the file is CSV.
     """
     is_csv, is_needed, width = True, False, 0
     with file.open_text(newline="") as text:
         try:
             for cells, lines in _cells_and_lines(lines_of(text), separator, is_quoted=True):
                 width = width or len(cells)
-                if _holds_row(lines, separator, width):
+                if _has_taken_in_row(lines, separator, width):
                     return False
-                is_csv = is_csv and not _fault(lines, separator)
+                is_csv = is_csv and not _quoting_error(lines, separator)
                 is_needed = is_needed or len(lines) > 1 or any(separator in cell for cell in cells)
         except csv.Error:
             return False
     return is_csv or is_needed
 
 
-def _holds_row(lines: list[str], separator: str, width: int) -> bool:
-    """Whether the first line of one row, of `width` cells, looks like a whole one, and one below it too."""
+def _has_taken_in_row(lines: list[str], separator: str, width: int) -> bool:
+    """Return whether the first line of a row looks like a whole row of `width` cells, and so does one below it."""
     is_whole = [line.strip() and line[0] != separator and line.count(separator) >= width - 1 for line in lines]
     return bool(is_whole[0]) and any(is_whole[1:])
 
 
-def _fault(lines: list[str], separator: str) -> str:
-    """What is wrong with the quotation marks of a row, for a strict reader that takes blanks behind them; or ""."""
+def _quoting_error(lines: list[str], separator: str) -> str:
+    """Return what is wrong with the quotation marks of a row; "": nothing. Blanks behind them are allowed."""
     if not any('"' in line for line in lines):
         return ""
     blanks = re.compile(rf'" +(?=[{separator}\r\n]|$)')
@@ -189,43 +187,43 @@ def _fault(lines: list[str], separator: str) -> str:
     return ""
 
 
-def _check_marks(cells: list[str], lines: list[str], separator: str, width: int) -> None:
-    """Raises `csv.Error` for marks at wrong places that took in another row or moved the bounds of cells."""
-    fault = _fault(lines, separator)
+def _check_quoting(cells: list[str], lines: list[str], separator: str, width: int) -> None:
+    """Raise `csv.Error` for misplaced quotation marks that took in another row or moved the ends of cells."""
+    fault = _quoting_error(lines, separator)
     if fault and any('\\"' in line for line in lines):
-        raise csv.Error('a quotation mark in a text has a backslash before it; CSV doubles it: ""')
-    if fault and (len(cells) < width or any(cells[width:]) or _holds_row(lines, separator, width)):
+        raise csv.Error('a quotation mark is escaped with a backslash; CSV doubles it: ""')
+    if fault and (len(cells) < width or any(cells[width:]) or _has_taken_in_row(lines, separator, width)):
         raise csv.Error(fault)
 
 
-def _too_few_names(line: str, cells: list[str], layout: _Layout) -> SourceError:
-    columns, num_cells = layout.columns, len(cells)
+def _too_few_names(line: str, cells: list[str], dialect: _Dialect) -> SourceError:
+    columns, num_cells = dialect.columns, len(cells)
     names = ",".join([*columns, *(f"column_{number + 1}" for number in range(len(columns), num_cells))][:20])
     return SourceError(
         f"{line} has {num_cells} cells, but source.columns has {len(columns)} names: name all of them, e.g. "
-        f"source.columns=[{names}]; put quotation marks around a text with {layout.separator!r} in it"
+        f"source.columns=[{names}]; put quotation marks around a text with {dialect.separator!r} in it"
     )
 
 
-def _check_cells(line: str, cells: list[str], layout: _Layout, source: SourceConfig) -> None:
-    """Raises `SourceError` for a row with more cells than the header, or fewer where that is half a row of CSV.
+def _check_cells(line: str, cells: list[str], dialect: _Dialect, source: SourceConfig) -> None:
+    """Refuse a row with more cells than columns, or with fewer because of wrong quotation marks.
 
-    Of a last column that nobody reads it takes more: "see me, later", where no other cell begins with a blank.
+    More are allowed in a last column that is not used, if they look like one text with commas: "see me, later".
     """
-    width = len(layout.columns)
+    width = len(dialect.columns)
     if any(cells[width:]) and not (
-        layout.columns[-1] not in used_columns(source)
+        dialect.columns[-1] not in used_columns(source)
         and all(cell.startswith(" ") for cell in cells[width:])
         and not any(cell.startswith(" ") for cell in cells[:width])
     ):
         raise SourceError(
-            f"{line} has more cells than the header: put quotation marks around a text with {layout.separator!r} in "
-            "it, and double those that it holds"
+            f"{line} has more cells than the table has columns; put quotation marks around a text with "
+            f"{dialect.separator!r} in it, and double those inside it"
         )
-    if not layout.is_quoted and len(cells) < width and sum(cell.count('"') for cell in cells) % 2:
+    if not dialect.is_quoted and len(cells) < width and sum(cell.count('"') for cell in cells) % 2:
         raise SourceError(
-            f"{line} has fewer cells than the header, and not all quotation marks in the file are those of CSV: mend "
-            "them, or give the row all its cells"
+            f"{line} has fewer cells than the table has columns, and quotation marks that do not quote a cell; "
+            "correct them, or give the row all its cells"
         )
 
 

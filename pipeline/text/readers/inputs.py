@@ -1,4 +1,4 @@
-"""Which files an input names: a path, a glob, a list of both, or a folder with one or several splits."""
+"""The files that an input names: a path, a glob, a list of both, or a folder with splits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.errors import SourceError, nearest_first
 from pipeline.storage.paths import file_sizes, is_address, is_local, place
 
 _MAX_CARD_BYTES = 1 << 20
-# What `datasets` takes for the split of a file or folder, where the word stands by itself in the name.
+# The words in the name of a file or folder that `datasets` takes for a split.
 _SPLIT_WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 
 
 def input_paths(input: str) -> list[Path]:
-    """The files and folders that an input names, in order; those of a glob in the order of their names.
+    """Return the files and folders that an input names, in order; those of a glob sorted by name.
 
-    A name that exists is never taken for a glob or a list.
+    The name of an existing file is never read as a glob or a list.
 
     Raises:
         SourceError: A glob matches nothing, or an entry of a list is empty.
@@ -49,62 +49,65 @@ def input_paths(input: str) -> list[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Refuses what is neither a file nor a folder: reading from a pipe or a device may never end.
+    """Refuse a pipe or a device, since reading from it may never end.
 
     Raises:
-        SourceError: It is such a thing, or cannot be asked for.
+        SourceError: It is one, or its kind cannot be found out.
     """
     try:
-        is_strange = is_local(path) and path.exists() and not (path.is_file() or path.is_dir())
+        is_special = is_local(path) and path.exists() and not (path.is_file() or path.is_dir())
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-    if is_strange:
-        raise SourceError(
-            f"{path}: is no regular file; to read from a pipe give input=- and source.format=..., and pipe into it"
-        )
+    if is_special:
+        raise SourceError(f"{path}: is not a regular file; to read from a pipe give input=- and source.format=...")
 
 
 def files_of_split(folder: Path, names: list[str], source: SourceConfig) -> list[str]:
-    """The files of a folder that belong to `source.split`, of those that are tables.
+    """Return the files of a folder that belong to `source.split`.
 
-    The split is what the folder's card says, else a word in the name, as `datasets` has it: `validation.jsonl`,
-    `data/test-00000-of-00001.parquet`. In a folder without any such name all files are of the split train.
+    As in `datasets`, the folder's README.md says which files are which split, or else words in their names do:
+    `validation.jsonl`, `data/test-00000-of-00001.parquet`. Without any of these, all files are the split train.
+
+    Args:
+        folder: The folder.
+        names: Names of its files, relative to it.
+        source: Names the split and the subset.
 
     Raises:
-        SourceError: The folder has other splits only.
+        SourceError: The folder does not have the split or the subset.
     """
-    splits = _splits_of_card(folder, names, source) or _splits_of_names(names)
+    splits = _splits_in_card(folder, names, source) or _splits_in_names(names)
     if source.split not in splits:
         there = ", ".join(nearest_first(source.split, splits))
         raise SourceError(f"{folder}: no split {source.split!r}; set source.split to one of: {there}")
     chosen = splits[source.split]
     if others := sorted(set(names) - set(chosen)):
-        _tell_once(
+        _warn_once(
             f"{folder}: reads split {source.split!r}, {len(chosen)} of {len(chosen) + len(others)} files, without "
             f"{', '.join(others[:3])}{' ...' if len(others) > 3 else ''}: see source.split"
         )
     return chosen
 
 
-def _splits_of_names(names: Iterable[str]) -> dict[str, list[str]]:
+def _splits_in_names(names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(_split_of_name(name), []).append(name)
+        found.setdefault(_split_in_name(name), []).append(name)
     if len(found) == 1 and "" in found:
         return {"train": found[""]}
-    found.pop("", None)  # `datasets` does not read them either; they are told of
+    found.pop("", None)  # not read by `datasets` either; the caller warns of them
     return found
 
 
-def _split_of_name(name: str) -> str:
+def _split_in_name(name: str) -> str:
     if shard := _SHARD_NAME.fullmatch(name.rpartition("/")[2]):
         return shard["split"]
     words = re.split(r"[^a-z]+", name.lower())
     return next((split for split, known in _SPLIT_WORDS.items() if any(word in words for word in known)), "")
 
 
-def _splits_of_card(folder: Path, names: list[str], source: SourceConfig) -> dict[str, list[str]]:
-    """What the YAML of the folder's README.md says; nothing if there is none, or none that says it."""
+def _splits_in_card(folder: Path, names: list[str], source: SourceConfig) -> dict[str, list[str]]:
+    """Return the splits and their files that the YAML head of README.md names; empty if it names none."""
     configs = _card(folder).get("configs")
     if not isinstance(configs, list):
         return {}
@@ -137,7 +140,7 @@ def _card(folder: Path) -> dict[str, Any]:
         head = re.match(r"\ufeff?---\s*\n(.*?)\n---", path.read_text(encoding="utf-8"), re.DOTALL)
         content = load_yaml(head[1]) if head else None
     except (OSError, ValueError):
-        return {}  # a page for people; what it says of splits is then in the names of the files
+        return {}  # not a dataset card: the names of the files say which split they are
     return content if isinstance(content, dict) else {}
 
 
@@ -157,7 +160,7 @@ def _matches(entry: str) -> Iterator[Path]:
 
 
 def is_there(name: str) -> bool:
-    """Whether a file or folder of this machine has that name."""
+    """Return whether a local file or folder has that name."""
     try:
         return not is_address(name) and Path(name).expanduser().exists()
     except OSError:  # a name that is too long
@@ -165,5 +168,5 @@ def is_there(name: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _tell_once(message: str) -> None:
+def _warn_once(message: str) -> None:
     _log.warning("%s", message)

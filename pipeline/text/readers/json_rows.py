@@ -1,4 +1,4 @@
-"""Read rows of JSON: an object on each line, or the objects of one array, without the whole file in memory."""
+"""Read rows of JSON: an object on each line, or the objects of an array. The file is read as a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.text.readers.reader import InputFile
 from pipeline.text.readers.row_columns import MAX_ROW_CHARACTERS, Row, checked_rows, lines_of, top_column
 from pipeline.text.readers.tables import TableReader
 
-_BLOCK = 1 << 16  # characters read at a time
+_BLOCK = 1 << 16  # characters read at once
 _MAX_DEPTH = 3  # of objects that a list of rows may be inside
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
@@ -33,7 +33,7 @@ def json_rows(file: InputFile, source: SourceConfig) -> Iterator[Row]:
 
 
 class _RepeatedKeyError(ValueError):
-    """An object says two things under one name."""
+    """A key occurs twice in an object, so that one of the values would be lost."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,11 +53,11 @@ def _json_lines(path: InputFile) -> Iterator[Row]:
             if not line.strip():
                 continue
             if len(line) > MAX_ROW_CHARACTERS:
-                raise SourceError(f"{path}: line {number} has more than {MAX_ROW_CHARACTERS:,} characters: split it")
+                raise SourceError(f"{path}: line {number} has more than {MAX_ROW_CHARACTERS:,} characters; split it")
             try:
                 row = _DECODER.decode(line)
             except (ValueError, RecursionError) as error:
-                raise _no_json(f"{path}: line {number}", error) from error
+                raise _not_json(f"{path}: line {number}", error) from error
             if not isinstance(row, dict):
                 hint = "; for a JSON array set source.format=json" if line.lstrip().startswith("[") else ""
                 raise SourceError(
@@ -68,32 +68,36 @@ def _json_lines(path: InputFile) -> Iterator[Row]:
 
 def _json_objects(path: InputFile, text_column: str) -> Iterator[Row]:
     with path.open_text() as file:
-        window = _Window(file, path)
-        is_array = window.next_character() == "["
+        stream = _JsonStream(file, path)
+        is_array = stream.next_character() == "["
         if is_array:
-            window.skip()
+            stream.skip()
         is_first = True
-        while (character := window.next_character()) and not (is_array and character == "]"):
+        while (character := stream.next_character()) and not (is_array and character == "]"):
             if character == "," and is_array and not is_first:
-                window.skip()
-                if window.next_character() == "]":
-                    raise SourceError(f"{path}: line {window.line}: a comma without an object behind it: delete it")
+                stream.skip()
+                if stream.next_character() == "]":
+                    raise SourceError(
+                        f"{path}: line {stream.line}: there is no object after the comma; delete the comma"
+                    )
             elif is_array and not is_first:
-                raise SourceError(f"{path}: line {window.line} is not JSON (',' or ']' is missing): mend it")
-            line = window.line
-            row = window.value()
+                raise SourceError(f"{path}: line {stream.line} is not JSON (',' or ']' is missing); correct it")
+            line = stream.line
+            row = stream.value()
             if not isinstance(row, dict):
                 raise SourceError(f'{path}: line {line} is not a JSON object: write [{{"text": ...}}, ...]')
-            if is_first and not is_array and top_column(text_column, row) is None and not window.next_character():
+            if is_first and not is_array and top_column(text_column, row) is None and not stream.next_character():
                 yield from _rows_inside(f"{path}: line {line}", row)
                 return
             yield row
             is_first = False
         if is_array and character != "]":
-            raise SourceError(f"{path}: the array is not closed: the file is cut short")
-        window.skip()
-        if window.next_character():
-            raise SourceError(f"{path}: line {window.line}: there is more behind the array; make one array of all")
+            raise SourceError(f"{path}: the array is not closed; the file seems to be cut off")
+        stream.skip()
+        if stream.next_character():
+            raise SourceError(
+                f"{path}: line {stream.line}: there is text after the array; put all objects into one array"
+            )
 
 
 def _rows_inside(where: str, content: dict[str, Any]) -> Iterator[Row]:
@@ -122,8 +126,8 @@ def _lists_of_objects(prefix: str, content: dict[str, Any]) -> Iterator[tuple[st
             yield from _lists_of_objects(f"{prefix}{key}.", value)
 
 
-class _Window:
-    """The part of a file that is being parsed."""
+class _JsonStream:
+    """Parses one JSON value after the other, with a part of the file in memory."""
 
     def __init__(self, file: TextIO, path: InputFile) -> None:
         self.line = 1
@@ -133,7 +137,7 @@ class _Window:
         self._position = 0
 
     def next_character(self) -> str:
-        """The next one that is no blank; "" at the end."""
+        """Return the next character that is not white space, without consuming it; "" at the end."""
         while True:
             self._move_to(_BLANKS.match(self._text, self._position).end())  # type: ignore[union-attr]
             if self._position < len(self._text):
@@ -142,20 +146,20 @@ class _Window:
                 return ""
 
     def skip(self) -> None:
-        """Passes over the next character."""
+        """Consume the next character."""
         self._position += 1
 
     def value(self) -> Any:
-        """Parses the JSON value that begins here. What has to be read for it doubles, so that the cost is linear."""
+        """Parse the JSON value that begins here. The part in memory doubles until it is whole: the cost is linear."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._position)
             except json.JSONDecodeError as error:
                 left = len(self._text) - self._position
                 if left > MAX_ROW_CHARACTERS or not self._read(max(_BLOCK, left)):
-                    raise _no_json(f"{self._path}: line {self.line}", error) from error
+                    raise _not_json(f"{self._path}: line {self.line}", error) from error
             except (ValueError, RecursionError) as error:
-                raise _no_json(f"{self._path}: line {self.line}", error) from error
+                raise _not_json(f"{self._path}: line {self.line}", error) from error
             else:
                 self._move_to(end)
                 return value
@@ -171,12 +175,12 @@ class _Window:
         return bool(block)
 
 
-def _no_json(where: str, error: Exception) -> SourceError:
+def _not_json(where: str, error: Exception) -> SourceError:
     if isinstance(error, json.JSONDecodeError):
-        return SourceError(f"{where} is not JSON ({error.msg} at column {error.colno}): mend or delete it")
+        return SourceError(f"{where} is not JSON ({error.msg} at column {error.colno}); correct or delete it")
     if isinstance(error, RecursionError):
-        return SourceError(f"{where} is nested too deeply to be read: mend or delete it")
-    return SourceError(f"{where} cannot be read ({error}): mend or delete it")
+        return SourceError(f"{where} is nested too deeply to be read; correct or delete it")
+    return SourceError(f"{where} cannot be read ({error}); correct or delete it")
 
 
 JSONL = TableReader("jsonl", (".jsonl", ".ndjson"), jsonl_rows)

@@ -1,6 +1,6 @@
-"""Blocks of a Markdown text: which characters are markup of a whole block, which lines are headings.
+"""Read Markdown into blocks: paragraphs, headings, and markup of whole blocks, which is left out.
 
-Marks inside a paragraph (emphasis, links) stay in it, as part of the text as written; `wording` leaves them unspoken.
+Markup inside a paragraph (emphasis, links) is part of its text; `strip_markup` leaves it out of the spoken form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.text.structure.heading_tree import assign_roles, leading_title
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|\$\$(?!.*\$\$))")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
-_COMMENTS = {"<!--": "-->", "%%": "%%"}  # what opens and closes one
+_COMMENTS = {"<!--": "-->", "%%": "%%"}  # opening and closing marks
 _COMMENT_START = re.compile(r"\s*(<!--|%%)")
 _HEADING = re.compile(
     r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<words>.*?))??(?P<closing>(?:[ \t]+#+)?(?:[ \t]*\{[^{}]*\})?)[ \t]*"
@@ -30,15 +30,17 @@ _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _RULE = re.compile(r" {0,3}(?:(?:\\?\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|#|(?:[~•·⁂§][ \t]*)+)[ \t]*")
 _BULLET = re.compile(r"[ \t]*(?P<mark>[-*+]|#\.|\(@[\w-]*\))[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
 _NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
-_ANCHOR = re.compile(r"[ \t]*(?:\[\]\{[^{}]*\}[ \t]*)+")  # the names of a place, as Pandoc writes those of Word
-_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+(?:\[!\w[\w-]*\][+-]?[ \t]*)?")  # of a call-out its kind as well
+_ANCHOR = re.compile(r"[ \t]*(?:\[\]\{[^{}]*\}[ \t]*)+")  # anchors, as Pandoc writes those of Word
+_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]*)+(?:\[!\w[\w-]*\][+-]?[ \t]*)?")  # also the kind of a call-out: > [!NOTE]
 _LINK_TO_HERE = re.compile(
     r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]*\]\((?:[\w./%-]*#|[\w./%-]+\.(?:md|x?html?)\b)[^)]*\)[ \t]*"
 )
 _NOTE = re.compile(r" {0,3}(?:\[\^[^\]]+\]:|\[\\?\[\w{1,4}\\?\]\]\(#_?(?:ftn|edn)ref\w*\)).*")
 _DEFINITION = re.compile(r" {0,3}:[ \t]+(?=\S)")
 _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*")
-_COLUMNS = re.compile(r"[ \t]*-{2,}(?:[ \t]+-{2,})+[ \t]*")  # the line that shows the columns of a table of Pandoc
+_COLUMNS = re.compile(
+    r"[ \t]*-{2,}(?:[ \t]+-{2,})+[ \t]*"
+)  # the line below the head of a table in Pandoc's simple style
 _TABLE_EDGE = re.compile(r"[ \t]*-{10,}[ \t]*")
 _GAP = re.compile(r"\S[ \t]{2,}\S")  # between two columns
 _MAX_HEAD_LINES, _MAX_TABLE_LINES = 20, 300  # of a table between edges
@@ -51,11 +53,11 @@ _WHOLE_LINE_SKIPS = (
     (re.compile(r"[ \t]*(?:\[\[?_?TOC_?\]\]?|\$\{toc\}|\{:toc\})[ \t]*", re.I), Reason.CONTENTS),
     (re.compile(r"[ \t]*\$\$.*\$\$[ \t]*"), Reason.FORMULA),
     (re.compile(r"[ \t]*(?:</?[a-zA-Z][^<>]*>[ \t]*)+"), Reason.MARKUP),
-    # Fenced divs, attributes, commands of TeX, templates, kinds of call-outs.
+    # Fenced divs, attributes, commands of TeX, templates.
     (re.compile(r"[ \t]*(?::{3,}.*|\{:?[^{}]*\}|\\[a-zA-Z]+(?:\{[^{}]*\})?|\{%.*%\}|\{\{.*\}\})[ \t]*"), Reason.MARKUP),
 )
-_MAX_CODE_LINES = 0.2  # share of the lines that may be indented as code: where there are more, paragraphs are
-_LONGEST_SETEXT = 90  # characters: a longer paragraph above "---" is no heading, the line is a scene break
+_MAX_CODE_LINES = 0.2  # share of indented lines; with more, the indents are those of paragraphs
+_LONGEST_SETEXT = 90  # characters; below a longer paragraph, "---" is a scene break and not the underline of a heading
 
 
 def read_markdown(file: InputFile) -> Book:
@@ -74,16 +76,16 @@ def _read_text(text: str) -> Book:
 
 
 def markdown_blocks(text: str, start: int) -> list[Block]:
-    """The blocks of `text[start:]`, headings with their level and the role that it means in this text."""
+    """Return the blocks of `text[start:]`, with the level and role of each heading."""
     lines = list(_lines(text, start))
     tables = _tables([line for _, line in lines])
-    reader = _Reader(text, has_indented_code=_has_indented_code([line for _, line in lines]))
+    parser = _BlockParser(text, has_indented_code=_has_indented_code([line for _, line in lines]))
     for number, (line_start, line) in enumerate(lines):
-        if number in tables and not reader.fence:
-            reader.skip(line_start, line, Reason.TABLE)
+        if number in tables and not parser.fence:
+            parser.skip(line_start, line, Reason.TABLE)
         else:
-            reader.read(line_start, line)
-    return assign_roles(text, reader.blocks)
+            parser.read(line_start, line)
+    return assign_roles(text, parser.blocks)
 
 
 def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:
@@ -93,7 +95,7 @@ def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:
 
 
 def _tables(lines: list[str]) -> set[int]:
-    """Return the numbers of the lines of tables that have a line of dashes below their head."""
+    """Return the numbers of all lines that belong to tables."""
     found: set[int] = set()
     for i in range(1, len(lines)):
         if i in found or "|" not in lines[i - 1] or "|" not in lines[i] or not _DELIMITERS.fullmatch(lines[i]):
@@ -109,9 +111,10 @@ def _tables(lines: list[str]) -> set[int]:
 
 
 def _table_of_columns(lines: list[str], at: int) -> range:
-    """Return the lines of a table without bars whose columns line `at` shows; none: that line parts two scenes.
+    """Return the lines of a table without bars around `at`, the line of dashes that shows its columns.
 
-    It has one line as head, or more between two edges of dashes, or none and a line such as `at` at its end.
+    The table has a head of one line, or a head of more lines between two lines of dashes, or no head and a second line
+    like `at` at its end. Without any of these the result is empty, and the line is a scene break.
     """
     if at + 1 >= len(lines) or not lines[at + 1].strip():
         return range(0)
@@ -133,21 +136,22 @@ def _has_indented_code(lines: list[str]) -> bool:
     return sum(bool(_INDENTED.match(line)) for line in words) <= _MAX_CODE_LINES * len(words)
 
 
-class _Reader:
-    """Reads line by line; `is_open` says that the next line goes on with the last block."""
+class _BlockParser:
+    """Reads line by line; while `is_open`, the next line continues the last block."""
 
     def __init__(self, text: str, *, has_indented_code: bool) -> None:
         self.text = text
         self.has_indented_code = has_indented_code
-        self.in_list = False  # where lines that are indented go on with an item
+        self.in_list = False  # where indented lines continue an item
         self.in_note = False
         self.blocks: list[Block] = []
         self.is_open = False
-        self.fence = ""  # the marks that opened a block of code
-        self.comment_end = ""  # what closes the comment that is open
+        self.fence = ""  # the mark that opened a block of code or a formula
+        self.comment_end = ""  # the mark that closes the open comment
 
     def read(self, start: int, line: str) -> None:
-        if self._inside(start, line) or self._goes_on(start, line) or self._leaf(start, line):
+        """Read the next line."""
+        if self._read_fenced(start, line) or self._continue_block(start, line) or self._read_single_line(start, line):
             return
         quote = _QUOTE.match(line) or _ANCHOR.match(line)
         offset = quote.end() if quote else 0
@@ -161,16 +165,16 @@ class _Reader:
             self.is_open = False
         if line.strip():
             self.in_list = is_item or (self.in_list and line[:1].isspace())
-        if self.is_open:  # a mark of quotation inside a paragraph is left to `wording`
+        if self.is_open:  # quotation marks (>) inside a paragraph are left to `strip_markup`
             self._extend(start, line)
             return
         self.skip(start, line[:offset], Reason.MARKUP)
         self._add(start + offset, line[offset:], Role.TEXT)
-        # What follows a line of symbols alone, which is left out, is not left out with it.
+        # A line of symbols is left out; the line below it is a block of its own.
         self.is_open = bool(line[offset:].strip()) and self.blocks[-1].role is Role.TEXT
 
-    def _goes_on(self, start: int, line: str) -> bool:
-        """Reads a further line of a note, or a line of code that is indented."""
+    def _continue_block(self, start: int, line: str) -> bool:
+        """Read a further line of a note, or a line of indented code; return whether it is one."""
         if not line.strip():
             return False
         is_indented = bool(_INDENTED.match(line))
@@ -186,8 +190,8 @@ class _Reader:
             return True
         return False
 
-    def _inside(self, start: int, line: str) -> bool:
-        """Reads a line of a block of code, a formula or a comment; also the first and the last of one."""
+    def _read_fenced(self, start: int, line: str) -> bool:
+        """Read a line of a block of code, a formula or a comment, fences included; return whether it is one."""
         found = _FENCE.match(line)
         if self.fence:
             self.skip(start, line, Reason.FORMULA if self.fence == "$$" else Reason.CODE)
@@ -198,10 +202,10 @@ class _Reader:
             self.fence = found[1]
             self.skip(start, line, Reason.CODE)
             return True
-        return self._comment(start, line)
+        return self._read_comments(start, line)
 
-    def _comment(self, start: int, line: str) -> bool:
-        """Reads the comments that a line begins with, and what stands behind them."""
+    def _read_comments(self, start: int, line: str) -> bool:
+        """Read the comments at the beginning of a line, and the text after them; return whether there are any."""
         at = 0
         while True:
             found = None if self.comment_end else _COMMENT_START.match(line, at)
@@ -220,9 +224,9 @@ class _Reader:
             self.read(start + at, line[at:])
         return at > 0
 
-    def _leaf(self, start: int, line: str) -> bool:
-        """Reads a line that is a block of its own: a heading, a rule, an image ..."""
-        if self._underline(start, line):
+    def _read_single_line(self, start: int, line: str) -> bool:
+        """Read a line that is a block of its own (heading, rule, image ...); return whether it is one."""
+        if self._read_underline(start, line):
             return True
         if _RULE.fullmatch(line):
             self._add(start, line, Role.SCENE)
@@ -239,7 +243,7 @@ class _Reader:
                 return True
         return False
 
-    def _underline(self, start: int, line: str) -> bool:
+    def _read_underline(self, start: int, line: str) -> bool:
         found = _SETEXT.fullmatch(line)
         if not (found and self.is_open) or (before := self.blocks[-1]).end - before.start > _LONGEST_SETEXT:
             return False
@@ -260,7 +264,7 @@ class _Reader:
         self.blocks[-1] = replace(self.blocks[-1], end=start + len(line.rstrip()))
 
     def skip(self, start: int, words: str, reason: str) -> None:
-        """Adds a skip, or goes on with the last one: lines of code are one skip together."""
+        """Add a skip, or extend the last one of the same reason: lines of code are one skip together."""
         last = self.blocks[-1] if self.blocks else None
         if last and last.role is Role.SKIP and last.reason == reason != Reason.MARKUP and words.strip():
             self._extend(start, words)

@@ -1,6 +1,6 @@
-"""The lines of a plain text, read into blocks: paragraphs, verse, marks between scenes, what is marked as a heading.
+"""Read plain text into blocks: paragraphs, verse, scene breaks, and headings that are marked.
 
-Which unmarked lines are headings is known to `structure`.
+`structure.chapters` finds the headings that are not marked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.text.structure.front_matter import FrontMatter, read_plain_front_m
 from pipeline.text.structure.headings import HeadingKind, classify_heading, is_contents, without_page_number
 
 _SCENE_LINE = re.compile(r"[ \t]*(?:[*#~=_•·⁂§+-][ \t]*)+|[ \t]*o0o[ \t]*", re.IGNORECASE)
-_LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is nothing else
+_BRACKETED_SKIPS = (  # blocks in brackets, as Project Gutenberg writes them
     (re.compile(r"\[Illustration\b[^\]]*\]", re.IGNORECASE), Reason.ILLUSTRATION.value),
     (re.compile(r"\[(?:Sidenote|Side-note|Marginal note):[^\[\]]*\]", re.IGNORECASE), Reason.SIDENOTE.value),
     (re.compile(r"\[Transcriber['’]?s['’]? notes?[:.][^\[\]]*\]", re.IGNORECASE), Reason.GUTENBERG_NOTICE.value),
@@ -28,13 +28,13 @@ _LEFT_OUT = (  # what Project Gutenberg writes in brackets, when a block is noth
 _HASHES = re.compile(r"(#{1,6})[ \t]+(?=[^\s#])")
 _EQUALS = re.compile(
     r"(?P<marks>={1,6})[ \t]+(?P<words>[^\s=].*?)(?P<closing>[ \t]+=+)?[ \t]*"
-)  # of wikis, of AsciiDoc
+)  # headings of wikis and AsciiDoc
 _UNDERLINE = re.compile(r"([=~_*^-])\1{2,}")
 _WIDEST_VERSE = 65  # characters of a line
-_NARROWEST_PAGE = 40  # characters of a line of prose that was wrapped
-_MIN_FULL_LINES = 0.7  # share of the lines of wrapped prose that have no room for the next word
-_UNWRAPPED = 120  # characters: a text with many longer lines has one paragraph on each line
-_PROSE_WIDTH = 45  # characters: lines that are shorter on average are verse or a list, whatever their indents
+_NARROWEST_PAGE = 40  # characters of a line of wrapped prose
+_MIN_FULL_LINES = 0.7  # share of the lines of wrapped prose with no room for the next word
+_UNWRAPPED = 120  # characters; a text with many longer lines has one paragraph on each line
+_PROSE_WIDTH = 45  # characters; where lines are shorter on average, indents do not begin paragraphs
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,18 @@ def _blocks_between(text: str, front: FrontMatter) -> list[Block]:
 
 
 def plain_blocks(text: str, start: int, end: int) -> list[Block]:
-    """The blocks of `text[start:end]`, headings not yet told from paragraphs."""
+    """Return the blocks of `text[start:end]`. Headings without marks are TEXT like paragraphs."""
     lines = _lines(text, start, end)
     long = sum(line.end - line.start > _UNWRAPPED for line in lines)
     is_unwrapped = long * 10 >= len(lines)
     blocks: list[Block] = []
-    run: list[Line] = []
+    group: list[Line] = []
     for line in [*lines, None]:
-        if run and (line is None or line.blank_lines):
-            blocks += _run_blocks(text, run, is_unwrapped)
-            run = []
+        if group and (line is None or line.blank_lines):
+            blocks += _blocks_of_lines(text, group, is_unwrapped)
+            group = []
         if line is not None:
-            run.append(line)
+            group.append(line)
     return blocks
 
 
@@ -102,21 +102,23 @@ def _lines(text: str, start: int, end: int) -> list[Line]:
     return lines
 
 
-def _run_blocks(text: str, run: list[Line], is_unwrapped: bool) -> list[Block]:
-    """The blocks of lines with no blank line between them."""
-    if marked := _marked_heading(text, run):
+def _blocks_of_lines(text: str, lines: list[Line], is_unwrapped: bool) -> list[Block]:
+    """Return the blocks of lines with no blank line between them."""
+    if marked := _marked_heading(text, lines):
         heading, rest = marked
-        return heading + (_run_blocks(text, rest, is_unwrapped) if rest else [])
-    strict = [_is_strict_heading(text[line.start : line.end]) for line in run]
-    first = text[run[0].start : run[0].end]
-    if (len(run) > 1 and is_contents(first)) or (sum(strict) >= 3 and sum(strict) * 2 > len(run)):
-        return [Block(run[0].start, run[-1].end, Role.SKIP, Reason.CONTENTS.value, blank_lines=run[0].blank_lines)]
-    mean_width = sum(line.end - line.start for line in run) / len(run)
-    least_indent = min(line.indent for line in run)
+        return heading + (_blocks_of_lines(text, rest, is_unwrapped) if rest else [])
+    strict = [_is_strict_heading(text[line.start : line.end]) for line in lines]
+    first = text[lines[0].start : lines[0].end]
+    if (len(lines) > 1 and is_contents(first)) or (sum(strict) >= 3 and sum(strict) * 2 > len(lines)):
+        return [
+            Block(lines[0].start, lines[-1].end, Role.SKIP, Reason.CONTENTS.value, blank_lines=lines[0].blank_lines)
+        ]
+    mean_width = sum(line.end - line.start for line in lines) / len(lines)
+    least_indent = min(line.indent for line in lines)
     blocks: list[Block] = []
-    is_open = False  # whether the next line goes on with the last block
-    is_verse = not is_unwrapped and _is_verse(text, run)
-    for number, (line, is_heading) in enumerate(zip(run, strict, strict=True)):
+    is_open = False  # whether the next line continues the last block
+    is_verse = not is_unwrapped and _is_verse(text, lines)
+    for number, (line, is_heading) in enumerate(zip(lines, strict, strict=True)):
         words = text[line.start : line.end]
         is_mark = bool(_SCENE_LINE.fullmatch(words))
         is_indented = line.indent > least_indent and mean_width >= _PROSE_WIDTH
@@ -124,58 +126,58 @@ def _run_blocks(text: str, run: list[Line], is_unwrapped: bool) -> list[Block]:
             last = number
             continue
         if blocks:
-            blocks[-1] = _ended(blocks[-1], run[last], is_verse)
+            blocks[-1] = _extended_to(blocks[-1], lines[last], is_verse)
         is_first = not blocks
         blocks.append(Block(line.start, line.end, Role.SCENE if is_mark else Role.TEXT, blank_lines=line.blank_lines))
         last = number
         is_open = not is_mark and not (is_heading and is_first)
-    blocks[-1] = _ended(blocks[-1], run[last], is_verse)
-    return [_judged(text, block) for block in blocks]
+    blocks[-1] = _extended_to(blocks[-1], lines[last], is_verse)
+    return [_with_skip_reason(text, block) for block in blocks]
 
 
-def _ended(block: Block, last: Line, is_verse: bool) -> Block:
-    """The block with its last line, if it has more than one."""
+def _extended_to(block: Block, last: Line, is_verse: bool) -> Block:
+    """Return a block of several lines up to its last line."""
     return block if block.end == last.end else replace(block, end=last.end, keeps_lines=is_verse)
 
 
-def _marked_heading(text: str, run: list[Line]) -> tuple[list[Block], list[Line]] | None:
-    """Return the blocks of a heading that is underlined or has "#" before it, and the lines below; None: it is none."""
-    first = run[0]
+def _marked_heading(text: str, lines: list[Line]) -> tuple[list[Block], list[Line]] | None:
+    """Return the blocks of an underlined heading, or one with # or =, and the lines below it; None: it is not one."""
+    first = lines[0]
     words = text[first.start : first.end]
     if found := _HASHES.match(words):
         start = first.start + found.end()
         marks = Block(first.start, first.start + len(found[1]), Role.SKIP, Reason.MARKUP.value)
         heading = Block(start, first.end, level=len(found[1]), blank_lines=first.blank_lines)
-        return [replace(marks, blank_lines=first.blank_lines), heading], run[1:]
+        return [replace(marks, blank_lines=first.blank_lines), heading], lines[1:]
     if found := _EQUALS.fullmatch(words):
         start, end = (first.start + offset for offset in found.span("words"))
         heading = Block(start, end, level=len(found["marks"]), blank_lines=first.blank_lines)
         opening = Block(first.start, first.start + len(found["marks"]), Role.SKIP, Reason.MARKUP.value)
         closing = Block(first.end - len((found["closing"] or "").strip()), first.end, Role.SKIP, Reason.MARKUP.value)
-        return [opening, heading, *([closing] if found["closing"] else [])], run[1:]
-    if len(run) > 1 and len(words) <= _UNWRAPPED and words[-1] not in '.,;:"”':
-        under = run[1]
+        return [opening, heading, *([closing] if found["closing"] else [])], lines[1:]
+    if len(lines) > 1 and len(words) <= _UNWRAPPED and words[-1] not in '.,;:"”':
+        under = lines[1]
         length = under.end - under.start
         if _UNDERLINE.fullmatch(text, under.start, under.end) and len(words) * 0.5 <= length <= len(words) * 1.5 + 3:
             heading = Block(first.start, first.end, level=1, blank_lines=first.blank_lines)
-            return [heading, Block(under.start, under.end, Role.SKIP, Reason.MARKUP.value)], run[2:]
+            return [heading, Block(under.start, under.end, Role.SKIP, Reason.MARKUP.value)], lines[2:]
     return None
 
 
-def _is_verse(text: str, run: list[Line]) -> bool:
-    """Return whether lines end where a poet, or who wrote the address, ended them, and not where the page was full."""
-    if len(run) < 2:
+def _is_verse(text: str, lines: list[Line]) -> bool:
+    """Return whether line ends are meant, as in verse and addresses, and do not come from wrapping."""
+    if len(lines) < 2:
         return False
-    widths = [line.end - line.start for line in run]
-    first_words = [len(text[line.start : line.end].split(None, 1)[0]) for line in run[1:]]
+    widths = [line.end - line.start for line in lines]
+    first_words = [len(text[line.start : line.end].split(None, 1)[0]) for line in lines[1:]]
     widest = max(widths)
     full = sum(width + 1 + word > widest for width, word in zip(widths, first_words, strict=False))
     return widest <= _WIDEST_VERSE and (widest < _NARROWEST_PAGE or full < _MIN_FULL_LINES * len(first_words))
 
 
-def _judged(text: str, block: Block) -> Block:
+def _with_skip_reason(text: str, block: Block) -> Block:
     words = text[block.start : block.end]
-    for pattern, reason in _LEFT_OUT:
+    for pattern, reason in _BRACKETED_SKIPS:
         if pattern.fullmatch(words):
             return replace(block, role=Role.SKIP, reason=reason)
     if block.role is Role.TEXT and not any(map(str.isalnum, words)):

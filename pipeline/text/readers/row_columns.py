@@ -1,8 +1,8 @@
-"""The columns of a table's rows: which are read, which go through to the dataset, and whether they are there.
+"""Columns of rows, for all formats of tables: which are read, which are kept for the dataset, and whether they exist.
 
-Everything here is the same for all formats of tables. A name with dots reaches into a nested column: `meta.text` is the
-entry `text` of the column `meta`, `messages.0.content` that of the first entry of the list `messages`. A column whose
-name is exactly that comes first.
+A name with dots reaches into a nested column: `meta.text` is the entry `text` of the column `meta`,
+`messages.0.content` the entry `content` of the first entry of the list `messages`. A column with exactly that name has
+precedence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.errors import SourceError, nearest_first
 
 Row = Mapping[str, Any]
 
-MAX_ROW_CHARACTERS = 1 << 26  # of one row; more is a file that is no table
+MAX_ROW_CHARACTERS = 1 << 26  # of one row; a larger one is not a table
 COLUMN_KEYS = (
     "text_column",
     "id_column",
@@ -27,19 +27,19 @@ COLUMN_KEYS = (
     "seed_column",
     "split_column",
 )
-_ROWS_LOOKED_AT = 100  # a JSONL row may leave a column out; the first rows together say which columns there are
-_MAX_KEPT_BYTES = 1 << 20  # of the other columns of one row, which each of its clips repeats
+_ROWS_LOOKED_AT = 100  # a row of JSONL may lack columns: those of the first rows together are the table's
+_MAX_KEPT_BYTES = 1 << 20  # of the kept columns of a row; every clip of the row repeats them
 _MAX_SHOWN, _MAX_SHOWN_CHARACTERS = 20, 60  # names in an error
 _MISSING = object()
 
 
 def used_columns(source: SourceConfig) -> list[str]:
-    """The names of the columns that the config gives a meaning, each once."""
+    """Return the columns that the config gives a meaning (text, id, speaker ...), each once."""
     return list(dict.fromkeys(name for key in COLUMN_KEYS if (name := getattr(source, key))))
 
 
 def cell(row: Row, name: str | None) -> Any:
-    """The value of a column, or of an entry of a nested one; None where there is none."""
+    """Return the value of a column, or of an entry of a nested one; None if there is none."""
     if name is None:
         return None
     value = row.get(name, _MISSING)
@@ -49,7 +49,7 @@ def cell(row: Row, name: str | None) -> Any:
 
 
 def top_column(name: str, columns: Iterable[str]) -> str | None:
-    """The column that a name is, or reaches into; None: there is none."""
+    """Return the column that a name is or reaches into; None: there is none."""
     known = set(columns)
     parts = name.split(".")
     beginnings = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -59,17 +59,17 @@ def top_column(name: str, columns: Iterable[str]) -> str | None:
 def checked_rows(
     name: str, rows: Iterable[Row], source: SourceConfig, columns: list[str] | None = None, *, is_csv: bool = False
 ) -> Iterator[Row]:
-    """Passes the rows on, if the configured columns are in them.
+    """Pass the rows on after a check that the configured columns exist.
 
     Args:
         name: Of the input, for errors.
-        rows: Of the table.
+        rows: Rows of the table.
         source: Names the columns.
-        columns: Those of the table, where its head tells them; None: they are those of its first rows.
-        is_csv: An error also says what to do about a missing header.
+        columns: The columns of the table; None: those of its first rows.
+        is_csv: Whether the error explains tables without a header line.
 
     Raises:
-        SourceError: A column is configured but not there.
+        SourceError: A configured column does not exist.
     """
     rows = iter(rows)
     wanted = [*((f"source.{key}", getattr(source, key)) for key in COLUMN_KEYS)]
@@ -84,16 +84,18 @@ def checked_rows(
         if top_column(column, columns) is None or not (_is_inside(head, column) or not head):
             near = nearest_first(column, _names_of(head, columns), limit=_MAX_SHOWN)
             there = ", ".join(each[:_MAX_SHOWN_CHARACTERS] for each in near) or "none"
-            header = " (if its first line is no header, name the columns: source.columns=[id,text])" if is_csv else ""
+            header = (
+                " (if its first line is not a header, name the columns: source.columns=[id,text])" if is_csv else ""
+            )
             raise SourceError(f"{name}: no column {column!r}{header}; set {key} to one of: {there}")
     yield from chain(head, rows)
 
 
 def kept_values(row: Row, number: int, source: SourceConfig) -> dict[str, Any]:
-    """The other columns of a row, as plain JSON values.
+    """Return the columns of a row that are kept for the dataset, as plain JSON values.
 
     Raises:
-        SourceError: They are too large, or cannot be written.
+        SourceError: They are too large, or cannot be written as JSON.
     """
     if source.keep_columns is None:
         used = used_columns(source)
@@ -108,13 +110,14 @@ def kept_values(row: Row, number: int, source: SourceConfig) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise SourceError(
-            f"row {number}: its other columns cannot be written ({error}); source.keep_columns=[...] chooses some"
+            f"row {number}: its other columns cannot be written as JSON ({error}); choose some with "
+            "source.keep_columns=[...]"
         ) from error
     if size > _MAX_KEPT_BYTES:
         largest = max(values, key=lambda name: len(str(values[name])))
         raise SourceError(
             f"row {number}: its other columns are {size:,} bytes, and every clip of the row repeats them; leave "
-            f"{largest!r} out: source.keep_columns=[...] names those to keep, [] keeps none"
+            f"{largest!r} out with source.keep_columns=[...], or keep none with []"
         )
     return plain
 
@@ -141,12 +144,12 @@ def columns_to_read(name: str, columns: list[str], binary: list[str], source: So
 
 
 def lines_of(file: TextIO) -> Iterator[str]:
-    """The lines of a file; one that is endless comes in parts longer than `MAX_ROW_CHARACTERS`."""
+    """Return the lines of a file; of an endless line, parts that are longer than `MAX_ROW_CHARACTERS`."""
     return iter(lambda: file.readline(MAX_ROW_CHARACTERS + 1), "")
 
 
 def _inside(value: Any, parts: list[str]) -> Any:
-    """The entry that the parts of a dotted name lead to; a key may hold dots itself."""
+    """Return the entry that the parts of a dotted name lead to; a key may contain dots itself."""
     if not parts:
         return value
     if isinstance(value, Mapping):
@@ -166,7 +169,7 @@ def _is_inside(rows: Iterable[Row], name: str) -> bool:
 
 
 def _names_of(rows: Iterable[Row], columns: list[str]) -> list[str]:
-    """All names that a column can be given by: those of the table, and those of the entries of nested columns."""
+    """Return all names for `source.*_column`: the columns, and the entries of nested columns."""
 
     def names(prefix: str, value: Any) -> Iterator[str]:
         if isinstance(value, Mapping) and prefix.count(".") < 3:

@@ -17,8 +17,8 @@ from pipeline.text.readers.row_columns import Row, cell, kept_values
 from pipeline.types import Chapter, Document, Paragraph
 
 _MAX_SPLITS = 100
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write it, and nothing can encode it
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")  # what `datasets` takes
+_SURROGATE = re.compile("[\ud800-\udfff]")  # valid in JSON, but no encoding can write it alone
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")  # as `datasets` requires
 
 
 class TableReader(Reader):
@@ -56,21 +56,21 @@ class TableReader(Reader):
 
 
 def read_table(rows: Iterable[Row], source: SourceConfig) -> Iterator[Document]:
-    """Makes `Document`s of rows: one for each, or one for each of its descriptions and speakers."""
+    """Yield a `Document` for each row, or one for each of its descriptions and speakers."""
     splits: set[str] = set()
     for number, row in enumerate(islice(rows, source.limit)):
         for document in _documents(number, row, source):
             splits.add(document.split)
             if len(splits) > _MAX_SPLITS:
                 raise SourceError(
-                    f"source.split_column={source.split_column}: names more than {_MAX_SPLITS} splits; name the column "
-                    "that holds train, validation, test"
+                    f"source.split_column={source.split_column}: names more than {_MAX_SPLITS} splits; give the "
+                    "column that holds train, validation or test"
                 )
             yield document
 
 
 def paragraphs_of(text: str) -> tuple[Paragraph, ...]:
-    """The paragraphs of a text without chapters, between blank lines; one empty paragraph for an empty text."""
+    """Split a text at blank lines into paragraphs; an empty text has one empty paragraph."""
     blocks = re.finditer(r"\S.*?(?=\n[^\S\n]*\n|\Z)", text, re.DOTALL)
     return tuple(Paragraph(block[0].rstrip(), block.start()) for block in blocks) or (Paragraph("", 0),)
 
@@ -98,7 +98,7 @@ def _documents(number: int, row: Row, source: SourceConfig) -> Iterator[Document
 def _id(value: object, column: str, number: int) -> str:
     if isinstance(value, (dict, list, tuple, bytes)):
         raise SourceError(f"row {number}: column {column!r} holds a {type(value).__name__}, not an id")
-    return "" if value is None or value != value else _whole(str(value), column, number)
+    return "" if value is None or value != value else _valid_text(str(value), column, number)
 
 
 def _language(row: Row, number: int, source: SourceConfig) -> str:
@@ -138,7 +138,7 @@ def _split(row: Row, number: int, source: SourceConfig) -> str:
 
 
 def _choices(row: Row, column: str | None, number: int) -> list[str | None] | tuple[str | None]:
-    """The values of a column that may hold one or a list: a list only if the row holds one that is not empty."""
+    """Return the values of a column that holds one or a list of them: a list only if the row has one, not empty."""
     value = cell(row, column)
     if isinstance(value, list) and value:
         return [_string(each, str(column), number) or None for each in value]
@@ -146,21 +146,21 @@ def _choices(row: Row, column: str | None, number: int) -> list[str | None] | tu
 
 
 def _string(value: object, column: str, number: int) -> str:
-    if value is None or value != value:  # NaN, which is how tables write "nothing" among numbers
+    if value is None or value != value:  # NaN, the missing value of number columns
         return ""
     if isinstance(value, (str, int, float)):
-        return _whole(str(value), column, number)
+        return _valid_text(str(value), column, number)
     hint = ", e.g. " + column + ".0" if isinstance(value, list) else ""
     raise SourceError(
-        f"row {number}: column {column!r} holds a {type(value).__name__}, not text; name another column, or an entry "
-        f"of it{hint}"
+        f"row {number}: column {column!r} holds a {type(value).__name__}, not text; give another column, or an "
+        f"entry of it{hint}"
     )
 
 
-def _whole(text: str, column: str, number: int) -> str:
-    """The text, if it has no half characters."""
-    if found := _HALF_CHARACTER.search(text):
+def _valid_text(text: str, column: str, number: int) -> str:
+    """Return the text, or refuse it if half of a character is in it, which no file could hold."""
+    if found := _SURROGATE.search(text):
         raise SourceError(
-            f"row {number}: column {column!r} holds half a character ({found[0]!a}): mend it, or take it out"
+            f"row {number}: column {column!r} holds half a character ({found[0]!a}): correct or delete it"
         )
     return text

@@ -1,7 +1,7 @@
-"""Blocks, the common form of plain text and Markdown, and how they become the chapters of a `Document`.
+"""Blocks, the common form of all formats of books, and the chapters of a `Document` that are made of them.
 
-A reader of some format says what each stretch of the text is (a `Block`); `assemble` alone makes chapters, paragraphs,
-boundaries and skips of them, so that the invariants of `Document` are kept in one place. It knows no format.
+A reader says what each stretch of a text is (a `Block`). `assemble` makes chapters, paragraphs, boundaries and skips of
+blocks, so that the invariants of `Document` hold in one place.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pipeline.text.letter_spacing import join_spaced_letters
 from pipeline.text.skip_reasons import Reason
 from pipeline.types import Boundary, Chapter, Paragraph, Skip
 
-# Text before the first heading that is shorter than this, and has no prose, is a title page: it is spoken before the
-# first heading.
+# Text before the first heading that is shorter than this and has no prose is a title page. It is spoken at the start of
+# the first chapter.
 _TITLE_PAGE_CHARACTERS = 400
 _MIN_PROSE_WORDS = 10
 _SENTENCE_END = re.compile(r"[.!?…:][\"'”’*_)]*\Z")
-# What begins a dedication, a motto, a note of the editor; what is said in imprints and bylines.
+# The beginnings of dedications, mottos and notes of editors; words of imprints and bylines.
 _NOT_PROSE = re.compile(
     r"[\"'“‘«—–*_\[(-]|(?:for|to|in (?:loving )?memory|dedicated|by|with|being)\b|"
     r".*\b(?:copyright|rights reserved|isbn|e-?book|edition|editors?|printed|published|publisher|produced|"
@@ -31,13 +31,13 @@ _ATTRIBUTION = re.compile(r"[—–―~(\[-]")
 
 
 class Role(Enum):
-    """What a block is to the book."""
+    """The part that a block has in a book."""
 
     TEXT = "text"
     PART = "part"  # a heading above the chapters
     CHAPTER = "chapter"
     SECTION = "section"  # a heading inside a chapter
-    SCENE = "scene"  # a mark between scenes, or nothing but a wide gap
+    SCENE = "scene"  # a scene break: a mark, or only a wide gap
     SKIP = "skip"
 
 
@@ -46,31 +46,31 @@ _HEADINGS = (Role.PART, Role.CHAPTER, Role.SECTION)
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch `text[start:end]` that neither begins nor ends with white space."""
+    """A stretch `text[start:end]` that does not begin or end with white space."""
 
     start: int
     end: int
     role: Role = Role.TEXT
     reason: str = ""  # of a SKIP
-    level: int = 0  # of a heading that may begin a chapter, as the format counts it; 1 is the outermost
+    level: int = 0  # of a heading, in the format's count; 1 is the outermost
     blank_lines: int = 0  # before it
-    title: str = ""  # of the chapter that begins here, where that is not its words; of a skip, what has no words
-    part: str | None = None  # title of the part that the chapter is in; None: of the part that came last
-    keeps_lines: bool = False  # its line ends are those of verse or of an address
+    title: str = ""  # of the chapter that begins here, if not its words; of a skip without words, what is missing
+    part: str | None = None  # title of the part that the chapter is in; None: of the last part
+    keeps_lines: bool = False  # its line ends are spoken as pauses: verse, an address
 
 
-def _letters(line: str) -> str:
-    """Return what two appearances of a title have in common, whatever their case and marks."""
+def _title_key(line: str) -> str:
+    """Return a title without case and punctuation, to compare two of them."""
     return re.sub(r"[\W_]+", " ", line).strip().casefold()
 
 
 def display_title(text: str) -> str:
-    """A heading on one line, as a list of chapters shows it: no final stop, and ALL CAPS in ordinary letters."""
+    """Return a heading as a list of chapters shows it: on one line, without a final stop, and not in ALL CAPS."""
     lines = []
     for line in join_spaced_letters(text).split("\n"):
         words = re.sub(r"(?<!\w)[*_`]+|[*_`]+(?!\w)", "", " ".join(line.split())).rstrip(".:;,—– ")
         if words:
-            lines.append(_ordinary_letters(words) if words.isupper() else _SHOUTED.sub(_capitalized, words))
+            lines.append(_title_case(words) if words.isupper() else _SHOUTED.sub(_capitalized, words))
     return ": ".join(lines)
 
 
@@ -83,7 +83,7 @@ def _capitalized(match: re.Match[str]) -> str:
     return match[0].capitalize()
 
 
-def _ordinary_letters(title: str) -> str:
+def _title_case(title: str) -> str:
     words = title.split(" ")
     first = True
     for position, word in enumerate(words):
@@ -99,7 +99,7 @@ def _ordinary_letters(title: str) -> str:
 
 
 def roman_value(text: str) -> int | None:
-    """The value of a Roman numeral up to 399, in capital letters; None if it is not one."""
+    """Return the value of a Roman numeral up to 399, in capital letters; None: it is not one."""
     if not text or not _ROMAN.fullmatch(text):
         return None
     values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in text]
@@ -107,7 +107,7 @@ def roman_value(text: str) -> int | None:
 
 
 def _is_title_page(paragraphs: Sequence[Paragraph]) -> bool:
-    """Return whether what stands above the first heading is title, author, dedication or motto, and no prose."""
+    """Return whether the text above the first heading is a title, author, dedication or motto, and not prose."""
     if sum(len(each.text) for each in paragraphs) > _TITLE_PAGE_CHARACTERS:
         return False
     following = [*paragraphs[1:], None]
@@ -123,15 +123,20 @@ def _is_prose(paragraph: Paragraph, after: Paragraph | None) -> bool:
 
 
 def assemble(text: str, blocks: Iterable[Block], title: str) -> tuple[tuple[Chapter, ...], tuple[Skip, ...]]:
-    """Makes chapters of blocks in reading order.
+    """Make the chapters and skips of a `Document`.
 
-    A PART is the first paragraph of the chapter after it, and stands before the titles of all its chapters: their
-    numbers may begin again in each part. A book without any CHAPTER is one chapter with the book's `title`.
+    The words of a PART are the first paragraph of the chapter after it, and its title stands before the titles of all
+    its chapters, whose numbers may begin again in each part.
+
+    Args:
+        text: The whole text.
+        blocks: Its blocks in reading order. Text that is in none of them is neither spoken nor skipped.
+        title: Title of the book; also that of its only chapter, if there is no CHAPTER.
     """
-    book = _Book(text, title)
+    builder = _ChapterBuilder(text, title)
     for block in _skip_repeated_headings(text, blocks):
-        book.add(block)
-    return book.finish()
+        builder.add(block)
+    return builder.finish()
 
 
 def _skip_repeated_headings(text: str, blocks: Iterable[Block]) -> list[Block]:
@@ -146,7 +151,7 @@ def _skip_repeated_headings(text: str, blocks: Iterable[Block]) -> list[Block]:
             last = -1
             continue
         here = len(result) - 1
-        if last >= 0 and _letters(_words(text, result[last])) == _letters(_words(text, block)) != "":
+        if last >= 0 and _title_key(_words(text, result[last])) == _title_key(_words(text, block)) != "":
             is_lower = block.role is Role.SECTION and result[last].role is not Role.SECTION
             left_out, last = (here, last) if is_lower else (last, here)
             result[left_out] = replace(
@@ -161,8 +166,8 @@ def _words(text: str, block: Block) -> str:
     return text[block.start : block.end]
 
 
-class _Book:
-    """Chapters in the making."""
+class _ChapterBuilder:
+    """Collects blocks into chapters."""
 
     def __init__(self, text: str, title: str) -> None:
         self.text = text
@@ -171,7 +176,7 @@ class _Book:
         self.skips: list[Skip] = []
         self.part = ""
         self.title_page: list[Paragraph] = []
-        self.waiting: list[Paragraph] = []  # headings of parts whose first chapter has not come yet
+        self.part_headings: list[Paragraph] = []  # headings of parts before their first chapter
         self.chapter_title: str | None = None  # None: before the first heading
         self.paragraphs: list[Paragraph] = []
 
@@ -182,22 +187,22 @@ class _Book:
             self._end_scene(block)
         elif block.role is Role.PART:
             self._close()
-            self.waiting.append(self._paragraph(block))
+            self.part_headings.append(self._paragraph(block))
             self.part = self._title(block, block.part or "")
         elif block.role is Role.CHAPTER:
             self._close()
             self._open(self._title(block, self.part if block.part is None else block.part), self._paragraph(block))
-        elif block.title:  # a chapter that begins with these words, above its heading
+        elif block.title:  # a chapter that begins with text above its heading
             self._close()
             self._open(self._title(block, block.part or ""))
             self.paragraphs.append(self._paragraph(block))
         else:
-            if self.waiting:  # a part with words of its own, before its chapters or without any
+            if self.part_headings:  # a part with text of its own
                 self._open(self.part)
             self.paragraphs.append(self._paragraph(block))
 
     def finish(self) -> tuple[tuple[Chapter, ...], tuple[Skip, ...]]:
-        if self.waiting:
+        if self.part_headings:
             self._open(self.part)
         if self.paragraphs:
             self.chapters.append(Chapter(self.chapter_title or self.title, tuple(self.paragraphs)))
@@ -205,7 +210,7 @@ class _Book:
 
     def _title(self, block: Block, part: str) -> str:
         own = display_title(block.title or _words(self.text, block))
-        is_book = _letters(part) == _letters(self.title)  # a half title above all chapters
+        is_book = _title_key(part) == _title_key(self.title)  # a half title is not a part
         return f"{part}, {own}" if part and not is_book else own
 
     def _paragraph(self, block: Block) -> Paragraph:
@@ -223,11 +228,11 @@ class _Book:
 
     def _open(self, title: str, *heading: Paragraph) -> None:
         self.chapter_title = title
-        self.paragraphs = [*self._joined(self.title_page), *self._joined([*self.waiting, *heading])]
-        self.title_page, self.waiting = [], []
+        self.paragraphs = [*self._joined(self.title_page), *self._joined([*self.part_headings, *heading])]
+        self.title_page, self.part_headings = [], []
 
     def _close(self) -> None:
-        """Ends a chapter because a heading follows. A title page is kept, to be spoken before that heading."""
+        """End a chapter before a heading. A title page is kept for the chapter that follows."""
         if not self.paragraphs:
             return
         if self.chapter_title is None and _is_title_page(self.paragraphs):
@@ -237,7 +242,7 @@ class _Book:
         self.paragraphs = []
 
     def _joined(self, headings: list[Paragraph]) -> list[Paragraph]:
-        """Joins headings with only white space between them: "Part I" alone is too short to be spoken well."""
+        """Join headings with only white space between them, since "Part I" alone is too short to be spoken well."""
         joined: list[Paragraph] = []
         for heading in headings:
             start = heading.start

@@ -1,8 +1,7 @@
-"""Chapters, paragraphs and scenes of a plain text.
+"""Find the chapters of a text whose headings are not marked, by all lines that can be headings.
 
-`lines` reads lines into blocks; here it is decided which of them are headings, and `blocks.assemble` makes chapters of
-them. Which lines can be headings is known to `headings`, lists of contents to `contents`; title pages and the frame of
-a library to `frontmatter`.
+Numerals are headings only if they count 1, 2, 3; lines in ALL CAPS only if there is no better kind; headings that occur
+twice, first in a list, are a table of contents.
 """
 
 from __future__ import annotations
@@ -27,11 +26,20 @@ from pipeline.text.structure.headings import (
 )
 from pipeline.text.structure.page_numbers import skip_page_numbers
 
-_WIDE = 3  # blank lines before a line in ALL CAPS that make it a chapter of its own, whatever the others are called
+_WIDE = 3  # blank lines before a line in ALL CAPS that make it a chapter, whatever kind the others are
 
 
 def find_structure(text: str, blocks: list[Block], title_page_end: int = 0) -> list[Block]:
-    """Gives each block of a book its role: headings (none before `title_page_end`), lists of contents, scene breaks."""
+    """Find headings, tables of contents, notes, page numbers and scene breaks.
+
+    Args:
+        text: The whole text.
+        blocks: Its blocks, with headings as TEXT.
+        title_page_end: Offset before which there are no headings.
+
+    Returns:
+        The blocks with their roles.
+    """
     blocks = skip_text_notes(text, skip_contents(text, blocks))
     listed = entries_of_contents(text, blocks)
     candidates = {
@@ -39,11 +47,11 @@ def find_structure(text: str, blocks: list[Block], title_page_end: int = 0) -> l
         for i, block in enumerate(blocks)
         if block.start >= title_page_end and (found := _candidate(text, block, listed))
     }
-    candidates = _that_count(candidates)
+    candidates = _without_uncounted(candidates)
     for i in _repeated_later(text, blocks, candidates):
         blocks[i] = replace(blocks[i], role=Role.SKIP, reason=Reason.CONTENTS.value)
         del candidates[i]
-    for i in _listed(candidates):
+    for i in _list_items(candidates):
         del candidates[i]
     roles = _roles(blocks, candidates)
     bare = {i for i in roles if candidates[i].is_bare}
@@ -51,7 +59,7 @@ def find_structure(text: str, blocks: list[Block], title_page_end: int = 0) -> l
 
 
 def _candidate(text: str, block: Block, listed: Collection[str] = ()) -> Candidate | None:
-    """A heading stands alone: a block of one line, or of two where the second is the title."""
+    """Classify a block that may be a heading: it has one line, or two of which the second is the title."""
     if block.role is not Role.TEXT:
         return None
     words = text[block.start : block.end]
@@ -78,9 +86,9 @@ def _candidate(text: str, block: Block, listed: Collection[str] = ()) -> Candida
     return found if is_subtitle(together) else None
 
 
-def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
-    """Leaves out numerals that do not count 1, 2, 3."""
-    pages = _running_through(candidates)
+def _without_uncounted(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
+    """Return the candidates without the numerals that do not count 1, 2, 3."""
+    pages = _page_numbers(candidates)
     kept = {i: found for i, found in candidates.items() if i not in pages}
     candidates = dict(kept)
     for kind in (HeadingKind.NUMERAL, HeadingKind.TITLED_NUMERAL, HeadingKind.PERIOD):
@@ -91,8 +99,8 @@ def _that_count(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
     return kept
 
 
-def _running_through(candidates: dict[int, Candidate]) -> set[int]:
-    """Return numerals that count on through several chapters: numbers of pages. Those of sections begin again."""
+def _page_numbers(candidates: dict[int, Candidate]) -> set[int]:
+    """Return the numerals that rise through several chapters, and so are page numbers; those of sections restart."""
     chapters = [i for i, found in candidates.items() if found.kind is HeadingKind.CHAPTER]
     numerals = [i for i, found in candidates.items() if found.kind is HeadingKind.NUMERAL]
     numbers = [candidates[i].number or 0 for i in numerals]
@@ -102,7 +110,7 @@ def _running_through(candidates: dict[int, Candidate]) -> set[int]:
 
 
 def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candidate]) -> list[int]:
-    """Headings of a table of contents without a title: three or more in a row, each of which comes again."""
+    """Return the entries of a table of contents without a title: three or more in a row that all occur again later."""
     keys = {i: heading_key(text[blocks[i].start : blocks[i].end].split("\n")[0]) for i in candidates}
     last_place = {name: i for i, name in keys.items()}
     found: list[int] = []
@@ -116,8 +124,8 @@ def _repeated_later(text: str, blocks: list[Block], candidates: dict[int, Candid
     return found
 
 
-def _listed(candidates: dict[int, Candidate]) -> list[int]:
-    """Lines of a list, "1. Buy milk.", "2. Buy bread.": from 1 on, with nothing between, and none that count on."""
+def _list_items(candidates: dict[int, Candidate]) -> list[int]:
+    """Return the items of lists ("1. Buy milk."): they count from 1, with nothing between and no further numbers."""
     found: list[int] = []
     titled = [i for i, candidate in candidates.items() if candidate.kind is HeadingKind.TITLED_NUMERAL]
     numbers = [*(candidates[i].number for i in titled), None]
@@ -136,9 +144,9 @@ def _listed(candidates: dict[int, Candidate]) -> list[int]:
 
 
 def _roles(blocks: list[Block], candidates: dict[int, Candidate]) -> dict[int, Role]:
-    """Which kind of heading begins a chapter is decided by all of them together."""
+    """Return the roles of the candidates. The kind that begins chapters is chosen by all of them together."""
     kinds = Counter(found.kind for found in candidates.values())
-    several = (HeadingKind.MARKED, HeadingKind.LISTED, HeadingKind.CAPS)  # one such line may be anything
+    several = (HeadingKind.MARKED, HeadingKind.LISTED, HeadingKind.CAPS)  # kinds of which a single line proves nothing
     countable = [kind for kind in HeadingKind if kind is not HeadingKind.NAMED and kinds[kind] > (kind in several)]
     chapter_kind = countable[0] if countable else None
     roles: dict[int, Role] = {}
@@ -155,7 +163,7 @@ def _roles(blocks: list[Block], candidates: dict[int, Candidate]) -> dict[int, R
 
 
 def _with_subtitles(text: str, blocks: list[Block], roles: dict[int, Role], bare: set[int]) -> list[Block]:
-    """Applies the roles; a short line between a bare "Chapter 1" and the text becomes part of that heading."""
+    """Apply the roles, and join a bare "Chapter 1" with the short line below it, which is its title."""
     result: list[Block] = []
     for i, block in enumerate(blocks):
         role = roles.get(i, block.role)
@@ -169,7 +177,7 @@ def _with_subtitles(text: str, blocks: list[Block], roles: dict[int, Role], bare
 
 
 def _mark_wide_gaps(blocks: list[Block]) -> list[Block]:
-    """Puts a scene break where the gap between two paragraphs is wider than it usually is in this text."""
+    """Insert a scene break where the gap between two paragraphs is wider than usual in this text."""
     gaps = Counter(
         after.blank_lines for before, after in pairwise(blocks) if before.role is Role.TEXT and after.role is Role.TEXT
     )

@@ -1,4 +1,4 @@
-"""Notes of plain texts: paragraphs that begin with a mark, or that say that they are notes."""
+"""Footnotes of plain texts: paragraphs that begin with a mark, or that say that they are notes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Block, Role
 from pipeline.text.structure.headings import HeadingKind, classify_heading
 
-_MAX_NOTE_BLOCKS = 10  # of a note in brackets that closes some paragraphs later
+_MAX_NOTE_BLOCKS = 10  # paragraphs of a note in brackets
 _GUTENBERG = re.compile(r"(?:\[Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]\s*)+")
 _TRANSCRIBER = re.compile(r"transcriber['’]?s?['’]? notes?[.:]?", re.I)
 _WIDE_GAP = 3  # blank lines
@@ -19,7 +19,7 @@ _HEADING = re.compile(r"(?:(?:foot|end)notes?|notes)[.:]?", re.I)
 _BRACKETED = re.compile(r"(?P<mark>[\[{](?P<label>\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}])\s*[.:]?\s*(?=\S)")
 _STARRED = re.compile(r"(?P<label>[*†‡]{1,3}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})\s?(?=[^\s*])")
 _NUMBERED = re.compile(r"(?:\((?P<round>\d{1,3})\)|(?P<label>\d{1,3})[.)])\s+(?=\S)")
-# Marks in the text before: [1], {1}, (1) behind a full stop, town.* town.¹
+# Marks in the text: [1], {1}, (1) after a full stop, town.* town.¹
 _MARKS = re.compile(
     r"(?<=[\w.,;:!?\"'”’)])(?:[\[{](\d{1,3}|[A-Za-z]|[*†‡]{1,3})[\]}]|([*†‡]{1,3})(?=[\s.,;:!?\"'”’)]|\Z)|"
     r"([¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3})|(?<=[.!?\"”])\((\d{1,3})\))"
@@ -31,8 +31,8 @@ _RAISED = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
 def skip_text_notes(text: str, blocks: Sequence[Block]) -> list[Block]:
     """Leave out notes.
 
-    `[1]` and `[Footnote ...]` are notes wherever they begin a paragraph; `[A]`, `*` and `1.` only where such a mark
-    stands in the text before, or below a heading such as "Footnotes", for they also begin the items of lists.
+    A paragraph that begins with `[1]` or `[Footnote ...]` is a note. One that begins with `[A]`, `*` or `1.` may be an
+    item of a list: it is a note if the text before has the same mark, or below a heading such as "Footnotes".
     """
     result = _skip_transcriber_notes(text, _skip_gutenberg_notes(text, list(blocks)))
     seen: set[str] = set()
@@ -45,7 +45,7 @@ def skip_text_notes(text: str, blocks: Sequence[Block]) -> list[Block]:
         words = text[block.start : block.end]
         if _HEADING.fullmatch(words.strip("*_#= ")) and _is_above_notes(text, result, i, seen):
             below_heading = True
-        elif not (_is_note(words, seen, below_heading) or (previous == i - 1 and _goes_on(text, result, i))):
+        elif not (_is_note(words, seen, below_heading) or (previous == i - 1 and _continues_note(text, result, i))):
             below_heading = False
             seen |= _marks_in(words)
             continue
@@ -71,8 +71,8 @@ def _is_above_notes(text: str, blocks: Sequence[Block], place: int, seen: set[st
     return after.reason == Reason.NOTE or _is_note(text[after.start : after.end], seen, below_heading=True)
 
 
-def _goes_on(text: str, blocks: Sequence[Block], place: int) -> bool:
-    """Return whether a paragraph is the second one of the note before it: both are indented alike."""
+def _continues_note(text: str, blocks: Sequence[Block], place: int) -> bool:
+    """Return whether a paragraph belongs to the note before it, since both are indented."""
     indents = [_indent(text, blocks[i]) for i in (place - 1, place)]
     return min(indents) >= 2 and blocks[place].blank_lines > 0
 
@@ -86,9 +86,9 @@ def _marks_in(words: str) -> set[str]:
 
 
 def _skip_transcriber_notes(text: str, blocks: list[Block]) -> list[Block]:
-    """Skip what a transcriber says of the digital edition: below its heading, down to a wide gap or a chapter.
+    """Leave out a transcriber's note: from its heading to a wide gap or the heading of a chapter.
 
-    Before the book it is short, and a chapter follows: else it would take the book with it.
+    Before the book, the note must be short and a chapter must follow, or the whole book could be left out.
     """
     done = 0
     for first, block in enumerate(blocks):
@@ -96,8 +96,8 @@ def _skip_transcriber_notes(text: str, blocks: list[Block]) -> list[Block]:
             continue
         after = range(first + 1, len(blocks))
         done = next((i for i in after if _ends_transcriber_note(text, blocks[i])), len(blocks))
-        is_behind_book = block.start * 2 > len(text)
-        if is_behind_book or (done < len(blocks) and done - first <= _MAX_NOTE_BLOCKS):
+        is_after_book = block.start * 2 > len(text)
+        if is_after_book or (done < len(blocks) and done - first <= _MAX_NOTE_BLOCKS):
             notice = Reason.GUTENBERG_NOTICE.value
             blocks[first:done] = [
                 replace(each, role=Role.SKIP, reason=notice) if each.role is Role.TEXT else each
@@ -116,7 +116,7 @@ def _first_line(text: str, block: Block) -> str:
 
 
 def _skip_gutenberg_notes(text: str, blocks: list[Block]) -> list[Block]:
-    """Skip notes as Project Gutenberg writes them: in brackets, which may close some paragraphs later."""
+    """Leave out notes in the style of Project Gutenberg: in brackets that may close some paragraphs later."""
     for first, block in enumerate(blocks):
         if not text.startswith("[Footnote", block.start):
             continue

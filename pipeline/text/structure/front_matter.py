@@ -1,7 +1,7 @@
-"""Title, author, and what stands around a book without belonging to it.
+"""Title, author, and the text around a book that does not belong to it.
 
-Three forms are known: the header of Project Gutenberg, the front matter of Markdown (`---`), and a title page (a line
-with the title, then "by" and a name). It does not look for chapters.
+Three forms are read: the header and footer of Project Gutenberg, the front matter of Markdown (`---`), and a title page
+(a line with the title, then "by" and a name).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pipeline.types import Skip
 
 @dataclass(frozen=True)
 class FrontMatter:
-    """What the edges of a text say. The book itself is `text[start:end]`."""
+    """What is known from the beginning and end of a text. The book itself is `text[start:end]`."""
 
     start: int
     end: int
     title: str = ""
     author: str = ""
     language: str = ""  # a tag such as "en-GB"
-    title_page_end: int = 0  # no heading begins before this
+    title_page_end: int = 0  # offset before which there are no headings
     skips: tuple[Skip, ...] = ()  # before `start`, behind `end`, or between two books of one file
 
 
@@ -35,7 +35,7 @@ _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)|"
     r"\+\+\+[ \t]*\n(?P<toml>(?:.*\n)*?)\+\+\+[ \t]*(?:\n|\Z)"
 )
-# The same without a frame, as MultiMarkdown and Scrivener write it: lines "Key: value" down to an empty line.
+# Front matter without `---`, as MultiMarkdown and Scrivener write it: lines "Key: value" up to an empty line.
 _AUTHORS = re.compile(
     r"^author[ \t]*[:=][ \t]*(\[[^\[\]\n]{1,500}\]|(?:\n[ \t]*-[ \t]+\S.*){1,20})[ \t]*$", re.I | re.M
 )
@@ -44,8 +44,8 @@ _METADATA = re.compile(
 )
 _BY_LINE = re.compile(r"[*_]*(?:written\s+)?by[*_]*(?:\s+(?P<author>\S.{1,70}))?", re.I)
 _WORD = re.compile(r"[^\W\d_][\w.'’-]*")
-_SMALL_WORD = re.compile(r"the|an?|of|and|de[lr]?|di|du|la|le|v[ao]n|zu")  # in or before a name: they say nothing
-_LONGEST_NAME = 4  # words without capitals
+_SMALL_WORD = re.compile(r"the|an?|of|and|de[lr]?|di|du|la|le|v[ao]n|zu")  # in or before a name; these prove nothing
+_LONGEST_NAME = 4  # words of a name without capital letters
 _YEAR = re.compile(r"\s*[(\[]\d{4}[)\]]\s*$")
 
 
@@ -72,7 +72,7 @@ def read_plain_front_matter(text: str) -> FrontMatter:
 
 
 def read_markdown_front_matter(text: str) -> FrontMatter:
-    """Reads front matter, and the paragraph "by ..." below the first heading."""
+    """Return the front matter of a Markdown text, also the title and the paragraph "by ..." below it."""
     start = 0
     fields: dict[str, str] = {}
     skips: list[Skip] = []
@@ -108,9 +108,9 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _by_line(line: str, page: str) -> re.Match[str] | None:
-    """What a line of `page` is that begins with "by", if a name follows and not the rest of a sentence: "by noon".
+    """Match a line of `page` that begins with "by" and a name, and not with the rest of a sentence ("by noon").
 
-    Not all names have capitals, nor all scripts: a few words without a stop between blank lines are one too.
+    Some scripts and names have no capital letters, so a few words without a stop between blank lines are a name too.
     """
     found = _BY_LINE.fullmatch(line)
     if found is None or not found["author"]:
@@ -124,7 +124,7 @@ def _by_line(line: str, page: str) -> re.Match[str] | None:
 
 
 def _title_page(text: str, start: int, end: int) -> tuple[str, str, int]:
-    """Title and author, when among the first lines there is one that begins with "by"; and where that line ends."""
+    """Return title and author, if one of the first lines begins with "by", and where that line ends; else "", "", 0."""
     page = text[start : min(end, start + 2000)]
     opening = list(islice(re.finditer(r"[^\n]*\S[^\n]*", page), 8))
     words = [line[0].strip() for line in opening]

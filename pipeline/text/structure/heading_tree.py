@@ -1,8 +1,7 @@
-"""What headings with levels mean: which are parts, which begin chapters, which is the title of the book.
+"""Tell parts, chapters, sections and the book's title apart by the levels of headings.
 
-For formats whose headings say how deep they are: Markdown, and EPUB with a table of contents or without. Headings form
-a tree; from the outermost down, it is decided for each heading with others below whether they are its chapters or only
-sections of it.
+For formats whose headings have levels: Markdown and EPUB. The headings form a tree. From the outermost ones down, each
+heading with others below it is either a part with chapters, or a chapter with sections.
 """
 
 from __future__ import annotations
@@ -13,26 +12,26 @@ from dataclasses import dataclass, field, replace
 from pipeline.text.structure.blocks import Block, Role, display_title
 from pipeline.text.structure.headings import Candidate, HeadingKind, classify_heading, is_contents
 
-# A heading with less of the text that belongs to it directly below, before the first heading of its own, is a part: it
-# has an epigraph or a subtitle. One with more is a chapter with sections.
+# Share of its text that a chapter has directly below its heading, before the first section. With less, the heading is a
+# part with an epigraph or a subtitle.
 _MIN_OWN_SHARE = 0.05
-_MAX_TIMES = 2  # as many sections, or as long, as the chapters beside it: what is more is a part
+_MAX_TIMES = 2  # times as many sections, or as long, as the chapters beside it; with more, a heading is a part
 
 
 @dataclass
 class _Node:
     """A heading, and those below it."""
 
-    place: int  # its block
+    position: int  # index of its block
     level: int
     title: str = ""
-    own: int = 0  # characters of text before the next heading
-    extent: int = 0  # characters of text, its children's included
+    own_length: int = 0  # characters of text before the next heading
+    length: int = 0  # characters of text, with that of its children
     children: list[_Node] = field(default_factory=list)
 
     @property
     def has_own_text(self) -> bool:
-        return self.own > 0 and self.own >= _MIN_OWN_SHARE * self.extent
+        return self.own_length > 0 and self.own_length >= _MIN_OWN_SHARE * self.length
 
     @property
     def found(self) -> Candidate | None:
@@ -44,7 +43,7 @@ class _Node:
 
 
 def assign_roles(text: str, blocks: list[Block]) -> list[Block]:
-    """Tell parts, chapters and sections apart, and leave out a heading "Contents" with nothing but links below."""
+    """Return the blocks with the roles of headings; a heading "Contents" with only links below it is left out."""
     result = list(blocks)
     headings = [i for i, block in enumerate(blocks) if block.level and block.role in (Role.SECTION, Role.TEXT)]
     kept = []
@@ -63,7 +62,7 @@ def assign_roles(text: str, blocks: list[Block]) -> list[Block]:
 
 
 def leading_title(text: str, blocks: list[Block]) -> str:
-    """The book's title, when a heading stands first and all others are below it; else "", as for a lone chapter."""
+    """Return the first heading if it is the book's title, with all others below it; else ""."""
     headings = [i for i, block in enumerate(blocks) if block.level]
     opening = next((block for block in blocks if block.role is not Role.SKIP), None)
     if len(headings) < 2 or blocks[headings[0]] is not opening:
@@ -80,7 +79,7 @@ def _is_chapter_title(title: str) -> bool:
 
 
 def _is_book_title(roots: Sequence[_Node], headings: Sequence[int]) -> bool:
-    """Return whether the first heading is the book's title: all others are below it, and it names no chapter."""
+    """Return whether the first heading is the book's title: all others are below it, and it is not "Chapter 1"."""
     return len(roots) == 1 and len(headings) > 1 and not _is_chapter_title(roots[0].title)
 
 
@@ -93,14 +92,14 @@ def _tree(text: str, blocks: Sequence[Block], headings: Sequence[int]) -> list[_
         node = _Node(i, block.level, display_title(block.title or text[block.start : block.end]), own)
         while above[-1].level >= node.level:
             done = above.pop()
-            done.extent += done.own
-            above[-1].extent += done.extent
+            done.length += done.own_length
+            above[-1].length += done.length
         above[-1].children.append(node)
         above.append(node)
     while len(above) > 1:
         done = above.pop()
-        done.extent += done.own
-        above[-1].extent += done.extent
+        done.length += done.own_length
+        above[-1].length += done.length
     return root.children
 
 
@@ -112,14 +111,14 @@ def _assign(result: list[Block], roots: Sequence[_Node]) -> None:
         with_children = [node for node in siblings if node.children]
         whole = [len(node.children) for node in with_children if node.has_own_text]
         max_sections = _MAX_TIMES * max(whole) if len(whole) * 2 >= len(with_children) and whole else 0
-        longest = max((node.extent for node in siblings if not node.children and node.own), default=0)
+        longest = max((node.length for node in siblings if not node.children and node.own_length), default=0)
         for node in siblings:
-            block = result[node.place]
+            block = result[node.position]
             is_part = bool(node.children) and _is_part(node, max_sections, longest)
             if block.role is Role.TEXT:
-                result[node.place] = replace(block, title=node.title, part=part)
+                result[node.position] = replace(block, title=node.title, part=part)
             else:
-                result[node.place] = replace(block, role=Role.PART if is_part else Role.CHAPTER, part=part)
+                result[node.position] = replace(block, role=Role.PART if is_part else Role.CHAPTER, part=part)
             if is_part:
                 waiting.append((node.children, f"{part}, {node.title}" if part else node.title))
             else:
@@ -131,18 +130,17 @@ def _make_sections(result: list[Block], nodes: Sequence[_Node], *, keep_first: b
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
-        result[node.place] = replace(result[node.place], title="", part=None)
+        result[node.position] = replace(result[node.position], title="", part=None)
         waiting += [] if keep_first else node.children
 
 
 def _is_part(node: _Node, max_sections: int, longest: int) -> bool:
-    """Return whether a heading with others below stands above chapters, and does not begin one that has sections.
+    """Return whether a heading with others below it is a part, and not a chapter with sections.
 
     Args:
         node: The heading.
-        max_sections: As many headings below it may be sections, since most headings beside it have sections and text
-            of their own.
-        longest: Characters of the longest chapter beside it that has no headings below.
+        max_sections: Number of headings below it that may be sections, given the chapters beside it.
+        longest: Characters of the longest chapter beside it without sections.
     """
     has_chapters = sum(child.kind is HeadingKind.CHAPTER for child in node.children) * 2 >= len(node.children)
     if node.kind is HeadingKind.CHAPTER or has_chapters:
@@ -154,4 +152,4 @@ def _is_part(node: _Node, max_sections: int, longest: int) -> bool:
     is_numbered = all(
         child.found is not None and child.found.is_bare for child in node.children
     )  # a story in I, II, III
-    return not is_numbered or node.extent > _MAX_TIMES * longest
+    return not is_numbered or node.length > _MAX_TIMES * longest

@@ -1,7 +1,7 @@
-"""Which lines of a plain text are headings, and which of those begin a chapter.
+"""Recognise lines that can be headings, each by itself.
 
-A line alone can only be a candidate; what it is depends on the others. Numerals must count 1, 2, 3; lines in ALL CAPS
-matter only where nothing better is there; headings that come twice, first in a list, are a table of contents.
+A line is only a candidate. `chapters` decides by all candidates of a text which of them are headings, and which begin
+chapters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LAST = 9999  # what "Chapter the Last" counts as
 
 
 class HeadingKind(IntEnum):
-    """Kinds of headings; of these, the smallest in a text from CHAPTER on is its kind of chapter."""
+    """Kinds of headings. The smallest kind from CHAPTER on that a text has is that of its chapters."""
 
     NAMED = 0  # Preface, Epilogue: a chapter in any book
     CHAPTER = 1  # Chapter 1, Letter IV
@@ -31,18 +31,18 @@ class HeadingKind(IntEnum):
     TITLED_NUMERAL = 3  # IV. The Fox
     NUMERAL = 4  # IV
     PERIOD = 5  # Day 1
-    LISTED = 6  # what the list of contents names
-    PART = 7  # Volume I, Book One: above chapters, if there are any
+    LISTED = 6  # a title in the table of contents
+    PART = 7  # Volume I, Book One: above chapters, or chapters if there are no others
     CAPS = 8  # THE FOX AND THE CROW
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a line would be as a heading."""
+    """What a line is if it is a heading."""
 
     kind: HeadingKind
     number: int | None = None
-    is_bare: bool = False  # nothing but "Chapter 1": the next line may be its title
+    is_bare: bool = False  # only "Chapter 1": the next line may be its title
 
 
 _WORD = re.compile(
@@ -66,13 +66,13 @@ _FRAMED = re.compile(r"[-–—~*•\[(]\s*(?P<number>\d{1,3}|[IVXLC]+)\s*[-–�
 _EMPHASIS_MARKS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _NUMERAL = re.compile(r"(?P<number>\d{1,3}|[IVXLC]+)(?:[.:)]|\s*[—–-])?(?:\s+(?P<title>\S.*))?")
 _CONTENTS = re.compile(r"(?:table of )?contents[.:]?|list of (?:illustrations|plates)[.:]?", re.IGNORECASE)
-_LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # what a table of contents has between a title and a page
+_LEADER = re.compile(r"(?:[.·_]{2,}|[\s.·_]{3,})\d*$")  # between a title and a page number in a table of contents
 _PAGE = re.compile(r"\S\s{2,}(?:\d{1,4}|[ivxlc]+|_?[Ff]rontispiece_?)$|[.·_]{2,}\s*\d{1,4}$")
 _NOT_A_TITLE = re.compile(r"[\"“”'‘,;]|.*(?<![IVXLC])[,;\"”’]$|the end\W*$|finis\W*$", re.IGNORECASE | re.DOTALL)
 
 
 def classify_heading(line: str) -> Candidate | None:
-    """What kind of heading a line would be, judged alone."""
+    """Return what a line is if it is a heading, judged by itself; None: it cannot be one."""
     if framed := _FRAMED.fullmatch(line.strip()):
         line = framed["number"]
     line = join_spaced_letters(_EMPHASIS_MARKS.sub("", line.strip()).strip("=# "))
@@ -95,7 +95,7 @@ def classify_heading(line: str) -> Candidate | None:
 
 
 def _numbered(line: str) -> Candidate | None:
-    """Return what a line is that has a word such as "Chapter" and a number, in either order."""
+    """Classify a line with a word such as "Chapter" and a number, in either order."""
     for pattern in (_WORD, _PERIOD):
         if found := pattern.fullmatch(line):
             number, rest = _leading_number(found["rest"])
@@ -123,31 +123,31 @@ def _numbered(line: str) -> Candidate | None:
 
 
 def is_contents(line: str) -> bool:
-    """Whether a line is the title of a table of contents."""
+    """Return whether a line is the title of a table of contents."""
     return bool(_CONTENTS.fullmatch(line.strip().strip("_*=# ")))
 
 
 def heading_key(line: str) -> str:
-    """What two appearances of a heading have in common, in a table of contents and at its own place."""
+    """Return a heading without case, punctuation and page number, to find an entry of a table of contents."""
     return re.sub(r"[\W_]+", " ", without_page_number(line)).strip().casefold()
 
 
 def without_page_number(line: str) -> str:
-    """An entry of a table of contents without the dots and the number of the page behind it."""
+    """Return an entry of a table of contents without the dots and the page number at its end."""
     return _LEADER.sub("", line.strip()) if len(line) <= _LONGEST_ENTRY else line.strip()
 
 
 def has_page_number(line: str) -> bool:
-    """Whether a line ends like an entry of a table of contents, in a column of page numbers."""
+    """Return whether a line ends with a page number, as an entry of a table of contents does."""
     line = line.strip()
     if len(line) > _LONGEST_ENTRY:
         return False
     found = classify_heading(line)
-    return bool(_PAGE.search(line)) and not (found and found.is_bare)  # "CHAPTER  1" is a heading, wherever it is
+    return bool(_PAGE.search(line)) and not (found and found.is_bare)  # "CHAPTER  1" is a heading
 
 
 def is_subtitle(text: str) -> bool:
-    """Whether the block after a bare "Chapter 1" can be the chapter's title: short, and not a sentence."""
+    """Return whether the block below a bare "Chapter 1" can be its title: it is short and not a sentence."""
     lines = text.split("\n")
     return (
         len(lines) <= 2
@@ -160,7 +160,10 @@ def is_subtitle(text: str) -> bool:
 
 
 def mark_consecutive(numbers: Sequence[int]) -> list[bool]:
-    """Marks the numbers that count on, 1, 2, 3 ...; they may begin again at 1. Page numbers and years do not count."""
+    """Return for each number whether it continues the count 1, 2, 3 ..., which may begin again at 1.
+
+    Page numbers and years do not.
+    """
     marks = []
     last = 0
     for number in numbers:
@@ -171,12 +174,14 @@ def mark_consecutive(numbers: Sequence[int]) -> list[bool]:
 
 
 def _is_title_after_number(rest: str) -> bool:
-    """Whether what stands after "Chapter 1" can be a title: not the middle of a sentence."""
+    """Return whether the text after "Chapter 1" can be a title and is not the rest of a sentence."""
     if not rest or rest[0] in ".:—–-" or _is_title(rest.lstrip(" ,;)].")):
         return True
     title = rest.lstrip(" ,;)].:|—–-")
     words = title.split()
-    is_sentence = title.endswith(".") and sum(map(str.islower, words)) * 2 > len(words)  # after a dash it often is one
+    is_sentence = title.endswith(".") and sum(map(str.islower, words)) * 2 > len(
+        words
+    )  # after a dash it often is a sentence
     return _is_title(title) and not is_sentence
 
 
@@ -188,7 +193,7 @@ def _is_title(text: str | None) -> bool:
 
 
 def _leading_number(text: str) -> tuple[int | None, str]:
-    """The number at the head of `text`, in digits, Roman or words, and what stands after it."""
+    """Return the number at the beginning of `text`, in digits, Roman or in words, and the text after it."""
     found = re.match(r"(?:the\s+)?((\d{1,4})|([A-Za-z]+)(?:[- ]([A-Za-z]+))?)\b", text, re.IGNORECASE)
     if found is None:
         return None, text

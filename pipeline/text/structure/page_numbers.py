@@ -1,4 +1,4 @@
-"""Numbers of pages and running heads that a scan or a conversion has left between the paragraphs."""
+"""Page numbers and running heads that a scan or a conversion has left between paragraphs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _DATED = re.compile(
     r"(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec|mon|tues?|wed|thu|fri|sat|sun)(?:[a-z]*day|[a-z]*ber|[a-z]*"
     r"ary|rch|ril|ust)?\b|(?:chapter|part|book|letter|day|act|scene|volume|year|canto|stave|section)\b"
 )
-_MAX_STEP = 40  # pages between two numbers that belong to one count
-_MIN_REPEATS = 3  # of a line that is a running head
+_MAX_STEP = 40  # pages between two consecutive numbers
+_MIN_REPEATS = 3  # occurrences of a running head
 _SENTENCE_END = tuple(".!?:;\"'”’)]…—-*")
 
 
@@ -31,16 +31,16 @@ class _Found:
     number: int
     head: str = ""  # words beside the number
     is_shouted: bool = False  # they are in capitals
-    is_certain: bool = False  # it says that it is the number of a page
+    is_certain: bool = False  # it contains the word page
 
 
 def skip_page_numbers(text: str, blocks: Sequence[Block]) -> list[Block]:
-    """Leave out blocks that are page numbers: they rise through the text, or say what they are, or cut a sentence."""
+    """Leave out page numbers: numbers that rise through the text, contain the word page, or interrupt a sentence."""
     result = list(blocks)
     found = [each for i, block in enumerate(blocks) if (each := _number_of(text, block, i)) is not None]
     rising = _rising(found)
     for each in found:
-        cuts = not each.head and _cuts_sentence(text, blocks, each.place)
+        cuts = not each.head and _interrupts_sentence(text, blocks, each.place)
         if each.is_certain or cuts or each.place in rising:
             reason = Reason.RUNNING_HEAD if each.head else Reason.PAGE_NUMBER
             result[each.place] = replace(blocks[each.place], role=Role.SKIP, reason=reason.value, level=0)
@@ -64,7 +64,7 @@ def _number_of(text: str, block: Block, place: int) -> _Found | None:
 
 
 def _rising(found: Sequence[_Found]) -> set[int]:
-    """Return the places of numbers that count on, two or more of them, as those of pages do."""
+    """Return the positions of two or more numbers that rise as page numbers do."""
     heads = Counter(each.head for each in found)
     rising: set[int] = set()
     run: list[_Found] = []
@@ -80,7 +80,7 @@ def _rising(found: Sequence[_Found]) -> set[int]:
     return rising
 
 
-def _cuts_sentence(text: str, blocks: Sequence[Block], place: int) -> bool:
+def _interrupts_sentence(text: str, blocks: Sequence[Block], place: int) -> bool:
     """Return whether a sentence begins in the paragraph before and ends in the one after."""
     if not 0 < place < len(blocks) - 1:
         return False
@@ -92,7 +92,7 @@ def _cuts_sentence(text: str, blocks: Sequence[Block], place: int) -> bool:
 
 
 def _skip_heads(text: str, blocks: list[Block]) -> list[Block]:
-    """Leave out the same short line at page numbers, again and again: a running head without a number."""
+    """Leave out running heads without a number: short lines that occur beside several page numbers."""
     numbers = [i for i, block in enumerate(blocks) if block.reason == Reason.PAGE_NUMBER]
     beside = [
         i

@@ -1,8 +1,8 @@
-"""Reads an EPUB, version 2 or 3.
+"""Reader of EPUB 2 and 3.
 
-`archive` opens it, `package` knows its pages and its metadata, `navigation` its table of contents; `parsing`, `styles`
-and `page` read a page into runs; `notes` and `matter` leave out what is not read aloud, `chapters` finds where
-chapters begin. Here they are brought together.
+`archive` opens the file, `package` reads its metadata and the order of its pages, `navigation` its table of contents.
+`parsing`, `styles` and `page` read each page into text runs; `notes` and `matter` leave out those that are not read
+aloud, and `chapters` finds where chapters begin.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ def read_epub(file: InputFile) -> Book:
 
 @lru_cache(maxsize=1)  # a command reads its book twice: to check it, and to plan it
 def parse_epub(content: bytes, name: str) -> Book:
-    """Read the bytes of an EPUB; `name` is what messages call it.
+    """Read the bytes of an EPUB.
+
+    Args:
+        content: The whole file.
+        name: Its name in messages.
 
     Raises:
-        SourceError: It is none, it is damaged, it is encrypted, or nothing of it can be read.
+        SourceError: It is not an EPUB, is damaged or encrypted, or has no page that can be read.
     """
     package = Package(Archive(content, name))
     entries = package.contents()
@@ -69,8 +73,8 @@ def parse_epub(content: bytes, name: str) -> Book:
         if page.name in outside:
             page.runs = [as_skip(run, Reason.OUTSIDE) if run.is_spoken else run for run in page.runs]
     broken = [_damage(Reason.BROKEN_ENTRY, f"{entry.title} ({entry.address})") for entry in entries if not entry.page]
-    text, blocks = _written([*broken, *assign_chapters(pages, entries)])
-    blocks = skip_notices(text, blocks)  # parts of blocks; whole ones were left out before chapters were found
+    text, blocks = _to_text_and_blocks([*broken, *assign_chapters(pages, entries)])
+    blocks = skip_notices(text, blocks)  # the parts of blocks; whole runs are left out before
     blocks = skip_page_numbers(text, _assign_roles(text, blocks, len(pages)))
     if not any(block.role not in (Role.SKIP, Role.SCENE) for block in blocks):
         _refuse(name, blocks)
@@ -89,13 +93,13 @@ def read_cover(file: InputFile) -> bytes | None:
     """Return the JPEG or PNG that is the cover of an EPUB; None: it has none.
 
     Raises:
-        SourceError: It is no EPUB.
+        SourceError: It is not an EPUB, or cannot be read.
     """
     return Package(Archive(file.read_bytes(), str(file))).cover()
 
 
 class _PageReader:
-    """Reads the pages of a book; what cannot be read becomes a record."""
+    """Reads the pages of a book. A page that cannot be read becomes a skip without words."""
 
     def __init__(self, package: Package, entries: Sequence[Entry]) -> None:
         self.package = package
@@ -148,7 +152,7 @@ class _PageReader:
 
 
 def _titles(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return the titles of pages in the table of contents, where an entry means the whole page."""
+    """Return the titles of pages that have exactly one entry in the table of contents."""
     counted: dict[str, list[str]] = {}
     for entry in entries:
         counted.setdefault(entry.page, []).append(entry.title)
@@ -160,7 +164,7 @@ def _damage(reason: Reason, detail: str) -> TextRun:
 
 
 def _assign_roles(text: str, blocks: list[Block], num_pages: int) -> list[Block]:
-    """Tell chapters from headings inside them; without a table of contents by what headings or lines say."""
+    """Give headings their roles: by their levels, or by their words if that finds too few chapters."""
     found = assign_roles(text, blocks)
     if (_num_chapters(found) < 2 and num_pages > 1) or not _num_chapters(found):
         plain = find_structure(text, [replace(block, level=0) if block.level else block for block in blocks])
@@ -174,10 +178,10 @@ def _num_chapters(blocks: Sequence[Block]) -> int:
 
 
 def _refuse(name: str, blocks: Sequence[Block]) -> None:
-    """Say why nothing of a book can be read.
+    """Refuse a book of which nothing can be read.
 
     Raises:
-        SourceError: Always, if there is a page that could not be read.
+        SourceError: A page could not be read, or all of them are drawings.
     """
     for block in blocks:
         if block.reason in (Reason.UNREADABLE_PAGE, Reason.MISSING_PAGE):
@@ -189,8 +193,8 @@ def _refuse(name: str, blocks: Sequence[Block]) -> None:
         raise SourceError(f"{name}: is an EPUB without pages of text, only with drawings; give a text (.txt)")
 
 
-def _written(runs: Sequence[TextRun]) -> tuple[str, list[Block]]:
-    """Return the text of all runs, a blank line between two of them, and where in it each lies."""
+def _to_text_and_blocks(runs: Sequence[TextRun]) -> tuple[str, list[Block]]:
+    """Return the text of all runs, with blank lines between them, and their blocks."""
     text: list[str] = []
     blocks: list[Block] = []
     start = 0

@@ -1,7 +1,7 @@
-"""The files in an EPUB's archive: found by the names that books use for them, read within limits.
+"""Read files from the archive of an EPUB, within limits.
 
-Names are paths from the root of the archive. Archives write them with backslashes, in decomposed letters, as UTF-8
-without saying so, or in another case than the book does; all of that is tolerated here.
+Names are paths from the root of the archive. Archives may have them with backslashes, in decomposed letters, in another
+case, or as UTF-8 without the flag for it; such files are found too.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import SourceError
 
-# Larger than any file or book of words; an archive can hold a thousand times its own size.
+# Larger than any text. A ZIP archive can inflate to a thousand times its size.
 MAX_FILE_BYTES = 32 << 20
 MAX_BOOK_BYTES = 256 << 20
-# What zipfile raises for content that is cut, altered, has a password, or is compressed in a way that it does not know.
+# Raised by zipfile for content that is truncated, altered, encrypted, or compressed by an unknown method.
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 class Archive:
-    """An opened EPUB. `name` is what messages call it."""
+    """An opened EPUB. `name` is its name in messages."""
 
     def __init__(self, content: bytes, name: str) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except (*_UNREADABLE, ValueError, NotImplementedError) as error:
-            raise self._not_whole(error) from error
+            raise self._damaged(error) from error
         self._exact: dict[str, zipfile.ZipInfo] = {}
         self._similar: dict[str, zipfile.ZipInfo] = {}
         for info in self._zip.infolist():
@@ -57,11 +57,11 @@ class Archive:
             with self._zip.open(info) as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except (*_UNREADABLE, ValueError, NotImplementedError) as error:
-            raise self._not_whole(error) from error
+            raise self._damaged(error) from error
         self._bytes_read += len(content)
         if len(content) > MAX_FILE_BYTES:
             raise SourceError(
-                f"{self.name}: {path} in it is larger than {MAX_FILE_BYTES >> 20} MiB; no page of a book is: "
+                f"{self.name}: {path} in it is larger than {MAX_FILE_BYTES >> 20} MiB; no page of a book is; "
                 "export the book as text (.txt)"
             )
         if self._bytes_read > MAX_BOOK_BYTES:
@@ -74,15 +74,14 @@ class Archive:
     def _find(self, path: str) -> zipfile.ZipInfo | None:
         return self._exact.get(path) or self._similar.get(_folded(path))
 
-    def _not_whole(self, error: Exception) -> SourceError:
-        return SourceError(f"{self.name}: is no whole EPUB ({error}); get it again, or export it as text (.txt)")
+    def _damaged(self, error: Exception) -> SourceError:
+        return SourceError(
+            f"{self.name}: is not a complete EPUB ({error}); download it again, or export it as text (.txt)"
+        )
 
 
 def resolve(address: str, base: str) -> tuple[str, str] | None:
-    """Return the name in the archive and the fragment of an address written in the file `base`.
-
-    None: it is no address in the archive.
-    """
+    """Return the file and the fragment that a link in the file `base` leads to; None: it leads out of the archive."""
     try:
         parts = urlsplit(address.strip())
     except ValueError:  # http://[::1/
@@ -98,7 +97,7 @@ def resolve(address: str, base: str) -> tuple[str, str] | None:
 
 
 def _as_utf8(name: str) -> str:
-    """Undo that zipfile reads a name without the flag for UTF-8 as code page 437."""
+    """Return a name as UTF-8 that zipfile has decoded as code page 437, since its UTF-8 flag is missing."""
     try:
         return name.encode("cp437").decode("utf-8")
     except UnicodeError:

@@ -1,8 +1,8 @@
-"""Where the chapters of an EPUB begin: its table of contents, and the headings of the pages that it names.
+"""Find where the chapters of an EPUB begin: by its table of contents, and by the headings of the pages it names.
 
-Each entry begins with the first words at the place that it points to. A heading there belongs to it, whatever its
-markup; headings that no entry names stay headings inside chapters. Where the table of contents stops, or leaves out
-pages, headings like those of its entries go on with its chapters.
+A chapter begins with the first words at the target of its entry. A heading there belongs to it, whatever its markup;
+headings without an entry are headings inside chapters. Where the table of contents leaves out pages, headings like
+those of its entries begin chapters too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pipeline.text.structure.blocks import Role
 from pipeline.text.structure.headings import classify_heading, heading_key, is_contents, is_subtitle
 
 _MAX_HEADING_RUNS = 3  # runs that are one heading together: "Chapter 1", "The Fox"
-_MAX_BEFORE_HEADING = 3  # runs that may stand above the heading that an entry names: a series, a caption
-_MIN_CHAPTER_WORDS = 60  # that "Cover" or "Title Page" must have below it to be the title of a chapter
+_MAX_BEFORE_HEADING = 3  # runs above the heading of an entry, such as the name of a series
+_MIN_CHAPTER_WORDS = 60  # below "Cover" or "Title Page", for these to be chapters
 _BOOK_PARTS = (
     "cover",
     "title page",
@@ -34,27 +34,27 @@ _BOOK_PARTS = (
 
 @dataclass(frozen=True)
 class _Start:
-    """Where an entry begins."""
+    """The run where an entry begins."""
 
     run: int
     entry: Entry
 
 
 def assign_chapters(pages: Sequence[Page], entries: Sequence[Entry]) -> list[TextRun]:
-    """Return the runs of all pages; those that begin an entry of the table of contents have its depth."""
+    """Return the runs of all pages; those where an entry of the table of contents begins have its depth."""
     runs = [run for page in pages for run in page.runs]
     offsets, total = {}, 0
     for page in pages:
         offsets[page.name] = total
         total += len(page.runs)
     starts = _starts(pages, entries, offsets, runs)
-    chapters = _Chapters(runs, starts)
+    assigner = _ChapterAssigner(runs, starts)
     for number, start in enumerate(starts):
         until = starts[number + 1].run if number + 1 < len(starts) else total
-        chapters.begin(start, until)
+        assigner.begin(start, until)
     listed = {entry.page for entry in entries}
-    chapters.go_on([offsets[page.name] for page in pages if page.name not in listed and page.runs])
-    return chapters.result()
+    assigner.continue_unlisted([offsets[page.name] for page in pages if page.name not in listed and page.runs])
+    return assigner.result()
 
 
 def _starts(
@@ -62,7 +62,7 @@ def _starts(
 ) -> list[_Start]:
     """Return where the entries begin, in the order of the text."""
     by_name = {page.name: page for page in pages}
-    keys: dict[str, dict[str, int]] = {}  # of pages with a fragment that is missing: their words, and where they stand
+    keys: dict[str, dict[str, int]] = {}  # of pages that lack the id of an entry: their runs by words
     found = []
     for entry in entries:
         page = by_name.get(entry.page)
@@ -91,28 +91,28 @@ def _starts(
 
 
 def _next_spoken(runs: Sequence[TextRun]) -> list[int]:
-    """Return for each place in `runs` the first one from there on that is spoken."""
+    """Return for each position in `runs` the first spoken run from there on."""
     result = [len(runs)] * (len(runs) + 1)
     for i in range(len(runs) - 1, -1, -1):
         result[i] = i if runs[i].is_spoken else result[i + 1]
     return result
 
 
-class _Chapters:
-    """Gives runs the chapters that begin with them."""
+class _ChapterAssigner:
+    """Marks the runs where chapters begin."""
 
     def __init__(self, runs: Sequence[TextRun], starts: Sequence[_Start]) -> None:
         self.runs = list(runs)
         self.inserted: dict[int, list[TextRun]] = {}
         self.taken: set[int] = set()  # runs that belong to a heading
         self.starts = {start.run for start in starts}
-        self.levels: list[tuple[int, int, int]] = []  # of headings of entries: run, printed level, depth
+        self.levels: list[tuple[int, int, int]] = []  # of the headings of entries: run, level, depth
         self._count_levels()
 
     def begin(self, start: _Start, until: int) -> None:
         """Begin an entry; the next one begins at run `until`."""
         first = start.run
-        while first in self.taken:  # the headings of a part and of its first chapter stand at one place
+        while first in self.taken:  # a part and its first chapter begin at the same run
             first += 1
         is_second = first != start.run
         if first >= len(self.runs) or (is_second and not self.runs[first].is_spoken):
@@ -122,7 +122,7 @@ class _Chapters:
         if heading is None and is_second:
             return
         if heading is not None and until == start.run and not self._is_alike(*heading, wanted):
-            heading = None  # it is that of the next entry, which begins at the same place
+            heading = None  # it is the heading of the next entry, at the same run
         title, depth = start.entry.title, start.entry.depth
         if heading is not None:
             begin, end = heading
@@ -132,14 +132,14 @@ class _Chapters:
             level = min((self.runs[i].level for i in range(begin, end) if self.runs[i].level), default=0)
             self._join(begin, end, words, depth, "" if is_richer else title)
             self.levels.append((begin, level, depth))
-            if begin != first:  # words above the heading belong to it as well
+            if begin != first:  # text above the heading belongs to the chapter
                 self._open_silently(first, begin, title, depth)
         elif first not in self.inserted and not self._is_no_chapter(title, first, until):
             self.inserted[first] = [TextRun(title, Role.SECTION, depth=depth)]
             self.levels.append((first, 0, depth))
 
-    def go_on(self, page_starts: Sequence[int]) -> None:
-        """Begin a chapter at each page that no entry names, where its heading is like that of the entry before."""
+    def continue_unlisted(self, page_starts: Sequence[int]) -> None:
+        """Begin a chapter at each page without an entry whose heading is like that of the entry before."""
         if not self.levels:
             return
         levels = sorted(self.levels)
@@ -157,11 +157,11 @@ class _Chapters:
                 self._join(*self._with_subtitle(first, first + 1, len(self.runs)), "", depth, "")
 
     def result(self) -> list[TextRun]:
-        """Return all runs, those that were inserted among them."""
+        """Return all runs, including inserted ones."""
         return [each for i, run in enumerate(self.runs) for each in (*self.inserted.get(i, ()), run)]
 
     def _heading(self, first: int, until: int, wanted: str) -> tuple[int, int] | None:
-        """Return the runs that are the heading of an entry whose words begin with `first`; None: it has none."""
+        """Return the range of runs that are the heading of an entry at `first`; None: it has no heading."""
         begin = first
         if not self.runs[first].level and not self._is_part_of(first, wanted):
             last = min(len(self.runs), first + _MAX_BEFORE_HEADING + 1, until if until > first else len(self.runs))
@@ -170,16 +170,16 @@ class _Chapters:
                 return None
             begin = named
         end = begin + 1
-        while end < len(self.runs) and end - begin < _MAX_HEADING_RUNS and self._goes_on(end, wanted):
+        while end < len(self.runs) and end - begin < _MAX_HEADING_RUNS and self._continues_heading(end, wanted):
             end += 1
-        while end > begin + 1:  # what stands below is a heading of its own
+        while end > begin + 1:  # the last run is a heading of its own
             together = " ".join(heading_key(self.runs[i].words) for i in range(begin, end))
             if f" {together} " in f" {wanted} " or self.runs[end - 1].words == "":
                 break
             end -= 1
         return self._with_subtitle(begin, end, until)
 
-    def _goes_on(self, place: int, wanted: str) -> bool:
+    def _continues_heading(self, place: int, wanted: str) -> bool:
         run = self.runs[place]
         is_free = place not in self.starts and place not in self.taken
         return is_free and run.is_spoken and (bool(run.level) or self._is_part_of(place, wanted))
@@ -196,7 +196,7 @@ class _Chapters:
         return bool(words) and (words == wanted or (bool(self.runs[place].level) and f" {words} " in f" {wanted} "))
 
     def _with_subtitle(self, begin: int, end: int, until: int) -> tuple[int, int]:
-        """Add the title that stands below a heading that is a number alone."""
+        """Extend a heading that is only a number by the title below it."""
         words = " ".join(self.runs[i].words for i in range(begin, end))
         number = classify_heading(words)
         if end >= len(self.runs) - 1 or number is None or not number.is_bare or end in self.starts:
@@ -221,12 +221,12 @@ class _Chapters:
         self.taken |= set(range(begin, end))
 
     def _open_silently(self, first: int, begin: int, title: str, depth: int) -> None:
-        """Begin a chapter above its heading."""
+        """Begin a chapter at text above its heading."""
         self.runs[begin] = replace(self.runs[begin], depth=0, title="")
         self.runs[first] = replace(self.runs[first], depth=depth, title=title)
 
     def _is_no_chapter(self, title: str, first: int, until: int) -> bool:
-        """Return whether an entry names a cover, a list or the like, with hardly a word of a chapter below it."""
+        """Return whether an entry is not a chapter: a table of contents, or a cover or the like with few words."""
         if is_contents(title):
             return True
         if heading_key(title) not in _BOOK_PARTS:
@@ -235,7 +235,7 @@ class _Chapters:
         return words < _MIN_CHAPTER_WORDS
 
     def _count_levels(self) -> None:
-        """Find the headings with no other of their level before the next heading that is above them: subtitles."""
+        """Find subtitles: headings with no other of their level before the next heading of a higher level."""
         self.is_lone_level = [False] * (len(self.runs) + 1)
         open_headings: dict[int, list[int]] = {}
         for i, run in enumerate([*self.runs, TextRun("", level=1)]):

@@ -1,4 +1,4 @@
-"""Letters and lines that the markup of a page tears apart or runs together: painted initials, numbers of headings."""
+"""Join drop caps with their words, and separate numbers and titles of headings that run together."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from pipeline.text.structure.headings import classify_heading
 
-LINE_END = "\x0b"  # what no page has: white space that stays the end of a line
-EDGE = "\x0e"  # where an element inside a line begins or ends
-INITIAL = "\x0f"  # behind the painted first letter of a paragraph
+LINE_END = "\x0b"  # a line end that is kept; no page has this character
+EDGE = "\x0e"  # beginning or end of an inline element
+INITIAL = "\x0f"  # after a drop cap
 
 _OPENING = "[\"'“‘«(—]*"
 _INITIAL_BEFORE = re.compile(rf"\A({_OPENING}[^\W\d_]){EDGE}*{INITIAL}[\s{EDGE}{LINE_END}]*(?=[^\W\d_])")
 _LONE_LETTER = re.compile(rf"{_OPENING}[^\W\d_]")
-# Two letters that words begin with; where "A" or "I" stands before anything else, it is the first letter of a word.
+# Two consonants that words begin with. A drop cap "A" or "I" before other letters belongs to their word.
 _ONSETS = frozenset(
     "bl br ch cl cr dr dw fl fr gh gl gn gr kn ph pl pr qu rh sc sh sk sl sm sn sp sq st sw th tr tw wh wr".split()  # noqa: SIM905
 )
@@ -25,12 +25,12 @@ _NUMBER = re.compile(r"\d{1,4}[.:]?|[IVXLC]+[.:]?")
 
 
 def is_lone_letter(words: str) -> bool:
-    """Return whether a block is nothing but a letter, with a quotation mark perhaps."""
+    """Return whether a block is only a letter, perhaps after a quotation mark."""
     return bool(_LONE_LETTER.fullmatch(words))
 
 
 def continues(letter: str, words: str) -> bool:
-    """Return whether `words` go on with the word that a painted `letter` begins, though white space is between them.
+    """Return whether a drop cap `letter` and the first word after it are one word, though white space is between.
 
     >>> [continues("T", "he river"), continues("I", "t was"), continues("A", "man"), continues("A", "fter")]
     [True, True, False, True]
@@ -45,7 +45,7 @@ def continues(letter: str, words: str) -> bool:
 
 
 def join_initial(text: str) -> str:
-    """Join a painted first letter and its word, and leave out the marks of both."""
+    """Join a drop cap with its word, and remove its mark."""
     found = _INITIAL_BEFORE.match(text)
     if found and continues(found[1], text[found.end() :]):
         text = found[1] + text[found.end() :]
@@ -53,7 +53,7 @@ def join_initial(text: str) -> str:
 
 
 def break_fused(text: str, is_heading: bool) -> str:
-    """Put number and title of a heading on two lines where only their elements tell them apart.
+    """Put the number and the title of a heading on two lines if they are in different elements without white space.
 
     >>> break_fused(f"V{EDGE}{EDGE}The Visit", True).split(LINE_END)
     ['V', 'The Visit']
@@ -72,7 +72,7 @@ def break_fused(text: str, is_heading: bool) -> str:
 
 
 def _is_fused(line: str, after: str, is_heading: bool) -> bool:
-    """Return whether a new line begins between the end of one element and the beginning of another."""
+    """Return whether a line end belongs between the end of one element and the beginning of the next."""
     line = line.replace(EDGE, "").rpartition(LINE_END)[2]
     before, next_word = _LAST_WORD.search(line), _FIRST_WORD.match(after)
     if before is None or next_word is None:
@@ -89,7 +89,7 @@ def _is_fused(line: str, after: str, is_heading: bool) -> bool:
 
 
 def _split_number(line: str) -> str:
-    """Break a heading behind an element that holds nothing but its number."""
+    """Insert a line end after an element at the beginning of a heading that holds only its number."""
     found = re.match(rf"\s*{EDGE}+([^{EDGE}]{{1,{_MAX_NUMBER}}}){EDGE}+\s*(?=[\"'“‘{EDGE}]*[^\W_a-z])", line)
     number = classify_heading(found[1].strip()) if found else None
     if not found:

@@ -1,4 +1,4 @@
-"""What the elements of a page are by their names, types, roles and classes: blocks, notes, page numbers, code ..."""
+"""Classify the elements of a page by tag, type, role and class: blocks, notes, page numbers, code ..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCKS = frozenset((
 # fmt: on
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "hgroup"))
 WITHOUT_WORDS = frozenset(("head", "rp", "script", "style", "param", "source", "track", "link", "meta"))
-# Inline elements that are shown apart from the words beside them.
+# Inline elements whose text is not joined with the words beside them.
 CONTROLS = frozenset(("button", "label", "kbd", "meter", "object", "output", "progress"))
 DROPPED = {
     "audio": Reason.MEDIA, "video": Reason.MEDIA, "iframe": Reason.ALTERNATIVE, "select": Reason.FORM,
@@ -53,7 +53,7 @@ _TYPES = {  # values of epub:type, and of role without "doc-"
     "index": Reason.INDEX,
     "bibliography": Reason.BIBLIOGRAPHY,
 }
-_CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, Calibre, Pandoc, Kobo
+_CLASSES = (  # classes of Project Gutenberg, InDesign, Word, Calibre, Pandoc, Kobo
     (
         re.compile(r"mso(?:foot|end)notetext|_?(?:id)?(?:foot|end|rear)-?_?notes?(?:-?_?(?:text|body|item|list))?"),
         Reason.NOTE,
@@ -74,12 +74,12 @@ _CLASSES = (  # what programs call the same: Project Gutenberg, InDesign, Word, 
 )  # fmt: skip
 _NUMBERS = (Reason.PAGE_NUMBER, Reason.LINE_NUMBER, Reason.VERSE_NUMBER)
 _NUMBER = re.compile(r"[\[({|]?\s*(?:pg|page|p)?\.?\s*(?:\d{1,4}[a-z]?|[ivxlc]+|[IVXLC]{2,})\s*[\])}|]?", re.I | re.A)
-_MAX_MARK = 24  # characters of a mark of a note, a page number
+_MAX_MARK = 24  # characters of a note mark or page number
 _RAISED_CLASS = re.compile(r"(?:^|[\s_-])(?:sup|super|superscript|supscript)\d*(?:$|[\s_-])|superscript", re.I)
 INITIAL_CLASS = re.compile(r"drop|initial|\bdc\b|lettrine|firstletter|first-letter|bigletter|\bcap\b", re.I)
 TITLE_CLASS = re.compile(r"title|chap|head|\bct\b|\bcn\b|\bnum\b", re.I)
 _TEXT_PICTURE = re.compile(r"gaiji|math|formula|equation|latex|drop|initial", re.I)
-# What describes the picture of a letter, and is not to be read with it.
+# The description of a picture of a letter. Only the letter is spoken.
 _INITIAL_ALT = re.compile(
     r"(?:(?:an?|the|decorat(?:ed|ive)|ornamental|ornate|illuminated|large|big|capital|initial|"
     r"drop[ -]?(?:ped[ -]?)?cap|letter)\b[\s:,.-]*)+(?P<letter>[\"'“‘(]?[^\W\d_])[\"'”’.]?",
@@ -92,11 +92,11 @@ _PLACEHOLDER = re.compile(
 )
 _CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:code|programlisting|sourcecode|listing|highlight|language-\w+|screen)", re.I)
 _CODE_SIGN = re.compile(r"[{}()\[\];=<>/\\#$_|]")
-_MAX_CODE_SIGNS = 0.06  # of the characters of preformatted words
+_MAX_CODE_SIGNS = 0.06  # share of the characters of preformatted text that is not code
 
 
 def reason_of(element: etree._Element, tag: str, style: Style) -> str:
-    """Return why an element is not spoken; "": it is."""
+    """Return the reason why an element is not spoken; "": it is spoken."""
     for reason in _declared(element):
         if reason in _NUMBERS:
             if _is_number(element, reason):
@@ -115,7 +115,7 @@ def reason_of(element: etree._Element, tag: str, style: Style) -> str:
 
 
 def heading_level(element: etree._Element, tag: str) -> int:
-    """Return the level of a heading; 0: it is none."""
+    """Return the level of a heading; 0: it is not a heading."""
     if tag == "hgroup":
         levels = [int(tag_of(each)[1]) for each in element.iter() if tag_of(each) in HEADINGS - {"hgroup"}]
         return min(levels, default=0)
@@ -128,13 +128,35 @@ def heading_level(element: etree._Element, tag: str) -> int:
 
 
 def is_internal(address: str) -> bool:
-    """Return whether an address is one of the book, not of the web."""
+    """Return whether a link leads into the book, not to the web."""
     return not re.match(r"[a-z][a-z0-9+.-]*:", address, re.I)
 
 
 def is_raised(element: etree._Element) -> bool:
-    """Return whether the markup says that an element is raised."""
+    """Return whether an element is a superscript by its tag or class."""
     return tag_of(element) == "sup" or bool(_RAISED_CLASS.search(str(element.get("class", ""))))
+
+
+def has_note_marks(body: etree._Element) -> bool:
+    """Return whether a page has superscript numbers after words or punctuation."""
+    return any(
+        tag_of(element) == "sup"
+        and re.fullmatch(r"\s*[\[(]?\d{1,3}[\])]?\s*", start_of(element, _MAX_MARK))
+        and re.search(r"(?:[^\W\d_]{3}|[.,;:!?\"'”’])\Z", _text_before(element))
+        for element in body.iter()
+    )
+
+
+def _text_before(element: etree._Element) -> str:
+    """Return the last characters before an element in its paragraph."""
+    for _ in range(4):
+        before, parent = element.getprevious(), element.getparent()
+        if before is not None:
+            return (before.tail or "".join(map(str, before.itertext())))[-4:] if tag_of(before) else before.tail or ""
+        if parent is None or parent.text or tag_of(parent) in BLOCKS:
+            return (parent.text or "")[-4:] if parent is not None else ""
+        element = parent
+    return ""
 
 
 def is_apart(element: etree._Element, tag: str) -> bool:
@@ -145,7 +167,7 @@ def is_apart(element: etree._Element, tag: str) -> bool:
 
 
 def text_after(element: etree._Element) -> str:
-    """Return the beginning of what follows an element in its paragraph."""
+    """Return the first characters after an element in its paragraph."""
     for _ in range(4):
         if element.tail:
             return element.tail[:4]
@@ -159,14 +181,14 @@ def text_after(element: etree._Element) -> str:
 
 
 def is_initial(element: etree._Element, tag: str) -> bool:
-    """Return whether the markup says that an element is the painted first letter of a paragraph."""
+    """Return whether an element can be a drop cap by its markup."""
     style = str(element.get("style", ""))
     is_painted = tag == "big" or "float" in style or "font-size" in style
     return is_painted or bool(INITIAL_CLASS.search(str(element.get("class", ""))))
 
 
 def is_picture_of_text(image: etree._Element, alt: str, *, in_heading: bool = False) -> bool:
-    """Return whether a picture stands for a letter, a formula or "Chapter 1", which its alternative text says."""
+    """Return whether a picture shows a letter, a formula or a heading that its alternative text says."""
     if re.fullmatch(r"[\"'“‘(]?[^\W\d_]", alt):
         return True
     heading = classify_heading(alt) if in_heading else None
@@ -182,7 +204,7 @@ def is_picture_of_text(image: etree._Element, alt: str, *, in_heading: bool = Fa
 
 
 def text_of_picture(alt: str) -> str:
-    """Return the words that a picture of a letter or a formula stands for.
+    """Return the text that a picture of a letter or a formula shows.
 
     >>> [text_of_picture(alt) for alt in ("T", "Dropcap T", "Ornate initial letter: O", "x plus y")]
     ['T', 'T', 'O', 'x plus y']
@@ -192,13 +214,13 @@ def text_of_picture(alt: str) -> str:
 
 
 def text_of_formula(formula: etree._Element) -> str:
-    """Return the alternative text of a formula, if it is words and not TeX or a placeholder; "": it has none."""
+    """Return the alternative text of a formula; "": it has none, or it is TeX or a placeholder."""
     words = " ".join(str(formula.get("alttext", "")).split())
     return "" if "\\" in words or "$" in words or _PLACEHOLDER.fullmatch(words) else words
 
 
 def text_of_drawing(drawing: etree._Element) -> str:
-    """Return the words of an SVG."""
+    """Return the text in an SVG."""
     texts = [str(drawing.get("aria-label", ""))]
     for element in drawing.iter():
         if tag_of(element) in ("title", "desc", "text"):
@@ -214,7 +236,7 @@ def _declared(element: etree._Element) -> list[Reason]:
 
 
 def _is_number(element: etree._Element, reason: Reason) -> bool:
-    """Return whether an element holds a number alone: other words may stand in it by mistake, and are spoken."""
+    """Return whether an element holds only a number. Other text may be in it by mistake, and is spoken."""
     words = start_of(element, _MAX_MARK).strip()
     if reason is not Reason.PAGE_NUMBER:
         return bool(re.fullmatch(r"[\[(]?\d{1,4}[a-z]?[.)\]]?", words))

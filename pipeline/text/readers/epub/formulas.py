@@ -1,4 +1,4 @@
-"""How a formula in MathML is read aloud, when its author gives no words for it."""
+"""Read formulas in MathML that have no alternative text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS = ("math", "mrow", "mstyle", "mpadded", "semantics", "mtd", "merror")
 
 
 def read_formula(element: etree._Element) -> str | None:
-    """Return the words of a formula; None: it has something that cannot be read, such as a matrix."""
+    """Return the words of a formula; None: it has an element that cannot be read, such as a matrix."""
     tag = tag_of(element)
     if tag in ("mi", "mn", "mtext", "ms"):
         return " ".join("".join(map(str, element.itertext())).split()).translate({0x3C0: "pi"})

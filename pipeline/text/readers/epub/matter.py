@@ -1,6 +1,6 @@
-"""What stands around the chapters of a book and is not read aloud: title page, imprint, contents, index, other books.
+"""Leave out front and back matter: title page, imprint, table of contents, index, lists of other books ...
 
-A title or a guide is believed only where the words below it look like what it says.
+A title or a guide is believed only if the text looks like what it says.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SIGNS = tuple(
 _STRONG_SIGN = re.compile(
     r"©|\(c\) ?\d{4}|copyright \d{4}|all rights reserved|\bisbn\b|no part of this (?:book|pub)", re.I
 )
-_SENTENCE = re.compile(r"^(?!by\b).*\b[a-z]+ [a-z]+ .*[a-z][.!?][\"”’]?$", re.M)  # on no title page
+_SENTENCE = re.compile(r"^(?!by\b).*\b[a-z]+ [a-z]+ .*[a-z][.!?][\"”’]?$", re.M)  # title pages have no sentences
 _NAVIGATION = re.compile(
     r"(?: ?(?:(?:(?:back|return|go|jump) )?(?:to )?(?:the )?"
     r"(?:top|start|beginning|(?:table of )?contents|toc|home|cover|main menu|text)(?: page)?|"
@@ -50,17 +50,17 @@ _ENDS_WITH_PAGE = re.compile(r"\d[\dn–—-]*\.?\Z|\bsee (?:also )?\w+", re.I)
 
 @dataclass(frozen=True)
 class BookFacts:
-    """What the package says that helps to tell the pages around the chapters."""
+    """What the package and the table of contents say of a book."""
 
     title: str = ""
     author: str = ""
-    titles: Mapping[str, str] = field(default_factory=dict)  # of a page in the table of contents, by its name
+    titles: Mapping[str, str] = field(default_factory=dict)  # of pages in the table of contents, by page name
     guide: Mapping[str, Reason] = field(default_factory=dict)
-    headings: Collection[str] = ()  # keys of all titles of chapters
+    headings: Collection[str] = ()  # keys of all chapter titles
 
 
 def skip_matter(pages: Sequence[Page], facts: BookFacts) -> None:
-    """Give the runs of all such pages and sections their reason."""
+    """Leave out the pages and sections that are front or back matter."""
     chapters_begun = False
     last = max((n for n, page in enumerate(pages) if any(run.is_spoken for run in page.runs)), default=0)
     for number, page in enumerate(pages):
@@ -98,7 +98,7 @@ def skip_gutenberg(pages: Sequence[Page]) -> None:
 
 
 def _skip_navigation(page: Page) -> None:
-    """Leave out links that only lead to other pages: "Back to top", "Next chapter | Contents"."""
+    """Leave out navigation links: "Back to top", "Next chapter | Contents"."""
     for i, run in enumerate(page.runs):
         if run.is_spoken and run.is_link and not run.level and _NAVIGATION.fullmatch(heading_key(run.words)):
             page.runs[i] = as_skip(run, Reason.NAVIGATION)
@@ -139,7 +139,7 @@ def _is_title_page(spoken: Sequence[TextRun], facts: BookFacts, is_called_title:
 
 
 def _skip_sections(page: Page, name: str, facts: BookFacts) -> None:
-    """Leave out what stands below a heading such as "Notes" or "Index", up to the next heading of its level."""
+    """Leave out sections with a heading such as "Notes" or "Index", up to the next heading of that level."""
     spoken = [i for i, run in enumerate(page.runs) if run.is_spoken]
     starts = [i for i in spoken if page.runs[i].level]
     first = page.runs[spoken[0]]
@@ -183,11 +183,11 @@ def _end_of_contents(page: Page, start: int, facts: BookFacts) -> int:
 
 
 def _skip_bare_headings(page: Page) -> None:
-    """Leave out a heading with nothing below it but notes or lists that are left out."""
+    """Leave out a heading if everything below it is left out as notes or lists."""
     lists = (
         Reason.NOTE, Reason.CONTENTS, Reason.INDEX, Reason.BIBLIOGRAPHY, Reason.ILLUSTRATION_LIST, Reason.TABLE_LIST,
     )  # fmt: skip
-    below: list[str] = []  # reasons of what follows, up to the next words that are spoken
+    below: list[str] = []  # reasons of the runs below, up to the next that is spoken
     for i in range(len(page.runs) - 1, -1, -1):
         run = page.runs[i]
         if run.is_spoken:

@@ -15,15 +15,15 @@ from pipeline.text.readers.epub.parsing import tag_of, text_of, types_of
 class Entry:
     """One line of the table of contents."""
 
-    page: str  # name of the file in the archive; "": its address is none
-    fragment: str  # id in that file; "": its beginning
+    page: str  # name of the file in the archive; "": the link leads to none
+    fragment: str  # id in that file; "": the entry means its beginning
     title: str
     depth: int  # 1 is the outermost
     address: str = ""  # as written
 
 
 def read_nav(root: etree._Element, page: str) -> list[Entry]:
-    """Return the entries of the lists in a navigation document that are its table of contents."""
+    """Return the entries of the table of contents in a navigation document."""
     lists = [each for each in root.iter() if tag_of(each) == "nav" and "toc" in types_of(each)]
     return [entry for each in lists for entry in _with_parts(_nav_entries(each, page))]
 
@@ -39,14 +39,14 @@ def _nav_entries(element: etree._Element, page: str, depth: int = 0) -> Iterator
         tag = tag_of(child)
         if tag == "a" and child.get("href"):
             yield _entry(str(child.get("href")), page, text_of(child), max(1, depth))
-        elif tag == "span" and tag_of(element) == "li" and text_of(child):  # a part that has no page of its own
+        elif tag == "span" and tag_of(element) == "li" and text_of(child):  # a part without a page
             yield Entry("", "", text_of(child), max(1, depth))
         elif tag:
             yield from _nav_entries(child, page, depth + (tag == "ol"))
 
 
 def _with_parts(entries: Iterator[Entry]) -> Iterator[Entry]:
-    """Give an entry without an address that of the first entry below it, if there is one."""
+    """Give an entry without a link the target of the first entry below it, if there is one."""
     waiting: list[Entry] = []
     for entry in entries:
         if not entry.address:

@@ -1,4 +1,4 @@
-"""Which runs of a book are notes: what its marks link to, what stands at the foot of a page under the same marks."""
+"""Leave out notes: the targets of note marks, and the last runs of a page that begin with the same marks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pipeline.text.readers.epub.text_runs import Page, TextRun
 from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Role
 
-_MAX_NOTE = 8_000  # characters: what is longer is a chapter, whatever links to it
-_MAX_REST = 2  # times as long as its first paragraphs: what follows these in notes
+_MAX_NOTE = 8_000  # characters; longer text is a chapter
+_MAX_REST = 2  # times as long as their first paragraphs: the further paragraphs of notes
 _LABEL = re.compile(
     r"[\[({]?\s*(\d{1,4}[a-z]?|[¹²³⁰⁴-⁹]{1,3}|[*∗†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[A-Z])\s*(?:[\])}.:]+|(?=\s)|(?<=[*†‡§]))"
 )
@@ -23,7 +23,7 @@ _NUMBERED = re.compile(
 
 
 def skip_notes(pages: Sequence[Page]) -> None:
-    """Give all runs of notes their reason."""
+    """Leave out the notes of all pages."""
     _skip_linked(pages)
     for page in pages:
         _skip_foot(page)
@@ -32,12 +32,12 @@ def skip_notes(pages: Sequence[Page]) -> None:
 
 
 def looks_like_note(run: TextRun) -> bool:
-    """Return whether a run begins as notes do: with a mark, as an item of a list, with a link back."""
+    """Return whether a run begins like a note: with a mark, or as an item of a list."""
     return bool(run.label or run.is_item or _NUMBERED.match(run.words))
 
 
 def as_skip(run: TextRun, reason: Reason) -> TextRun:
-    """Return a run as one that is not spoken."""
+    """Return a run that is not spoken, with its reason."""
     return replace(run, role=Role.SKIP, reason=str(reason))
 
 
@@ -59,7 +59,7 @@ def _skip_linked(pages: Sequence[Page]) -> None:
 
 
 def _is_note(runs: Sequence[TextRun], label: str) -> bool:
-    """Return whether what a mark links to is a note: under the same mark, in a list, or with a link back."""
+    """Return whether the target of a mark is a note: it has the same mark, is in a list, or links back."""
     spoken = [run for run in runs if run.is_spoken]
     if not spoken or sum(len(run.words) for run in spoken) > _MAX_NOTE:
         return False
@@ -74,7 +74,7 @@ def _label_of(run: TextRun) -> str:
 
 
 def _skip_foot(page: Page) -> None:
-    """Leave out the last runs of a page that begin with marks which stand in its text."""
+    """Leave out the last runs of a page that begin with note marks of its text."""
     labels = {label for mark in page.marks for label in re.split(r"[,;–—-]\s*", mark.label)}
     for i in range(len(page.runs) - 1, -1, -1):
         run = page.runs[i]
@@ -86,7 +86,7 @@ def _skip_foot(page: Page) -> None:
 
 
 def _skip_rest(page: Page) -> None:
-    """Leave out further paragraphs of notes on a page that begins with a note and has no heading: it is all notes."""
+    """Leave out the rest of a page that begins with a note and has no headings: further paragraphs of its notes."""
     first = next((run for run in page.runs if run.is_spoken or run.reason == Reason.NOTE), None)
     rest = [i for i, run in enumerate(page.runs) if run.is_spoken]
     if first is None or first.is_spoken or not rest or any(page.runs[i].level for i in rest):
@@ -98,7 +98,7 @@ def _skip_rest(page: Page) -> None:
 
 
 def _fill_gaps(page: Page) -> None:
-    """Leave out the second paragraph of a note, where the rest of the page is little else than notes."""
+    """Leave out further paragraphs between notes, if the rest of the page is mostly notes."""
     notes = [i for i, run in enumerate(page.runs) if run.reason == Reason.NOTE]
     if len(notes) < 2:
         return

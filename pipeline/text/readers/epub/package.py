@@ -1,4 +1,4 @@
-"""What the package document of an EPUB says: its pages in reading order, its metadata, its guide, its cover."""
+"""The package document of an EPUB: pages in reading order, metadata, guide and cover."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pipeline.text.spoken_form import base_language
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-# Types of files: those that are no pages but may stand between them, and those of pages, as books have them.
+# Media types: of files in the reading order that are not pages, and of pages as books declare them.
 _WORDLESS = re.compile(r"(?:image|audio|video|font)/.*|application/x-dtbncx\+xml")
 _DRAWING = "image/svg+xml"
 _PAGE = re.compile(r"|text/.*|application/.*(?:xml|html|oeb).*")
 _CORE_PAGE = re.compile(r"application/xhtml\+xml.*|application/x-dtbook\+xml|text/x-oeb1-document|text/html.*")
 _MAX_FALLBACKS = 10
 _NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # ISO 639-2: undetermined, several, uncoded, none
-_SHORT_LANGUAGES = {  # of its other codes those that books use in the place of the short ones
+_SHORT_LANGUAGES = {  # the codes of three letters that books use
     "eng": "en", "fre": "fr", "fra": "fr", "spa": "es", "por": "pt", "pol": "pl", "ger": "de", "deu": "de", "ita": "it",
     "dut": "nl", "nld": "nl", "hin": "hi", "ben": "bn", "tam": "ta", "tel": "te", "mar": "mr", "urd": "ur",
 }  # fmt: skip
-_GUIDE = {  # of EPUB 2: what a whole file is
+_GUIDE = {  # of EPUB 2: types of whole files
     "toc": Reason.CONTENTS,
     "copyright-page": Reason.IMPRINT,
     "index": Reason.INDEX,
@@ -44,7 +44,7 @@ _GUIDE = {  # of EPUB 2: what a whole file is
 class SpineItem:
     """A file in the reading order."""
 
-    page: str  # its name; "": it has no address in the archive
+    page: str  # its name in the archive; "": it is not in the archive
     is_linear: bool = True
     is_drawing: bool = False
     problem: str = ""  # why it cannot be read
@@ -61,7 +61,7 @@ class Package:
         self._refuse_encrypted()
 
     def parse(self, path: str) -> etree._Element:
-        """Return the root of a file without which the book cannot be read.
+        """Parse a file without which the book cannot be read.
 
         Raises:
             SourceError: It is missing or unreadable.
@@ -70,8 +70,7 @@ class Package:
             return parse(self.archive.read(path))
         except KeyError as error:
             raise SourceError(
-                f"{self.archive.name}: is damaged: {path} is named in it, but missing; get it again, or give a text "
-                "(.txt)"
+                f"{self.archive.name}: is damaged: {path} is missing in it; download it again, or give a text (.txt)"
             ) from error
         except UnreadablePageError as error:
             raise SourceError(f"{self.archive.name}: {path} in it cannot be read: {error}") from error
@@ -93,7 +92,7 @@ class Package:
         return list(found.values())
 
     def contents(self) -> list[Entry]:
-        """Return the table of contents: that of EPUB 3, else that of EPUB 2, else none."""
+        """Return the table of contents of EPUB 3, else that of EPUB 2, else an empty one."""
         for item in self._items.values():
             if "nav" in str(item.get("properties", "")).split() and (entries := self._entries(item, read_nav)):
                 return entries
@@ -103,7 +102,7 @@ class Package:
         return []
 
     def guide(self) -> dict[str, Reason]:
-        """Return what the guide of EPUB 2 says of whole files."""
+        """Return the reasons to leave out whole files that the guide of EPUB 2 gives."""
         reasons = {}
         for reference in self._elements("reference"):
             kind = str(reference.get("type", "")).lower()
@@ -130,7 +129,7 @@ class Package:
         return self._metadata("title")
 
     def author(self) -> str:
-        """Return all creators who are named as authors, whatever else they did, or as nothing."""
+        """Return all creators whose role is author or not given."""
         roles: dict[str, set[str]] = {}
         for meta in self._elements("meta"):
             if meta.get("property") == "role":
@@ -144,7 +143,7 @@ class Package:
         return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
     def language(self) -> str:
-        """Return the code of its language; "" if there is none, or the one that says that nobody knows."""
+        """Return the code of its language; "": it is not given or undetermined."""
         language = base_language(self._metadata("language"))
         if language in _NO_LANGUAGE:
             return ""
@@ -152,11 +151,15 @@ class Package:
 
     def _find(self) -> str:
         if _CONTAINER not in self.archive:
-            raise SourceError(f"{self.archive.name}: is a ZIP archive, but no EPUB; unpack it and give a text from it")
+            raise SourceError(
+                f"{self.archive.name}: is a ZIP archive, but not an EPUB; unpack it and give a text from it"
+            )
         for element in self.parse(_CONTAINER).iter():
             if tag_of(element) == "rootfile" and element.get("full-path"):
                 return unquote(str(element.get("full-path"))).lstrip("/")
-        raise SourceError(f"{self.archive.name}: is an EPUB without a book in it; get it again, or give a text (.txt)")
+        raise SourceError(
+            f"{self.archive.name}: is an EPUB without a book in it; download it again, or give a text (.txt)"
+        )
 
     def _elements(self, tag: str) -> Iterator[etree._Element]:
         return (element for element in self.root.iter() if tag_of(element) == tag)
@@ -165,7 +168,7 @@ class Package:
         return next((words for element in self._elements(tag) if (words := text_of(element))), "")
 
     def _spine_item(self, name: str, is_linear: bool) -> SpineItem | None:
-        """Return the file of the reading order that has this id, or what stands in for it; None: it has no words."""
+        """Return the file of the reading order with this id, or its fallback; None: it has no text."""
         item = self._items.get(name)
         if item is None:
             return SpineItem("", is_linear, problem=f"the item {name!r} of its reading order")
@@ -186,20 +189,20 @@ class Package:
         target = resolve(address, self.path)
         if kind.startswith(_DRAWING) and target:
             return SpineItem(target[0], is_linear, is_drawing=True)
-        if _WORDLESS.fullmatch(kind) or not is_linear:  # what stands beside the book is not spoken, whatever it is
+        if _WORDLESS.fullmatch(kind) or not is_linear:  # files outside the reading order are not spoken
             return None
         page = target[0] if target else address
-        return SpineItem(page, problem=f"{page} in it is {kind}, no page of text")
+        return SpineItem(page, problem=f"{page} in it is {kind}, not a page of text")
 
     def _entries(self, item: etree._Element, read: Callable[[etree._Element, str], list[Entry]]) -> list[Entry]:
         target = resolve(str(item.get("href", "")), self.path)
         try:
             return read(parse(self.archive.read(target[0])), target[0]) if target else []
-        except (KeyError, UnreadablePageError, RecursionError):  # without it, headings say where chapters begin
+        except (KeyError, UnreadablePageError, RecursionError):  # headings then say where chapters begin
             return []
 
     def _refuse_encrypted(self) -> None:
-        """Refuse a book whose pages are encrypted; fonts may be, in any book."""
+        """Refuse a book with encrypted pages. Fonts may be encrypted in any book."""
         if _ENCRYPTION not in self.archive:
             return
         pages = {item.page for item in self.spine()}

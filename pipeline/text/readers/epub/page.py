@@ -1,7 +1,7 @@
-"""Reads one page of XHTML into runs: paragraphs, headings, marks between scenes, and what is not to be spoken.
+"""Read a page of XHTML into text runs: paragraphs, headings, scene breaks, and text that is not spoken.
 
-What a narrator would not read aloud (notes, numbers of pages, tables of figures, code) becomes a run with the reason
-why, so that nothing is lost silently. It knows no archive and no table of contents.
+Text that a narrator would not read aloud (notes, page numbers, tables of figures, code) becomes a run with a reason, so
+that nothing is lost silently.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from pipeline.text.skip_reasons import Reason
 from pipeline.text.structure.blocks import Role
 
 _SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—❦❧☙✦✧✱✲✳✶✷✺✻✽❋❖◆◇■□●○★☆†‡-]+")
-_MAX_MARK = 24  # characters of a mark of a note, of a page number and the like
+_MAX_MARK = 24  # characters of a note mark or page number
 
 
 @dataclass(frozen=True)
 class _Context:
-    """What holds for everything inside an element."""
+    """Properties that apply to everything inside an element."""
 
     level: int = 0  # of the heading it is in
     reason: str = ""  # why it is not spoken
@@ -60,43 +60,44 @@ def read_page(root: etree._Element, styles: StyleSheets | None = None, targets: 
     """Read a page.
 
     Args:
-        root: Its root.
-        styles: What its style sheets say.
-        targets: Ids at which a chapter begins; a line that begins with one begins a run.
+        root: Its root element.
+        styles: Its style sheets.
+        targets: Ids of the elements where chapters begin. A line that begins with one begins a new run.
 
     Raises:
         RecursionError: It is nested too deeply.
     """
-    reader = _Reader(styles or StyleSheets(), targets)
     body = next((element for element in root.iter() if tag_of(element) == "body"), root)
+    reader = _PageReader(styles or StyleSheets(), targets, elements.has_note_marks(body))
     context = _Context()
     reader.read(body, context)
     reader.flush(context)
     return reader.page
 
 
-class _Reader:
-    """Walks over a page; the words of a run gather until the edge of a block."""
+class _PageReader:
+    """Walks the elements of a page and collects words until a block begins or ends."""
 
-    def __init__(self, styles: StyleSheets, targets: Collection[str]) -> None:
+    def __init__(self, styles: StyleSheets, targets: Collection[str], has_notes: bool) -> None:
         self.styles = styles
         self.targets = frozenset(targets)
         self.page = Page()
         self.words: list[str] = []
         self.recent = ""  # the end of `words`
-        self.aside: list[TextRun] = []  # what is skipped within a paragraph comes after it
+        self.inline_skips: list[TextRun] = []  # skips inside a paragraph, which follow it
         self.links: list[str] = []
         self.has_letters_outside_links = False
         self.label = ""
         self.is_item = self.is_title = False
-        self.after_label = False  # only the label of a row was read: its words go on with the next cell
-        self.is_apart = False  # a control begins or ends here: the next words are not part of the word before
-        self.guards = False  # lowered words end here: the next may not run into them
-        self.last_note = 0  # number of the last mark of a note
-        self.inline_ids: list[tuple[str, int]] = []  # ids in this run, and how many words stand before them
+        self.after_label = False  # only the label of a row was read; the next cell continues it
+        self.is_apart = False  # the next words are not part of the word before: a control begins or ends
+        self.after_script = False  # a subscript ends here: the next word must not run into it
+        self.last_note = 0  # number of the last note mark
+        self.has_notes = has_notes
+        self.inline_ids: list[tuple[str, int]] = []  # ids in this run, and the number of words before them
 
     def read(self, element: etree._Element, context: _Context) -> None:
-        """Read an element and what is in it."""
+        """Read an element and its content."""
         tag = tag_of(element)
         if not tag:  # a comment
             return
@@ -107,14 +108,14 @@ class _Reader:
         ids = [str(name) for name in (element.get("id"), element.get("name") if tag == "a" else None) if name]
         start = self._open(context, is_block, ids)
         if tag == "hr":
-            if not context.reason:  # a line above notes is no end of a scene
+            if not context.reason:  # a line above notes is not a scene break
                 self.page.runs.append(TextRun("", Role.SCENE))
         elif tag == "br" and self._begins_line() and not (context.level or context.reason or context.is_preformatted):
-            self.flush(context)  # an empty line ends a paragraph where a converter has written none
+            self.flush(context)  # an empty line is a paragraph break of a converter
         elif tag == "br":
             self.words.append(LINE_END)
         elif not is_block and inner.reason and not context.reason:
-            self._put_aside(text_of(element), inner.reason, element)
+            self._skip_inline(text_of(element), inner.reason, element)
         elif not self._read_special(element, tag, inner):
             self._read_inside(element, tag, inner, style, is_block)
         if is_block:
@@ -122,7 +123,7 @@ class _Reader:
 
     def _open(self, context: _Context, is_block: bool, ids: list[str]) -> int:
         """Begin an element; return the number of its first run."""
-        if is_block and context.level:  # blocks inside a heading are its lines
+        if is_block and context.level:  # blocks inside a heading are lines of it
             self.words.append(LINE_END)
         elif is_block or (not context.level and not self.targets.isdisjoint(ids) and self._begins_line()):
             self.flush(context)
@@ -131,7 +132,7 @@ class _Reader:
         return len(self.page.runs)
 
     def _begins_line(self) -> bool:
-        """Return whether a line end is the last that was read."""
+        """Return whether a line has just begun."""
         before = next((words for words in reversed(self.words) if words.strip(f" \t\n\r\xa0{EDGE}")), "")
         return before == LINE_END
 
@@ -150,35 +151,35 @@ class _Reader:
             self.page.anchors.setdefault(name, (start, max(start + 1, len(self.page.runs))))
 
     def _read_special(self, element: etree._Element, tag: str, inner: _Context) -> bool:
-        """Read what is no text, or text only in part; False: it is an ordinary element."""
+        """Read an element that is not ordinary text (picture, formula, form ...); return whether it is one."""
         if tag in elements.WITHOUT_WORDS:
             return True
         if tag in elements.DROPPED:
-            self._put_aside(spaced_text_of(element), inner.reason or elements.DROPPED[tag])
+            self._skip_inline(spaced_text_of(element), inner.reason or elements.DROPPED[tag])
         elif tag == "img" or tag == "image":
             alt = " ".join(str(element.get("alt", "")).split())
             if elements.is_picture_of_text(element, alt, in_heading=bool(inner.level)):
                 self._add(elements.text_of_picture(alt), inner)
             else:
-                self._put_aside(alt, inner.reason or Reason.PICTURE)
+                self._skip_inline(alt, inner.reason or Reason.PICTURE)
         elif tag == "math":
             words = elements.text_of_formula(element) or read_formula(element)
             if words:
                 self._add(f" {words} ", inner)
             else:
-                self._put_aside(text_of(element), inner.reason or Reason.FORMULA)
+                self._skip_inline(text_of(element), inner.reason or Reason.FORMULA)
         elif tag == "svg":
             if any(tag_of(each) == "foreignobject" for each in element.iter()):
                 return False
-            self._put_aside(elements.text_of_drawing(element), inner.reason or Reason.DRAWING)
+            self._skip_inline(elements.text_of_drawing(element), inner.reason or Reason.DRAWING)
         elif tag == "case":
-            self._put_aside(text_of(element), inner.reason or Reason.ALTERNATIVE)
+            self._skip_inline(text_of(element), inner.reason or Reason.ALTERNATIVE)
         else:
             return False
         return True
 
     def _read_inside(self, element: etree._Element, tag: str, inner: _Context, style: Style, is_block: bool) -> None:
-        if not is_block and not inner.reason and self._read_raised(element, tag, inner, style):
+        if not is_block and not inner.reason and self._read_script(element, tag, inner, style):
             return
         if tag == "a" and element.get("href"):
             self.links.append(str(element.get("href")))
@@ -199,8 +200,8 @@ class _Reader:
             if len(self.recent) < 4 and elements.is_initial(element, tag) and is_lone_letter(self.recent.strip()):
                 self.words.append(INITIAL)
 
-    def _read_raised(self, element: etree._Element, tag: str, context: _Context, style: Style) -> bool:
-        """Read an inline element that is a mark of a note, raised or lowered; False: it is none of these."""
+    def _read_script(self, element: etree._Element, tag: str, context: _Context, style: Style) -> bool:
+        """Read an inline element that is a note mark, superscript or subscript; return whether it is one."""
         text = " ".join(start_of(element, _MAX_MARK).split())
         if not text or len(text) > _MAX_MARK:
             return False
@@ -213,39 +214,39 @@ class _Reader:
             if at_start:
                 self.label = self.label or text
             if not at_start and (is_raised or is_certain_mark(text) or (is_glued and any(map(str.isdigit, text)))):
-                self._put_aside(text, Reason.NOTE_MARK, element, address)
+                self._skip_inline(text, Reason.NOTE_MARK, element, address)
                 return True
             if at_start and is_raised:
-                self._put_aside(text, Reason.NOTE_MARK)
+                self._skip_inline(text, Reason.NOTE_MARK)
                 return True
             return False
         if is_raised:
-            self._add_raised(text, element, context)
+            self._add_superscript(text, element, context)
             return True
         if tag == "sub":
             is_index = text.isdigit() and self.recent[-1:].isalpha()
             self._add(text if is_index else separated(self.recent, text), context)
-            self.guards = True
+            self.after_script = True
             return True
         return False
 
-    def _add_raised(self, text: str, element: etree._Element, context: _Context) -> None:
+    def _add_superscript(self, text: str, element: etree._Element, context: _Context) -> None:
         after = elements.text_after(element)
-        found = classify_superscript(self.recent, text, after, self.last_note)
+        found = classify_superscript(self.recent, text, after, self.last_note, self.has_notes or self.last_note > 0)
         text = as_degree(self.recent, text, after)
         if found is Superscript.NOTE_MARK:
             if not self.recent.strip():
                 self.label = self.label or text
-            self._put_aside(text, Reason.NOTE_MARK, element)
+            self._skip_inline(text, Reason.NOTE_MARK, element)
         elif found is Superscript.VERSE_NUMBER:
             if not self.recent.strip():
                 self.label = self.label or text
-            self._put_aside(text, Reason.VERSE_NUMBER)
+            self._skip_inline(text, Reason.VERSE_NUMBER)
         elif found is Superscript.POWER:
             self._add(as_power(self.recent, text), context)
         else:
             self._add(text if found is Superscript.PART else separated(self.recent, text), context)
-            self.guards = found is Superscript.WORDS
+            self.after_script = found is Superscript.WORDS
 
     def _inner_context(self, element: etree._Element, tag: str, style: Style, context: _Context) -> _Context:
         return _Context(
@@ -261,28 +262,28 @@ class _Reader:
         words = words.translate(_UNMARKED)
         if self.is_apart and words:
             words, self.is_apart = set_apart(self.recent, words), False
-        if self.guards and words:
-            words, self.guards = separated(self.recent, words), False
+        if self.after_script and words:
+            words, self.after_script = separated(self.recent, words), False
         if words.strip():
             self.after_label = False
             self.has_letters_outside_links |= not context.in_link and any(map(str.isalpha, words))
         self.words.append(words.replace("\n", LINE_END) if context.is_preformatted else words)
         self.recent = (self.recent + words)[-80:]
 
-    def _put_aside(self, words: str, reason: str, element: etree._Element | None = None, address: str = "") -> None:
+    def _skip_inline(self, words: str, reason: str, element: etree._Element | None = None, address: str = "") -> None:
         if not words:
             return
-        self.aside.append(TextRun(words, Role.SKIP, str(reason)))
+        self.inline_skips.append(TextRun(words, Role.SKIP, str(reason)))
         if reason == Reason.NOTE_MARK:
             link = "" if element is None else next((str(a.get("href")) for a in element.iter() if a.get("href")), "")
             self.page.marks.append(Mark(label := words.strip("[](){}., "), address or link))
             self.last_note = int(label) if label.isdecimal() else self.last_note
-            if element is not None:  # what links back to it is its note
+            if element is not None:  # a note links back to its mark
                 for each in (element, *element.iterdescendants()):
                     self.inline_ids += [(str(each.get(name)), 0) for name in ("id", "name") if each.get(name)]
 
     def flush(self, context: _Context, *, is_initial: bool = False) -> None:
-        """End a run."""
+        """End the run, and add it to the page."""
         if self.after_label:
             return
         text = join_initial(break_fused("".join(self.words), bool(context.level)))
@@ -294,16 +295,16 @@ class _Reader:
             self.page.anchors.setdefault(name, (number + 1, number + 2) if ends else (number, number + 1))
         if words:
             self._add_run(self._run(self._without_text_marks(words, context), context, is_initial))
-        self.page.runs += self.aside
-        self.words, self.aside, self.links, self.inline_ids = [], [], [], []
+        self.page.runs += self.inline_skips
+        self.words, self.inline_skips, self.links, self.inline_ids = [], [], [], []
         self.recent = self.label = ""
-        self.is_item = self.is_title = self.has_letters_outside_links = self.guards = self.is_apart = False
+        self.is_item = self.is_title = self.has_letters_outside_links = self.after_script = self.is_apart = False
 
     def _without_text_marks(self, words: str, context: _Context) -> str:
         if context.reason or not TEXT_MARK.search(words) or OPENING_STAR.search(words):
             return words
         for mark in TEXT_MARK.findall(words):
-            self._put_aside(mark, Reason.NOTE_MARK)
+            self._skip_inline(mark, Reason.NOTE_MARK)
         return TEXT_MARK.sub("", words)
 
     def _run(self, words: str, context: _Context, is_initial: bool) -> TextRun:

@@ -1,4 +1,4 @@
-"""From the bytes of a page to its tree of elements, as a browser shows it: encodings, entities, broken markup."""
+"""Parse pages as browsers do, whatever their encoding, with entities, and with broken markup."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from html.entities import html5
 
 from lxml import etree
 
-_MAX_ENTITY_CHARACTERS = 10_000  # of one entity that a page declares, its own entities expanded
+_MAX_ENTITY_CHARACTERS = 10_000  # of an expanded entity that a page declares
 _MAX_GROWTH = 1_000_000  # characters that all entities may add to a page
 _MAX_PROLOG = 10_000  # characters before the document type
-_MAX_UNPRINTABLE = 0.05  # share of characters that no text has
+_MAX_UNPRINTABLE = 0.05  # share of control and replacement characters
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -33,19 +33,19 @@ _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class UnreadablePageError(Exception):
-    """A file that is no page of text, or that no reader can show."""
+    """A file that is not a page of text, or is built to exhaust memory."""
 
 
 def parse(content: bytes) -> etree._Element:
-    """Return the root of a page or of another file of a book, well-formed or not; an empty one has nothing below it.
+    """Return the root element of a page or another XML file of a book, well-formed or not.
 
     Raises:
-        UnreadablePageError: It is no text, or its entities expand without end.
+        UnreadablePageError: It is not text, or its entities expand too far.
     """
     text = _decode(content)
     unprintable = len(_NOT_XML.findall(text)) + text.count("\ufffd")
     if unprintable > _MAX_UNPRINTABLE * len(text):
-        raise UnreadablePageError("it is no text; it may be encrypted (DRM)")
+        raise UnreadablePageError("it is not text; it may be encrypted (DRM)")
     start = text[:_MAX_PROLOG].upper().find("<!DOCTYPE")
     doctype = _DOCTYPE.match(text, start) if start >= 0 else None
     own = _own_entities(doctype["subset"] or "") if doctype else {}
@@ -64,12 +64,12 @@ def parse(content: bytes) -> etree._Element:
 
 
 def tag_of(element: etree._Element) -> str:
-    """Return the name of an element without its namespace; "" for a comment and the like."""
+    """Return the tag of an element in lower case, without its namespace; "": it is a comment or the like."""
     return element.tag.rpartition("}")[2].rpartition(":")[2].lower() if isinstance(element.tag, str) else ""
 
 
 def types_of(element: etree._Element) -> list[str]:
-    """Return what an element says that it is: its epub:type and its role."""
+    """Return the values of epub:type and role of an element."""
     if not tag_of(element):  # a comment
         return []
     kinds = str(element.get("{http://www.idpf.org/2007/ops}type") or element.get("epub:type") or "").split()
@@ -77,7 +77,7 @@ def types_of(element: etree._Element) -> list[str]:
 
 
 def chain_of_only_children(element: etree._Element) -> Iterator[etree._Element]:
-    """Yield an element, and the elements in it that hold all of its text."""
+    """Yield an element, and inside it each element that holds all of its text."""
     yield element
     while len(element) == 1 and not (element.text or "").strip() and not (element[0].tail or "").strip():
         element = element[0]
@@ -90,12 +90,12 @@ def text_of(element: etree._Element) -> str:
 
 
 def spaced_text_of(element: etree._Element) -> str:
-    """Return all text in an element, on one line, with a space between two of its elements."""
+    """Return all text in an element, on one line, with spaces between the elements in it."""
     return " ".join(" ".join(str(text) for text in element.itertext()).split())
 
 
 def start_of(element: etree._Element, limit: int) -> str:
-    """Return the text in an element, or the first characters of it when it has more than `limit`."""
+    """Return the text in an element; of a longer one, a beginning of more than `limit` characters."""
     start = ""
     for text in element.itertext():
         start += str(text)
@@ -105,10 +105,9 @@ def start_of(element: etree._Element, limit: int) -> str:
 
 
 def _decode(content: bytes) -> str:
-    """Return the text of a file.
+    """Decode a file: by its byte order mark, else by its XML declaration, as UTF-8, by its meta element, or as cp1252.
 
-    Its encoding is that of its byte order mark, else of what it declares and the usual ones the first that fits. UTF-8
-    fits with some bytes damaged: in any other encoding all its letters beyond ASCII would be wrong ones.
+    UTF-8 may have some damaged bytes, since with any other encoding all letters beyond ASCII would be wrong.
     """
     for mark, encoding in _BOMS:
         if content.startswith(mark):
@@ -131,7 +130,7 @@ def _decode(content: bytes) -> str:
 
 
 def _decoded(content: bytes, encoding: str) -> str | None:
-    if re.match("utf-?(?:16|32)|ucs", encoding, re.I):  # has no zero bytes, so this is false
+    if re.match("utf-?(?:16|32)|ucs", encoding, re.I):  # the file has no zero bytes, so the declaration is wrong
         return None
     try:
         return content.decode(encoding)
@@ -140,7 +139,7 @@ def _decoded(content: bytes, encoding: str) -> str | None:
 
 
 def _own_entities(subset: str) -> dict[str, str]:
-    """Return the entities that a page declares, each with its own entities expanded.
+    """Return the expanded entities that a page declares.
 
     Raises:
         UnreadablePageError: One contains itself, or grows beyond the limit.
@@ -165,7 +164,7 @@ def _own_entities(subset: str) -> dict[str, str]:
 
 
 def _expand(text: str, own: dict[str, str], limit: int) -> str:
-    """Write entities as characters: XML knows only five of them, and loses the others."""
+    """Replace entities by characters, since an XML parser knows only five of them."""
     size = len(text)
 
     def character(match: re.Match[str]) -> str:

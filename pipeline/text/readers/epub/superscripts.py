@@ -1,4 +1,4 @@
-"""What a raised or lowered bit of text is: a mark of a note, the number of a verse, a power, or a part of its word."""
+"""Classify superscripts: marks of notes, verse numbers, exponents, or parts of a word."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Superscript(Enum):
-    """What raised text is."""
+    """The kinds of superscripts."""
 
     NOTE_MARK = "note mark"
     VERSE_NUMBER = "verse number"
@@ -25,7 +25,7 @@ _POWER = re.compile(r"[-−–+]?\d{1,3}|[nkijmx]|\d{0,2}[-−–+]")
 _ORDINAL = re.compile(r"st|nd|rd|th|d|er|re|ère|e|ème|me|o|a|os|as|º|ª", re.I)
 _ABBREVIATED = re.compile(r"rs?|ss|sr|d|t|te|st|me|mes|lle|lles|gr|e|es|n|ns|o|os|m|vo|mo|to|ve|que|ly|ye|us|ble|tt|a")
 _BASE = re.compile(r"(?<![\d.,])10\Z|(?<![^\W_])(?![IaO]\Z)[^\W\d_]\Z|=\s*[A-Za-z]{1,3}\Z")  # 10, x, = mc
-# A number with a digit behind it that may be a power; not an amount of money, a time or a number with separators.
+# A number that may have an exponent; not an amount of money, a time or a number with separators.
 _NUMBER_BASE = re.compile(r"(?<![\w.,:$£€¥])(?P<base>\d+(?:\.\d+)?)\Z")
 _BINARY_EXPONENT = re.compile(r"8|10|16|20|24|3[012]|48|5[23]|6[234]|80|96|128|160|192|256|384|512|1024")
 _NAMES_PLACE = re.compile(
@@ -33,8 +33,8 @@ _NAMES_PLACE = re.compile(
 )
 _OPERATOR_BEFORE = re.compile(r"[=+×·*<>≤≥≈−]\s*[\d.]+\Z")
 _OPERATOR_AFTER = re.compile(r"\s*[=+×·*<>≤≥≈−]|\s-\s|-\d")
-# What comes before a number that counts or names something, so that what is raised behind it is a mark of a note:
-# page 12, July 4, Apollo 11, in 10. After words such as "power of" it is a number to calculate with.
+# Words before a number that counts or names something, so that a superscript is a note mark: page 12, July 4, in 10,
+# Apollo 11. After "power of" and the like, it is an exponent.
 _NAMES_NUMBER = re.compile(
     r"\b(?:pages?|pp?\.|chapters?|verses?|lines?|nos?\.|numbers?|aged?|vols?\.|figs?\.|"
     r"tables?|parts?|sections?|since|by|until|in|on|at|"
@@ -47,12 +47,13 @@ _SUM = re.compile(r"[+×·*/^=−]")
 _FRACTION = re.compile(r"[-−–]?[½¼¾⅓⅔]")
 _PART = r"(?:\d+(?:\.\d+)?|[a-z])"
 _EXPONENT = re.compile(rf"[-−–+]?{_PART}(?:\s?[-−+/·]\s?{_PART})*")  # also of several parts: n+1, -x, 1/2
-_MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" is rather notes 3 to 5
+_MARKS = re.compile(r"\d+\s?[-–]\s?\d+|(?!1/[2-9]$|2/3$|3/[24]$)\d+/\d+|[a-z]")  # "3-5" means notes 3 to 5
+_MIXED_FRACTION = re.compile(r"1/[2-9]|2/[35]|3/[458]|4/5|5/[68]|7/8")  # 3½ miles, as 3 and a raised 1/2
 _VARIABLES = "nkijmxyt"
 _UNIT = re.compile(r"(?<![^\W_])(?:[kcdmµn]m|ft|yd|km/h|kg)\Z|(?:\d|/|\bper)\s*(?:m|in|mi|s|h|ft|yd|[kcdmµn]m)\Z")
 _FORMULA = re.compile(r"\((?:[^()\w]|\b\w{1,2}\b|\d+)+\)\Z|[\]₀-₉]\Z")
 _CHARGED = re.compile(r"(?:[A-Z][a-z]?\d*)+\Z")
-# Marks of notes that are plain text: "hand.* It", "hand.[1] It"; not where a star opens, as in *this*.
+# Note marks in plain text: "hand.* It", "hand.[1] It"; but not the star of *emphasis*.
 TEXT_MARK = re.compile(
     r"(?<=[\w.,;:!?\"'”’)])(?:[*∗]{1,3}|[†‡]{1,2}|\[\d{1,3}\])(?=[\s.,;:!?\"'”’)]|\Z)|"
     r"(?:(?<=[a-z]{3})(?<!sin|cos|tan|log)(?<!metres|meters|inches)(?<!feet)|(?<=[.,;:!?\"'”’]))[¹²³⁰⁴-⁹]{1,3}(?!\w)"
@@ -62,23 +63,26 @@ _SUPERSCRIPT = str.maketrans("0123456789+-−–n", "⁰¹²³⁴⁵⁶⁷⁸⁹
 
 
 def is_mark(text: str) -> bool:
-    """Return whether a link or raised text may be a mark of a note."""
+    """Return whether the text of a link or superscript can be a note mark."""
     return bool(_MARK.fullmatch(text))
 
 
 def is_certain_mark(text: str) -> bool:
-    """Return whether text is a mark of a note even where it is not raised, when it links to something."""
+    """Return whether the text of a link is a note mark even if it is not a superscript."""
     return bool(_CERTAIN_MARK.fullmatch(text))
 
 
-def classify_superscript(before: str, text: str, after: str, last_note: int = 0) -> Superscript:
-    """Return what raised text that links to nothing is.
+def classify_superscript(
+    before: str, text: str, after: str, last_note: int = 0, has_notes: bool = False
+) -> Superscript:
+    """Classify a superscript that is not a link.
 
     Args:
-        before: What stands before it in its paragraph, or the end of that.
-        text: The raised text.
-        after: What follows in its paragraph, or the beginning of that.
-        last_note: Number of the last mark of a note on the page; 0: there is none.
+        before: The text before it in its paragraph, or the end of that text.
+        text: The superscript.
+        after: The text after it in its paragraph, or the beginning of that text.
+        last_note: Number of the last note mark before it on the page; 0: there is none.
+        has_notes: Whether the page has superscript numbers that are certainly note marks.
 
     >>> [classify_superscript(*each).name for each in (("hand.", "1", " It"), ("2", "32", ""), ("2", "nd", ""))]
     ['NOTE_MARK', 'POWER', 'PART']
@@ -93,23 +97,27 @@ def classify_superscript(before: str, text: str, after: str, last_note: int = 0)
         return Superscript.PART
     if re.search(r"(?<!\w)[Yy]\Z", before) and text in ("e", "t", "r", "m"):  # ye, yt
         return Superscript.PART
-    if text.isdigit() and after[:1] in ("/", "⁄"):  # the upper part of a fraction
+    if text.isdigit() and after[:1] in ("/", "⁄"):  # a numerator
         return Superscript.WORDS
     in_formula = after.lstrip()[:1] in ("+", "-", "−", "=", "×", "/") and re.search(r"(?<!\w)[A-Za-z]\Z", before)
     if is_glued and _POWER.fullmatch(text) and (_is_base(before, text) or in_formula):
         return Superscript.POWER
-    if _is_power_of_number(before, text, after, last_note) or _is_power_of_sum(before, text):
+    if _is_power_of_sum(before, text):
+        return Superscript.POWER
+    if _is_power_of_number(before, text, after) and (not has_notes or not _can_be_note(before, text, after, last_note)):
         return Superscript.POWER
     starts_verse = not before.strip() or not is_glued or last in "([“\"‘'—"
     if starts_verse and _NUMBER.fullmatch(text) and (after[:1].isalpha() or after[:1] in "“\"‘'(["):
         return Superscript.VERSE_NUMBER
+    if last.isdigit() and _MIXED_FRACTION.fullmatch(text):
+        return Superscript.WORDS
     if is_mark(text) or text in (",", ";", "/", ", "):  # between two marks
         return Superscript.NOTE_MARK
     return Superscript.WORDS
 
 
 def as_degree(before: str, text: str, after: str) -> str:
-    """Return the sign of degrees for a raised letter o between a number and a scale, else the text.
+    """Return the degree sign for a superscript o between a number and a scale, else the text.
 
     >>> [as_degree("20", "o", "C"), as_degree("20", "o", " of")]
     ['°', 'o']
@@ -119,7 +127,7 @@ def as_degree(before: str, text: str, after: str) -> str:
 
 
 def as_power(before: str, text: str) -> str:
-    """Return an exponent in raised characters, or behind a caret where these could be read as the mark of a note.
+    """Return an exponent in superscript characters, or after a caret where these could be read as a note mark.
 
     >>> [as_power("10", "6"), as_power("x", "n"), as_power("x", "n+1"), as_power("(1+x)", "5")]
     ['⁶', 'ⁿ', '^n+1', '^5']
@@ -130,13 +138,13 @@ def as_power(before: str, text: str) -> str:
 
 
 def separated(before: str, text: str) -> str:
-    """Return raised or lowered words with a space before them where they would run into the word or number before."""
+    """Return a superscript or subscript, with a space before it if it would run into the word or number before."""
     glues = (before[-1:].isalpha() and text[:1].isalpha()) or (before[-1:].isdigit() and text[:1].isdigit())
     return f" {text}" if glues else text
 
 
 def set_apart(before: str, text: str) -> str:
-    """Return words with a space before them where they would run into what is before.
+    """Return words, with a space before them if they would run into the text before.
 
     >>> [set_apart("A", "B"), set_apart("(", "B"), set_apart("A", ", B")]
     [' B', 'B', ', B']
@@ -155,23 +163,40 @@ def _is_base(before: str, exponent: str) -> bool:
     return bool(_BASE.search(before) or (_FORMULA.search(before) and exponent in ("2", "3", "n")))
 
 
-def _is_power_of_number(before: str, exponent: str, after: str, last_note: int) -> bool:
-    """Return whether a number stands before an exponent, and it is certain that this is no mark of a note.
+def _is_power_of_number(before: str, exponent: str, after: str) -> bool:
+    """Return whether a superscript after a number is certainly an exponent, and no note mark.
 
-    It is for calculations (3² + 4² = 5²) and for the powers of two of computers. Marks of notes follow any other number
-    as well ("lost 300 men¹²", "lost 300¹²"), so that reading them as powers would be wrong more often than right.
+    It is in calculations (3² + 4² = 5²) and in the powers of two of computers. Note marks follow any other number as
+    well ("they lost 300¹²"), so that reading them as powers would be wrong more often than right. A fraction belongs to
+    a mixed number: 3½ miles.
     """
     found = _NUMBER_BASE.search(before)
     if found is None or not _is_exponent(exponent):
         return False
-    if not exponent.isdigit() or _OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after):
+    if _is_in_formula(before, after):
         return True
+    if not exponent.isdigit():
+        return not _FRACTION.fullmatch(exponent) and not re.fullmatch(r"\d+/\d+", exponent)
     is_binary = found["base"] == "2" and _BINARY_EXPONENT.fullmatch(exponent) is not None
-    return is_binary and int(exponent) != last_note + 1 and not _NAMES_PLACE.search(before)
+    return is_binary and not _NAMES_PLACE.search(before)
+
+
+def _can_be_note(before: str, exponent: str, after: str, last_note: int) -> bool:
+    """Return whether a superscript after a number can be a note mark on a page that has some.
+
+    After 2 and 10 it is an exponent, unless it continues the count of notes.
+    """
+    if not exponent.isdigit() or _is_in_formula(before, after):
+        return False
+    return int(exponent) == last_note + 1 or re.search(r"(?<![\d.,])(?:2|10)\Z", before) is None
+
+
+def _is_in_formula(before: str, after: str) -> bool:
+    return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after))
 
 
 def _is_power_of_sum(before: str, exponent: str) -> bool:
-    """Return whether an exponent stands behind a sum in brackets, or a letter has an exponent of several parts."""
+    """Return whether a superscript is the exponent of a sum in brackets, or a long exponent of a letter."""
     if not _is_exponent(exponent):
         return False
     found = _FORMULA.search(before)

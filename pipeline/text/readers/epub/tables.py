@@ -1,4 +1,4 @@
-"""Which tables of a page are text: prose, drama, verse and layout are; figures are not."""
+"""Tell tables of text (prose, drama, verse, layout) from tables of figures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SPEECH_TYPES = ("persona", "drama", "poem", "verse", "dialogue", "letter")
 _WORD = re.compile(r"[^\W\d_]{2,}|\b[AIO]\b")
 _SENTENCE_END = re.compile(r"[.!?…:;—][\"'”’)]*\Z")
 _MIN_PROSE_WORDS = 4
-_MAX_LABEL = 40  # characters of the name of a speaker
+_MAX_LABEL = 40  # characters of a speaker's name
 
 
 def is_text_table(table: etree._Element) -> bool:
-    """Return whether the words of a table are to be spoken, row by row.
+    """Return whether a table is spoken, row by row.
 
-    They are when the table has one column, says that it is only layout, holds another table, or when half of its words
-    stand in cells that read like prose: several words, or a sentence.
+    It is if it has one column, is declared as layout, holds another table, or if at least half of its words are in
+    cells of prose: with several words, or a sentence.
     """
     if table.get("role") in ("presentation", "none"):
         return True
@@ -46,7 +46,7 @@ def is_text_table(table: etree._Element) -> bool:
 
 
 def is_label(cell: etree._Element) -> bool:
-    """Return whether a cell is the first of its row and has only a short name in it, as of a speaker."""
+    """Return whether a cell is the first of its row and short, as the name of a speaker is."""
     row = cell.getparent()
     words = "".join(map(str, cell.itertext())).strip()
     is_first = row is not None and next((each for each in row if tag_of(each) in ("td", "th")), None) is cell
