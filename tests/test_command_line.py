@@ -32,6 +32,7 @@ from pipeline.config.compose import compose_config
         ("--cfg", ["--cfg", "job"]),
         ("--cfg job -p nothing", ["--package nothing", "engine"]),
         ("-p engine", ["--package engine", "--cfg job"]),
+        ("--resolve", ["--resolve", "--cfg job"]),
         ("--config", ["--config", "my.yaml"]),
         ("--completion tcsh", ["tcsh", "bash"]),
         ("--version=2", ["--version"]),
