@@ -281,7 +281,7 @@ def _check(key: str, name: str, model: ModelConfig, catalogue: Catalogue) -> Non
         raise ConfigError(f"{key}={name}: give the name of a speaker; list them with `{list_command(model)}`")
     if catalogue.speakers is not None and catalogue.find(name) is None:
         raise ConfigError(
-            f"{key}={name}: {unknown_name(name, model, catalogue)}; or describe a voice: "
+            f"{key}={name}: {unknown_name(name, model, catalogue)}; describe a voice instead: "
             'voice.description="A calm female voice, very close and clear."'
         )
 

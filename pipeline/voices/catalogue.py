@@ -130,9 +130,7 @@ def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
         ConfigError: The value of `model.similarity` is unknown.
     """
     folder, published = folder or local_folder(model.path), _published(model)
-    if folder is None and is_other_repository(
-        model.path
-    ):  # its voices.yaml, which is not here yet, may name other speakers
+    if folder is None and is_other_repository(model.path):  # its voices.yaml, not here yet, may name other speakers
         return Catalogue(speakers=tuple(map(Speaker, model.speakers)) if model.speakers else None)
     file = folder / VOICES_FILE if folder is not None else None
     catalogue = read_catalogue(file) if file is not None and file.is_file() else published
@@ -156,9 +154,8 @@ def _published(model: ModelConfig) -> Catalogue:
         raise ConfigError(f"model.similarity={model.similarity}: no such value; give {nearest}")
     name = _BY_REPOSITORY.get(model.path.strip("/").lower())
     if name is None and (not model.path or PurePath(model.path).name != model.name):
-        name = _BY_MODEL.get(
-            model.name
-        )  # model=indic model.path=/a/copy; with model=FOLDER the name is that of the folder
+        # With model=FOLDER, the name is that of the folder; here it is model=indic model.path=/a/copy.
+        name = _BY_MODEL.get(model.name)
     if name is None and model.similarity:
         name = _BY_SIMILARITY[model.similarity]
     return load_catalogue(name) if name else Catalogue()
@@ -327,9 +324,7 @@ class _Reader:
                 raise ModelError(f"{self.file}: {prefix}{str(key)[:40]}: no such key; the nearest are {near}")
 
     def _error(self, key: str, value: object, fix: str) -> ModelError:
-        is_huge = (
-            isinstance(value, int) and abs(value) > _MAX_SHOWN
-        )  # Python does not convert integers of thousands of digits
+        is_huge = isinstance(value, int) and abs(value) > _MAX_SHOWN  # str() fails with thousands of digits
         is_shown = isinstance(value, (str, int, float)) and not is_huge
         shown = str(value)[:60] if is_shown else "a large number" if is_huge else type(value).__name__
         return ModelError(f"{self.file}: {key}: {shown}: {fix}")

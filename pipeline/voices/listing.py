@@ -32,10 +32,7 @@ def list_voices(model: ModelConfig, catalogue: Catalogue, is_chosen: bool = True
         lines = [f"{heading}{count:,} voice{'' if count == 1 else 's'}", "", *_table(catalogue), *_notes(catalogue)]
     if not is_chosen:
         others = [name for name in catalogue_names() if name not in ("untrained", model_argument(model))]
-        lines += [
-            "",
-            f"Voices of other models: --voices model=NAME, where NAME is {', '.join(others)}, a folder or a hub id",
-        ]
+        lines += ["", f"Other models: --voices model=NAME, where NAME is {', '.join(others)}, a folder or a hub id"]
     return "\n".join(lines)
 
 
