@@ -15,9 +15,8 @@ from pipeline.__main__ import main
 from pipeline.commands.voice_setup import set_up_voices
 from pipeline.config import Config, ModelConfig
 from pipeline.config.compose import CONFIG_DIR, GROUPS, compose_config, group_options
-from pipeline.config.schema import BUNDLED_SPEAKERS, RENAMED_KEYS
+from pipeline.config.schema import RENAMED_KEYS
 from pipeline.errors import ConfigError
-from pipeline.voices.catalogue import catalogue_of_group
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
 
@@ -53,11 +52,6 @@ def test_another_model_from_python_has_the_limits_of_the_command_line() -> None:
     """Guards `ModelConfig(name, path)` against the speakers and the length limit of the bundled model."""
     assert compose_config(["model=acme/mine"]).model == ModelConfig("mine", "acme/mine")
     assert compose_config(["model=untrained"]).model == ModelConfig("untrained")
-
-
-def test_the_bundled_model_has_one_list_of_speakers() -> None:
-    """Guards the names in the schema and in the catalogue against a difference."""
-    assert tuple(speaker.name for speaker in catalogue_of_group("bundled").speakers or ()) == BUNDLED_SPEAKERS
 
 
 def test_defaults_are_the_story_in_the_voice_that_ships() -> None:
