@@ -177,14 +177,15 @@ _SOUNDS = (
     r"clears throat|sniffs?|noises?|background noises?|music|applause|clapping|cheering|crosstalk|cross talk|inaudible|"
     r"unintelligible|indiscernible|silence|static|beeps?|lip[ -]smack|vocali[sz]ed[ -]noise|foreign language"
 )
-_TAGGED_SOUND = re.compile(rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}[.!]?\] ?", re.IGNORECASE)
+_SOUND_TAG = rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}[.!]?\]"
+_TAGGED_SOUND = re.compile(rf"(?<!\S){_SOUND_TAG} ?|{_SOUND_TAG}", re.IGNORECASE)
 
 
 def drop_transcript_tags(text: str) -> str:
     """Remove sounds in brackets, as in transcripts.
 
-    >>> drop_transcript_tags("[laughs] so funny [MUSIC PLAYING] [sic]")
-    'so funny [sic]'
+    >>> drop_transcript_tags("[laughs] so funny[coughs] it is [MUSIC PLAYING] [sic]")
+    'so funny it is [sic]'
     """
     return _TAGGED_SOUND.sub("", text) if "[" in text else text
 
