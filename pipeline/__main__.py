@@ -1,4 +1,4 @@
-"""`python -m pipeline`: Hydra in, exit code out."""
+"""The command line, `python -m pipeline`: parse the arguments, run the command, return its exit code."""
 
 from __future__ import annotations
 
@@ -28,44 +28,49 @@ if TYPE_CHECKING:
     from pipeline.commands.model_loader import ModelLoader
 
 HELP = """\
-Renders audiobooks and makes speech datasets with Parler-TTS.
+Render audiobooks and make speech datasets with Parler-TTS.
 
-  python -m pipeline                                            the story that ships, as a book
-  python -m pipeline input=book.txt model=mini voice=jon        a book: chapters, one m4b, and the dataset of its clips
-  python -m pipeline task=dataset input=texts.jsonl model=mini  a Hugging Face speech dataset
-  python -m pipeline input=book.txt dry_run=true                what it would make, and how much time and disk it needs
-  python -m pipeline task=preview text="Hello." model=mini      one sentence into a WAV that grows as it is spoken
-  python -m pipeline --voices model=indic                       the voices of a model, with their languages
-  python -m pipeline task=verify run=outputs/book-mini          proves that a finished run is whole
-  python -m pipeline task=status run=outputs/book-mini          how a run stands, from another terminal or machine
-  python -m pipeline task=retry_rejects run=outputs/book-mini   tries again what it has rejected
+  python -m pipeline                                            render the short story in the package as an audiobook
+  python -m pipeline input=book.txt model=mini voice=jon        render an audiobook: chapters, an m4b, and its dataset
+  python -m pipeline task=dataset input=texts.jsonl model=mini  make a Hugging Face speech dataset
+  python -m pipeline input=book.txt dry_run=true                estimate time and disk space, and check the text
+  python -m pipeline task=preview text="Hello." model=mini      speak one sentence into a WAV file
+  python -m pipeline task=status run=outputs/book-mini          show the progress of a run
+  python -m pipeline task=verify run=outputs/book-mini          check that a finished run is complete and undamaged
+  python -m pipeline task=retry_rejects run=outputs/book-mini   try the rejected sentences of a run again
 
-The same command again goes on where a stopped run was. Everything lies in outputs/<name>/; name=... chooses it.
+Results are written to outputs/NAME/, where name=NAME gives the name. Repeat a command to resume a stopped run.
 
   task        {task}
-  model       {model}
-              or a folder, or a hub id (owner/name); mini@v1.0 and owner/name@refs/pr/9 choose a revision
-  voice       a name that --voices lists; varied; a description in quotes; of a preview several: [jon,lea]
+  model       {model};
+              or a folder, or a hub id (owner/name); mini@v1.0 or owner/name@refs/pr/9 for a revision
+  voice       a name (see --voices), a description in quotes, or varied; for a preview also a list: [jon,lea]
   engine      {engine}
   executor    {executor}
   experiment  {experiment}
 
-Any other key as key=value: engine.batch_size=16 text.max_seconds=12 book.loudness_lufs=-20 seed=7. All keys with their
-meaning are in docs/settings.md, the groups in configs/. json=true prints dry_run, status and verify for programs.
---config my.yaml reads settings from a file, --cfg job prints all of them, --completion bash (zsh, fish) completes them.
+Other settings are given as key=value, e.g. seed=7 book.loudness_lufs=-20; docs/settings.md lists all of them.
+json=true prints the result of dry_run=true, task=status and task=verify as JSON.
+
+  --voices [model=NAME]  list the voices of a model          --cfg job          print all settings of a command
+  --config FILE          read settings from a YAML file      --completion bash  print a completion script (or zsh, fish)
+  --version              print versions, for bug reports     --help             print this text
 """
 
 
 class Terminated(BaseException):
-    """SIGTERM, which ends a run as Ctrl-C does: in order."""
+    """SIGTERM was received. It ends a run like Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None, loader: ModelLoader | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 an error of the user, 3 to 6 see `errors`, 130, 143 stopped.
+    """Run one command.
 
     Args:
-        arguments: Of the command line; None: those of this process, for the console script.
-        loader: Where the model comes from; None: from its checkpoint.
+        arguments: Arguments of the command line; None: those of this process.
+        loader: Loads the model; None: from its checkpoint.
+
+    Returns:
+        The exit code: 0 for success, 2 to 6 for an error (see `pipeline.errors`), 130 or 143 if stopped by a signal.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -74,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, loader: ModelLoader | None = No
             show(_answer(line))
             return 0
         config = compose_config(line.overrides, line.config_files)
-        from pipeline.commands.dispatch import run  # after the config has been found good: this loads the rest
+        from pipeline.commands.dispatch import run  # imports the rest, once the config is valid
 
         with _ended_by_sigterm():
             return run(config, loader)
@@ -82,29 +87,28 @@ def main(arguments: Sequence[str] | None = None, loader: ModelLoader | None = No
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
         return _failed(arguments, str(error), error.exit_code)
     except MemoryError:
-        message = "out of memory; give a smaller input or source.limit=..., or a machine with more"
+        message = "out of memory; give a smaller input, source.limit=..., or use a machine with more memory"
         print(f"error: {message}", file=sys.stderr)
         return _failed(arguments, message, PipelineError.exit_code)
     except (KeyboardInterrupt, Terminated) as stop:
-        again = "and makes again what was under way and the last half minute"
-        print(f"\nStopped; the same command goes on from there, {again}.", file=sys.stderr)
+        print("\nStopped. Repeat the command to resume; at most about 30 s of work is lost.", file=sys.stderr)
         return _failed(arguments, "stopped", 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
 
 
 def _failed(arguments: Sequence[str], message: str, exit_code: int) -> int:
-    """Print an error as JSON where the command was asked for JSON; return the exit code."""
-    # The arguments themselves are asked, since they may be what is wrong.
+    """Print the error as JSON if the arguments contain json=true, and return the exit code."""
+    # Look at the arguments, because there is no config if they are wrong.
     if any(re.fullmatch(r"json=(true|yes|on|y|1)", argument, re.IGNORECASE) for argument in arguments):
         show(json.dumps({"error": message, "exit_code": exit_code}))
     return exit_code
 
 
 def _answer(line: CommandLine) -> str:
-    """What an option asks to be printed."""
+    """Return the output of an option such as --help."""
     match line.action:
         case "--help":
             groups = ("task", "model", "engine", "executor", "experiment")
-            return HELP.format(**{group: ", ".join(group_options(group)) for group in groups})
+            return HELP.format(**{group: ", ".join(_choices(group)) for group in groups})
         case "--version":
             return _versions()
         case "--cfg":
@@ -115,8 +119,12 @@ def _answer(line: CommandLine) -> str:
             return _voices(line)
 
 
+def _choices(group: str) -> list[str]:
+    return [name for name in group_options(group) if name != "checkpoint"]  # needs model.path; model=FOLDER sets both
+
+
 def _versions() -> str:
-    """Return the version, and those of what decides how a clip sounds, for reports of bugs."""
+    """Return the versions of the package, Python, and the libraries that affect clips, for bug reports."""
     found = [f"Python {platform.python_version()}"]
     for name in ("torch", "transformers", "parler-tts"):
         try:
@@ -127,12 +135,12 @@ def _versions() -> str:
 
 
 def _as_yaml(config: Config, package: str) -> str:
-    """Return all settings, or those of one group, as a file that `--config` reads."""
+    """Return all settings, or those of one group, as YAML that `--config` accepts."""
     values = dataclasses.asdict(config)
     names = package.split(".") if package else []
     for name in names:
         if not isinstance(values.get(name), dict):
-            raise ConfigError(f"--package {package}: is no group of settings; give one such as engine or voice.style")
+            raise ConfigError(f"--package {package}: no such group of settings; give one such as engine or voice.style")
         values = values[name]
     for name in reversed(names):
         values = {name: values}
@@ -140,10 +148,10 @@ def _as_yaml(config: Config, package: str) -> str:
 
 
 def _voices(line: CommandLine) -> str:
-    """Return the voices of the model that the command line names, else those of the default one."""
+    """Return the table of the voices of the model that the command line gives, or of the default model."""
     for argument in line.overrides:
         if argument.lstrip("+").partition("=")[0].partition(".")[0] != "model":
-            raise ConfigError(f"{argument}: --voices lists the voices of a model, and takes only model=NAME")
+            raise ConfigError(f"{argument}: has no effect with --voices; give only model=NAME")
     from pipeline.commands.voice_setup import render_voices
 
     config = compose_config(line.overrides, line.config_files)

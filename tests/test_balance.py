@@ -1,4 +1,4 @@
-"""Balanced voices: how often each speaks, in each shard and in each split."""
+"""Balanced voices: how often each speaks in a shard and in a split."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_balanced(counts: Counter[str], num_speakers: int) -> bool:
 def test_each_voice_speaks_equally_often(
     kinds: list[tuple[str, str]], num_speakers: int, shard_size: int, run_seed: int
 ) -> None:
-    """A shard, or a split, in which one voice speaks oftener than asked for."""
+    """Guards against a shard or a split in which one voice speaks more often than others."""
     rows = [
         row(number, "..." if kind == "mute" else "", split=split, **({"speaker": "Rick"} if kind == "own" else {}))
         for number, (split, kind) in enumerate(kinds)
@@ -68,21 +68,21 @@ def test_each_voice_speaks_equally_often(
 
 
 def test_no_pattern_of_the_input_favours_a_voice() -> None:
-    """Speakers in a fixed order: every second row, the questions of a dialogue, would have the same voice."""
+    """Guards against a fixed order of speakers, e.g. the same voice for each question of a dialogue."""
     utterances = [each for shard in plan([row(n) for n in range(800)], 2, 50) for each in shard.utterances]
     questions = Counter(each.speaker for each in utterances[::2])
     assert 120 < questions["Jon"] < 280
 
 
 def test_the_same_plan_has_the_same_voices_each_time() -> None:
-    """A dry run, or a run that is planned again, with other voices than the first."""
+    """Guards against other voices when a run is planned again."""
     rows = [row(n) for n in range(40)]
     assert plan(rows, 4, 8) == plan(rows, 4, 8)
     assert plan(rows, 4, 8) != plan(rows, 4, 8, run_seed=1)
 
 
 def test_styles_are_drawn_as_ever() -> None:
-    """Styles have weights of their own, which the balance of speakers leaves alone."""
+    """Guards against an effect of `voice.balance` on styles."""
     styles = [StyleConfig(pace="slightly slow", weight=3), StyleConfig(pace="slightly fast", weight=1)]
     casting = Casting(
         VoiceConfig(speakers=[SpeakerChoice("Jon"), SpeakerChoice("Lea")], styles=styles, balance=True),
@@ -109,7 +109,7 @@ def test_styles_are_drawn_as_ever() -> None:
     ],
 )
 def test_what_cannot_be_balanced_is_refused(voice: VoiceConfig, key: str) -> None:
-    """A setting that is accepted and does nothing."""
+    """Guards against a setting that is accepted without an effect."""
     with pytest.raises(ConfigError, match=r"voice\.balance") as error:
         Casting(voice, ModelConfig("untrained"))
     assert key in str(error.value)

@@ -1,4 +1,4 @@
-"""Catalogues of voices: ours for the published checkpoints, and the `voices.yaml` of any other."""
+"""Catalogues of voices: those of the published checkpoints, and `voices.yaml` of others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ voices:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_model_has_a_catalogue_by_name_and_by_id(group: str) -> None:
-    """Guards a group whose id and catalogue differ by a letter: its voices would be unknown, silently."""
+    """Guards against a model whose id differs from that of its catalogue, so that its voices are unknown."""
     model = compose_config([f"model={group}"]).model
     catalogue = find_catalogue(model)
     assert catalogue is catalogue_of_group(group) or model.speakers
@@ -53,7 +53,7 @@ def test_every_model_has_a_catalogue_by_name_and_by_id(group: str) -> None:
 
 
 def test_the_catalogues_are_whole() -> None:
-    """A speaker or a score lost from a table would silently weaken every warning."""
+    """Guards against a missing speaker or similarity, on which warnings depend."""
     assert set(catalogue_names()) == set(GROUPS)
     for name, best, count in (("mini", "Jon", 20), ("large", "Will", 20), ("tiny", None, 0), ("untrained", None, 0)):
         speakers = load_catalogue(name).speakers or ()
@@ -74,7 +74,7 @@ def test_the_catalogues_are_whole() -> None:
 
 
 def test_the_bundled_names_are_in_both_places() -> None:
-    """A run's config has held them from the start; the catalogue must say the same."""
+    """Guards against different names in the schema and in the catalogue."""
     speakers = load_catalogue("bundled").speakers or ()
     assert [speaker.name for speaker in speakers] == compose_config([]).model.speakers
 
@@ -86,7 +86,7 @@ def test_the_bundled_names_are_in_both_places() -> None:
      ("und", ""), ("zxx", ""), ("EN", "en"), ("dgo", "doi"), ("gom", "kok")],
 )  # fmt: skip
 def test_a_language_has_one_code(tag: str, code: str) -> None:
-    """Guards books whose publisher writes `hin` against the wrong voice."""
+    """Guards against a wrong voice for books whose language is written as `hin`."""
     assert language_code(tag) == code
 
 
@@ -97,7 +97,7 @@ def test_every_language_of_a_catalogue_has_a_name() -> None:
 
 
 def test_the_file_of_a_checkpoint_is_read_like_ours(tmp_path: Path) -> None:
-    """Guards fine-tunes: names, languages, default description and limits hold as those of our catalogues do."""
+    """Guards `voices.yaml`: names, languages, description and limits have the same effect as in our catalogues."""
     (tmp_path / "voices.yaml").write_text(EXAMPLE)
     catalogue = find_catalogue(ModelConfig("fine", str(tmp_path)))
     assert catalogue.languages == ("de", "en")
@@ -115,7 +115,7 @@ def test_the_file_of_a_checkpoint_is_read_like_ours(tmp_path: Path) -> None:
 
 
 def test_shorter_clips_have_shorter_segments(tmp_path: Path) -> None:
-    """Guards segments that the checkpoint cannot end."""
+    """Guards against segments that are longer than the clips of the checkpoint."""
     (tmp_path / "voices.yaml").write_text("max_seconds: 10\n")
     config, _ = set_up_voices(compose_config([f"model={tmp_path}"]), "en")
     assert (config.model.max_seconds, config.text.max_seconds, config.text.min_seconds) == (10, 8, 1.5)
@@ -123,7 +123,7 @@ def test_shorter_clips_have_shorter_segments(tmp_path: Path) -> None:
 
 
 def test_the_file_of_the_checkpoint_wins(tmp_path: Path) -> None:
-    """Decided: whoever publishes a checkpoint knows its voices better than we; `model.speakers` wins over both."""
+    """Guards the order of precedence: `model.speakers`, `voices.yaml`, our catalogue."""
     (tmp_path / "voices.yaml").write_text("voices: [Zoe]\n")
     model = ModelConfig("mini", "parler-tts/parler-tts-mini-v1")
     assert [one.name for one in find_catalogue(model, tmp_path).speakers or ()] == ["Zoe"]
@@ -171,7 +171,7 @@ def test_the_file_of_the_checkpoint_wins(tmp_path: Path) -> None:
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
 def test_a_fault_names_file_key_and_fix(content: str, facts: list[str], tmp_path: Path) -> None:
-    """Guards against tracebacks, and against a file that does what it likes: it is data of others."""
+    """Guards against tracebacks, and against values of unknown origin that are not checked."""
     (tmp_path / "voices.yaml").write_text(content)
     with pytest.raises(ModelError) as raised:
         find_catalogue(ModelConfig("fine", str(tmp_path)))
@@ -197,7 +197,7 @@ def test_another_encoding_is_refused(content: bytes) -> None:
 
 
 def test_our_files_are_data_of_the_same_format() -> None:
-    """Guards the example of the documentation: a copy of any of our files is a `voices.yaml`."""
+    """Guards the documented use of one of our files as a `voices.yaml`."""
     folder = Path(sys.modules[load_catalogue.__module__].__file__ or "").parent / "catalogues"
     files = sorted(folder.glob("*.yaml"))
     assert {file.stem for file in files} == {"mini" if name == "mini-v1.1" else name for name in catalogue_names()}
@@ -210,7 +210,7 @@ def test_our_files_are_data_of_the_same_format() -> None:
     "name", ["parler-tts/parler-tts-mini-v1", "Parler-TTS/Parler-TTS-Mini-V1", "ai4bharat/Indic-Parler-TTS/"]
 )
 def test_a_hub_id_has_the_settings_of_its_group(name: str) -> None:
-    """Bug: the same checkpoint had other settings and no names when its id was typed."""
+    """Bug: a published checkpoint had other settings and no names if it was given by its id."""
     group = "indic" if "ndic" in name else "mini"
     typed, chosen = compose_config([f"model={name}"]).model, compose_config([f"model={group}"]).model
     assert typed.path == chosen.path
@@ -241,7 +241,7 @@ def test_a_folder_of_that_name_is_a_folder(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_voices_are_listed(arguments: list[str], facts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards the answer to "which names are there?"."""
+    """Guards the table of `--voices`."""
     assert main(["--voices", *arguments]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -267,7 +267,7 @@ def test_listing_takes_nothing_but_a_model(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_listing_does_not_wait_for_torch() -> None:
-    """Guards the quick answer: torch and numpy take longer to import than everything else together."""
+    """Guards against importing torch or numpy, which is slow."""
     program = (
         "import sys; from pipeline.__main__ import main; code = main(['--voices', 'model=indic']); "
         "print(code, 'torch' in sys.modules, 'numpy' in sys.modules)"
@@ -277,7 +277,7 @@ def test_listing_does_not_wait_for_torch() -> None:
 
 
 def test_the_documentation_is_true() -> None:
-    """Guards the example that makers of fine-tunes copy, and the commands beside it."""
+    """Guards against an example or a command in the documentation that does not work."""
     text = DOCS.read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     catalogue = parse_catalogue(example.encode(), "voices.yaml")
@@ -296,7 +296,7 @@ def test_the_default_language_is_one_that_the_default_model_speaks() -> None:
 
 
 def test_merge_keys_are_refused(tmp_path: Path) -> None:
-    """Bug: a file of one kilobyte, whose merge keys doubled forty times, filled the memory."""
+    """Bug: a file of one kilobyte with merge keys that doubled forty times filled the memory."""
     lines = ["a0: &a0 {name: x}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 41))]
     (tmp_path / "voices.yaml").write_text("\n".join(lines))
     with pytest.raises(ModelError, match=r"voices\.yaml.*line 2"):
@@ -307,7 +307,7 @@ def test_merge_keys_are_refused(tmp_path: Path) -> None:
     "content", ["voices: [Auto]", "voices: [varied]", 'voices: ["A\\u202eb"]', "max_seconds: 0x" + "f" * 5000]
 )
 def test_names_and_numbers_that_cannot_be_used_are_refused(content: str, tmp_path: Path) -> None:
-    """Bug: such speakers could not be chosen, marks of direction turned lines around, long numbers were a traceback."""
+    """Bug: speakers with such names could not be chosen, and long numbers caused a traceback."""
     (tmp_path / "voices.yaml").write_text(content)
     with pytest.raises(ModelError, match=r"voices\.yaml"):
         find_catalogue(ModelConfig("fine", str(tmp_path)))

@@ -1,4 +1,4 @@
-"""Options of the command line: what Hydra's users type works, or says what to do instead."""
+"""Options of the command line, including those of Hydra."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from pipeline.config.compose import compose_config
         ("--cfg", ["--cfg", "job"]),
         ("--cfg job -p nothing", ["--package nothing", "engine"]),
         ("-p engine", ["--package engine", "--cfg job"]),
+        ("--resolve", ["--resolve", "--cfg job"]),
         ("--config", ["--config", "my.yaml"]),
         ("--completion tcsh", ["tcsh", "bash"]),
         ("--version=2", ["--version"]),
@@ -51,7 +52,7 @@ from pipeline.config.compose import compose_config
 def test_what_has_no_meaning_here_says_what_to_do(
     typed: str, facts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bug: `-m`, `+key` and `--cfg` were "of the form key=value" to somebody who had typed Hydra's own options."""
+    """Bug: the message for options of Hydra did not say what to do instead."""
     assert main(typed.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -61,7 +62,7 @@ def test_what_has_no_meaning_here_says_what_to_do(
 
 
 def test_keys_may_be_added_as_hydra_writes_it() -> None:
-    """Guards `+key` and `++key`, with which Hydra adds and forces a key: here every key exists already."""
+    """Guards `+key` and `++key`, which Hydra users type to add a key."""
     config = compose_config(["+engine.slots=4", "++seed=3", "+experiment=speech_dataset"])
     assert (config.engine.slots, config.seed, config.task.name) == (4, 3, "dataset")
 
@@ -70,7 +71,7 @@ def test_keys_may_be_added_as_hydra_writes_it() -> None:
     "typed", ["--cfg job --package engine", "-c job seed=3 -p engine --resolve", "--cfg=job -p=engine"]
 )
 def test_cfg_prints_one_group(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards the spellings of Hydra's option, before and after overrides."""
+    """Guards all spellings of Hydra's option, before and after settings."""
     assert main(typed.split()) == 0
     values = yaml.safe_load(capsys.readouterr().out)
     assert list(values) == ["engine"]
@@ -78,7 +79,7 @@ def test_cfg_prints_one_group(typed: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards reports of bugs: package, Python and torch in one line."""
+    """Guards the versions that bug reports need."""
     assert main(["--version"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"parler-pipeline {pipeline.__version__} ")
@@ -91,7 +92,7 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
 def test_bash_completes_groups_keys_and_files(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards words with = and ., which readline takes apart."""
+    """Guards words with = and ., at which readline splits them."""
     assert main(arguments) == 0
     (tmp_path / "my book.txt").touch()
     test = (
@@ -116,7 +117,7 @@ complete_line 'parler-pipeline --config my'
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_scripts_of_other_shells_hold_the_words(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards the words and, where the shell is installed, its syntax."""
+    """Guards the words and, if the shell is installed, the syntax of the script."""
     assert main(["--completion", shell]) == 0
     script = capsys.readouterr().out
     assert {"model=mini", "engine.batch_size=", "--config"} <= set(script.replace("'", " ").split())

@@ -1,4 +1,4 @@
-"""A user's own config file: what it may hold, what wins over it, and what every mistake in it is told."""
+"""Config files of users: their content, their precedence, and error messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def my(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("way", ["--config", "experiment"])
 def test_a_file_sets_what_its_keys_say(way: str, my: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards choices of groups, dotted keys, names that look like numbers, and values against the environment."""
+    """Guards choices of groups, dotted keys, names that look like numbers, and text with ${...}."""
     monkeypatch.setenv("HOME", "/secret")
     my.write_text(FULL)
     config = compose_config([], [str(my)]) if way == "--config" else compose_config([f"experiment={my}"])
@@ -57,7 +57,7 @@ def test_a_file_sets_what_its_keys_say(way: str, my: Path, monkeypatch: pytest.M
 
 
 def test_the_command_line_wins_over_files_and_a_later_file_over_an_earlier(tmp_path: Path) -> None:
-    """Bug: a description of a file that spoke on, though the command line names a voice."""
+    """Bug: the description of a file was used although the command line named a voice."""
     first, second = tmp_path / "1.yaml", tmp_path / "2.yaml"
     first.write_text(
         "voice: A low, calm voice.\nvoice.style.pace: slow\nmodel: {path: me/mine, revision: v2}\nseed: 1\n"
@@ -100,7 +100,7 @@ def test_the_command_line_wins_over_files_and_a_later_file_over_an_earlier(tmp_p
 def test_a_mistake_in_a_file_is_one_line_with_file_and_key(
     content: str, facts: list[str], my: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards against a search through one's own files for the line that is wrong."""
+    """Guards against messages that do not name the file and the key."""
     my.write_text(content)
     assert main(["--config", str(my)]) == 2
     error = capsys.readouterr().err
@@ -110,7 +110,7 @@ def test_a_mistake_in_a_file_is_one_line_with_file_and_key(
 
 
 def test_a_mistake_of_the_command_line_is_not_blamed_on_the_file(my: Path) -> None:
-    """Guards the name in front of an error: the key stands in both, and the command line's value is wrong."""
+    """Guards against a message that names a file when the command line is wrong."""
     my.write_text("engine: {batch_size: 4}")
     with pytest.raises(ConfigError, match=r"^engine.batch_size=0"):
         compose_config(["engine.batch_size=0"], [str(my)])
@@ -118,7 +118,7 @@ def test_a_mistake_of_the_command_line_is_not_blamed_on_the_file(my: Path) -> No
 
 @pytest.mark.parametrize("name", ["missing.yaml", ".", "binary.yaml"])
 def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
-    """Guards folders, missing files and other formats against tracebacks."""
+    """Guards against tracebacks for folders, missing files and other formats."""
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=name):
         compose_config([], [str(tmp_path / name)])
@@ -127,7 +127,7 @@ def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
 def test_what_cfg_prints_and_what_a_run_froze_are_config_files(
     my: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards the way to make a run again with the settings of another."""
+    """Guards the use of a frozen config, or of `--cfg job`, for a new run."""
     arguments = ["voice=A low voice: \\${x} 'calm'.", "name=007", "planning.prompt_tokens=[8,16]", "model=large"]
     arguments += ["voice.speakers=[{speaker:Jon,weight:2}]", "executor.devices=[cpu]", "source.columns=[id,text]"]
     config = compose_config(arguments)
@@ -140,7 +140,7 @@ def test_what_cfg_prints_and_what_a_run_froze_are_config_files(
 
 
 def test_a_run_freezes_the_content_of_a_file_and_not_its_path(my: Path, tmp_path: Path) -> None:
-    """Guards runs against config files that are edited, moved or deleted later."""
+    """Guards against runs that depend on a config file which is edited or deleted later."""
     my.write_text("seed: 11\ninput: story\n")
     freeze_config(tmp_path, compose_config([f"experiment={my}"]))
     frozen = (tmp_path / "config.yaml").read_text()

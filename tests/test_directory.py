@@ -1,4 +1,4 @@
-"""The frozen config: whose directory it is."""
+"""The frozen config of a run directory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_same_config_may_come_back(tmp_path: Path) -> None:
 
 
 def test_another_config_is_refused_and_the_difference_shown(tmp_path: Path) -> None:
-    """Guards a dataset against clips of two voices, seeds or models in one directory."""
+    """Guards against clips of two voices, seeds or models in one directory."""
     freeze_config(tmp_path / "run", config())
     other = config(seed=7, engine=EngineConfig(batch_size=3))
     with pytest.raises(RunDirectoryError) as caught:
@@ -52,7 +52,7 @@ def test_another_config_is_refused_and_the_difference_shown(tmp_path: Path) -> N
 
 
 def test_what_does_not_touch_clips_may_change(tmp_path: Path) -> None:
-    """Guards the wish to hear the same clips as a louder book, or to go on with the run on another device."""
+    """Guards against refusing settings that do not affect clips, such as loudness or the device."""
     freeze_config(tmp_path / "run", config())
     changed = config(engine=EngineConfig(device="cpu"), output_dir="elsewhere")
     changed.book.loudness_lufs = -20.0
@@ -63,7 +63,7 @@ def test_what_does_not_touch_clips_may_change(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_older_than_a_key_goes_on(tmp_path: Path) -> None:
-    """Guards finished clips: a key that is new and null must not make another run of an old one."""
+    """Guards against refusing a run that was made before a key existed."""
     freeze_config(tmp_path / "run", config())
     path = tmp_path / "run" / "config.yaml"
     frozen = yaml.safe_load(path.read_text())
@@ -79,7 +79,7 @@ def test_a_run_that_is_older_than_a_key_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_the_commits_of_its_own_repositories(tmp_path: Path) -> None:
-    """Guards a resumed run against what was pushed since, and another repository against its commits."""
+    """Guards against resuming a run with another commit of its repository."""
     commits = {"revision": "1" * 40, "description_tokenizer_revision": "2" * 40}
     asked = ModelConfig("mini", "acme/mini")
     assert recorded_revisions(tmp_path / "run", asked) == asked
@@ -96,7 +96,7 @@ def test_a_run_keeps_the_commits_of_its_own_repositories(tmp_path: Path) -> None
 def test_the_frozen_sampling_is_what_clips_were_drawn_with(
     tmp_path: Path, checkpoint_of: Checkpoints, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bug: a folder's own temperature counted for nothing, and what was frozen would not have been what was used."""
+    """Bug: the frozen temperature was not that of the checkpoint, which was used."""
     folder = shutil.copytree(checkpoint_of(UntrainedShape(mean_seconds=0.4, codec_hidden=24)), tmp_path / "cool")
     generation = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.25}))
@@ -116,7 +116,7 @@ def test_the_frozen_sampling_is_what_clips_were_drawn_with(
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
-    """Guards a user's own folder against being filled and cleaned up."""
+    """Guards folders that are not runs against writing and deleting files."""
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(RunDirectoryError, match=re.escape(str(tmp_path))):
         check_config(tmp_path, config())
@@ -130,7 +130,7 @@ def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
 
 
 def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
-    """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
+    """Guards against two processes that write one run."""
     with writer(tmp_path / "run"):
         program = (
             "import sys; from pathlib import Path; from pipeline.storage.locks import writer\n"

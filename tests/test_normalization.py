@@ -1,4 +1,4 @@
-"""The spoken form of English text."""
+"""Normalization of English text."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_the_rules_are_true(name: str) -> None:
-    """Guards against a rule that no longer does what its docstring shows."""
+    """Guards against docstrings with wrong examples."""
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_the_rules_have_examples() -> None:
-    """Guards against the test above passing because doctest finds nothing."""
+    """Guards against rules without examples, for which the test above passes."""
     undocumented = [rule.__name__ for rule in english.RULES if ">>>" not in (rule.__doc__ or "")]
     assert undocumented == []
 
@@ -294,7 +294,7 @@ SIGNS = [
     YEARS_AND_DATES + TIMES + MONEY + AMOUNTS + NUMBERS + ROMANS + ABBREVIATIONS + SIGNS,
 )
 def test_is_read_as_a_narrator_would(written: str, spoken: str) -> None:
-    """Guards against the misreadings that other normalisers are known for, one or more in each example."""
+    """Guards against typical errors of normalizers, one or more in each example."""
     assert normalize(written) == spoken
 
 
@@ -303,14 +303,14 @@ ROWS = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitline
 
 
 def canonical(spoken: str) -> list[str]:
-    """Words without case, punctuation, hyphens and the optional "and"."""
+    """Return the words without case, punctuation, hyphens and the optional "and"."""
     words = re.sub(r"[^\w\s]", "", re.sub(r"[-–—]", " ", spoken.lower())).split()
     return [word for word in words if word != "and"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join([row[0], *row[2:]]))
 def test_the_table_of_spoken_forms(row: list[str]) -> None:
-    """Guards against readings that say something false; each row was wrong once, or is next to one that was."""
+    """Guards against wrong readings; each row was wrong once, or is similar to one that was."""
     written, alternatives, *language = row
     spoken = spoken_form(written, language[0] if language else "en", normalize=True)
     assert canonical(spoken) in [canonical(each) for each in alternatives.split("|")], spoken
@@ -330,7 +330,7 @@ def test_the_table_of_spoken_forms(row: list[str]) -> None:
     ],
 )
 def test_characters_that_are_not_seen_do_not_part_words(written: str, spoken: str, language: str) -> None:
-    """Bug: a soft hyphen at the end of a line cut the word; without a normalizer, all such characters stayed."""
+    """Bug: a soft hyphen at a line end split the word, and other languages kept all such characters."""
     assert spoken_form(written, language, normalize=True) == spoken
 
 
@@ -373,7 +373,7 @@ def test_no_english_in_other_languages(text: str) -> None:
     ],
 )
 def test_plain_sentences_stay(sentence: str) -> None:
-    """Guards against a rule that takes a word for an abbreviation, a month or a numeral."""
+    """Guards against rules that change a word because it looks like an abbreviation, a month or a numeral."""
     assert normalize(sentence) == sentence
 
 
@@ -400,7 +400,7 @@ WRITTEN = st.lists(
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.one_of(WRITTEN, st.text(max_size=40)))
 def test_properties_of_every_output(text: str) -> None:
-    """Guards against digits the model cannot read, text that vanishes, symbols left over, output that is not final."""
+    """Guards against remaining digits and symbols, text that is lost, and output that is not a fixed point."""
     spoken = normalize(text)
     assert not any(unicodedata.category(sign) == "Nd" for sign in spoken)
     assert is_speakable(spoken) or not is_speakable(text)
@@ -425,7 +425,7 @@ PLAIN = st.lists(
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(st.one_of(PLAIN, WRITTEN))
 def test_plain_text_is_what_no_rule_changes(text: str) -> None:
-    """Guards against a sentence that is taken for plain although a rule reads something in it."""
+    """Guards against the shortcut for plain text in a sentence that a rule changes."""
     plain = plain_text(text)
     assert plain is None or plain == apply_rules(text)
 
@@ -436,7 +436,7 @@ LANTERNS = ("lantern", "harbour", "window", "marble", "thimble", "orchard")
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(LANTERNS), WRITTEN), min_size=1, max_size=4))
 def test_no_word_is_lost(pairs: list[tuple[str, str]]) -> None:
-    """Guards against a rule that takes words for a tag, a mark or a part of what it reads."""
+    """Guards against rules that delete words as part of a tag or mark."""
     words = [word for word, _ in pairs]
     spoken = normalize(" ".join(f"{word} {written}" for word, written in pairs))
     assert [word for word in re.findall(r"\w+", spoken) if word in LANTERNS] == words
@@ -447,7 +447,7 @@ def test_no_word_is_lost(pairs: list[tuple[str, str]]) -> None:
     st.integers(0, 10**17), st.sampled_from(["{}", "${}", "{:,}", "£{:,}m", "{}%", "-{}", "{}th", "{} km", "No. {}"])
 )
 def test_every_number_is_read(value: int, form: str) -> None:
-    """Guards against a size of number that falls between two rules."""
+    """Guards against numbers that no rule reads."""
     assert normalize(form.format(value)).replace("-", " ").replace(" ", "").isalpha()
 
 
@@ -456,7 +456,7 @@ def test_every_number_is_read(value: int, form: str) -> None:
 )
 @pytest.mark.parametrize("pattern", ["{0}", "1{0}", "{0} ", "a.{0}", "[{0}("])
 def test_time_is_linear(sign: str, pattern: str) -> None:
-    """Guards against patterns that backtrack: on one endless word a rule would hang the run."""
+    """Guards against backtracking, with which a rule hangs on an endless word."""
     text = pattern.format(sign) * (10_000 // len(pattern.format(sign)))
     start = time.process_time()
     normalize(text)
@@ -465,11 +465,11 @@ def test_time_is_linear(sign: str, pattern: str) -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("Yes", True), ("5", True), ("½", True), ("漢", True), ("", False)])
 def test_speakable(text: str, expected: bool) -> None:
-    """Guards against refusing text because its letters or digits are not ASCII."""
+    """Guards against rejecting text whose letters or digits are not ASCII."""
     assert is_speakable(text) is expected
 
 
 @pytest.mark.parametrize("text", ["***", "- - -", "…?!", "\u200b\n", "___", "£$"])
 def test_symbols_alone_are_not_speakable(text: str) -> None:
-    """Guards against a row of nothing but symbols being sent to the model."""
+    """Guards against sending a text without letters and digits to the model."""
     assert not is_speakable(text)

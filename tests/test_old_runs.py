@@ -1,4 +1,4 @@
-"""Runs of earlier versions, moved runs, and frozen configs that somebody has tampered with."""
+"""Runs of earlier versions, moved runs, and manipulated frozen configs."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ FIRST_FINGERPRINT = "c247ccc441458cb12c43c98ef7b964ac"
 
 @pytest.fixture
 def first(tmp_path: Path) -> Path:
-    """The directory of a run of the first format, as far as its config goes."""
+    """The directory of a run of the first format, with its config only."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(FIRST)
     return tmp_path / "run"
 
 
 def test_a_config_of_the_first_format_asks_for_the_same(first: Path) -> None:
-    """Bug: keys that came since made every older run another config, and all of its shards were made again."""
+    """Bug: new keys changed the config of all older runs, and their shards were made again."""
     config = frozen_config(first)
     assert config.source == SourceConfig(id_column="id")
     check_config(first, config)
@@ -101,7 +101,7 @@ def test_a_config_of_the_first_format_asks_for_the_same(first: Path) -> None:
 
 
 def test_defaults_do_not_enter_the_fingerprint() -> None:
-    """Bug: a key that a version adds changed the fingerprint of all runs. Values that are not the default still do."""
+    """Bug: a new key changed the fingerprint of all runs. Only values other than the default may."""
     config = Config()
     values = fingerprint(config)
     assert fingerprint(dataclasses.replace(config, input="elsewhere.jsonl")) == values
@@ -126,12 +126,12 @@ def test_defaults_do_not_enter_the_fingerprint() -> None:
     ],
 )
 def test_a_default_that_changes_does_not_change_fingerprints(arguments: list[str], expected: str) -> None:
-    """Guards finished runs: these fingerprints were written when model.name=untrained was the default."""
+    """Guards fingerprints of runs that were made when the default was model.name=untrained."""
     assert fingerprint(compose_config(arguments)) == expected
 
 
 def test_a_key_that_a_frozen_config_lacks_has_its_first_default(first: Path) -> None:
-    """Guards old runs against defaults that have changed since."""
+    """Guards the meaning of old runs when a default changes."""
     frozen = yaml.safe_load(FIRST)
     del frozen["model"], frozen["text"]["max_seconds"], frozen["checks"]["takes"]
     (first / "config.yaml").write_text(yaml.safe_dump(frozen))
@@ -141,7 +141,7 @@ def test_a_key_that_a_frozen_config_lacks_has_its_first_default(first: Path) -> 
 
 
 def test_keys_are_read_under_both_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A renamed key would be unknown in all older runs, and in all scripts."""
+    """Guards against renamed keys that are unknown in older runs and scripts."""
     before = dataclasses.replace(Config(), checks=dataclasses.replace(Config().checks, takes=5))
     freeze_config(tmp_path, before)
     text = (tmp_path / "config.yaml").read_text()
@@ -160,7 +160,7 @@ def test_keys_are_read_under_both_names(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_config_of_a_later_format_is_refused(tmp_path: Path) -> None:
-    """A version that guesses what it does not know would write a directory that is neither."""
+    """Guards against writing to a run of a later version."""
     freeze_config(tmp_path, Config())
     text = (tmp_path / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(text.replace(f"format_version: {FORMAT_VERSION}", "format_version: 99"))
@@ -184,7 +184,7 @@ def test_a_config_of_a_later_format_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_hostile_config_is_one_line(tmp_path: Path, text: str) -> None:
-    """Bug: YAML aliases that stand for gigabytes; each of the others was a traceback, or ran."""
+    """Bug: aliases expanded to gigabytes, and other files caused a traceback or ran code."""
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(RunDirectoryError) as caught:
         frozen_config(tmp_path)
@@ -194,7 +194,7 @@ def test_a_hostile_config_is_one_line(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["${oc.env:HOME}", "It costs ${5} now.", "a${", "\\${x}", "$", "${now:%Y}\\"])
 def test_nothing_is_looked_up(tmp_path: Path, text: str) -> None:
-    """Bug: `${oc.env:SECRET}` in a frozen config put the secret on the card; a text with ${5} was refused."""
+    """Bug: `${oc.env:SECRET}` in a frozen config was replaced by the secret, and a text with ${5} was refused."""
     assert compose_config(["task=preview", f"text={text}"]).task.text == text
     for key in ("input", "output_dir", "name", "dataset.license", "source.title"):
         value: Any = compose_config([f"{key}={text}"])
@@ -219,7 +219,7 @@ def test_nothing_is_looked_up(tmp_path: Path, text: str) -> None:
     ],
 )  # fmt: skip
 def test_numbers_that_are_none_are_refused(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bug: nan passes every comparison, and switched checks off; 99999999999 tokens were allocated."""
+    """Bug: nan disabled checks, and 99999999999 tokens were allocated."""
     assert main([argument, "dry_run=true"]) == 2
     error = capsys.readouterr().err
     assert argument.split("=")[0].split("[")[0] in error or "weight" in error
@@ -228,7 +228,7 @@ def test_numbers_that_are_none_are_refused(argument: str, capsys: pytest.Capture
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\nb", "a\x1b[2Jb", "é" * 100, "..", "a/b", "\u202e"])
 def test_odd_names_of_runs_are_refused(name: str) -> None:
-    """A name with a line break or an escape is in tables, lists of hashes and on terminals."""
+    """Guards tables, lists of hashes and terminals against line breaks and escapes in names."""
     with pytest.raises(ConfigError) as caught:
         run_directory(Config(name=name))
     assert str(caught.value).isprintable()
@@ -236,7 +236,7 @@ def test_odd_names_of_runs_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("key", ["input", "output_dir", "run"])
 def test_endless_paths_are_one_line(key: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bug: OSError, in a traceback."""
+    """Bug: very long paths caused a traceback."""
     task = ["task=verify"] if key == "run" else ["task=dataset", "input=story"]
     assert main([*task, f"{key}={'x' * 300}/{'y' * 300}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -256,7 +256,7 @@ def test_endless_paths_are_one_line(key: str, capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_names_of_runs(source: str, name: str) -> None:
-    """A run is found again by the name that it is given of itself."""
+    """Guards the default name, by which a command finds its run again."""
     assert run_directory(Config(input=source)).name == f"{name}-bundled"
 
 
@@ -277,7 +277,7 @@ def hashes(run_dir: Path) -> Mapping[str, str]:
 
 
 def test_a_run_moves_with_its_input(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Bug: a copy of a run and of its input was refused as another config, since a path was different."""
+    """Bug: a copy of a run with its input was refused because of its path."""
     assert stand_in.main(command(tmp_path / "a")) == 0
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert stand_in.main(command(tmp_path / "b")) == 0
@@ -291,7 +291,7 @@ def test_a_run_moves_with_its_input(tmp_path: Path, stand_in: StandInModel) -> N
 
 
 def test_a_refused_folder_stays_as_it_is(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Bug: a lock was left in a folder that is no run."""
+    """Bug: a lock file was left in a folder that is not a run."""
     command(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("precious")
@@ -301,7 +301,7 @@ def test_a_refused_folder_stays_as_it_is(tmp_path: Path, stand_in: StandInModel)
 
 
 def run_of_first_format(tmp_path: Path, stand_in: StandInModel) -> Path:
-    """Leaves what the first version would have: without keys that came since, and with its fingerprint everywhere."""
+    """Make a run like one of the first version: without later keys, and with its fingerprint in all files."""
     run_dir = tmp_path / "run"
     assert stand_in.main(command(tmp_path, "source.keep_columns=[]")) == 0
     values = yaml.safe_load((run_dir / "config.yaml").read_text())
@@ -328,7 +328,7 @@ def run_of_first_format(tmp_path: Path, stand_in: StandInModel) -> Path:
 
 
 def test_a_run_of_the_first_format_resumes_retries_and_verifies(tmp_path: Path, stand_in: StandInModel) -> None:
-    """Guards all that users have made so far: nothing of it is made again, and nothing is refused."""
+    """Guards against runs of the first version that are refused or made again."""
     run_dir = run_of_first_format(tmp_path, stand_in)
     before, num_made = hashes(run_dir), len(stand_in)
     (run_dir / "SHA256SUMS").unlink()

@@ -1,4 +1,4 @@
-"""Randomness comes from content, and its values never change."""
+"""Seeds, which depend on content and never change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEXTS = st.text(max_size=30)
 
 
 def test_seeds_are_frozen():
-    """Another value here means that no published seed gives its audio any more."""
+    """Guards against new values, with which recorded seeds would give other audio."""
     assert utterance_seed(0, "Hello.", "Jon's voice is calm.") == 8522880557322580974
     assert utterance_seed(7, "Ünïcödé 你好", "") == 4959375187107366162
     assert take_seed(123, 1) == 7623628619498211322
@@ -26,13 +26,13 @@ def test_the_first_take_uses_the_utterances_own_seed():
 @given(st.integers(0, 2**63 - 1), TEXTS, TEXTS, st.integers(0, 5))
 @settings(max_examples=50, deadline=None)
 def test_seeds_fit_63_bits(run_seed: int, prompt: str, description: str, take: int):
-    """torch takes 64 bits with a sign; a 64-bit seed would overflow a Parquet int64 as well."""
+    """Guards against seeds of 64 bits, which overflow in torch and in an int64 column."""
     seed = take_seed(utterance_seed(run_seed, prompt, description), take)
     assert 0 <= seed < 2**63
 
 
 def test_parts_of_a_hash_are_kept_apart():
-    """Simply joined, "ab" + "c" and "a" + "bc" would share a seed and sound alike."""
+    """Guards against the same seed for "ab" + "c" and "a" + "bc"."""
     parts = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("1",), (1,), ('a", "b',), ("a", "b"), ()]
     assert len({content_digest(*part) for part in parts}) == len(parts)
     assert content_digest("\ud800") != content_digest("\ud801"), "a lone surrogate must not crash"
@@ -41,5 +41,5 @@ def test_parts_of_a_hash_are_kept_apart():
 @given(st.lists(TEXTS, max_size=3))
 @settings(max_examples=50, deadline=None)
 def test_a_fraction_never_reaches_one(parts: list[str]):
-    """1.0 would draw past the last of a list of speakers."""
+    """Guards against 1.0, which would be an index after the last speaker."""
     assert 0 <= content_fraction(*parts) < 1

@@ -1,4 +1,4 @@
-"""The wording of descriptions, which names are accepted, and who is drawn for which utterance."""
+"""Descriptions, validation of names, and the choice of the voice of each utterance."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BINS = {
 
 
 def test_description_reads_as_the_published_recipe():
-    """The words have to be those of the training set, or the checkpoint ignores them."""
+    """Guards against descriptions in words that the checkpoint was not trained with, and ignores."""
     assert describe("Jon", FULL) == (
         "Jon's voice is monotone, with a slightly fast delivery and a very low pitch. "
         "The recording is very close and has almost no background noise."
@@ -55,7 +55,7 @@ def test_description_reads_as_the_published_recipe():
 
 @pytest.mark.parametrize("size", range(6))
 def test_every_subset_of_the_words_is_a_sentence(size: int):
-    """A clause left out must take its joining words with it ("with and a low pitch")."""
+    """Guards against joining words of an omitted clause ("with and a low pitch")."""
     said = {
         "expressivity": "monotone",
         "pace": "slightly fast",
@@ -72,7 +72,7 @@ def test_every_subset_of_the_words_is_a_sentence(size: int):
 
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_every_word_of_the_vocabulary_fits_its_sentence(clause: str):
-    """An adverb, an adjective and a noun of the same clause need different joining words."""
+    """Guards against wrong joining words: adverbs, adjectives and nouns need different ones."""
     for words in BINS[clause]:
         text = describe("Lea", StyleConfig(**{**dict.fromkeys(CLAUSES, ""), clause: words}))
         assert_well_formed(text)
@@ -92,7 +92,7 @@ def assert_well_formed(text: str) -> None:
 
 
 def test_forms_of_the_same_pitch_and_pace_agree():
-    """Users write low, low-pitch, low-pitched and low pitch alike; one voice must not get four descriptions."""
+    """Guards against four descriptions of one voice: low, low-pitch, low-pitched and low pitch."""
     pitches = {describe("Jon", StyleConfig(pitch=form)) for form in ("low", "low-pitch", "low pitch", "low-pitched")}
     assert len(pitches) == 1
     assert "with an unhurried delivery" in describe("Jon", StyleConfig(pace="unhurried"))
@@ -105,7 +105,7 @@ def test_no_speaker_is_a_speaker():
 
 
 def test_unknown_speaker_is_refused_with_the_nearest() -> None:
-    """Guards hours of speech in a voice that the checkpoint has never heard of."""
+    """Guards against a long run with a name that the checkpoint was not trained with."""
     with pytest.raises(ConfigError, match=r"voice=jhon\b.*model=mini\b.*\bJon\b.*--voices model=mini"):
         Casting(VoiceConfig(speaker="jhon"), MINI)
     with pytest.raises(ConfigError, match=r"voice=jon\b.*model=indic"):
@@ -124,14 +124,14 @@ def test_unknown_speaker_is_refused_with_the_nearest() -> None:
 
 @pytest.mark.parametrize("typed", ["rohit", "ROHIT", "  Rohit ", "Ｒｏｈｉｔ"])
 def test_a_name_may_be_typed_in_any_case(typed: str) -> None:
-    """Guards one voice against two descriptions, which are two voices to a model."""
+    """Guards against two descriptions of one voice, which sound different."""
     casting = Casting(VoiceConfig(speaker=typed), INDIC, language="hi")
     assert (casting.names, casting.warnings) == (("Rohit",), ())
     assert casting.cast("1", "text", 0).description == describe("Rohit", StyleConfig())
 
 
 def test_a_name_of_several_words_is_no_description() -> None:
-    """Bug: `voice="Mary Ann"` composes as a description, and the name must be found again."""
+    """Guards against taking a name of several words for a description."""
     own = parse_catalogue("voices: [Mary Ann, Jean-Luc, राम]".encode(), "voices.yaml")
     casting = Casting(VoiceConfig(speaker=None, description="mary  ann"), OTHER, own)
     assert (casting.voice.speaker, casting.voice.description) == ("Mary Ann", None)
@@ -143,7 +143,7 @@ def test_a_name_of_several_words_is_no_description() -> None:
 
 
 def test_names_of_a_checkpoint_without_a_catalogue_pass_with_one_warning() -> None:
-    """Guards fine-tunes, whose speakers nobody has listed."""
+    """Guards fine-tuned models whose speakers are not listed."""
     casting = Casting(VoiceConfig(speaker="zork"), OTHER)
     assert casting.names == ("zork",)
     assert len(casting.warnings) == 1
@@ -156,7 +156,7 @@ def test_names_of_a_checkpoint_without_a_catalogue_pass_with_one_warning() -> No
 
 
 def test_a_checkpoint_may_bring_its_own_names() -> None:
-    """Guards `model.speakers=[...]` on the command line: it wins over the catalogue."""
+    """Guards the precedence of `model.speakers=[...]` over the catalogue."""
     own = ModelConfig("indic", "ai4bharat/indic-parler-tts", speakers=["Rohit", "Zoe"])
     casting = Casting(VoiceConfig(speaker="zoe"), own)
     assert (casting.names, casting.warnings) == (("Zoe",), ())
@@ -184,7 +184,7 @@ def test_a_checkpoint_may_bring_its_own_names() -> None:
     ],
 )
 def test_the_default_voice_is_one_of_the_checkpoint(model: ModelConfig, language: str, speaker: str | None) -> None:
-    """Bug: jon was taken for checkpoints that have never heard of him."""
+    """Bug: jon was the default for checkpoints that were not trained with this name."""
     casting = Casting(VoiceConfig(), model, language=language)
     assert casting.voice.speaker == speaker
     assert casting.cast("1", "text", 0) == Voice(speaker, describe(speaker, StyleConfig()))
@@ -194,7 +194,7 @@ def test_the_default_voice_is_one_of_the_checkpoint(model: ModelConfig, language
 
 
 def test_a_language_that_is_not_spoken_gets_a_warning() -> None:
-    """Guards a French book that an English checkpoint reads without a word of warning."""
+    """Guards against a French book that an English model reads without a warning."""
     (warning,) = Casting(VoiceConfig(), MINI, language="de-AT").warnings
     for fact in ("German (de)", "model=mini", "English (en)", "model=multilingual"):
         assert fact in warning
@@ -207,7 +207,7 @@ def test_a_language_that_is_not_spoken_gets_a_warning() -> None:
 
 
 def test_a_voice_of_another_language_gets_one_warning() -> None:
-    """Guards a Tamil text in a Hindi voice."""
+    """Guards against a Tamil text with a Hindi voice."""
     (warning,) = Casting(VoiceConfig(speaker="rohit"), INDIC, language="ta").warnings
     for fact in ("Rohit", "Hindi (hi)", "Tamil (ta)", "Jaya"):
         assert fact in warning
@@ -218,7 +218,7 @@ def test_a_voice_of_another_language_gets_one_warning() -> None:
 
 
 def test_weak_speakers_get_a_warning_with_the_best_three() -> None:
-    """Jon is the best of mini and 18th of large; Gary is third of mini and not among the 20 of large."""
+    """Guards the warning for speakers that are not among the 20 with a published similarity."""
     assert Casting(VoiceConfig(speaker="jon"), MINI).warnings == ()
     assert Casting(VoiceConfig(speaker="jon"), LARGE).warnings == ()
     (warning,) = Casting(VoiceConfig(speaker="gary"), LARGE).warnings
@@ -229,7 +229,7 @@ def test_weak_speakers_get_a_warning_with_the_best_three() -> None:
 
 
 def test_voices_without_a_name_get_a_warning() -> None:
-    """Drift from clip to clip is what users of Parler complain about first; a name prevents it."""
+    """Guards the warning that a voice without a name differs between clips."""
     assert len(Casting(VoiceConfig(speaker=None), MINI).warnings) == 1
     assert len(Casting(VoiceConfig(description="A calm voice."), MINI).warnings) == 1
     assert Casting(VoiceConfig(description="Laura's voice is calm."), MINI).warnings == ()
@@ -251,7 +251,7 @@ def test_voices_without_a_name_get_a_warning() -> None:
     ],
 )
 def test_varied_draws_what_the_checkpoint_knows(model: ModelConfig, language: str, names: tuple[str, ...]) -> None:
-    """Guards datasets whose speaker column names Jenna where the model has never heard of her."""
+    """Guards against speakers of `voice=varied` that the checkpoint was not trained with."""
     casting = Casting(VoiceConfig(speaker="varied", speakers=VARIED), model, language=language)
     assert casting.names == names
     assert {casting.cast(str(n), "text", 0).speaker for n in range(60)} == (set(names) or {None})
@@ -260,13 +260,13 @@ def test_varied_draws_what_the_checkpoint_knows(model: ModelConfig, language: st
 
 
 def test_a_list_that_is_typed_is_checked() -> None:
-    """Guards against a fault in a list of speakers that nobody sees in ten thousand clips."""
+    """Guards against an unknown name in a list of speakers, which is not noticed in a large dataset."""
     with pytest.raises(ConfigError, match=r"voice\.speakers\[0\]\.speaker=Jon\b.*model=bundled"):
         Casting(VoiceConfig(speakers=VARIED), BUILTIN_MODELS)
 
 
 def test_names_that_are_advised_are_those_of_the_checkpoint() -> None:
-    """Jon is no help for a model that was not trained on him."""
+    """Guards against advice that gives a name which the model does not know."""
     (warning,) = Casting(VoiceConfig(description="A low, calm male voice."), BUILTIN_MODELS).warnings
     assert "Heart, Puck" in warning
     assert "Jon" not in warning
@@ -275,7 +275,7 @@ def test_names_that_are_advised_are_those_of_the_checkpoint() -> None:
 
 
 def test_rows_that_name_an_unknown_speaker_are_counted() -> None:
-    """Guards a column of names: the run goes on, and the person learns how many rows are concerned."""
+    """Guards the warning for unknown names in a column, with the number of rows."""
     casting = Casting(VoiceConfig(speaker="heart"), BUILTIN_MODELS)
     for source, speaker in (("1", "hart"), ("1", "hart"), ("2", "puck"), ("3", "hart"), ("4", "jon")):
         casting.cast(source, "text", 0, speaker)
@@ -292,7 +292,7 @@ def test_rows_that_name_an_unknown_speaker_are_counted() -> None:
 
 
 def test_a_row_wins_over_the_config():
-    """A table's own columns are the more specific wish, and the config's free description is about another voice."""
+    """Guards the precedence of a row's own voice over the settings."""
     casting = Casting(VoiceConfig(description="Laura's voice is calm."), MINI)
     assert casting.cast("1", "text", 0) == Voice(None, "Laura's voice is calm.")
     assert casting.cast("1", "text", 0, description="A child.") == Voice(None, "A child.")
@@ -303,7 +303,7 @@ def test_a_row_wins_over_the_config():
 
 
 def test_draws_follow_the_weights_and_are_independent():
-    """Speaker and style drawn from the same hash would always meet in the same pairs."""
+    """Guards against choosing speaker and style with the same hash, so that they always come in the same pairs."""
     slow, fast = StyleConfig(pace="slow", weight=1), StyleConfig(pace="fast", weight=3)
     casting = Casting(
         VoiceConfig(speakers=[SpeakerChoice("jon", 1), SpeakerChoice("lea", 4)], styles=[slow, fast]), MINI
@@ -319,7 +319,7 @@ def test_draws_follow_the_weights_and_are_independent():
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=20)), max_size=20), st.integers(0, 2**63 - 1))
 @settings(max_examples=30, deadline=None)
 def test_a_draw_does_not_depend_on_order(rows: list[tuple[str, str]], run_seed: int):
-    """A shared generator would give every row after an inserted one another voice."""
+    """Guards against other voices of all rows after one that is inserted."""
     voice = VoiceConfig(speakers=[SpeakerChoice(name) for name in ("jon", "lea", "gary", "mike")])
     forward, backward = Casting(voice, MINI), Casting(voice, MINI)
     there = [forward.cast(source, text, run_seed) for source, text in rows]
@@ -328,7 +328,7 @@ def test_a_draw_does_not_depend_on_order(rows: list[tuple[str, str]], run_seed: 
 
 
 def test_weights_are_positive():
-    """A weight of 0 for all styles would leave nothing to draw from."""
+    """Guards against weights of 0, which would leave no style to choose."""
     with pytest.raises(ConfigError, match="weight"):
         StyleConfig(weight=0)
     with pytest.raises(ConfigError, match="weight"):

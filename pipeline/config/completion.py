@@ -1,6 +1,6 @@
-"""Completion of the console script in bash, zsh and fish.
+"""Shell completion of the console script `parler-pipeline`, for bash, zsh and fish.
 
-The scripts hold every word themselves, so that completing starts no Python.
+The scripts contain all words, so that completion does not have to start Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _parler_pipeline() {{
     mapfile -t -O "${{#COMPREPLY[@]}}" COMPREPLY < <(compgen -f -- "$value")
   fi
   [[ ${{COMPREPLY-}} == *= ]] && compopt -o nospace
-  # To readline a new word begins after each = sign.
+  # For readline, a new word begins after each = sign.
   if [[ $word == *=* ]]; then COMPREPLY=("${{COMPREPLY[@]#"${{word%%=*}}="}}"); fi
 }}
 complete -F _parler_pipeline parler-pipeline
@@ -44,7 +44,7 @@ complete -c parler-pipeline -a {words}
 
 
 def completion_script(shell: str) -> str:
-    """Return the script that `eval` takes in one of `SHELLS`."""
+    """Return the completion script of one of `SHELLS`, for `eval`."""
     words = _words()
     files = "|".join(_FILE_KEYS).replace(".", "\\.")
     if shell == "bash":
@@ -55,7 +55,7 @@ def completion_script(shell: str) -> str:
 
 
 def _words() -> list[str]:
-    """Every word that can be completed: options, keys with their `=`, and choices of groups and switches."""
+    """Return all words to complete: options, keys with `=`, choices of groups, and values of Boolean keys."""
     choices = [f"{group}={option}" for group in GROUPS for option in group_options(group)]
     switches = [f"{key}={value}" for key, kind in known_keys().items() if kind is bool for value in ("true", "false")]
     keys = [f"{key}=" for key, kind in known_keys().items() if kind is not bool]

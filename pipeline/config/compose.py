@@ -1,7 +1,7 @@
-"""From the command line to a `Config`: Hydra's composition, with errors that say what there is.
+"""Composition of a `Config` from the command line and config files, with Hydra.
 
-Owns which of the command line, config files and groups wins, and the words of every complaint. Hydra's own objects do
-not leave this module; `overrides` says what an argument means.
+This module decides which origin of a setting takes precedence, and rewrites the errors of Hydra and OmegaConf. Their
+objects do not leave it. `overrides` translates single arguments.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ from pipeline.config.overrides import group_options as group_options
 from pipeline.config.schema import RENAMED_KEYS, Config
 from pipeline.errors import ConfigError, PipelineError, nearest_first
 
-# What may stand beside a task that works on an existing run, whose own config holds.
+# Keys that are allowed with a task on an existing run; all other settings are those of the run.
 _OF_A_RUN = {
     "status": ("task", "run", "json"),
     "verify": ("task", "run", "json", "deep", "deep_clips", "engine.device", "engine.slots"),
     "retry_rejects": ("task", "run", "executor", "executor.*", "engine.device", "engine.slots"),
 }
 
-
-# What a choice of a group decides: `voice=jon` on the command line replaces these keys of a config file, and no others.
+# Keys of a config file that a choice on the command line replaces, e.g. `voice=jon`.
 _DECIDED_BY_CHOICE = {
     "task": ("task", "task.name"),
     "model": ("model", "model.*"),
@@ -56,24 +55,24 @@ class _Layer:
     """Settings of one origin: the command line, or a config file."""
 
     origin: str  # "" for the command line, else the name of the file
-    overrides: Mapping[str, Sequence[str]]  # in Hydra's grammar, by the key that asks for them
-    shown: Mapping[str, str]  # each setting as it was given, by its key
+    overrides: Mapping[str, Sequence[str]]  # overrides for Hydra, by the key of the setting
+    shown: Mapping[str, str]  # values as given, by key; for messages
 
     def __contains__(self, key: str) -> bool:
         return any(key == own or key.startswith(f"{own}.") or own.startswith(f"{key}.") for own in self.overrides)
 
 
 def compose_config(arguments: Sequence[str], config_files: Sequence[str] = ()) -> Config:
-    """Composes the config that the overrides ask for.
+    """Compose the config of a command.
 
-    The command line wins over the files, a later file over an earlier one, and each of them over the groups.
+    The command line takes precedence over config files, a later file over an earlier one, and all over the groups.
 
     Args:
-        arguments: As typed, each `key=value`. `experiment=./my.yaml` names one more config file.
-        config_files: Names of config files.
+        arguments: Settings as typed, `key=value`. `experiment=./my.yaml` is one more config file.
+        config_files: Paths of config files.
 
     Raises:
-        ConfigError: A misspelt key, a wrong type, an impossible value, an unknown choice of a group.
+        ConfigError: An unknown key or choice, a wrong type, or a value that is not allowed.
     """
     named = [argument for argument in arguments if _names_a_file(argument)]
     files = [*config_files, *(argument.partition("=")[2] for argument in named)]
@@ -92,8 +91,8 @@ def compose_config(arguments: Sequence[str], config_files: Sequence[str] = ()) -
         _refuse_unused(chosen.task.name, layer)
     if chosen.task.voices and chosen.task.name != "preview":
         raise ConfigError(
-            f"voice=[{','.join(chosen.task.voices)}]: several voices side by side are for task=preview; to draw one "
-            "for each utterance give voice.speakers=[{speaker:NAME},{speaker:NAME}]"
+            f"voice=[{','.join(chosen.task.voices)}]: a list of voices is for task=preview; to sample a speaker for "
+            "each utterance, give voice.speakers=[{speaker:NAME},{speaker:NAME}]"
         )
     return chosen
 
@@ -120,7 +119,7 @@ def _file_layer(name: str) -> _Layer:
     for given, value in read_config_file(name).items():
         key = RENAMED_KEYS.get(given, given)
         if value is None and any(known.startswith(f"{key}.") for known in known_keys()):
-            continue  # a section whose lines are all comments
+            continue  # a section that contains only comments
         try:
             overrides[key] = expand_setting(key, value)
         except ConfigError as error:
@@ -130,7 +129,7 @@ def _file_layer(name: str) -> _Layer:
 
 
 def _merge(layers: Sequence[_Layer]) -> list[str]:
-    """The overrides of all layers, without those that a later layer replaces."""
+    """Return the overrides of all layers, without those that a later layer replaces."""
     merged: dict[str, Sequence[str]] = {}
     for layer in layers:
         replaced = [*layer.overrides, *(key for group in layer.overrides for key in _DECIDED_BY_CHOICE.get(group, ()))]
@@ -140,34 +139,33 @@ def _merge(layers: Sequence[_Layer]) -> list[str]:
 
 
 def _located(message: str, layers: Sequence[_Layer]) -> ConfigError:
-    """The error with the name of the config file that its key stands in, if it does."""
+    """Return an error that names the config file which contains the key, if there is one."""
     named = re.match(r"[\w.]+", message)
     word = named[0] if named else ""
     holders = [layer for layer in layers if word in layer]
-    holders = holders or [
-        layer for layer in layers if any(word in value for value in layer.shown.values())
-    ]  # in a list
+    if not holders:  # the key is inside a list
+        holders = [layer for layer in layers if any(word in value for value in layer.shown.values())]
     origin = holders[-1].origin if word and holders else ""
     return ConfigError(f"{origin}: {message}" if origin else message)
 
 
 def _refuse_unused(task: str, layer: _Layer) -> None:
-    """A setting that a run's own config overrules must not look as if it held."""
+    """Refuse settings that would have no effect, because the task uses the config of an existing run."""
     for key in layer.overrides if task in _OF_A_RUN else ():
         if not any(fnmatchcase(key, pattern) for pattern in (*_OF_A_RUN[task], "task.*")):
             allowed = ", ".join(_OF_A_RUN[task][1:])
             where = f"{layer.origin}: " if layer.origin else ""
             raise ConfigError(
-                f"{where}{key}={layer.shown[key]}: task={task} works with the run's own config, and takes only "
-                f"{allowed}; for another setting make another run with it (name=...)"
+                f"{where}{key}={layer.shown[key]}: has no effect, since task={task} uses the config of the run; only "
+                f"{allowed} are allowed. For other settings start a new run (name=...)"
             )
 
 
 def config_from(values: Mapping[str, Any]) -> Config:
-    """The config of plain values, as they were frozen.
+    """Return the config of plain values, e.g. of a frozen config.
 
     Raises:
-        ConfigError: They are not of this version, or not good.
+        ConfigError: A key is unknown, or a value is not allowed.
     """
     try:
         plain = {key: escape_interpolation(value) for key, value in _renamed(values).items()}
@@ -177,7 +175,7 @@ def config_from(values: Mapping[str, Any]) -> Config:
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values with today's names of their keys."""
+    """Return plain values with the present names of renamed keys."""
     renamed = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     for old, new in RENAMED_KEYS.items():
         (*old_group, old_name), (*new_group, new_name) = old.split("."), new.split(".")
@@ -190,23 +188,24 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _register() -> None:
-    """Makes the schema known to Hydra."""
+    """Register the schema with Hydra."""
     ConfigStore.instance().store("schema", Config)
 
 
 def _explain(error: Exception, given: Mapping[str, str]) -> str:
-    """What Hydra or OmegaConf complain of, in one line with key, value and fix."""
+    """Return the error of Hydra or OmegaConf as one line with key, value and fix."""
     chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__) is not None and cause not in chain:  # under a tracer, some cause themselves
+    # With a tracer, some errors are their own cause.
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
-    # The first that knows its key is OmegaConf's finished message; what caused it has placeholders.
+    # The first error with a key has the final message of OmegaConf; its causes contain placeholders.
     inner = next((link for link in chain if getattr(link, "full_key", None)), chain[-1])
     message = str(inner).strip().splitlines()[0]
     key = str(getattr(inner, "full_key", None) or "")
     unknown = re.match(r"Key '(.+?)' not in '(.+?)'", message)
     if unknown:
         known = [field.name for field in dataclasses.fields(getattr(schema, unknown[2]))]
-        return f"{key}: there is no such key; nearest are {', '.join(nearest_first(unknown[1], known, limit=4))}"
+        return f"{key}: no such key; the nearest are {', '.join(nearest_first(unknown[1], known, limit=4))}"
     value = given.get(key, "")
     fix = next((fix for phrase, fix in _FIXES.items() if phrase in message), message)
     return f"{key}={value}: {fix}" if key and value else f"{key}: {fix}" if key else message

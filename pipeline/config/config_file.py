@@ -1,7 +1,7 @@
-"""A user's own config file: YAML with the keys of the schema, as `--config my.yaml` and `experiment=./my.yaml` name it.
+"""Reading of a user's config file, which `--config my.yaml` or `experiment=./my.yaml` names.
 
-Scalars stay texts here, as on the command line: the schema decides what a value is, so that `name: 2024_05_01` and
-`title: 1984` arrive as written.
+It is YAML with the keys of the schema. Scalars stay strings here, as on the command line, and the schema converts
+them, so that `name: 2024_05_01` and `title: 1984` keep their spelling.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from pipeline.storage.paths import read_regular_text, reason_of
 ENDINGS = (".yaml", ".yml")
 _MAX_BYTES = 1 << 20
 _NULL = "tag:yaml.org,2002:null"
-# What the frozen config of a run says beside its settings; such a file is a config file as well.
+# Keys of a frozen config that are not settings; `--config RUN/config.yaml` is allowed too.
 _NOT_SETTINGS = ("format_version", "input_digest")
 
 
 def is_config_path(name: str) -> bool:
-    """Tell whether the value of `experiment=` names a file and not one of the groups."""
+    """Return whether the value of `experiment=` is a file and not one of `configs/experiment`."""
     return name.endswith(ENDINGS) or "/" in name or "\\" in name
 
 
 def read_config_file(name: str) -> dict[str, Any]:
-    """Return the settings of a config file, by dotted key.
+    """Read a config file.
 
     Args:
         name: Path of the file.
 
     Returns:
-        For each key None, a text, or a list of texts and mappings. Mappings of keys are flattened:
-        `engine: {slots: 8}` is `engine.slots`.
+        Values by dotted key: `engine: {slots: 8}` has the key `engine.slots`. A value is None, a string, or a list of
+        strings and mappings.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML, or says a key twice; names file and key or line.
+        ConfigError: The file cannot be read, is not YAML, or contains a key twice. The message names file and key.
     """
     try:
         node = compose_yaml(read_regular_text(Path(name), _MAX_BYTES))
     except FileNotFoundError as error:
-        raise ConfigError(f"{name}: there is no such config file") from error
+        raise ConfigError(f"{name}: no such config file; give the path of a YAML file") from error
     except (OSError, ValueError) as error:
         reason = " ".join(str(reason_of(error)).split())
         raise ConfigError(f"{name}: cannot be read as YAML ({reason})") from error
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{name}: holds no settings; write each as `key: value`, e.g. `model: mini`")
+        raise ConfigError(f"{name}: contains no settings; write each as `key: value`, e.g. `model: mini`")
     settings: dict[str, Any] = {}
     for key, value in _flatten(name, node):
         if key in settings:
-            raise ConfigError(f"{name}: {key}: is given twice; keep one")
+            raise ConfigError(f"{name}: {key}: is given twice; delete one")
         settings[key] = value
     return {key: value for key, value in settings.items() if key not in _NOT_SETTINGS}
 
@@ -72,7 +72,7 @@ def _flatten(name: str, node: yaml.MappingNode, prefix: str = "") -> Iterator[tu
 
 def _key(name: str, node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode) or not re.fullmatch(r"[A-Za-z_][\w.]*", node.value):
-        raise ConfigError(f"{name}: line {node.start_mark.line + 1}: a key has to be one word")
+        raise ConfigError(f"{name}: line {node.start_mark.line + 1}: a key has to be a name such as engine.slots")
     return str(node.value)
 
 

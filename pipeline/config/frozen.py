@@ -1,10 +1,9 @@
-"""A run directory: which config it belongs to, and what that config is.
+"""The frozen config of a run: `config.yaml` in the run directory, which defines what the run makes.
 
-Owns `config.yaml`, the frozen config: the truth about what is being made. A directory that was made with another config
-is refused, with the difference shown. Knows nothing of plans or shards.
+A run directory that was made with another config is refused, and the error shows the difference.
 
-Runs of earlier versions go on. A key that their config lacks has its default, a key with another name by now is read
-under the old one, and the fingerprint, which is in the manifests of all their shards, is the one that they had.
+Runs of earlier versions can be resumed: a key that their config lacks has the default of its first version, a renamed
+key is read under its old name, and the fingerprint, which the manifests of all shards contain, does not change.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from pipeline.storage.run_directory import FORMAT_VERSION
 
 CONFIG_NAME = "config.yaml"
 STANDARD_INPUT = ("-", "/dev/stdin")
-_MAX_NAME_BYTES = 150  # of a run's directory; file systems take 255, and some files are named after it
+_MAX_NAME_BYTES = 150  # of the name of a run directory; file systems allow 255, and some names of files contain it
 _MAX_CONFIG_BYTES = 1 << 22
 
-# Keys that say where, when or in what wrapping, and not what the clips are: they may change from call to call.
+# Keys that do not affect the clips: they may change when a run is resumed.
 NON_IDENTITY_KEYS = OUTPUT_KEYS | frozenset(
     {
         "name",
@@ -52,17 +51,17 @@ NON_IDENTITY_KEYS = OUTPUT_KEYS | frozenset(
         "source.author",
         "source.max_inflated_mb",
         "engine.device",
-        "engine.slots",  # clips do not depend on how many are made at once
-        "model.name",  # model.revision says which weights they are
+        "engine.slots",  # clips do not depend on the number that are generated at once
+        "model.name",  # model.revision identifies the weights
         "model.path",
-        "model.description_tokenizer",  # its revision says which it is
+        "model.description_tokenizer",  # its revision identifies it
         "dataset.license",
         "dataset.name",
     }
 )
 NON_IDENTITY_GROUPS = ("book.", "executor.")
-# Defaults that have changed since, as they were when the first runs were made. In a frozen config a missing key still
-# means these, and a fingerprint still leaves these out. Add a key here when its default changes; never edit an entry.
+# The first defaults of keys whose default has changed. A frozen config without the key means this value, and a
+# fingerprint omits it. Add a key when its default changes, and never edit an entry.
 _FROZEN_DEFAULTS: Mapping[str, Any] = {
     "text.max_seconds": 15.0,
     "model.name": "untrained",
@@ -72,10 +71,10 @@ _FROZEN_DEFAULTS: Mapping[str, Any] = {
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
-# What `config.yaml` says beside the config itself.
+# Keys of `config.yaml` that are not part of the config.
 _FORMAT, _INPUT_DIGEST = "format_version", "input_digest"
 
-# The first format, which had no number, hashed all keys that were not among these, `input` included. Never change it.
+# The first format, which had no version, hashed all keys but these; also `input`. Never change this set.
 _FREE_KEYS_OF_FORMAT_1 = frozenset(
     {
         "name",
@@ -100,20 +99,24 @@ _FREE_GROUPS_OF_FORMAT_1 = ("book.", "executor.")
 
 
 def run_directory(config: Config) -> Path:
-    """Where the run lies: `<output_dir>/<name>`, the name made of input and model unless it was given."""
+    """Return the directory of a run, `<output_dir>/<name>`. The default name is made of the input and the model.
+
+    Raises:
+        ConfigError: The name is not a plain name, or is too long.
+    """
     name = config.name or f"{_stem(config.input)}-{config.model.name}"
     if name != Path(name).name or name in ("", ".", "..") or not name.isprintable():
-        raise ConfigError(f"name={name}: give a plain name; output_dir=... chooses the folder it lies in")
+        raise ConfigError(f"name={name}: give a plain name; the folder that contains it is output_dir=...")
     if len(name.encode()) > _MAX_NAME_BYTES:
-        raise ConfigError(f"name={name[:40]}...: has more than {_MAX_NAME_BYTES} bytes; give a shorter name=...")
+        raise ConfigError(f"name={name[:40]}...: is longer than {_MAX_NAME_BYTES} bytes; give a shorter name=...")
     return place(config.output_dir) / name
 
 
 def fingerprint(config: Config) -> str:
-    """Hash of everything in the config that decides what the clips are.
+    """Return a hash of all settings that affect the clips.
 
-    Defaults are left out, so that keys that come later change nothing. The path of the input is left out as well: its
-    content is in the plan.
+    Values that are the (first) default are omitted, so that new keys do not change fingerprints. The path of the input
+    is omitted because the plan contains its content.
     """
     first_names = {new: old for old, new in RENAMED_KEYS.items()}
     values = dict(_flatten(_without_defaults(config)))
@@ -126,7 +129,7 @@ def fingerprint(config: Config) -> str:
 
 
 def run_fingerprint(run_dir: Path, config: Config) -> str:
-    """The fingerprint of a run: that of its config, in the way of the version that it was begun with."""
+    """Return the fingerprint of a run, as the version that started the run computes it."""
     path = run_dir / CONFIG_NAME
     if path.exists() and _FORMAT not in (values := _read(path)):
         content = sorted(
@@ -141,10 +144,10 @@ def run_fingerprint(run_dir: Path, config: Config) -> str:
 
 
 def refuse_foreign(run_dir: Path) -> None:
-    """Makes sure that a folder is new, or a run, before anything is written to it.
+    """Check that a folder is a run, empty, or does not exist.
 
     Raises:
-        RunDirectoryError: It is something else, or cannot be read.
+        RunDirectoryError: It contains other files, or cannot be read.
     """
     try:
         if (run_dir / CONFIG_NAME).exists() or not run_dir.is_dir():
@@ -155,25 +158,25 @@ def refuse_foreign(run_dir: Path) -> None:
             f"{run_dir}: cannot be read ({error.strerror}); give name=... or output_dir=..."
         ) from error
     if is_foreign:
-        raise RunDirectoryError(f"{run_dir}: is there already, and is not a run (no {CONFIG_NAME}); give name=...")
+        raise RunDirectoryError(f"{run_dir}: is not a run directory (it has no {CONFIG_NAME}); give another name=...")
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a run was begun in a folder."""
+    """Return whether a folder is a run directory."""
     return (folder / CONFIG_NAME).exists()
 
 
 def check_config(run_dir: Path, config: Config, input_digest: str = "", unknown_keys: Collection[str] = ()) -> None:
-    """Makes sure that the directory is new, or that its `config.yaml` asks for the same clips.
+    """Check that a directory is new, or that its frozen config means the same clips.
 
     Args:
         run_dir: Directory of the run.
-        config: What is asked for now.
-        input_digest: Of the content of its input; "": not known.
-        unknown_keys: Keys that cannot be compared, as their value is not known yet.
+        config: Config of this command.
+        input_digest: Hash of the content of the input; "": not known.
+        unknown_keys: Keys that are not compared, because their value is not known yet.
 
     Raises:
-        RunDirectoryError: The directory was made with another config, is something else, or cannot be written.
+        RunDirectoryError: The directory was made with another config, is no run, or cannot be read.
     """
     refuse_foreign(run_dir)
     path = run_dir / CONFIG_NAME
@@ -185,17 +188,17 @@ def check_config(run_dir: Path, config: Config, input_digest: str = "", unknown_
         differing = [key for key in differing if key != "input"]
     differing = [key for key in differing if key not in unknown_keys]
     if differing:
-        lines = "\n".join(f"  {key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
+        lines = "\n".join(f"  {key}: {old.get(key)!r} in the run, {new.get(key)!r} now" for key in differing)
         raise RunDirectoryError(
-            f"{run_dir}: was made with another config; the difference is\n{lines}\n"
-            "give name=... for a new run, or the old values to go on with this one"
+            f"{run_dir}: was made with another config:\n{lines}\n"
+            "give name=... for a new run, or the old values to resume this one"
         )
 
 
 def freeze_config(run_dir: Path, config: Config, input_digest: str = "") -> None:
-    """Writes `config.yaml`, once `check_config` has found nothing against it.
+    """Write `config.yaml`; call `check_config` first.
 
-    The file of an earlier version keeps its keys, and its input, of which the fingerprint is made.
+    A file of the first format keeps its keys and its input, because its fingerprint is computed from them.
     """
     path = run_dir / CONFIG_NAME
     values: dict[str, Any] = dataclasses.asdict(config)
@@ -211,10 +214,10 @@ def freeze_config(run_dir: Path, config: Config, input_digest: str = "") -> None
 
 
 def frozen_config(run_dir: Path) -> Config:
-    """The config that a run was made with. Nothing in it is looked up or interpolated.
+    """Return the config that a run was made with, without interpolation.
 
     Raises:
-        RunDirectoryError: There is none, or it cannot be read.
+        RunDirectoryError: There is no `config.yaml`, or it cannot be read.
     """
     path = run_dir / CONFIG_NAME
     values = {key: value for key, value in _read(path).items() if key not in (_FORMAT, _INPUT_DIGEST)}
@@ -228,19 +231,20 @@ def frozen_config(run_dir: Path) -> Config:
 
 
 def recorded_input_digest(run_dir: Path) -> str:
-    """Return the hash of the input's content that a run was made of; "": it is not known."""
+    """Return the hash of the content of a run's input; "" if it was not recorded."""
     return str(_read(run_dir / CONFIG_NAME).get(_INPUT_DIGEST, ""))
 
 
 def is_of_first_format(run_dir: Path) -> bool:
-    """Whether a run was begun by the first version, whose config has no number of a format."""
+    """Return whether the config of a run has the first format, which has no version."""
     return _FORMAT not in _read(run_dir / CONFIG_NAME)
 
 
 def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
-    """Return the model at the commits that the run was made with, where the user names no revision.
+    """Return the model with the commits that the run was made with, unless the user gives a revision.
 
-    The hub's branches may have moved since. A repository that the run was not made with is left as it is.
+    A branch of the hub may point to another commit by now. If the run was made with another repository, the model is
+    returned unchanged.
     """
     path = run_dir / CONFIG_NAME
     recorded = (_read(path).get("model") if path.exists() else None) or {}
@@ -256,10 +260,10 @@ def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
 
 
 def _is_same_input(frozen: Mapping[str, Any], config: Config, input_digest: str) -> bool:
-    """Whether an input under another path is the one that the run was made of: a run may move with its input.
+    """Return whether an input has the content that the run was made of; its path may differ.
 
-    Earlier versions did not note its content. Theirs may be another folder's file of the same name; what is different
-    in it is then planned anew, as if the file had been edited.
+    Earlier versions did not record the content. For their runs a file of the same name is accepted; if its content
+    differs, it is planned again like an edited file.
     """
     if _INPUT_DIGEST in frozen:
         return bool(input_digest) and frozen[_INPUT_DIGEST] == input_digest
@@ -267,7 +271,7 @@ def _is_same_input(frozen: Mapping[str, Any], config: Config, input_digest: str)
 
 
 def _stem(source: str) -> str:
-    """A name for a run, made of its input: that of the file, of the first of a list, or of a glob's folder."""
+    """Return the default name of a run: the name of the input file, of the first in a list, or of a glob's folder."""
     if source in STANDARD_INPUT:
         return "stdin"
     path = Path(source.strip("[]").split(",")[0])
@@ -283,17 +287,18 @@ def _read(path: Path) -> dict[str, Any]:
         reason = reason_of(error)
         raise RunDirectoryError(f"{path}: cannot be read ({reason}); give name=... for a new run") from error
     if not isinstance(content, dict):
-        raise RunDirectoryError(f"{path}: is not a frozen config; give name=... for a new run")
+        raise RunDirectoryError(f"{path}: is not the config of a run; give name=... for a new run")
     version = content.get(_FORMAT, 1)
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
         raise RunDirectoryError(
-            f"{path}: has format {version!r}, and this version reads 1 to {FORMAT_VERSION}: use the one that made it"
+            f"{path}: has format_version {version!r}, and this version reads 1 to {FORMAT_VERSION}; use the version "
+            "that made the run"
         )
     return content
 
 
 def _is_identity(key: str) -> bool:
-    """Whether a key may not change."""
+    """Return whether a key affects the clips, so that it may not change when a run is resumed."""
     return key not in NON_IDENTITY_KEYS and not key.startswith(NON_IDENTITY_GROUPS)
 
 
@@ -306,7 +311,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _without_defaults(schema: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a config as plain values, without those that have their (first) default; in lists of groups too."""
+    """Return a config as plain values, without those that are the (first) default; also in lists of groups."""
     default = type(schema)()
     values: dict[str, Any] = {}
     for field in dataclasses.fields(schema):
@@ -324,7 +329,7 @@ def _plain(value: Any) -> Any:
 
 
 def _with_frozen_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return frozen values with those of `_FROZEN_DEFAULTS` whose key they lack."""
+    """Return frozen values, with the first default of each missing key whose default has changed."""
     filled = dict(values)
     for key, default in _FROZEN_DEFAULTS.items():
         group, _, name = key.partition(".")
@@ -335,7 +340,7 @@ def _with_frozen_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_keys_of(values: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of those keys alone that another tree has."""
+    """Return only those values whose key is in `frozen`, at all levels."""
     return {
         key: _with_keys_of(value, frozen[key])
         if isinstance(value, Mapping) and isinstance(frozen[key], Mapping)

@@ -1,4 +1,4 @@
-"""Write values so that Hydra's override grammar and OmegaConf read back exactly what was given."""
+"""Quoting of values, so that Hydra and OmegaConf read them back unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 
 
 def escape_interpolation(value: Any) -> Any:
-    """Return the value with escapes, so that OmegaConf looks up nothing: `${oc.env:HOME}` is text."""
+    """Escape `${...}` in all strings of a value: nothing is interpolated, `${oc.env:HOME}` stays text."""
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     if isinstance(value, Mapping):
@@ -23,16 +23,16 @@ def escape_interpolation(value: Any) -> Any:
 
 
 def quote(value: str) -> str:
-    """Return the text as a quoted string of Hydra's grammar."""
+    """Return a string in the quotes of Hydra's override grammar."""
     value = escape_interpolation(value)
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value)) + "'"
 
 
 def render(value: Any) -> str:
-    """Return a value of a config file in Hydra's grammar. Every scalar is quoted: the schema knows its type.
+    """Return a value of a config file in Hydra's override grammar. All scalars are quoted; the schema converts them.
 
     Args:
-        value: None, a text, or a list or mapping of values; the keys of a mapping are plain words.
+        value: None, a string, or a list or mapping of values.
     """
     if value is None:
         return "null"
@@ -42,20 +42,20 @@ def render(value: Any) -> str:
 
 
 def render_typed(argument: str, value: str, is_text: bool) -> str:
-    """Return a value of the command line as it is where Hydra's grammar reads it whole, else quoted.
+    """Return a value of the command line unchanged if Hydra's grammar reads it as intended, else quoted.
 
-    File names hold all sorts of characters, digits too: to Hydra `2024_05_01` is a number, and `1.10` is 1.1.
+    File names may contain characters of the grammar, and for Hydra `2024_05_01` is a number and `1.10` is 1.1.
 
     Args:
         argument: `key=value`, as typed.
         value: The part after `=`.
-        is_text: The schema's type of the key is text.
+        is_text: Whether the schema's type of the key is a string.
 
     Raises:
-        ConfigError: The value of a key that is no text asks for an interpolation.
+        ConfigError: The value contains an interpolation, and the type is not a string.
     """
     if "${" in value and not is_text:
-        raise ConfigError(f"{argument}: nothing is looked up in ${{...}}; write the value itself")
+        raise ConfigError(f"{argument}: ${{...}} is not interpolated; give the value itself")
     if "${" in value:
         return quote(value)
     try:

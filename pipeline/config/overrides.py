@@ -1,7 +1,7 @@
-"""From one argument or setting to overrides that Hydra takes.
+"""Translation of an argument or setting into overrides for Hydra.
 
-Owns the groups that are found by name (`model=`, `voice=` ...), and what may stand in their place (a folder, a hub id,
-a description).
+The value of a group (`model=`, `voice=` ...) is the name of a file in `configs/`, or a value that stands for settings:
+a folder, a hub id, a description.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from pipeline.errors import ConfigError, nearest_first
 from pipeline.storage.paths import local_folder
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-# A wheel carries the groups inside the package; in a checkout they lie beside it.
+# In a wheel the groups are inside the package, in a checkout beside it.
 CONFIG_DIR = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
 GROUPS = ("task", "model", "voice", "engine", "executor", "experiment")
 
 
 def group_options(group: str) -> list[str]:
-    """Names that can stand behind `group=`."""
+    """Return the names that `group=` accepts. Files that begin with _ are included by others and have no name."""
     return sorted(path.stem for path in (CONFIG_DIR / group).glob("[!_]*.yaml"))
 
 
 @lru_cache(maxsize=1)
 def _published() -> Mapping[str, tuple[str, str]]:
-    """Return the model group and the id of each published repository, by the id in lower case."""
+    """Return the name in `configs/model` and the hub id of each published checkpoint, by the id in lower case."""
     files = {group: CONFIG_DIR / "model" / f"{group}.yaml" for group in group_options("model")}
     contents = {group: yaml.safe_load(file.read_text(encoding="utf-8")) for group, file in files.items()}
     paths = {group: content.get("model", content).get("path") for group, content in contents.items()}
@@ -45,7 +45,7 @@ def _published() -> Mapping[str, tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def known_keys() -> Mapping[str, Any]:
-    """Every key that can be set, dotted, down to values and lists, with its type."""
+    """Return the type of each key of the schema, by its dotted name."""
 
     def walk(prefix: str, schema: Any) -> Iterator[tuple[str, Any]]:
         types = get_type_hints(type(schema))
@@ -60,36 +60,44 @@ def known_keys() -> Mapping[str, Any]:
 
 
 def plain_override(argument: str) -> str:
-    """Returns the argument as `key=value`; `+key=value` and `++key=value` mean the same, since every key exists."""
+    """Return an argument as `key=value`; Hydra's `+key=value` and `++key=value` mean the same here.
+
+    Raises:
+        ConfigError: It has another form, or is not UTF-8.
+    """
     if (shown := argument.encode("utf-8", "backslashreplace").decode()) != argument:
-        # The card, the frozen config and the list of files would have to name it.
+        # Files of the run contain the name, and they are UTF-8.
         raise ConfigError(f"{shown}: is not UTF-8; rename the file or folder")
     key, equals, value = re.sub(r"^\+\+?", "", argument).partition("=")
     if re.match(r"hydra[./]", key):
         raise ConfigError(
-            f"{argument}: Hydra only composes the config here; output_dir=... and name=... choose the folder, "
-            "executor=... the workers"
+            f"{argument}: settings of Hydra have no effect here; output_dir=... and name=... choose the folder of the "
+            "run, executor=... the workers"
         )
     if key.startswith("~"):
         known = known_keys()
         raise ConfigError(
-            f"{argument}: a key cannot be removed; leave it out, or give another value"
+            f"{argument}: a key cannot be removed; leave it out to use its default, or give another value"
             if key[1:] in known or key[1:] in GROUPS
-            else f"{argument}: a key cannot be removed, and {_unknown_key(key[1:])}"
+            else f"{argument}: {_unknown_key(key[1:])}"
         )
     if not equals:
-        raise ConfigError(f"{argument}: arguments are of the form key=value; --help shows some")
+        raise ConfigError(f"{argument}: give arguments as key=value, e.g. input=book.txt; see --help")
     return f"{key}={value}"
 
 
 def expand(argument: str) -> list[str]:
-    """Turns one argument, `key=value`, into overrides that Hydra takes, or says what is wrong with it."""
+    """Translate an argument, `key=value`, into overrides for Hydra.
+
+    Raises:
+        ConfigError: The key or the value is unknown.
+    """
     key, _, value = argument.partition("=")
-    if value == "???":  # to OmegaConf a value that is missing
-        raise ConfigError(f"{argument}: is no value; write another")
+    if value == "???":  # for OmegaConf, a missing value
+        raise ConfigError(f"{argument}: is reserved by OmegaConf; give another value")
     if key in GROUPS:
         return _choose(key, value)
-    if key == "text":  # short, since it is typed by hand; text.max_seconds and its like are another matter
+    if key == "text":  # the short form of task.text; text.max_seconds etc. belong to the group `text`
         return [f"task.text={quote(value)}"]
     if key not in known_keys():
         raise _unknown_key(key)
@@ -98,11 +106,11 @@ def expand(argument: str) -> list[str]:
 
 def _unknown_key(key: str) -> ConfigError:
     near = nearest_first(key, [*GROUPS, *known_keys()], limit=4)
-    return ConfigError(f"{key}: there is no such key; nearest are {', '.join(near)}")
+    return ConfigError(f"{key}: no such key; the nearest are {', '.join(near)}")
 
 
 def _choose(group: str, choice: str) -> list[str]:
-    """A choice of a group, or what may stand in its place."""
+    """Translate `group=choice`: the name of a file, or a value that stands for settings."""
     if group == "voice":
         return _choose_voice(choice)
     options = group_options(group)
@@ -119,11 +127,11 @@ def _choose(group: str, choice: str) -> list[str]:
         return _choose_checkpoint(choice)
     hint = "; or give a folder (./my-model) or a hub id (owner/name)" if group == "model" else ""
     near = ", ".join(nearest_first(choice, options, limit=40))
-    raise ConfigError(f"{group}={choice}: there is no such {group}; there are {near}{hint}")
+    raise ConfigError(f"{group}={choice}: no such {group}; there are {near}{hint}")
 
 
 def _choose_checkpoint(choice: str) -> list[str]:
-    """A folder or a repository of the hub. The id of a published checkpoint has the settings of its group."""
+    """Translate a folder or hub id. The id of a published checkpoint has the settings of its file."""
     published = None if local_folder(choice) else _published().get(choice.rstrip("/").lower())
     if published:
         group, path = published
@@ -133,7 +141,7 @@ def _choose_checkpoint(choice: str) -> list[str]:
 
 
 def _choose_voice(choice: str) -> list[str]:
-    """A name, which the checkpoint's catalogue judges later; a description; a list of them; or a file of the group."""
+    """Translate a name, which is checked when the model is known; a description; a list of them; or a file's name."""
     words = choice.strip()
     if not words:
         raise ConfigError(
@@ -149,35 +157,39 @@ def _choose_voice(choice: str) -> list[str]:
 
 
 def _voice_list(choice: str) -> list[str]:
-    """The names and descriptions of `voice=[jon,"A low, calm voice."]`."""
+    """Parse a list of names and descriptions: `voice=[jon,"A low, calm voice."]`."""
     try:
-        voices = yaml.load(choice, Loader=yaml.BaseLoader)  # a safe loader, which leaves all values texts
+        voices = yaml.load(choice, Loader=yaml.BaseLoader)  # a safe loader that keeps all values as strings
     except yaml.YAMLError:
         voices = None
     if not isinstance(voices, list) or not voices or not all(isinstance(each, str) and each.strip() for each in voices):
         raise ConfigError(
-            f"voice={choice}: give names and descriptions, those with commas or colons in quotes: "
+            f"voice={choice}: give a list of names and descriptions, with quotes around commas and colons: "
             "voice='[jon,\"A low, calm voice.\"]'"
         )
     for voice in voices:
         if voice.strip().lower() in group_options("voice"):
-            raise ConfigError(f"voice={choice}: {voice} is no voice that can stand in a list; name speakers")
+            raise ConfigError(f"voice={choice}: {voice} is not allowed in a list; give names of speakers")
     return [" ".join(voice.split()) for voice in voices]
 
 
 def expand_setting(key: str, value: Any) -> list[str]:
-    """Turns one setting of a config file into overrides that Hydra takes."""
+    """Translate a setting of a config file into overrides for Hydra.
+
+    Raises:
+        ConfigError: The key or the value is unknown.
+    """
     if key == "defaults" or key.startswith("hydra."):
-        raise ConfigError(f"{key}: a config file holds settings alone; write a group as a key, e.g. `model: mini`")
+        raise ConfigError(f"{key}: a config file contains settings only; write a group as a key, e.g. `model: mini`")
     if key in GROUPS and isinstance(value, str):
-        value = " ".join(value.split())  # a text of several lines ends with a line break
+        value = " ".join(value.split())  # a block of text ends with a line break
     if key == "experiment" and isinstance(value, str) and is_config_path(value):
-        raise ConfigError(f"{key}={value}: a config file names no other; give each with --config")
+        raise ConfigError(f"{key}={value}: a config file cannot include another; give each with --config")
     if key == "voice" and isinstance(value, list):
         return _choose_voice(yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True))
     if key == "input" and isinstance(value, list):  # as typed: [a.jsonl,b.jsonl]
         if not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{key}: give a list of names: [a.jsonl, b.jsonl]")
+            raise ConfigError(f"{key}: give a list of file names: [a.jsonl, b.jsonl]")
         value = "[" + ",".join('"' + each.replace('"', '""') + '"' for each in value) + "]"
     if isinstance(value, str) and (key in GROUPS or key == "text" or value == "???"):
         return expand(f"{key}={value}")

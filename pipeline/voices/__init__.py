@@ -1,7 +1,8 @@
-"""Voices: who speaks, and the description that says so. Loads no model and imports no torch.
+"""Voices: the speaker of each utterance, and the description of how the speaker sounds.
 
-`catalogue` reads what a checkpoint's speakers and languages are, `casting` chooses a voice for every utterance,
-`description` words it, `listing` prints what can be chosen.
+`catalogue` reads the speakers and languages of a checkpoint, `casting` chooses the voice of each utterance,
+`description` writes its description, and `listing` prints the voices of a model. Nothing here loads a model or imports
+torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Chooses the voice of every utterance, and refuses names that the checkpoint does not know.
+"""Choice of the voice of each utterance, and validation of names.
 
-`resolve_voice` turns the voice settings into names and descriptions, which is what a run freezes; `Casting` draws from
-them. Both are given the catalogue of the checkpoint, and load no model.
+`resolve_voice` replaces `auto` and `varied` in the voice settings by names of the checkpoint; a run freezes the result.
+`Casting` chooses the voice of each utterance from them.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ from pipeline.voices.description import describe
 from pipeline.voices.languages import language_code
 
 if TYPE_CHECKING:
-    from pipeline.types import Document, Segment  # imports numpy, for which `--voices` does not wait
+    from pipeline.types import Document, Segment  # imports numpy, which would make `--voices` slow
 
-_MAX_ROW_NAMES = 1000  # counted for warnings: a column of a million names must not fill the memory
+_MAX_ROW_NAMES = 1000  # limit of memory, for a column of a million names
 
 
 @dataclass(frozen=True)
 class Voice:
-    """The outcome of casting: what an utterance needs to know."""
+    """The voice of an utterance."""
 
     speaker: str | None
     description: str
 
 
 def resolve_voice(voice: VoiceConfig, model: ModelConfig, catalogue: Catalogue, language: str) -> VoiceConfig:
-    """Return `voice` with the names of the speakers that are meant.
+    """Return the voice settings with names of speakers in place of `auto` and `varied`.
 
     Args:
-        voice: As composed: its speaker may be left to the checkpoint (`auto`, `varied`).
-        model: For messages.
-        catalogue: What is known of the checkpoint's voices.
-        language: Code of the text's language, which decides what `auto` and `varied` choose.
+        voice: Settings as composed.
+        model: The model, for messages.
+        catalogue: Its catalogue.
+        language: Code of the text's language, which `auto` and `varied` depend on.
 
     Raises:
-        ConfigError: A name that the checkpoint does not know; the nearest are named.
+        ConfigError: The checkpoint does not know a name.
     """
     description = (voice.description or "").strip() or None
     speaker = (voice.speaker or "").strip() or None
     named = catalogue.find(description) if description else None
-    if named:  # `voice="Mary Ann"` composes as a description
+    if named:  # voice="Mary Ann" is composed as a description
         description, speaker = None, named.name
     speakers = voice.speakers if description else _speakers_to_draw(voice, model, catalogue, language)
     if speaker == SPEAKER_VARIED:
@@ -87,7 +87,7 @@ def resolve_voice(voice: VoiceConfig, model: ModelConfig, catalogue: Catalogue, 
 
 
 def speaker_names(voice: VoiceConfig, catalogue: Catalogue) -> tuple[str, ...]:
-    """Return the speakers that resolved settings can draw; empty: no named one."""
+    """Return the speakers that resolved settings can choose; empty if no speaker is named."""
     if voice.description:
         return ()
     names = [choice.speaker for choice in voice.speakers] or [voice.speaker or ""]
@@ -95,12 +95,21 @@ def speaker_names(voice: VoiceConfig, catalogue: Catalogue) -> tuple[str, ...]:
 
 
 class Casting:
-    """Chooses the voice of every utterance. Made once a run; refuses what cannot work before a model is loaded.
+    """Choice of the voice of each utterance of a run. It is created before a model is loaded.
+
+    Args:
+        voice: Settings as composed.
+        model: The model.
+        catalogue: Its catalogue; None: find it.
+        language: Language of the text.
 
     Attributes:
-        voice: The settings with the names that are meant; what a run freezes.
-        names: The speakers that the settings can draw, for reports and cards; empty: no named one.
-        warnings: Lines for a person: choices that work, with a better one named.
+        voice: Settings as resolved, which a run freezes.
+        names: Speakers that can be chosen, for reports and cards; empty if no speaker is named.
+        warnings: Messages about settings that work badly, each with a better choice.
+
+    Raises:
+        ConfigError: The checkpoint does not know a name, or `voice.balance` has nothing to balance.
     """
 
     def __init__(
@@ -134,8 +143,16 @@ class Casting:
     ) -> Voice:
         """Return the voice of one utterance.
 
-        A row's own `description` or `speaker` wins, then the config's free description, then a draw from its lists. The
-        draw depends on nothing but `run_seed`, `source_id` and `text`, so that order and neighbours do not matter.
+        In order of precedence: `description` or `speaker` of the row, `voice.description`, a random choice from
+        `voice.speakers` and `voice.styles`. The choice depends on `run_seed`, `source_id` and `text` only, not on the
+        order of utterances.
+
+        Args:
+            source_id: Id of the document.
+            text: Source text of the segment.
+            run_seed: Seed of the run.
+            speaker: Speaker of the row, if it names one.
+            description: Description of the row, if it has one.
         """
         own_speaker = _spelling(speaker, self.catalogue) if speaker and speaker.strip() else None
         if own_speaker:
@@ -149,20 +166,20 @@ class Casting:
         return Voice(name, self._describe(name, style))
 
     def begin_plan(self, shard_size: int) -> None:
-        """Start to deal balanced voices anew.
+        """Reset the state of `voice.balance`, before the first utterance of a plan.
 
         Args:
-            shard_size: Number of utterances within which `voice.balance` holds.
+            shard_size: Utterances of a shard; speakers are balanced in each shard.
         """
         self._balanced = BalancedDraw(len(self._speakers), shard_size) if self.voice.balance else None
 
     def cast_next(self, document: Document, segment: Segment, drawn_by: str, run_seed: int) -> Voice:
-        """Return the voice of the next utterance of a plan: by its position if `voice.balance` is set, else `cast`.
+        """Return the voice of the next utterance of a plan: by position with `voice.balance`, else like `cast`.
 
         Args:
-            document: Where the segment comes from, with the row's own voice.
-            segment: What is spoken.
-            drawn_by: Name of the document for draws.
+            document: The document of the segment; a row may name its own voice.
+            segment: The segment.
+            drawn_by: Id that random choices depend on.
             run_seed: Seed of the run.
         """
         speaker = document.speaker
@@ -175,11 +192,11 @@ class Casting:
 
     @property
     def spoken_by(self) -> str:
-        """Who speaks, for a person: names, or a description."""
+        """Names or description of the voice, for messages."""
         return f'"{self.voice.description}"' if self.voice.description else listed(self.names) or "no named speaker"
 
     def row_warnings(self) -> tuple[str, ...]:
-        """Return what speaks against the speakers that rows have named so far; the config's own are in `warnings`."""
+        """Return warnings about speakers that rows have named so far; `warnings` has those about the settings."""
         rows = {name: count for name, count in sorted(self._row_names.items()) if name not in self.names}
         if self.catalogue.speakers is None:
             not_known = names_not_known(self._model)
@@ -195,7 +212,7 @@ class Casting:
         return tuple(lines)
 
     def _count_row(self, name: str, source_id: str) -> None:
-        """Count the rows, not the segments, that name a speaker."""
+        """Count rows that name a speaker, not their segments."""
         is_new = (name, source_id) != self._last_row
         self._last_row = (name, source_id)
         if is_new and (name in self._row_names or len(self._row_names) < _MAX_ROW_NAMES):
@@ -218,12 +235,12 @@ class Casting:
             warnings += unnamed_warnings(voice, model, catalogue)
         unknown = [each.speaker for each in asked.speakers if catalogue.find(each.speaker) is None]
         if self.names and catalogue.speakers and unknown and len(unknown) < len(asked.speakers):
-            warnings.append(f"voice.speakers: model={model.name} does not know {listed(unknown)}; the others are drawn")
+            warnings.append(f"voice.speakers: model={model.name} does not know {listed(unknown)}; the others are used")
         return (*warnings, *language_warnings(model, catalogue, self._language), *self._speaker_warnings(self.names))
 
 
 def _default_description(catalogue: Catalogue, language: str) -> str | None:
-    """Return the catalogue's own description, which is used when no voice is named."""
+    """Return the catalogue's description for settings without a voice."""
     speaker = catalogue.default_speaker(language)
     return catalogue.description and catalogue.description.replace(SPEAKER_FIELD, speaker.name if speaker else "")
 
@@ -231,10 +248,10 @@ def _default_description(catalogue: Catalogue, language: str) -> str | None:
 def _speakers_to_draw(
     voice: VoiceConfig, model: ModelConfig, catalogue: Catalogue, language: str
 ) -> list[SpeakerChoice]:
-    """Return the speakers to draw from.
+    """Return the speakers to choose from.
 
-    With `voice=varied` the list is a proposal: of it those that the checkpoint knows are drawn, and where it knows none
-    its own speakers of the text's language. Any other list is checked name by name.
+    With `voice=varied`, these are the speakers of its list that the checkpoint knows; if it knows none, all speakers of
+    the checkpoint for the language of the text. In any other list, each name has to be known.
     """
     if voice.speaker == SPEAKER_VARIED and catalogue.speakers is not None:
         known = [choice for choice in voice.speakers if catalogue.find(choice.speaker)]
@@ -242,18 +259,18 @@ def _speakers_to_draw(
         return known or [SpeakerChoice(speaker.name) for speaker in own]
     for index, choice in enumerate(voice.speakers):
         _check(f"voice.speakers[{index}].speaker", choice.speaker, model, catalogue)
-    return voice.speakers  # as typed: runs that were begun with it compare it
+    return voice.speakers  # as typed: the frozen config of a run is compared with it
 
 
 def _check_balance(voice: VoiceConfig, speakers: Sequence[str | None]) -> None:
-    """Refuse `voice.balance` where there is nothing to balance, or where weights or repeated names contradict it."""
+    """Refuse `voice.balance` with fewer than two speakers, with weights, or with repeated names."""
     if voice.description or len(voice.speakers) < 2:
         raise ConfigError(
-            "voice.balance=true: give several speakers: voice=varied, or voice.speakers=[{speaker:Jon},{speaker:Lea}]"
+            "voice.balance=true: needs several speakers: voice=varied, or voice.speakers=[{speaker:Jon},{speaker:Lea}]"
         )
     twice = [str(name) for name, count in Counter(speakers).items() if count > 1]
     if twice:
-        raise ConfigError(f"voice.balance=true: voice.speakers has {listed(twice)} more than once; name each once")
+        raise ConfigError(f"voice.balance=true: voice.speakers contains {listed(twice)} more than once; give each once")
     if len({choice.weight for choice in voice.speakers}) > 1:
         raise ConfigError("voice.balance=true: voice.speakers have different weights; remove the weights")
 
@@ -261,22 +278,22 @@ def _check_balance(voice: VoiceConfig, speakers: Sequence[str | None]) -> None:
 def _check(key: str, name: str, model: ModelConfig, catalogue: Catalogue) -> None:
     """Refuse a name that the checkpoint does not know."""
     if not name.strip():
-        raise ConfigError(f"{key}={name}: give the name of a speaker; `{list_command(model)}` lists them")
+        raise ConfigError(f"{key}={name}: give the name of a speaker; list them with `{list_command(model)}`")
     if catalogue.speakers is not None and catalogue.find(name) is None:
         raise ConfigError(
-            f"{key}={name}: {unknown_name(name, model, catalogue)}. A description may say anything: "
+            f"{key}={name}: {unknown_name(name, model, catalogue)}; describe a voice instead: "
             'voice.description="A calm female voice, very close and clear."'
         )
 
 
 def _spelling(name: str, catalogue: Catalogue) -> str:
-    """Return the catalogue's spelling, else that of the 34 published names, else the name as given."""
+    """Return the spelling in the catalogue, else that of the 34 published names, else the name as given."""
     speaker = catalogue.find(name) or load_catalogue("mini").find(name)
     return speaker.name if speaker else name.strip()
 
 
 def _draw(cumulative: Sequence[float], *content: str | int) -> int:
-    """Return an index, drawn by the hash of `content` with the chances that the cumulative weights give."""
+    """Return a random index, derived from the hash of `content`, with the given cumulative weights."""
     if len(cumulative) == 1:
         return 0
     return bisect(cumulative, content_fraction(*content) * cumulative[-1], hi=len(cumulative) - 1)

@@ -1,8 +1,7 @@
-"""Which speakers and languages a checkpoint knows.
+"""Catalogues: the speakers and languages of a checkpoint.
 
-A catalogue is a YAML file: `voices.yaml` in the folder or repository of a checkpoint, or one of `catalogues/` for the
-published checkpoints. Both have the same format, which docs/voices.md describes. It is data only: YAML's safe loader
-reads it, and everything in it is checked.
+A catalogue is a YAML file: `voices.yaml` in the folder or repository of a checkpoint, or a file in `catalogues/` for a
+published checkpoint. docs/voices.md describes the format. It is read with the safe loader, and every value is checked.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ _MAX_NAME = 100  # characters
 _MAX_DESCRIPTION = 2_000  # characters
 _MAX_SECONDS = 30.0  # Parler-TTS was trained on clips of up to 30 s
 _CONTROL = ("Cc", "Cs", "Cf")  # categories of Unicode
-_JOINERS = "\u200c\u200d"  # of category Cf, and part of names in Indic scripts
-_RESERVED = ("auto", "varied")  # values of `voice=` with a meaning of their own
+_JOINERS = "\u200c\u200d"  # in category Cf, but part of names in Indic scripts
+_RESERVED = ("auto", "varied")  # special values of voice=
 _MAX_SHOWN = 10**18
 _KEYS = ("languages", "default", "description", "max_seconds", "min_seconds", "voices")
 _VOICE_KEYS = ("name", "languages", "similarity")
@@ -69,41 +68,41 @@ _BY_SIMILARITY = {"mini_v1": "mini", "large_v1": "large"}  # values of model.sim
 
 @dataclass(frozen=True)
 class Speaker:
-    """A name that a checkpoint was trained on."""
+    """A speaker whose name a checkpoint was trained with."""
 
     name: str
     languages: tuple[str, ...] = ()  # codes; empty: all languages of the checkpoint
-    similarity: float | None = None  # published likeness of the voice from clip to clip, 0 to 1
+    similarity: float | None = None  # published similarity of the voice between clips, 0 to 1
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The voices and languages of one checkpoint."""
+    """The speakers and languages of a checkpoint."""
 
     speakers: tuple[Speaker, ...] | None = None  # None: the names are not known; (): trained without names
-    languages: tuple[str, ...] = ()  # codes of those that it speaks; empty: not known
-    default: str | None = None  # name of the speaker for languages without a voice of their own
-    description: str | None = None  # used when no voice is named; may contain SPEAKER_FIELD
+    languages: tuple[str, ...] = ()  # codes; empty: not known
+    default: str | None = None  # speaker of languages that have no speaker of their own
+    description: str | None = None  # used if no voice is given; may contain SPEAKER_FIELD
     max_seconds: float | None = None  # of a clip
-    min_seconds: float | None = None  # of a segment: shorter ones join a neighbour
-    digest: str = ""  # of the file, if it is not one of ours
+    min_seconds: float | None = None  # of a segment: shorter ones are joined with a neighbor
+    digest: str = ""  # hash of the file; "" for one of `catalogues/`
 
     @cached_property
     def _by_key(self) -> dict[str, Speaker]:
         return {name_key(speaker.name): speaker for speaker in self.speakers or ()}
 
     def find(self, name: str) -> Speaker | None:
-        """Return the speaker of this name, whatever its case and blanks."""
+        """Return the speaker with a name, ignoring case and white space."""
         return self._by_key.get(name_key(name))
 
     def speakers_of(self, language: str) -> tuple[Speaker, ...]:
-        """Return the speakers that speak a language (a code), in the order of the catalogue."""
+        """Return the speakers of a language, given as a code, in the order of the catalogue."""
         return tuple(
             each for each in self.speakers or () if language in (each.languages or self.languages or (language,))
         )
 
     def default_speaker(self, language: str) -> Speaker | None:
-        """Return the speaker of a text in this language (a code) when none is named; None: no names are known."""
+        """Return the default speaker of a language, given as a code; None if no speakers are known."""
         preferred = self.find(self.default) if self.default else None
         candidates = self.speakers_of(language) or self.speakers or (None,)
         return preferred if preferred in candidates else candidates[0]
@@ -114,24 +113,24 @@ def _is_control(letter: str) -> bool:
 
 
 def name_key(name: str) -> str:
-    """Return a name in the form in which names are compared: case, blanks and Unicode forms make no difference."""
+    """Return a name in the form for comparison: without differences in case, white space and Unicode form."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
-    """Return what is known of the voices of a model. Downloads nothing.
+    """Return the catalogue of a model without downloading anything.
 
     Args:
-        model: The chosen checkpoint. Its `speakers` win over every catalogue.
-        folder: Where the files of the checkpoint lie, once they have been found; its `voices.yaml` wins over our own
-            catalogue of that checkpoint. Default: `model.path`, if it is a folder.
+        model: The model. `model.speakers` takes precedence over a catalogue.
+        folder: Folder of the checkpoint, if it is known. Its `voices.yaml` takes precedence over `catalogues/`.
+            Default: `model.path`, if it is a folder.
 
     Raises:
-        ModelError: A `voices.yaml` that cannot be read.
-        ConfigError: An unknown value of `model.similarity`.
+        ModelError: `voices.yaml` cannot be read, or a value in it is wrong.
+        ConfigError: The value of `model.similarity` is unknown.
     """
     folder, published = folder or local_folder(model.path), _published(model)
-    if folder is None and is_other_repository(model.path):  # its own file, not here yet, may name anybody
+    if folder is None and is_other_repository(model.path):  # its voices.yaml, not here yet, may name other speakers
         return Catalogue(speakers=tuple(map(Speaker, model.speakers)) if model.speakers else None)
     file = folder / VOICES_FILE if folder is not None else None
     catalogue = read_catalogue(file) if file is not None and file.is_file() else published
@@ -143,44 +142,45 @@ def find_catalogue(model: ModelConfig, folder: Path | None = None) -> Catalogue:
 
 
 def is_other_repository(path: str) -> bool:
-    """Whether a path is the hub id of a repository that we have no catalogue of."""
+    """Return whether a path is the id of a hub repository without a file in `catalogues/`."""
     is_id = path.count("/") == 1 and not path.startswith((".", "/", "~"))
     return is_id and path.lower() not in _BY_REPOSITORY
 
 
 def _published(model: ModelConfig) -> Catalogue:
-    """Return our own catalogue of a checkpoint, or an empty one."""
+    """Return the catalogue in `catalogues/` for a model, or an empty one."""
     if model.similarity and model.similarity not in _BY_SIMILARITY:
         nearest = ", ".join(nearest_first(model.similarity, _BY_SIMILARITY))
-        raise ConfigError(f"model.similarity={model.similarity}: there is no such measurement. There is {nearest}")
+        raise ConfigError(f"model.similarity={model.similarity}: no such value; give {nearest}")
     name = _BY_REPOSITORY.get(model.path.strip("/").lower())
     if name is None and (not model.path or PurePath(model.path).name != model.name):
-        name = _BY_MODEL.get(model.name)  # `model=indic model.path=/a/copy`; a folder that is typed has its own name
+        # With model=FOLDER, the name is that of the folder; here it is model=indic model.path=/a/copy.
+        name = _BY_MODEL.get(model.name)
     if name is None and model.similarity:
         name = _BY_SIMILARITY[model.similarity]
     return load_catalogue(name) if name else Catalogue()
 
 
 def model_argument(model: ModelConfig) -> str:
-    """Return what is typed behind `model=` for this model: the name of its group, else its path."""
+    """Return the value of `model=` for a model: its name in `configs/model`, else its path."""
     group = _BY_MODEL.get(model.name)
     is_group = group is not None and (not model.path or _BY_REPOSITORY.get(model.path.lower()) == group)
     return model.name if is_group else model.path
 
 
 def catalogue_names() -> tuple[str, ...]:
-    """Return the model groups that have a catalogue."""
+    """Return the names in `configs/model` that have a catalogue."""
     return tuple(_BY_MODEL)
 
 
 def catalogue_of_group(group: str) -> Catalogue:
-    """Return the catalogue of a model group of `configs/model`."""
+    """Return the catalogue of a name in `configs/model`."""
     return load_catalogue(_BY_MODEL[group])
 
 
 @cache
 def load_catalogue(name: str) -> Catalogue:
-    """Read one of our own catalogues."""
+    """Read a file of `catalogues/`."""
     file = resources.files("pipeline.voices").joinpath("catalogues").joinpath(f"{name}.yaml")
     return parse_catalogue(file.read_bytes(), f"{name}.yaml")
 
@@ -189,7 +189,7 @@ def read_catalogue(path: Path) -> Catalogue:
     """Read the `voices.yaml` of a checkpoint.
 
     Raises:
-        ModelError: It cannot be read, or something in it is wrong; the message names file, key and fix.
+        ModelError: The file cannot be read, or a value in it is wrong. The message names file, key and fix.
     """
     try:
         with path.open("rb") as file:
@@ -200,7 +200,15 @@ def read_catalogue(path: Path) -> Catalogue:
 
 
 def parse_catalogue(content: bytes, file: str) -> Catalogue:
-    """Check the content of a catalogue; `file` is its name, for errors."""
+    """Parse and check the content of a catalogue.
+
+    Args:
+        content: YAML in UTF-8.
+        file: Name of the file, for errors.
+
+    Raises:
+        ModelError: It is not valid.
+    """
     if len(content) > _MAX_BYTES:
         raise ModelError(f"{file}: is larger than {_MAX_BYTES:,} bytes; list the voices only")
     try:
@@ -214,10 +222,10 @@ def parse_catalogue(content: bytes, file: str) -> Catalogue:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, which refuses a key that is there twice: the first value would be lost silently."""
+    """Safe loader that refuses duplicate keys, of which the first value would be lost."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Refuse merge keys (`<<`): a small file of them can stand for more than fits into memory."""
+        """Refuse merge keys (`<<`), because a small file of them can expand to more than the memory."""
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(None, None, "merge keys are not supported", key.start_mark)
@@ -226,13 +234,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         twice = [key for key, count in counts.items() if count > 1]
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice[0][:40]} is there twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0][:40]} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Checks the fields of a catalogue; every error names the file and the key."""
+    """Parser of the fields of a catalogue. Each error names the file and the key."""
 
     file: str
 
@@ -265,7 +273,7 @@ class _Reader:
         seen: dict[str, str] = {}
         for speaker in speakers:
             if (key := name_key(speaker.name)) in seen:
-                raise self._error("voices", speaker.name, "is there twice; one entry can have several languages")
+                raise self._error("voices", speaker.name, "is given twice; one entry can have several languages")
             seen[key] = speaker.name
         return speakers
 
@@ -274,9 +282,9 @@ class _Reader:
         self._check_keys(f"{key}.", fields, _VOICE_KEYS)
         name = self._text(f"{key}.name", fields.get("name"), _MAX_NAME)
         if name is None:
-            raise ModelError(f"{self.file}: {key}.name: is missing; give the name of the speaker")
+            raise ModelError(f"{self.file}: {key}.name: is missing; add the name of the speaker")
         if name_key(name) in _RESERVED:
-            raise self._error(f"{key}.name", name, "has a meaning of its own behind voice=; give another name")
+            raise self._error(f"{key}.name", name, "is a special value of voice=; give another name")
         similarity = self._number(f"{key}.similarity", fields.get("similarity"), 1.0)
         return Speaker(name, self._languages(f"{key}.languages", fields.get("languages")), similarity)
 
@@ -313,10 +321,10 @@ class _Reader:
         for key in fields:
             if key not in known:
                 near = ", ".join(nearest_first(str(key), known, limit=3))
-                raise ModelError(f"{self.file}: {prefix}{str(key)[:40]}: there is no such key; nearest are {near}")
+                raise ModelError(f"{self.file}: {prefix}{str(key)[:40]}: no such key; the nearest are {near}")
 
     def _error(self, key: str, value: object, fix: str) -> ModelError:
-        is_huge = isinstance(value, int) and abs(value) > _MAX_SHOWN  # Python refuses to write thousands of digits
+        is_huge = isinstance(value, int) and abs(value) > _MAX_SHOWN  # str() fails with thousands of digits
         is_shown = isinstance(value, (str, int, float)) and not is_huge
         shown = str(value)[:60] if is_shown else "a large number" if is_huge else type(value).__name__
         return ModelError(f"{self.file}: {key}: {shown}: {fix}")

@@ -1,4 +1,4 @@
-"""The wording of descriptions: how a speaker and a style become a sentence or two."""
+"""Descriptions for Parler-TTS, written from the name of a speaker and a style."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ _RECORDING_NOUNS = ("audio", "sound", "quality", "noise", "reverberation", "echo
 
 
 def describe(speaker: str | None, style: StyleConfig) -> str:
-    """Says in one or two sentences how `speaker` sounds.
+    """Return a description of one or two sentences.
 
-    The name comes first, which is what keeps a voice steady. The words are those of the descriptions that Parler-TTS
-    was trained on (the bins of dataspeech), in any of their forms: "very slowly", "slightly fast", "moderate speed".
+    The name comes first, because that makes a voice consistent between clips. Styles use the words of the descriptions
+    that Parler-TTS was trained with (the bins of dataspeech) in any form: "very slowly", "slightly fast".
+
+    Args:
+        speaker: Name of the speaker; None: no name.
+        style: Words for each property.
     """
     voice = f"{speaker}'s voice" if speaker else "A speaker's voice"
     manner = _clean(style.expressivity)
@@ -40,7 +44,7 @@ def _article(words: str) -> str:
 
 
 def _pace(words: str) -> str:
-    """Makes a noun phrase: "very slowly" -> "a very slow delivery", "moderate speed" -> "a moderate speed"."""
+    """Return a noun phrase: "very slowly" -> "a very slow delivery", "moderate speed" -> "a moderate speed"."""
     if not words:
         return ""
     if words.endswith(_PACE_NOUNS):
@@ -49,7 +53,7 @@ def _pace(words: str) -> str:
 
 
 def _pitch(words: str) -> str:
-    """Makes a noun phrase of "very low", "very low-pitch", "very low-pitched" or "very low pitch"."""
+    """Return a noun phrase for "very low", "very low-pitch", "very low-pitched" or "very low pitch"."""
     if not words:
         return ""
     level = re.sub(r"[- ]*pitch(ed)?$", "", words)
@@ -57,7 +61,7 @@ def _pitch(words: str) -> str:
 
 
 def _recording(room: str, quality: str) -> str:
-    """Makes the predicate of "the recording ...": adjectives after "is", nouns after "has"."""
+    """Return the predicate of "The recording ...": adjectives after "is", nouns after "has"."""
     phrases = [(_verb(words), words) for words in (room, quality) if words]
     if len(phrases) == 2 and phrases[0][0] == phrases[1][0]:
         return f"{phrases[0][0]} {room} and {quality}"

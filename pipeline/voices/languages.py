@@ -1,4 +1,4 @@
-"""Language codes: one spelling for each language, and its English name."""
+"""Language codes: a canonical code for each language, and its English name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}([-_]\w+)*")
-UNDETERMINED = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639-2: not known, several, not coded, no language
+UNDETERMINED = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639-2: undetermined, several, not coded, no language
 
-# Name, then all its codes: ISO 639-1 where there is one, else 639-3; then 639-3 and both forms of 639-2.
+# Name, canonical code (ISO 639-1, or else 639-3), then the other codes of ISO 639-3 and 639-2.
 _TABLE = """
 Afrikaans af afr|Albanian sq sqi alb|Amharic am amh|Arabic ar ara|Armenian hy hye arm|Assamese as asm
 Azerbaijani az aze|Basque eu eus baq|Belarusian be bel|Bengali bn ben|Bhojpuri bho|Bodo brx|Bosnian bs bos
@@ -31,26 +31,26 @@ Vietnamese vi vie|Welsh cy cym wel|Yoruba yo yor|Zulu zu zul
 
 @lru_cache(maxsize=1)
 def _languages() -> dict[str, tuple[str, str]]:
-    """Return for each code the language's usual code and name."""
+    """Return the canonical code and the name of the language of each code."""
     rows = [row.split() for row in re.split(r"[|\n]", _TABLE.strip())]
     return {code: (codes[0], name) for name, *codes in rows for code in codes}
 
 
 def language_code(tag: str) -> str:
-    """Return the usual code of a language tag, without region or script.
+    """Return the canonical code of a language tag, without region or script.
 
     Args:
-        tag: Such as "hi", "hin", "hi-IN" or "de_DE". A code that is not in the table is returned in lower case.
+        tag: Tag such as "hi", "hin", "hi-IN" or "de_DE". An unknown code is returned in lower case.
 
     Returns:
-        The ISO 639-1 code where there is one, else the ISO 639-3 code; "" if the tag says that nobody knows.
+        The ISO 639-1 code if there is one, else the ISO 639-3 code; "" if the tag means an unknown language.
     """
     code = re.split("[-_]", tag.strip().lower())[0]
     return "" if code in UNDETERMINED else _languages().get(code, (code, ""))[0]
 
 
 def language_name(code: str) -> str:
-    """Return "Hindi (hi)" for "hi", or the code alone where its name is not known."""
+    """Return name and code, e.g. "Hindi (hi)", or the code alone if its name is not known."""
     _, name = _languages().get(code, (code, ""))
     return f"{name} ({code})" if name else code
 

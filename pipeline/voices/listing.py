@@ -12,27 +12,27 @@ _DESCRIBE = 'Describe a voice: voice="A calm female voice, very close and clear.
 
 
 def list_voices(model: ModelConfig, catalogue: Catalogue, is_chosen: bool = True) -> str:
-    """Return the voices with language, published similarity and the language that each is the default for.
+    """Return a table of voices: name, languages, published similarity, languages that it is the default for.
 
     Args:
         model: The model, for the heading.
-        catalogue: What is known of it.
-        is_chosen: Whether the user named the model; else the others are named below.
+        catalogue: Its catalogue.
+        is_chosen: Whether the user gave the model; if not, the other models are listed below the table.
     """
     heading = f"model={model_argument(model)}: "
     if catalogue.speakers is None:
         lines = [
-            f"{heading}the names of its voices are not known. A file voices.yaml beside its weights lists them "
+            f"{heading}the names of its voices are not known; list them in a file voices.yaml beside its weights "
             f"(docs/voices.md). {_DESCRIBE}"
         ]
     elif not catalogue.speakers:
-        lines = [f"{heading}trained without the names of speakers. {_DESCRIBE}"]
+        lines = [f"{heading}was trained without names of speakers. {_DESCRIBE}"]
     else:
         count = len(catalogue.speakers)
         lines = [f"{heading}{count:,} voice{'' if count == 1 else 's'}", "", *_table(catalogue), *_notes(catalogue)]
     if not is_chosen:
         others = [name for name in catalogue_names() if name not in ("untrained", model_argument(model))]
-        lines += ["", f"Other models: --voices model=NAME, with {', '.join(others)}, a folder or a hub id"]
+        lines += ["", f"Other models: --voices model=NAME, where NAME is {', '.join(others)}, a folder or a hub id"]
     return "\n".join(lines)
 
 
@@ -52,7 +52,7 @@ def _similarity(speaker: Speaker) -> str:
 
 
 def _default_for(speaker: Speaker, catalogue: Catalogue) -> str:
-    """Return the languages whose texts this speaker reads when no voice is named."""
+    """Return the languages that this speaker is the default for."""
     languages = catalogue.languages or (DEFAULT_LANGUAGE,)
     codes = [code for code in languages if catalogue.default_speaker(code) == speaker]
     return (language_names(codes) if catalogue.languages else "all texts") if codes else ""
@@ -60,7 +60,7 @@ def _default_for(speaker: Speaker, catalogue: Catalogue) -> str:
 
 def _notes(catalogue: Catalogue) -> Sequence[str]:
     without = [code for code in catalogue.languages if not catalogue.speakers_of(code)]
-    notes = [f"\nLanguages without a voice of their own: {language_names(without)}"] if without else []
+    notes = [f"\nLanguages without a voice: {language_names(without)}"] if without else []
     if any(speaker.similarity for speaker in catalogue.speakers or ()):
-        notes.append("\nSimilarity: how alike a voice stays from clip to clip, 0 to 1, as published")
+        notes.append("\nsimilarity: published similarity of the voice between clips, 0 to 1")
     return notes

@@ -1,7 +1,7 @@
-"""Spoken forms: what a narrator says for what is written. There is one normalizer for each language, found by its code.
+"""Text normalization: written text to the words that are spoken, with one normalizer for each language.
 
-`english` is the only one so far; text in a language without one is spoken as it is written. Another distribution adds
-one under the entry points `parler_pipeline.normalizers`.
+`english` is the only one in this package. Text in a language without a normalizer is spoken as it is written. Another
+distribution can add one under the entry points `parler_pipeline.normalizers`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ __all__ = ["NORMALIZERS", "Normalizer", "find_normalizer", "is_speakable"]
 
 
 class Normalizer(Protocol):
-    """Rewrites a piece of text, at most a sentence, in the words that are spoken."""
+    """A function that rewrites text, at most one sentence, as the words that are spoken."""
 
     def __call__(self, text: str, language: str) -> str:
-        """Return the spoken form on one line. It must not fail, and must leave its own output as it is.
+        """Return the spoken form on one line.
+
+        It must not raise an exception, and must return its own output unchanged.
 
         Args:
-            text: As written, without markup.
-            language: Tag of the text, e.g. "en" or "en-GB"; the region may decide how a date is read.
+            text: Text without markup.
+            language: Tag of its language, e.g. "en" or "en-GB"; the region can decide how a date is read.
         """
 
 
@@ -36,7 +38,7 @@ _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
 def find_normalizer(language: str) -> Normalizer | None:
-    """Return the normalizer of a language, or None where there is none.
+    """Return the normalizer of a language, or None if there is none.
 
     Args:
         language: Code without region or script, e.g. "en".
@@ -45,7 +47,7 @@ def find_normalizer(language: str) -> Normalizer | None:
 
 
 def is_speakable(text: str) -> bool:
-    """Return whether there is anything to say: a letter or a digit."""
+    """Return whether a text contains anything to say: a letter or a digit."""
     if _ASCII_LETTER_OR_DIGIT.search(text):
         return True
     return _LETTER_OR_DIGIT.search(fold_characters(text)) is not None

@@ -1,6 +1,6 @@
-"""Removal of characters that are not seen: they break words apart for a tokenizer and are never spoken.
+"""Removal of invisible characters, which would split words for the tokenizer.
 
-The joiners U+200C and U+200D stay here: in Persian and the scripts of India they change how a word is read.
+The joiners U+200C and U+200D are kept, because they change how words are read in Persian and in Indic scripts.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ _INVISIBLE = re.compile(
     "["
     "\u00ad\u200b\u2060\ufeff"  # soft hyphen, zero-width space, word joiner, byte order mark
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction of writing
-    "\u034f\u180b-\u180f\u2061-\u2064\ufff9-\ufffb"  # joiners, operators and annotations that are not seen
-    "\ufe00-\ufe0f\U000e0000-\U000e01ef"  # variants and tags of the character before them
+    "\u034f\u180b-\u180f\u2061-\u2064\ufff9-\ufffb"  # invisible joiners, operators and annotations
+    "\ufe00-\ufe0f\U000e0000-\U000e01ef"  # variation selectors and tags
     "]"
 )
-_BLANK = re.compile("[\u115f\u1160\u2800\u3164\uffa0]")  # seen as a space
+_BLANK = re.compile("[\u115f\u1160\u2800\u3164\uffa0]")  # looks like a space
 _CUT_WORD = re.compile(r"\u00ad[ \t]*\r?\n[ \t]*")
-# A zero-width space may end a line, and behind a mark nothing else parts two words: "Mr.<U+200B>Smith".
+# A zero-width space is also used for line breaks; after punctuation it separates words: "Mr.<U+200B>Smith".
 _BREAK = re.compile(r"(?<=[^\W\d_][.,;:!?])\u200b+(?=[^\W\d_a-z])|(?<=[^\W\d_][,;!?])\u200b+(?=[^\W\d_])")
 
 
 def drop_invisible(text: str) -> str:
-    r"""Return a text without the characters that are not seen.
+    r"""Return a text without invisible characters.
 
     >>> drop_invisible("\u202bhe\u200fllo\u202c, co\u00ad\n operate, Mr.\u200bHale")
     'hello, cooperate, Mr. Hale'

@@ -1,9 +1,9 @@
-"""Normalizer for English: numbers, dates, money, abbreviations and signs become the words that a narrator says.
+"""Normalizer for English: numbers, dates, money, abbreviations and symbols are written as the words that are spoken.
 
-`RULES` lists all steps: small functions from text to text, applied in this order. Typography comes first, so that every
-later rule sees plain characters; addresses before any rule that could read a part of them; abbreviations before
-numbers, because they depend on digits that follow; among the numbers, the more specific first (a date before a range,
-money before a number). The last rules read or drop the symbols that are left. There is no pronunciation dictionary.
+`RULES` lists all steps, functions from text to text, in the order of their application. Typography comes first, so that
+later rules see plain characters. Addresses come before rules that could match a part of them, and abbreviations before
+numbers, because they depend on digits that follow. Specific numbers come before general ones (dates before ranges,
+money before numbers). The last rules read or remove the remaining symbols. There is no pronunciation dictionary.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ WORDS: tuple[Rule, ...] = (
     join_initials,
     read_romans,
 )
-NUMBERS: tuple[Rule, ...] = (  # skipped where there is no digit
+NUMBERS: tuple[Rule, ...] = (  # skipped if there is no digit
     spell_long_runs,
     read_computer_numbers,
     read_comparisons,
@@ -124,18 +124,18 @@ _NUMBERS_DAY_FIRST = tuple(
 SYMBOLS: tuple[Rule, ...] = (name_greek_letters, say_symbols, brackets_to_commas, tidy_punctuation)
 RULES = TYPOGRAPHY + WORDS + NUMBERS + SYMBOLS
 
-# A rule can lay bare what an earlier one reads: "5&VIII" has no numeral until the sign between them is said. The first
-# pass nearly always does it all and the second shows it; of thousands of random texts none changed after the third.
+# A rule may create text that an earlier one reads: in "5&VIII" there is no numeral until & is written as "and". The
+# first pass is nearly always enough; of thousands of random texts, none changed after the third.
 _MAX_PASSES = 4
 _DIGIT = re.compile(r"[0-9]")
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """The spoken form of a piece of English text, on one line. It never fails; what it gives back, it leaves as it is.
+    """Return the spoken form of English text on one line. It raises no exception, and its output is a fixed point.
 
     Args:
-        text: As written.
-        language: A tag of English; its country decides whether 03/04/1921 is in March or in April.
+        text: Text as written.
+        language: Tag of English. Its region decides whether 03/04/1921 is in March or in April.
 
     >>> normalize("Mr. Bennet paid £10 on May 5, 1813--at 3:45 p.m.")
     'Mister Bennet paid ten pounds on May fifth, eighteen thirteen - at three forty-five p.m.'
@@ -145,7 +145,7 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def apply_rules(text: str, *, day_first: bool = False) -> str:
-    """Apply all rules until they change nothing more, also to text that is plain.
+    """Apply all rules until nothing changes, without the shortcut for plain text.
 
     >>> apply_rules("No. 5")
     'Number five'

@@ -1,7 +1,7 @@
-"""Owns abbreviations with a full stop: titles, streets, months, references. `initials` has single letters.
+"""Rules for abbreviations with a full stop: titles, streets, months, references. `initials` has single letters.
 
-An abbreviation at the end of its sentence keeps the full stop. What could be a word ("no.", "fig.", "sun.") is read as
-an abbreviation only before what it abbreviates for: a number or a name.
+An abbreviation at the end of a sentence keeps its full stop. One that is also a word ("no.", "fig.", "sun.") is
+expanded only before a number or a name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.text.normalization.english.words import (
     word_table,
 )
 
-# Read so wherever they stand with a full stop.
+# Expanded in every context.
 ALWAYS = word_table(
     "Mr=Mister, Mrs=Missus, Ms=Miz, Messrs=Messieurs, Mme=Madame, Mlle=Mademoiselle, Prof=Professor, Capt=Captain, "
     "Lt=Lieutenant, Sgt=Sergeant, Cpl=Corporal, Cmdr=Commander, Rev=Reverend, Esq=Esquire, Jr=Junior, "
@@ -32,14 +32,14 @@ ALWAYS = word_table(
     "Esqs=Esquires, Depts=Departments, depts=departments, Govts=Governments, govts=governments, Aves=Avenues, "
     "Blvds=Boulevards, Mts=Mountains"
 )
-# Only before a capital: a name.
+# Expanded only before a name, i.e. a capital letter.
 _BEFORE_NAME = word_table(
     "Gen=General, Col=Colonel, Maj=Major, Adm=Admiral, Gov=Governor, Sen=Senator, Rep=Representative, "
     "Pres=President, Hon=Honorable, Rt=Right, Fr=Father, Pvt=Private, Insp=Inspector, Ft=Fort, Geo=George, "
     "Gens=Generals, Cols=Colonels, Majs=Majors, Adms=Admirals, Govs=Governors, Sens=Senators, Reps=Representatives, "
     "Revs=Reverends, Frs=Fathers, Pvts=Privates, Sts=Saints"
 )
-# Only before a number, in digits or Roman.
+# Expanded only before a number in digits or Roman numerals.
 _BEFORE_NUMBER = word_table(
     "no=number, nos=numbers, vol=volume, ch=chapter, chap=chapter, chs=chapters, fig=figure, figs=figures, p=page, "
     "pp=pages, sec=section, art=article, pt=part, bk=book, op=opus, ed=edition, est=established, ext=extension, "
@@ -69,7 +69,7 @@ _TITLES = word_set(
 
 
 def expand_abbreviations(text: str) -> str:
-    """Abbreviations of one word.
+    """Expand abbreviations of one word.
 
     >>> expand_abbreviations("Mr. and Mrs. Bennet met Capt. Wm. Ray, vol. 3, No. 5, etc.")
     'Mister and Missus Bennet met Captain William Ray, volume 3, Number 5, et cetera.'
@@ -94,7 +94,7 @@ _SENIOR_BEFORE = re.compile(r"(?:\b[A-Z][\w'.]*,?|\bI{1,3}) $")
 
 
 def _in_company(short: str, match: re.Match[str]) -> str | None:
-    """Abbreviations that mean one thing behind a name and another one before it."""
+    """Expand abbreviations whose meaning depends on a name before or after them."""
     rest = after(match, 60)
     if short in ("MS", "ms", "Ms") and _is_manuscript(short, rest):
         return "manuscript" if not before(match, 2).rstrip()[-1:].isdigit() else None
@@ -108,7 +108,7 @@ def _in_company(short: str, match: re.Match[str]) -> str | None:
 
 
 def _is_manuscript(short: str, rest: str) -> bool:
-    """Whether "MS." is no title: MS. SMITH and Ms. Smith are ladies."""
+    """Return whether "MS." means manuscript; in MS. SMITH and Ms. Smith it is a title."""
     if short == "MS":
         return re.match(r" [A-Z]{2}", rest) is None
     return short in ("ms", "Ms") and re.match(r" ?[\"'(]?[A-Z]", rest) is None
@@ -139,7 +139,7 @@ _PLACE_BEFORE = re.compile(rf"(?:\b(?!(?:{'|'.join(SENTENCE_OPENERS)}) )[A-Z][a-
 
 
 def read_saints_and_streets(text: str) -> str:
-    """Saint and doctor, but street and drive after a name and before no other name.
+    """Expand St. to saint or street, and Dr. to doctor or drive.
 
     >>> read_saints_and_streets("St. James St. is near Oak Dr., said Dr. Grant of St Ives.")
     'Saint James Street is near Oak Drive, said Doctor Grant of Saint Ives.'

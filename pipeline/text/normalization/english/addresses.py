@@ -1,6 +1,6 @@
-"""Owns what is read sign by sign: web addresses, e-mail addresses, names with an @, hashtags.
+"""Rules for text that is read character by character: web and e-mail addresses, names with an @, hashtags.
 
-It runs before all rules for words and numbers, so that none of them takes a part of an address for something else.
+They run before all rules for words and numbers, so that those do not match a part of an address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PARTS = re.compile(r"[^\W\d_]+|\d+|[./@?=&#%+:~_-]")
 
 
 def read_addresses(text: str) -> str:
-    """Web and e-mail addresses, sign by sign.
+    """Read web and e-mail addresses character by character.
 
     >>> read_addresses("See https://www.example.com/a-b, or write to jane.doe7@example.co.uk.")
     'See w w w dot example dot com slash a dash b, or write to jane dot doe seven at example dot co dot uk.'
@@ -56,7 +56,7 @@ _HASHTAG = re.compile(r"(?<![\w#&])#(?=[^\W\d_])")
 
 
 def read_tags(text: str) -> str:
-    """A name with an @, a hashtag, a color of a web page.
+    """Read names with an @, hashtags, and colors of web pages.
 
     >>> read_tags("@jane wrote #reading in #FF0000")
     'at jane wrote hashtag reading in hash F F zero zero zero zero'

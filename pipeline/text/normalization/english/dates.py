@@ -1,7 +1,7 @@
-"""Owns dates, years, decades and times of day.
+"""Rules for dates, years, decades and times of day.
 
-A bare number of four digits from 1100 to 2099 is read as a year, unless something is counted with it: that is what it
-nearly always is in prose.
+A number from 1100 to 2099 without a comma is read as a year, which it nearly always is in prose, unless something is
+counted with it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _SHORT_MONTH = re.compile(rf"\b(?:{'|'.join(_SHORT_MONTHS)})(?= \d)|(?<=\d )(?:{
 _YEAR = r"(?:1\d|20)\d\d"
 _YEAR_END = r"(?![\w/]|[.,:]\d|-\d)"
 
-# The full stop that old books put behind it too is taken away where it would be heard: the 2d. of April.
+# Old books add a full stop, which is removed before a word, where it would be a pause: the 2d. of April.
 _OLD_ORDINAL = re.compile(r"(?<![\w.,:/$£€-])(\d{0,3}(?<!1))([23])d(?:\.(?= [a-z]))?(?![^\W_]|')")
-# A month of which nothing else happened: "in May 3d printers were sold".
+# A word before the month means that no day follows: "in May 3d printers were sold".
 _MONTH_BEFORE = re.compile(rf"(\b(?:[Ii]n|[Ss]ince|[Ll]ast|[Tt]his|[Ee]very) )?\b{_MONTH} $")
 _THE_BEFORE = re.compile(r"\b(?:the|his|her) $", re.IGNORECASE)
 _AFTER_DAY = re.compile(rf" (?:of {_MONTH}|of (?:the|this|next|last) month|day|instant|inst|ultimo|ult)\b")
 _NAMED = re.compile(r" [A-Z][a-z]")
-# What is ranked, and has no dimensions: the 3d U S Infantry, 2d ed.
+# Nouns after an ordinal, not after 3D: the 3d U S Infantry, 2d ed.
 _RANKED = re.compile(
     r" (?:[A-Z][\w.]* ){0,2}(?:Corps|Division|Brigade|Regiment|Battalion|Infantry|Cavalry|Artillery|Lieutenant|Circuit|"
     r"Cir|District|Congress)\b| (?:edition|ed\.)"
@@ -45,7 +45,7 @@ _RANKED = re.compile(
 
 
 def modern_ordinals(text: str) -> str:
-    """Ranks as Americans wrote them, 2d and 3d, to those of today; the same signs are pence, days and dimensions.
+    """Rewrite old American ordinals, 2d and 3d, as 2nd and 3rd. The same characters may mean pence, days or dimensions.
 
     >>> modern_ordinals("the 22d of April, the 2d. of May, May 3d, the 3d Corps. On the 23d.")
     'the 22nd of April, the 2nd of May, May 3rd, the 3rd Corps. On the 23rd.'
@@ -59,7 +59,7 @@ def _modern(match: re.Match[str]) -> str:
     text, end, earlier = match.string, match.end(), before(match, 20)
     month, has_article = _MONTH_BEFORE.search(earlier), _THE_BEFORE.search(earlier)
     is_date = bool(month and not month[1]) or (has_article and _AFTER_DAY.match(text, end))
-    # 22d has too many dimensions, but it may be days that are left, or a seat.
+    # 22d is no dimension, but it may be a number of days, or a seat.
     is_rank = (has_article or _NAMED.match(text, end)) if match[1] else _RANKED.match(text, end)
     return match[1] + {"2": "2nd", "3": "3rd"}[match[2]] if is_date or is_rank else match[0]
 
@@ -67,19 +67,19 @@ def _modern(match: re.Match[str]) -> str:
 _ISO_DATE = re.compile(rf"(?<![\w/.-])({_YEAR})-(\d\d?)-(\d\d?)(?![\d/-]|\.\d)(?:T(?=\d))?")
 _SLASHED_DATE = re.compile(rf"(?<![\w/.-])(\d\d?)([/.-])(\d\d?)\2({_YEAR}|\d\d)(?![\w/-]|\.\d)")
 _WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-# Without a year, or with a short one between other signs, it may be a fraction or a code: here it is a date.
+# Words before a date. Without them, 3/4 may be a fraction and 1.2.34 a code.
 _DATED = re.compile(rf"\b(?:on|dated|born|{_WEEKDAY},?|date:) $", re.IGNORECASE)
 _DAY_AND_MONTH = re.compile(
     rf"(\b(?:[Oo]n|[Dd]ated|{_WEEKDAY},?) )(\d\d?)/(\d\d?)"
     r"(?=$|[;:!?)]|[.,](?!\d)| (?:at|and|to|we|he|she|they|I|it|the|in|for|by|when|from|with)\b)"
 )
-# English is written with the day first everywhere but in the United States, what belongs to them, and the Philippines.
-# Canada writes both; month first stays there, and where no country is named.
+# Regions that write the month first: the United States and their territories, the Philippines. Canada writes both; it
+# is treated like tags without a region.
 _MONTH_FIRST_REGIONS = word_set("US CA PH PR GU AS VI MP UM FM MH PW")
 
 
 def is_day_first(language: str) -> bool:
-    """Whether 03/04/1921 is the third of April, by the country in a tag of a language.
+    """Return whether dates have the day first (03/04/1921 is the third of April) in the region of a language tag.
 
     >>> [is_day_first(language) for language in ("en-GB", "en_AU", "en-Latn-ZA", "en", "en-US")]
     [True, True, True, False, False]
@@ -90,7 +90,7 @@ def is_day_first(language: str) -> bool:
 
 
 def read_numeric_dates(text: str, day_first: bool = False) -> str:
-    """Month first, as in the United States, unless it cannot be one; day first between full stops.
+    """Read dates in digits. The month is first, unless it is above 12 or the separator is a full stop.
 
     >>> read_numeric_dates("12/25/1999, 25.12.1999, on 3/4")
     'December twenty-fifth, nineteen ninety-nine, December twenty-fifth, nineteen ninety-nine, on March fourth'
@@ -109,7 +109,7 @@ def read_numeric_dates(text: str, day_first: bool = False) -> str:
         return date(match, first, second, year_digits, is_month_first)
 
     def date(match: re.Match[str], first: str, second: str, year_digits: str, is_month_first: bool) -> str:
-        if int(first if is_month_first else second) > 12:  # it can only be the other way round
+        if int(first if is_month_first else second) > 12:  # no month
             is_month_first = not is_month_first
         month, day = (first, second) if is_month_first else (second, first)
         return _say_date(match, month, day, year_digits, day_first)
@@ -146,7 +146,7 @@ _MONTH_YEAR = re.compile(rf"\b({_MONTH}(?: of)?,?) ({_YEAR}){_YEAR_END}")
 
 
 def read_dates(text: str) -> str:
-    """Dates with the name of a month.
+    """Read dates with the name of a month.
 
     >>> read_dates("March 3rd, 1813; 3 March 1813; the 4th of July")
     'March third, eighteen thirteen; the third of March eighteen thirteen; the fourth of July'
@@ -184,7 +184,7 @@ _YEAR_RANGE = re.compile(rf"(?<![\w.,/:-])({_YEAR})(?:-| - )('?\d{{1,2}}|{_YEAR}
 
 
 def read_decades(text: str) -> str:
-    """Decades, with or without their century.
+    """Read decades, with or without their century.
 
     >>> read_decades("the 1990s, the '90s, his 80s, the mid-1800s, the 2000s")
     'the nineteen nineties, the nineties, his eighties, the mid-eighteen hundreds, the two thousands'
@@ -193,7 +193,7 @@ def read_decades(text: str) -> str:
 
 
 def read_year_ranges(text: str) -> str:
-    """Spans of years, the second of which may be short.
+    """Read ranges of years; the second year may be short.
 
     >>> read_year_ranges("1914-18, 1939-1945, 1908-9")
     'nineteen fourteen to eighteen, nineteen thirty-nine to nineteen forty-five, nineteen oh eight to oh nine'
@@ -222,7 +222,7 @@ _VERBS = word_set("is was has does its his this us yes as")
 
 
 def read_years(text: str) -> str:
-    """Years that stand alone, and those from one to another.
+    """Read single years, and years after "from" or "between".
 
     >>> read_years("In 1813 he wrote 1234 pages. It rained from 1900 to 1905.")
     'In eighteen thirteen he wrote 1234 pages. It rained from nineteen hundred to nineteen oh five.'
@@ -251,7 +251,7 @@ _VERSE_OR_RATIO = re.compile(r"(?<![\d:.,])(\d{1,3}):(\d{1,3})(?![\d:])")
 
 
 def read_times(text: str) -> str:
-    """Times of day; also verses and ratios, which look like them.
+    """Read times of day, and verses and ratios, which have the same form.
 
     >>> read_times("3:45 p.m., 15:30, 10am. At 7:05 or 12:00; 00:00")
     "three forty-five p.m., fifteen thirty, ten a.m. At seven oh five or twelve o'clock; midnight"

@@ -1,7 +1,7 @@
-"""Owns short forms that are not one word with a full stop: Latin phrases, bare titles, initials, dotted capitals.
+"""Rules for other short forms: Latin phrases, degrees, titles without a full stop, initials, capitals with full stops.
 
-Letters that are said one by one lose their full stops, at which a voice would pause: "J R R Tolkien", "the U S Army".
-Capitals without full stops (NASA, FBI) stay: which of them are words is a matter for a dictionary.
+Letters that are spoken one by one lose their full stops, because the model would pause: "J R R Tolkien", "the U S
+Army". Capitals without full stops (NASA, FBI) stay; only a dictionary could tell which of them are words.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _VERSUS = re.compile(r"(?<=[a-z] )v\.?(?= [A-Z])")
 
 
 def expand_phrases(text: str) -> str:
-    """Latin phrases, and titles without a full stop.
+    """Expand Latin phrases, degrees, and titles without a full stop.
 
     >>> expand_phrases("E.g. Mr Bennet, i.e. a father, et al. Hats, coats, &c.")
     'For example Mister Bennet, that is a father, and others. Hats, coats, et cetera.'
@@ -85,7 +85,7 @@ def _phrase(match: re.Match[str]) -> str:
 
 
 def _plural(letters: str) -> str:
-    """Return the plural of letters that are said one by one: "M D's", as a letter is written in the plural."""
+    """Return the plural of an abbreviation: "M D's", like the plural of a letter, or "M Eds"."""
     return letters + ("'s" if letters[-2:-1] == " " else "s")
 
 
@@ -96,12 +96,12 @@ _LABELLED = re.compile(
     r"route|hepatitis|option|team|world|platform|block|level|table|column|row|letter|note|an?|in|key|string) $",
     re.IGNORECASE,
 )
-# Without its full stop, this one would be read as a numeral: John V. Lindsay.
+# After these names, V or X without its full stop would be read as a numeral: John V. Lindsay.
 _AS_OF_A_RULER = re.compile(rf"\b(?:{'|'.join(sorted(RULERS))})(?: [A-Z][a-z]+)? $")
 
 
 def join_initials(text: str) -> str:
-    """Initials and dotted capitals.
+    """Remove the full stops of initials and of capitals.
 
     >>> join_initials("J. R. R. Tolkien and John F. Kennedy met in the U.S. Army at 8 A.M. in the U.S.")
     'J R R Tolkien and John F Kennedy met in the U S Army at 8 a.m. in the U S.'

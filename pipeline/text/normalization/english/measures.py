@@ -1,4 +1,4 @@
-"""Read what is counted in units: percentages, temperatures, angles, durations, units of measure, feet and inches."""
+"""Rules for numbers with units: percentages, temperatures, angles, durations, units of measure, feet and inches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COORDINATE = re.compile(
 
 
 def read_angles(text: str) -> str:
-    r"""Angles with minutes or a point of the compass.
+    r"""Read angles with minutes or a point of the compass.
 
     >>> read_angles("40° 26' 46\" N, 74.5° W")
     'forty degrees twenty-six minutes forty-six seconds north, seventy-four point five degrees west'
@@ -47,7 +47,7 @@ def _angle(match: re.Match[str]) -> str:
 
 
 def read_percents_and_degrees(text: str) -> str:
-    """Percentages, angles, temperatures.
+    """Read percentages, angles and temperatures.
 
     >>> read_percents_and_degrees("0.5%, 20 °C, 1°, 5 1/2 %, 3‰")
     'zero point five percent, twenty degrees Celsius, one degree, five and a half percent, three per mille'
@@ -77,7 +77,7 @@ _UNITS_OF_TIME = ("day", "hour", "minute", "second")
 
 
 def read_durations(text: str) -> str:
-    """Durations of several units; m is minutes beside hours or seconds.
+    """Read durations of several units; m means minutes beside hours or seconds.
 
     >>> read_durations("It took 1h 30m, 2h 05m 10s, 2 h 5 min, or 5m 30s; a 30m wall.")
     'It took one hour thirty minutes, two hours five minutes ten seconds, two hours five minutes, \
@@ -116,7 +116,7 @@ def _say_duration(amounts: list[str | None] | tuple[str | None, ...]) -> str:
     return " ".join(parts) or "zero seconds"
 
 
-# The plural is made by rule.
+# In the singular; `_plural_unit` forms the plural.
 UNITS = word_table(
     "km=kilometer, kms=kilometer, cm=centimeter, cms=centimeter, mm=millimeter, μm=micrometer, nm=nanometer, "
     "mi=mile, yd=yard, yds=yard, ft=foot, kg=kilogram, kgs=kilogram, gm=gram, gms=gram, mg=milligram, μg=microgram, "
@@ -141,7 +141,7 @@ UNITS = word_table(
     "dpi=dot per inch, cc=cubic centimeter, cwt=hundredweight, h=hour, L=liter, l=liter, W=watt, V=volt, s=second, "
     "K=kelvin, J=joule, N=newton, t=tonne"
 )
-# Letters that are also something else, see `_is_unit`.
+# Letters with other meanings, see `_is_unit`.
 _SPACED_ONLY = frozenset("KJNt")
 _NOT_BEFORE_CAPITAL = frozenset("KJNVWL")
 _ATTACHED_UNITS = word_table("in=inch")
@@ -161,7 +161,7 @@ _POWERS = {"2": "square ", "3": "cubic ", None: "", "1": ""}
 
 
 def read_units(text: str) -> str:
-    """Measures, in the singular for one, before a hyphenated noun and after an article.
+    """Read measures. The unit is singular after one, before a noun with a hyphen, and after an article.
 
     >>> read_units("5 km, 1 kg, a 10-ft pole, a 6 ft wall, 3 m^2, a 5 L can, 9.8 m/s^2")
     'five kilometers, one kilogram, a ten foot pole, a six foot wall, three square meters, a five liter can, \
@@ -190,7 +190,7 @@ def _unit(match: re.Match[str]) -> str:
 
 
 def _is_unit(match: re.Match[str]) -> bool:
-    """Whether a letter behind a number is a unit: 5 L and 5L, but not 4K, 20s or 5 N Street."""
+    """Return whether a letter after a number is a unit: 5 L and 5L, but not 4K, 20s or 5 N Street."""
     unit, amount, rest = match["unit"], match["amount"], after(match, 2)
     if match["second"] or match["power"]:
         return True
@@ -234,7 +234,7 @@ _FEET = re.compile(r"(?<![\w.,'])(\d{1,4})'(?= (?:tall|long|wide|high|deep)\b)")
 
 
 def read_feet_and_inches(text: str) -> str:
-    """Heights and lengths in feet and inches.
+    """Read heights and lengths in feet and inches.
 
     >>> read_feet_and_inches("a man of 6'2, a girl of 5 ft. 1 in. and a wall 12' high")
     'a man of six feet two inches, a girl of five feet one inch and a wall twelve feet high'
@@ -255,7 +255,7 @@ _MAGNITUDE = re.compile(rf"(?<![\w.,/$£€])({NUMBER}) ?({alternatives(_MAGNITU
 
 
 def read_magnitudes(text: str) -> str:
-    """Short forms of million and billion; M and B only where they can be nothing else.
+    """Expand short forms of million and billion; M and B only if they have no other meaning.
 
     >>> read_magnitudes("3bn people, 1.5M views, 7B parameters, flat 7B")
     'three billion people, one point five million views, seven billion parameters, flat 7B'

@@ -1,4 +1,4 @@
-"""Read amounts of money: today's currencies by sign or code, before or after the number, and the old British coins."""
+"""Rules for amounts of money: currencies by sign or code, before or after the number, and old British coins."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pipeline.text.normalization.english.words import (
     word_table,
 )
 
-Currency = tuple[str, str, str, str]  # one, many, one hundredth, hundredths; no name for hundredths: ""
+Currency = tuple[str, str, str, str]  # one, many, one hundredth, hundredths; "" if hundredths have no name
 
-# The plural, then the hundredth and its plural.
+# Singular=plural, hundredth, plural of the hundredth.
 _FORMS = word_table(
     "dollar=dollars cent cents, pound=pounds penny pence, euro=euros cent cents, yen=yen sen sen, "
     "rupee=rupees paisa paise, franc=francs centime centimes, krona=kronor ore ore, krone=kroner ore ore, "
@@ -86,7 +86,7 @@ _MONEY_AFTER = re.compile(
 )
 _SCALED_RANGE = re.compile(rf"(\d(?:{alternatives(_SCALES)}))-(?=[$£€¥])", re.IGNORECASE)
 _CENTS = re.compile(rf"(?<![\w.,])(?:({NUMBER}) ?¢|(\d\d?)p(?![\w.'-]))")
-# Pounds as old books print them: 10,000 l. a year, 200 L per annum, 94l. 13s. Every other l is a liter.
+# Pounds as in old books: 10,000 l. a year, 200 L per annum, 94l. 13s. Any other l means liters.
 _INCOME = r" (?:a[ -](?:year|week|month|head)|per (?:annum|head)|sterling)\b"
 _OLD_POUNDS = re.compile(rf"(?<![\w.,/])(?<!\d-)(?<!\d - )({NUMBER})(?:( ?)l\.(?![\w/])|( ?)[lL](?={_INCOME}))")
 _OLD_MONEY_NEXT = re.compile(
@@ -110,7 +110,7 @@ _PER_UNITS = word_table("lb=pound, kg=kilogram, oz=ounce, km=kilometer")
 
 
 def read_money(text: str) -> str:
-    """Amounts of money, old and new, before or after their sign.
+    """Read amounts of money, old and new, before or after their sign.
 
     >>> read_money("$5.50, £3 10s., €1.2 million, US$1, 50¢")
     'five dollars and fifty cents, three pounds ten shillings, one point two million euros, one U S dollar, fifty cents'
@@ -131,20 +131,20 @@ twenty Swiss francs, minus five U S dollars'
 
 
 def _old_pounds(match: re.Match[str]) -> str:
-    """Return pounds with their sign, or what was written where the l stands for liters."""
+    """Rewrite pounds with a pound sign; liters stay as they are."""
     amount, gap, gap_before_income = match.groups()
     rest = after(match, 60)
     is_money = gap_before_income == " " or _OLD_MONEY_NEXT.match(rest) is not None
     if not is_money:
         is_volume = "." in amount or _VOLUME_NEXT.match(rest) or _VOLUME_BEFORE.search(before(match, 30))
-        # "5l." by itself is nearly always a volume.
+        # Without other signs, "5l." is nearly always a volume.
         is_money = not is_volume and (gap == " " or _PRICED.search(before(match, 40)) is not None)
     keeps_stop = match[0].endswith(".") and ends_sentence(rest, any_capital=True)
     return f"£{amount}{'.' if keeps_stop else ''}" if is_money else match[0]
 
 
 def _many(match: re.Match[str], one: str, many: str) -> str:
-    """How money is counted: a $20 tip, but old books have "a £100 or two" as well."""
+    """Return the singular before a noun (a $20 tip), but not in "a £100 or two"."""
     return one if is_before_noun(match) else many
 
 
@@ -162,7 +162,7 @@ def _coin(match: re.Match[str]) -> str:
 
 
 def _old_coins(match: re.Match[str], shillings: str | None, pence: str | None) -> str:
-    """What a match of coins says, with the full stop of its sentence."""
+    """Return the words for shillings and pence, with the full stop of the sentence."""
     coins = [counted(shillings, "shilling", _many(match, "shilling", "shillings"))] if shillings else []
     coins += [counted(pence, "penny", "pence")] if pence else []
     keeps_stop = match[0].endswith(".") and ends_sentence(after(match, 60), any_capital=True)
@@ -180,7 +180,7 @@ def _money_before(match: re.Match[str]) -> str:
 
 def _money_after(match: re.Match[str]) -> str:
     minus, amount, last, scale_word, scale_letter, mark = match.groups()
-    if mark.islower() and mark not in _CODES:  # "3.50 euros"; in "3 euros" the number is read by itself
+    if mark.islower() and mark not in _CODES:  # "3.50 euros"; in "3 euros" only the number is rewritten
         if not re.search(r"\.\d\d$", amount) or last or scale_word or scale_letter:
             return match[0]
         mark = "€" if mark.startswith("euro") else "$"

@@ -1,6 +1,6 @@
-"""Owns numbers that count nothing in particular: long codes, telephone numbers, ranges, fractions, ordinals, the rest.
+"""Rules for numbers without a unit: long codes, telephone numbers, ranges, fractions, ordinals, and all others.
 
-After its last rule no digit is left.
+After the last rule, no digit is left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONG_RUN = re.compile(r"\d{16,}")
 
 
 def spell_long_runs(text: str) -> str:
-    """Runs that no one reads as a number, digit by digit; this comes first, so that all other rules see short runs.
+    """Read runs of more than 15 digits digit by digit. This rule is the first, so that the others see short runs.
 
     >>> spell_long_runs("4111111111111111")
     'four one one one one one one one one one one one one one one one'
@@ -33,7 +33,7 @@ def spell_long_runs(text: str) -> str:
 
 
 def _set_apart(match: re.Match[str], spoken: str) -> str:
-    """Spaces between the words of a number and letters that touch it."""
+    """Return `spoken` with spaces toward adjacent letters."""
     left = " " if before(match, 1).isalpha() else ""
     right = " " if match.string[match.end() : match.end() + 1].isalnum() else ""
     return f"{left}{spoken}{right}"
@@ -46,7 +46,7 @@ _ISBN = re.compile(r"\b(IS[BS]N)(?:-1[03])?:? ((?:\d{1,9}-){1,4}(?:\d{1,4}|[Xx])
 
 
 def read_computer_numbers(text: str) -> str:
-    """Numbers in base sixteen or two, powers of ten, network addresses, numbers of books.
+    """Read hexadecimal and binary numbers, scientific notation, network addresses, and ISBNs.
 
     >>> read_computer_numbers("0xFF, 0b101, 1.5e-3, ISBN 0-306-40615-X")
     'zero x F F, zero b one zero one, 1.5 times 10^-3, ISBN zero, three zero six, four zero six one five, X'
@@ -94,7 +94,7 @@ _CODE = re.compile(r"(?<![\w.,/-])\d{1,7}(?:-\d{1,7}){2,5}(?![\w/-])")
 
 
 def read_codes(text: str) -> str:
-    """Telephone numbers and the like, digit by digit, with a pause at each gap.
+    """Read telephone numbers and other codes digit by digit, with a pause at each gap.
 
     >>> read_codes("555-1234 or +44 20 7946 0958")
     'five five five, one two three four or plus four four, two zero, seven nine four six, zero nine five eight'
@@ -116,7 +116,7 @@ _SET_PAIR = re.compile(r"(?<![\w.,/-])(?:24-7|20-20|50-50)(?![\w/%-]|[.,]\d)")
 
 
 def read_ranges(text: str) -> str:
-    """What joins numbers becomes a word; the numbers are left to the rules that follow.
+    """Write the signs between numbers as words; later rules read the numbers.
 
     >>> read_ranges("pages 10-12, 5-10%, -3, a 4x4")
     'pages 10 to 12, 5 to 10%, minus 3, a 4 by 4'
@@ -131,7 +131,7 @@ _SLASHED = re.compile(r"(?<![\w.,/])(?:(\d{1,6})[ -])?(\d{1,9})/(\d{1,9})(?!/?\d
 
 
 def read_fractions(text: str) -> str:
-    """Numbers with a slash between them.
+    """Read two numbers with a slash between them.
 
     >>> read_fractions("1/2, 3 1/2, 24/7")
     'one half, three and a half, twenty-four seven'
@@ -148,7 +148,7 @@ _PLURAL = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){1,2}|\d{1,6})s(?![^\W_])")
 
 
 def read_ordinals(text: str) -> str:
-    """Ranks, and plurals of numbers.
+    """Read ordinals, and plurals of numbers.
 
     >>> read_ordinals("the 2nd, 21st and 1,000th; two 747s")
     'the second, twenty-first and one thousandth; two seven hundred and forty-sevens'
@@ -159,8 +159,8 @@ def read_ordinals(text: str) -> str:
 
 _HASH = re.compile(r"#(?= ?\d)")
 _VERSION = re.compile(r"(?<![\d.,])\d{1,9}(?:\.\d{1,9}){2,8}(?!\d)")
-# A caliber may be a part of something as well: "a .25 learning rate", "her .270 average" keep their point. It loses it
-# before a gun; the common ones also at the end of a clause, where a part hardly stands, and in somebody's hand.
+# A decimal is a caliber before the word for a gun: "a .25 automatic", but "a .25 learning rate". Common calibers are
+# also recognized at the end of a clause, where a fraction is rare, and before words such as "in his hand".
 _GUN = (
     r"[ -](?!inch|cm|mm|mile|second)(?:[\w-]+ )?(?i:cal|calib(?:er|re)|(?:hand)?guns?|rifles?|carbines?|pistols?|"
     r"revolvers?|derringer|(?:semi-?)?automatic|magnum|colt|slugs?|bullets?|cartridges?|casings?|shells?|rounds?|acp|special)\b"
@@ -180,7 +180,7 @@ _LETTER_AND_DIGITS = re.compile(r"(?<=[^\W\d_])\d{3,15}(?!\d)|(?<!\d)\d{3,15}(?=
 
 
 def read_numbers(text: str) -> str:
-    """Every digit that is left.
+    """Read all remaining digits.
 
     >>> read_numbers("#5 of 12,000; 3.14; .5")
     'number five of twelve thousand; three point one four; point five'

@@ -1,7 +1,7 @@
-"""Recognise text that is spoken as it is written, so that no rule has to look at it: most sentences of a novel.
+"""Recognition of plain text, which no rule changes, as most sentences of a novel are. It only saves time.
 
-Whatever a rule of this package might read has to be named here; `tests/test_normalization.py` compares both ways. Each
-pattern begins with a set of characters, which `re` finds quickly.
+Everything that a rule of this package may change has to be excluded here; `tests/test_normalization.py` compares plain
+text with the output of all rules. Each pattern begins with a set of characters, which `re` finds quickly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BETWEEN_WORDS = bytes.maketrans(b",;:!?'\".-", b" " * 9)
 
 
 def plain_text(text: str) -> str | None:
-    """Return the spoken form of a text that no rule changes beyond its quotation marks and spaces; None for others.
+    """Return the spoken form of a plain text, in which only quotation marks and spaces change; None for other text.
 
     >>> print(plain_text("“It’s  late,” said she."))
     "It's late," said she.
@@ -51,7 +51,7 @@ def plain_text(text: str) -> str | None:
 
 
 def _has_full_stop_to_read(text: str, words: list[bytes]) -> bool:
-    """Whether there is a full stop that is not only the end of a sentence."""
+    """Return whether there is a full stop with a meaning besides the end of a sentence."""
     if "." not in text:
         return False
     core = text.rstrip("\"'")

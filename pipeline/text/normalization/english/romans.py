@@ -1,7 +1,8 @@
-"""Owns Roman numerals: which runs of capitals are numerals, and whether they count or rank.
+"""Rule for Roman numerals: which runs of capitals are numerals, and whether they are cardinals or ordinals.
 
-A numeral needs a reason: a word before it that is numbered (Chapter IV), a name that is (Henry VIII), a century after
-it, or a form that is nothing else (XVII). "I" needs the strongest, for it is nearly always the pronoun.
+A numeral is recognized by its context or form: a word that is numbered before it (Chapter IV), the name of a ruler
+(Henry VIII), a century after it, or letters that form no word (XVII). "I" needs the clearest context, because it is
+nearly always the pronoun.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ _KINDS = word_set("Class Type Grade Stage Schedule Phase Category Level")
 _RANKED = re.compile(r"\b([IVXLC]{2,8}|[VX](?=th century))(?:th|st|nd|rd)\b")
 _NOT_BEFORE = re.compile(r"[\w'.&/-]")
 _WORDS_BEFORE = re.compile(r"(?:\b([A-Za-z]+)\.? )?\b([A-Za-z]+) $")
-# What may follow "Chapter I" when it is a title; anything else and the pronoun may be meant.
+# What may follow "Chapter I" if it is a title. Before anything else, I may be the pronoun.
 _AFTER_FIRST = re.compile(r"$|[^\w ']|'s\b| ?-| (?:(?:of|and|to|is|was|in|opens|begins|ends|has|or|through)\b|[^a-z])")
 _RULER_OF_TWO = re.compile(rf"\b(?:{'|'.join(sorted(RULERS))}) [IVX]+ and $")  # James I and VI
-# What shows that "James I" is a king: the end of his clause, his country, what is his.
+# What follows the name of a ruler such as "James I": the end of the clause, a country, a possession.
 _AFTER_RULER = re.compile(
     r"'s\b|[.;:!?)]|$| of [A-Z]|,? (?:the )?(?:king|queen|emperor|empress|pope|tsar)\b| and [IVX]+\b|"
     r" and (?:his|her|[A-Z]\w+ (?:I{1,3}|IV|V)\b)| \("
@@ -61,7 +62,7 @@ _LISTED = re.compile(r"\((i{1,3}|iv|vi{1,3}|ix)\)")
 
 
 def read_romans(text: str) -> str:
-    """Roman numerals that have a reason to be ones.
+    """Read Roman numerals.
 
     >>> read_romans("CHAPTER IV. Henry VIII and I saw Act II, Scene iii of the XIX century.")
     'Chapter four. Henry the Eighth and I saw Act two, Scene three of the nineteenth century.'
@@ -107,12 +108,12 @@ def _numeral(match: re.Match[str]) -> str:
 
 
 def _bare(value: int) -> str:
-    """A numeral of four digits in the range of years is the year of a book or a building."""
+    """Return a numeral without context: a year if it is in the range of years, else a cardinal."""
     return year(value) if 1100 <= value <= 2099 else cardinal(value)
 
 
 def _is_first_ruler(match: re.Match[str], name: str) -> bool:
-    """Whether "I" behind a name counts kings and is not the pronoun: "James I was king", "the reign of James I."."""
+    """Return whether "I" after a name is a numeral and not the pronoun: "James I was king", "the reign of James I."."""
     text = match.string
     surname = _SURNAME.match(text, match.end())
     if surname and surname[1] not in SENTENCE_OPENERS:  # Victor I. Smith
@@ -128,27 +129,27 @@ def _is_first_ruler(match: re.Match[str], name: str) -> bool:
 def _is_ruler(earlier: str, word: str, numeral: str) -> bool:
     if not word[0].isupper():
         return False
-    if numeral in ("I", "C", "D", "L", "M"):  # "What Charles I saw": only a title before the name makes it sure
+    if numeral in ("I", "C", "D", "L", "M"):  # as in "What Charles I saw"; only a title before the name is certain
         return numeral == "I" and earlier in _RANKS
     return word in RULERS or earlier in _RANKS or earlier in RULERS
 
 
 def _is_initial(match: re.Match[str], earlier: str) -> bool:
-    """Whether one letter and a full stop stand before a surname: John V. Lindsay, but not Henry V Act II."""
+    """Return whether a letter with a full stop is before a surname: John V. Lindsay, but not Henry V Act II."""
     surname = _SURNAME.match(match.string, match.end())
     is_surname = surname is not None and surname[1] not in SENTENCE_OPENERS
     return len(match[0]) == 1 and earlier not in _RANKS and is_surname
 
 
 def _is_nothing_else(numeral: str) -> bool:
-    """Whether it can be nothing but a number wherever it stands: no word, no initials, and not what XXX stands for."""
+    """Return whether a numeral is certain without context: no word, no initials, not XXX."""
     if len(numeral) >= 4:
         return True
     return numeral == "II" or (len(numeral) > 2 and set(numeral) <= set("IVX") and numeral != "XXX")
 
 
 def _stands_alone(match: re.Match[str]) -> bool:
-    # A heading that is only a numeral. Alone, "I" is more likely to be an answer.
+    # A heading that is only a numeral. "I" alone is more likely to be an answer.
     if _is_nothing_else(match[0]):
         return True
     rest = match.string[match.end() :].strip(" .:*")

@@ -1,4 +1,4 @@
-"""Read references to the Bible: book, chapter, verses."""
+"""Rule for references to the Bible: book, chapter, verses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from pipeline.text.normalization.english.words import alternatives, cardinal, roman, word_table
 
-# A book's names and abbreviations. Those in the second table are also words or titles: they need a verse.
+# Names and abbreviations of books. Those in the second table have other meanings, and need a verse.
 _BOOKS = {
     short: name
     for name, shorts in word_table(
@@ -55,7 +55,7 @@ _PARTS = re.compile(r"\d+|[:.;,-]|[ab]")
 
 
 def read_scripture(text: str) -> str:
-    """References to the Bible, in digits or with the chapter in small Roman numerals.
+    """Read references to the Bible, in digits or with the chapter in lower-case Roman numerals.
 
     >>> read_scripture("See Rev. 3:20, 1 Cor. 13:4-7, 12, Ps. 23 and Matt. v. 3; but Gen. Lee and Rev. 3")
     'See Revelation three twenty, First Corinthians thirteen four to seven, twelve, Psalm twenty-three and Matthew \

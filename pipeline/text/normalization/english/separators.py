@@ -1,7 +1,7 @@
-"""Rewrite numbers that set off thousands or decimals as other countries do: 1.234,56 or 12 345 or 1,5 kg.
+"""Rule for numbers with the separators of other countries: 1.234,56 or 12 345 or 1,5 kg.
 
-A comma or a full stop between digits is ambiguous by itself. It is rewritten where its form, or a currency or unit
-beside it, leaves one meaning.
+A comma or a full stop between digits is ambiguous. It is rewritten only if its form, a currency or a unit leaves one
+meaning.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HAS_SEPARATOR = re.compile(r"\d[., ']\d")
 
 
 def plain_separators(text: str) -> str:
-    """Numbers in the way of other countries to the English one.
+    """Rewrite the separators of other countries as English ones.
 
     >>> plain_separators("1.234,56 euros; 1,5 kg; 3,50 €; € 3,50; 0,25; 1.234.567; 12 345 men; 1'234; 1,00,000")
     '1,234.56 euros; 1.5 kg; 3.50 €; € 3.50; 0.25; 1,234,567; 12,345 men; 1,234; 100,000'
@@ -56,7 +56,7 @@ def plain_separators(text: str) -> str:
     text = _DOT_BEFORE_CURRENCY.sub(r"\1,\2", text)
     text = _LEADING_ZERO.sub(r"0.\1", text)
     text = _COMMA_AFTER_CURRENCY.sub(r"\1.\2", text)
-    # The first of two numbers is rewritten before the second one: "1,5-2,5 kg".
+    # In "1,5-2,5 kg" the first number is rewritten before the second.
     return _LONG_DECIMALS.sub(r"\1.\2", _COMMA_BEFORE_UNIT.sub(r"\1.\2", text))
 
 

@@ -1,6 +1,6 @@
-"""Owns what is left when words and numbers are read: symbols that are said, brackets, and tidy punctuation.
+"""Rules for what remains after words and numbers: symbols with a name, brackets, punctuation.
 
-After it there are only letters and . , ; : ? ! ' " - and single spaces.
+After the last rule, a text contains only letters, single spaces, and . , ; : ? ! ' " -
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LANGUAGE = re.compile(r"\bC#(?!\w)")
 
 
 def say_symbols(text: str) -> str:
-    """Symbols that have a name.
+    """Write symbols as their names.
 
     >>> say_symbols("AT&T, he/she, x^two + y = z, input/output, C#, ~five")
     'AT and T, he or she, x squared plus y equals z, input slash output, C sharp, about five'
@@ -61,7 +61,7 @@ _COPYRIGHT = re.compile(r"\b(copyright),? ?(?:©|\([cC]\))|(?<!\w)\([cC]\)(?= ?(
 
 
 def name_sections(text: str) -> str:
-    """Signs before a number: sections, paragraphs, the copyright.
+    """Write the signs for sections, paragraphs and copyright as words.
 
     >>> name_sections("See §§ 5-6 and § 7, ¶3. Copyright © 2021. (c) 2020")
     'See sections 5-6 and section 7, paragraph 3. Copyright 2021. copyright 2020'
@@ -88,7 +88,7 @@ _GREEK_ALONE = re.compile(rf"(?<![^\W\d_])(\d?)([{''.join(_GREEK)}])(?![^\W\d_])
 
 
 def name_greek_letters(text: str) -> str:
-    """Greek letters that stand alone, as in formulas.
+    """Write single Greek letters, as in formulas, as their names.
 
     >>> name_greek_letters("α-rays, 2π, λόγος")
     'alpha-rays, 2 pi, λόγος'
@@ -106,7 +106,7 @@ _NEEDS_NO_VERB = re.compile(r"\b(?:is|are|was|were|be|been|of|with|at|for|and|or
 
 
 def read_comparisons(text: str) -> str:
-    """Signs that compare with a number; one that touches only what follows needs no verb.
+    """Read comparisons with a number; a sign that touches only the number has no verb.
 
     >>> read_comparisons("values >5 and <3, x > 5, p<.05, n >= 10")
     'values greater than 5 and less than 3, x is greater than 5, p is less than .05, n is at least 10'
@@ -128,7 +128,7 @@ _WORD_NEXT = re.compile(r"\w| [\w'\"]")
 
 
 def brackets_to_commas(text: str) -> str:
-    """An aside between commas, as it is spoken.
+    """Replace brackets by commas.
 
     >>> brackets_to_commas("He came (at last). (She did not.) Letter(s) [of a kind] came.")
     'He came, at last. She did not. Letters, of a kind, came.'
@@ -141,7 +141,7 @@ def brackets_to_commas(text: str) -> str:
 
 def _opening(match: re.Match[str]) -> str:
     previous, is_attached = before(match, 1), match[0][0] != " "
-    if previous in ("'", '"'):  # right behind an opening quote, or after a closing one
+    if previous in ("'", '"'):  # directly after an opening quote, or after a closing one
         return "" if is_attached else ", "
     return ", " if previous.isalnum() else " "
 
@@ -162,7 +162,7 @@ _LEADING = re.compile(r"^[\s,;:.!?-]+(?=[\"']*[^\W_])")
 
 
 def tidy_punctuation(text: str) -> str:
-    """Leaves no symbol unsaid, no mark twice, no space before a mark, no mark at the start.
+    """Remove remaining symbols, repeated marks, spaces before marks, and marks at the start.
 
     >>> tidy_punctuation("... No !! He, , left | | at once ,. - - Yes")
     'No! He, left at once. - Yes'

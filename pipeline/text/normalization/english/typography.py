@@ -1,7 +1,7 @@
-"""Owns the signs that are not said: typographic characters, leftovers of Markdown and HTML, quotes, dashes, spaces.
+"""Rules for typography: special characters, remains of Markdown and HTML, quotes, dashes, spaces.
 
-After it, text has straight quotes, "-" inside words, " - " for a dash, "..." for an ellipsis, ASCII digits, and
-only the symbols that `symbols` can say. It knows no words and no numbers.
+After the last rule, a text has straight quotes, "-" inside words, " - " for a dash, "..." for an ellipsis, ASCII
+digits, and only symbols that `symbols` can read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.text.normalization.english.money import CURRENCY_SIGNS
 from pipeline.text.normalization.english.words import before
 from pipeline.text.normalization.invisible import drop_invisible
 
-# What NFKC would get wrong, or does not touch.
+# Characters that NFKC leaves unchanged, or replaces wrongly.
 _FOLDED = {
     **dict.fromkeys("‘’‚‛′ʼ´", "'"),
     **dict.fromkeys("“”„‟″«»〝〞", '"'),
@@ -56,14 +56,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
 
 def fold_characters(text: str) -> str:
-    r"""Each character to the plain one that is said the same: quotes, ligatures, full-width and other digits.
+    r"""Replace characters by plain ones: quotes, ligatures, full-width and other digits.
 
-    Letters of every script stay; pictures and invisible characters go.
+    Letters of all scripts stay; pictures and invisible characters are removed.
 
     >>> fold_characters("“ﬁne”\u200b, ３½ km²")
     '"fine", 3 1/2 km^2'
     """
-    # A hard hyphen at the end of a line belongs to the word.
+    # A hyphen at the end of a line is part of the word.
     text = drop_invisible(text)
     text = re.sub(r"(?<=[^\W\d_])-\r?\n[ \t]*(?=[^\W\d_])", "-", text)
     text = _CONTROL.sub("", text)
@@ -86,9 +86,9 @@ def _fold(char: str) -> str:
     if char in _FOLDED:
         return _FOLDED[char]
     category = unicodedata.category(char)
-    if char.isspace() or category == "Sk":  # accents that stand alone
+    if char.isspace() or category == "Sk":  # an accent without a letter
         return " "
-    if category == "Me" or "\ufe00" <= char <= "\ufe0f":  # what makes a picture of the character before it
+    if category == "Me" or "\ufe00" <= char <= "\ufe0f":  # turns the character before it into a picture
         return ""
     if category in ("Nd", "No", "Nl"):
         return _digits_of(char)
@@ -108,7 +108,7 @@ def _digits_of(char: str) -> str:
 
 
 def fold_spaces(text: str) -> str:
-    r"""Hard wraps and runs of white space to single spaces.
+    r"""Replace line breaks and runs of white space by single spaces.
 
     >>> fold_spaces(" a single\n man ")
     'a single man'
@@ -116,7 +116,7 @@ def fold_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-# A tag of HTML, or another word that stands alone between angle brackets; "x<y and y>z" has none.
+# A tag of HTML, or another word in angle brackets; "x<y and y>z" contains none.
 _HTML = (
     r"a|abbr|b|big|blockquote|body|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|head|hr|html|i|img|ins|kbd|li|mark|"
     r"ol|p|pre|q|rp|rt|ruby|s|small|span|strike|strong|sub|sup|table|tbody|td|th|title|tr|tt|u|ul|var"
@@ -129,7 +129,7 @@ _ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 
 
 def drop_html(text: str) -> str:
-    """Tags and entities that were left in a text.
+    """Remove HTML tags, and decode entities.
 
     >>> drop_html("<i>Tom</i> &amp; Jerry<br/>ran")
     'Tom & Jerry ran'
@@ -143,7 +143,7 @@ _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\(([^()\s]{1,500})(?: \"[^\"]{0,200}\
 
 
 def unwrap_links(text: str) -> str:
-    """A Markdown link or picture to its words.
+    """Replace a link or picture of Markdown by its text.
 
     >>> unwrap_links("See [the map](http://x.org/a) and ![a cat](cat.png).")
     'See the map and a cat.'
@@ -153,7 +153,7 @@ def unwrap_links(text: str) -> str:
     return _LINK.sub(lambda match: match[1].strip() or match[2], text)
 
 
-# A mark of a footnote stands at the end of a word or of its punctuation; "[1]" at the start of a note is its number.
+# The mark of a footnote follows a word or its punctuation; "[1]" at the start of a note is its number.
 _NOTE_MARK = re.compile(
     r"(?<=[^\W\d_])([.,;:!?\"')]{0,3})(?:\[(?:\d{1,3}|[A-Z]|\^\w{1,20}|\*{1,3}|[Nn]ote \d{1,3})\])+"
 )
@@ -161,7 +161,7 @@ _RAISED_MARK = re.compile(r"(?<=[^\W\d_]{3})([.,;:!?\"')]{0,3})\^\d{1,3}(?![\w/]
 
 
 def drop_note_marks(text: str) -> str:
-    """The marks of footnotes, which nobody reads aloud.
+    """Remove the marks of footnotes.
 
     >>> drop_note_marks("He left.[12] She wept,[^3] and sighed[*] in vain.^4")
     'He left. She wept, and sighed in vain.'
@@ -171,20 +171,21 @@ def drop_note_marks(text: str) -> str:
     return _RAISED_MARK.sub(r"\1", text) if "^" in text else text
 
 
-# What transcripts put in brackets is heard in a recording, but no word of its speaker.
+# Sounds in brackets, as in transcripts; they are not words of the speaker.
 _SOUNDS = (
     r"laugh(?:s|ing|ter)?|chuckles?|giggles?|coughs?|coughing|sneezes?|sighs?|breath(?:s|es|ing)?|inhales?|exhales?|gasps?|"
     r"clears throat|sniffs?|noises?|background noises?|music|applause|clapping|cheering|crosstalk|cross talk|inaudible|"
     r"unintelligible|indiscernible|silence|static|beeps?|lip[ -]smack|vocali[sz]ed[ -]noise|foreign language"
 )
-_TAGGED_SOUND = re.compile(rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}[.!]?\] ?", re.IGNORECASE)
+_SOUND_TAG = rf"\[(?:{_SOUNDS})(?: [a-z]{{1,12}}){{0,2}}[.!]?\]"
+_TAGGED_SOUND = re.compile(rf"(?<!\S){_SOUND_TAG} ?|{_SOUND_TAG}", re.IGNORECASE)
 
 
 def drop_transcript_tags(text: str) -> str:
-    """Sounds that a transcript notes between brackets.
+    """Remove sounds in brackets, as in transcripts.
 
-    >>> drop_transcript_tags("[laughs] so funny [MUSIC PLAYING] [sic]")
-    'so funny [sic]'
+    >>> drop_transcript_tags("[laughs] so funny[coughs] it is [MUSIC PLAYING] [sic]")
+    'so funny it is [sic]'
     """
     return _TAGGED_SOUND.sub("", text) if "[" in text else text
 
@@ -196,7 +197,7 @@ _UNDERSCORES = re.compile(r"(?<![^\W_])_{1,3}(?=[^\s_])([^_]{1,2000}?)(?<=[^\s_]
 
 
 def unwrap_emphasis(text: str) -> str:
-    """Signs of emphasis and of code around words; the opening quotes of TeX.
+    """Remove the signs of emphasis and of code; replace the opening quotes of TeX.
 
     >>> unwrap_emphasis("_You_ want to tell me, **and** I ~~hate~~ *love* it, `ls` un*bloody*believable.")
     'You want to tell me, and I hate love it, ls unbloodybelievable.'
@@ -212,7 +213,7 @@ def unwrap_emphasis(text: str) -> str:
 _BLANK = re.compile(r"(?<![^\s\"'(])(?:-{4,}|—{2,})(?=(shire)?([^\W_])?[\w\s,.;:!?'])")
 _HIDDEN_NAME = re.compile(r"\b([A-HJ-Z])(?:-{3,}|—{2,})(?=[\s.,;:!?'])")
 _EN_DASH_INSIDE = re.compile(r"(?<=\w)–(?=[\w$£€])|(?<=[.%°])–(?=[\d$£€])|(?<=\d) – (?=\d)")
-# Beside one of these an en dash is a pause, not a hyphen: "Wait–what?", "it was–I think–late".
+# Words beside which an en dash is a pause and not a hyphen: "Wait–what?", "it was–I think–late".
 _PAUSING = (
     r"I|you|he|she|it|we|they|him|her|them|me|us|my|his|its|their|our|who|what|why|how|when|where|which|that|this|these|"
     r"those|there|here|then|the|an?|and|but|or|nor|so|yet|if|as|though|because|not|no|yes|oh|ah|well|wait|stop|please|"
@@ -226,10 +227,10 @@ _DASH_AT_START = re.compile(r"(^|^[\"']|(?<= )[\"']) - ")
 
 
 def plain_dashes(text: str) -> str:
-    """Every dash to " - ", a dash inside a compound or a range to "-", a dash for a hidden name to "blank".
+    """Replace dashes by " - ", in compounds and ranges by "-", and dashes for a hidden name by "blank".
 
-    Not to a comma: commas would mix with those of the sentence, and a listener would hear a list. The hyphen between
-    spaces is one ASCII sign that no later rule takes for anything else.
+    Commas would be mixed up with those of the sentence and sound like a list. No later rule changes a hyphen between
+    spaces.
 
     >>> plain_dashes("Yes--he--said: 'no--'")
     "Yes - he - said: 'no -'"
@@ -257,7 +258,7 @@ _ELLIPSIS = re.compile(r" ?\.(?: ?\.){2,}")
 
 
 def plain_ellipses(text: str) -> str:
-    """Every ellipsis to three full stops.
+    """Replace each ellipsis by three full stops.
 
     >>> plain_ellipses("Well . . . . no...yes")
     'Well... no... yes'

@@ -1,6 +1,6 @@
-"""Owns the wording of values: cardinals, ordinals, years, fractions, digits, plurals, Roman numerals.
+"""Words for values: cardinals, ordinals, years, fractions, digits, plurals, Roman numerals; and helpers of rules.
 
-It knows values, not text: where a number stands and what it means there is decided by the rules that call it.
+The rules decide what a number in a text means, and call these functions for its words.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from functools import lru_cache
 
 from num2words import num2words
 
-# A number as it is written: thousands set off by commas, or a plain run of digits; then decimals. The bound keeps every
-# pattern linear: `spell_long_runs` has dealt with longer runs before any rule uses this.
+# A number: thousands separated by commas, or a run of digits; then decimals. The bounds keep patterns linear;
+# `spell_long_runs` reads longer runs before any other rule.
 NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,5}(?!\d)|\d{1,15})(?:\.\d{1,15})?"
-# A number, a fraction, or a number with a fraction.
+# A number, a fraction, or a number with a fraction (3 1/2).
 QUANTITY = rf"(?:(?:\d{{1,6}}[ -])?\d{{1,4}}/\d{{1,4}}(?![\d/])|{NUMBER})"
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a text: a table that stays readable."""
+    """Return the words of a string as a set."""
     return frozenset(words.split())
 
 
 def word_table(pairs: str) -> dict[str, str]:
-    """The table that "short=long, short=long" writes down."""
+    """Return the mapping that "short=long, short=long" describes."""
     return dict(pair.split("=", 1) for pair in pairs.split(", "))
 
 
 def alternatives(words: Iterable[str]) -> str:
-    """A pattern for any of `words`, the longest first."""
+    """Return a pattern that matches any of `words`, the longest first."""
     return "|".join(sorted(map(re.escape, words), key=lambda word: (-len(word), word)))
 
 
-# What nearly always begins a sentence when it follows a full stop and a space. It decides whether the full stop of an
-# abbreviation also ends its sentence, so words that are also names (Will, May, Mark) must not be here.
+# Words that nearly always begin a sentence if they follow a full stop and have a capital. They show that the full stop
+# of an abbreviation also ends its sentence, so words that are also names (Will, May, Mark) are not included.
 SENTENCE_OPENERS = word_set(
     "A After All Although An And Another Any As At Because Before But By Do Does Each Every Everyone For From He "
     "Her Here His How However If In Is It Its My No Nobody Nor Not Nothing Now Of Oh On Once One Only Or Our "
@@ -52,7 +52,7 @@ _ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3
 
 @lru_cache(maxsize=4096)
 def cardinal(value: int) -> str:
-    """Words a narrator says for a whole number; the commas of num2words would be read as pauses.
+    """Return the words for a whole number, without the commas of num2words, which would be pauses.
 
     >>> cardinal(1234)
     'one thousand two hundred and thirty-four'
@@ -62,7 +62,7 @@ def cardinal(value: int) -> str:
 
 @lru_cache(maxsize=4096)
 def ordinal(value: int) -> str:
-    """Words for a rank.
+    """Return the words for an ordinal number.
 
     >>> ordinal(22), ordinal(100)
     ('twenty-second', 'one hundredth')
@@ -72,7 +72,7 @@ def ordinal(value: int) -> str:
 
 @lru_cache(maxsize=4096)
 def year(value: int) -> str:
-    """Words for a year.
+    """Return the words for a year.
 
     >>> year(1813), year(1905), year(1900), year(2005)
     ('eighteen thirteen', 'nineteen oh five', 'nineteen hundred', 'two thousand and five')
@@ -81,7 +81,7 @@ def year(value: int) -> str:
 
 
 def short_year(two_digits: str) -> str:
-    """Words for the last two digits of a year, behind those of its century.
+    """Return the words for the last two digits of a year, after those of its century.
 
     >>> short_year("45"), short_year("05"), short_year("00")
     ('forty-five', 'oh five', 'hundred')
@@ -92,7 +92,7 @@ def short_year(two_digits: str) -> str:
 
 
 def digits(text: str) -> str:
-    """Names the digits of `text` one by one, passing over everything else.
+    """Return the names of the digits in `text`, without all other characters.
 
     >>> digits("007"), digits("555-12")
     ('zero zero seven', 'five five five one two')
@@ -101,7 +101,7 @@ def digits(text: str) -> str:
 
 
 def spell(signs: str) -> str:
-    """Names digits and letters one by one.
+    """Return the names of digits and letters one by one.
 
     >>> spell("fF07")
     'F F zero seven'
@@ -110,13 +110,13 @@ def spell(signs: str) -> str:
 
 
 def number(text: str) -> str:
-    """Words for what `NUMBER` matches.
+    """Return the words for a match of `NUMBER`.
 
     >>> number("1,234"), number("3.14"), number("0.5"), number("007")
     ('one thousand two hundred and thirty-four', 'three point one four', 'zero point five', 'zero zero seven')
     """
     whole, _, decimals = text.replace(",", "").partition(".")
-    # A leading zero means that it is a code, not an amount; so does a long run without commas and round end.
+    # A leading zero means a code, not an amount; so does a long run of digits that is not round.
     if (len(whole) > 1 and whole[0] == "0") or (len(whole) >= 7 and "," not in text and not whole.endswith("000")):
         spoken = digits(whole)
     else:
@@ -125,7 +125,7 @@ def number(text: str) -> str:
 
 
 def fraction(numerator: int, denominator: int) -> str:
-    """Words for a part; above a hundredth or above one, both numbers are read.
+    """Return the words for a fraction; both numbers are cardinals if it is above one, or below a hundredth.
 
     >>> fraction(1, 2), fraction(3, 4), fraction(2, 3), fraction(120, 80)
     ('one half', 'three quarters', 'two thirds', 'one hundred and twenty over eighty')
@@ -137,7 +137,7 @@ def fraction(numerator: int, denominator: int) -> str:
 
 
 def quantity(text: str) -> str:
-    """Words for what `QUANTITY` matches.
+    """Return the words for a match of `QUANTITY`.
 
     >>> quantity("3 1/2"), quantity("2 3/4"), quantity("1,000.5")
     ('three and a half', 'two and three quarters', 'one thousand point five')
@@ -152,7 +152,7 @@ def quantity(text: str) -> str:
 
 
 def counted(amount: str, one: str, many: str) -> str:
-    """A quantity and what it counts.
+    """Return the words for a quantity and what it counts.
 
     >>> counted("1", "foot", "feet"), counted("1.5", "foot", "feet")
     ('one foot', 'one point five feet')
@@ -161,7 +161,7 @@ def counted(amount: str, one: str, many: str) -> str:
 
 
 def plural(words: str) -> str:
-    """The plural of the last word.
+    """Return the plural of the last word.
 
     >>> plural("nineteen ninety"), plural("half"), plural("nineteen hundred"), plural("six")
     ('nineteen nineties', 'halves', 'nineteen hundreds', 'sixes')
@@ -174,7 +174,7 @@ def plural(words: str) -> str:
 
 
 def roman(text: str) -> int | None:
-    """The value of a numeral in capitals, or None when it is not one in the usual form.
+    """Return the value of a Roman numeral in capitals, or None if it does not have the usual form.
 
     >>> roman("XIV"), roman("IIII"), roman("CIVIL")
     (14, None, None)
@@ -189,9 +189,12 @@ def roman(text: str) -> int | None:
 
 
 def ends_sentence(rest: str, any_capital: bool = False) -> bool:
-    """Whether a full stop before `rest` is the end of a sentence as well as of an abbreviation.
+    """Return whether the full stop of an abbreviation also ends its sentence.
 
-    `any_capital` is for what names rarely follow inside a sentence: "5 km. Bob", but not "Acme Inc. Chairman".
+    Args:
+        rest: Text after the full stop.
+        any_capital: Whether any word with a capital begins a sentence, not only `SENTENCE_OPENERS`. True for
+            abbreviations that are rarely followed by names: "5 km. Bob", but not "Acme Inc. Chairman".
 
     >>> ends_sentence('"'), ends_sentence(" The end"), ends_sentence(" Army"), ends_sentence(", then")
     (True, True, False, False)
@@ -205,12 +208,12 @@ def ends_sentence(rest: str, any_capital: bool = False) -> bool:
 
 
 def before(match: re.Match[str], length: int) -> str:
-    """Up to `length` characters before a match; short, so that many matches in a long text stay cheap."""
+    """Return up to `length` characters before a match. The bound keeps many matches in a long text linear."""
     return match.string[max(0, match.start() - length) : match.start()]
 
 
 def after(match: re.Match[str], length: int) -> str:
-    """Up to `length` characters after a match."""
+    """Return up to `length` characters after a match."""
     return match.string[match.end() : match.end() + length]
 
 
@@ -219,7 +222,7 @@ _DETERMINER_BEFORE = re.compile(
     r"\b(?:the|this|that|his|her|its|my|your|our|their|each|every|another|\w+'s) $", re.IGNORECASE
 )
 _NOUN_NEXT = re.compile(rf"(?:-| (?!(?i:{'|'.join(SENTENCE_OPENERS)})\b))[A-Za-z]")
-# What follows "the $500" when nothing more is named: "the $500 was paid", "the $20 you owe".
+# Words after "the $500" that are no noun: "the $500 was paid", "the $20 you owe".
 _NO_NOUN_NEXT = re.compile(
     r" (?:is|was|are|were|has|had|have|will|would|could|should|can|may|might|must|did|does|goes|went|came|comes|paid|"
     r"owed|lost|spent|won|left|made|got|gets|per|to|into|up|off|out|over|off|than|apiece|more|less|back|down|today|now|"
@@ -228,12 +231,12 @@ _NO_NOUN_NEXT = re.compile(
 
 
 def has_article(match: re.Match[str]) -> bool:
-    """Whether an amount is one thing of its kind, which is said in the singular: a 6 ft wall, a 9mm."""
+    """Return whether an amount has an article, so that its unit is singular: a 6 ft wall, a 9mm."""
     return _ARTICLE_BEFORE.search(before(match, 4)) is not None
 
 
 def is_before_noun(match: re.Match[str]) -> bool:
-    """Whether an amount describes what follows: a $20 tip, the $500 million deal, but not "the $500 was paid"."""
+    """Return whether an amount describes a noun: a $20 tip, the $500 million deal, but not "the $500 was paid"."""
     if not _NOUN_NEXT.match(match.string, match.end()):
         return False
     if has_article(match):
