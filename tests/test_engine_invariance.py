@@ -29,7 +29,7 @@ def test_clips_are_the_same_in_any_company(shape: UntrainedShape, checkpoint_of:
 
 
 def test_clips_are_the_same_after_other_work(checkpoint_of: Checkpoints) -> None:
-    """Guards against what earlier slot_owners leave in slots, entries and histories."""
+    """Guards against what earlier requests leave in slots, entries and histories."""
     folder, utterances = checkpoint_of(TINY), random_utterances(seed=8, count=6)
     expected = by_id(engine(folder, slots=4).generate(utterances))
     used = engine(folder, slots=4)
