@@ -36,7 +36,7 @@ from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.engine.decoder_loop import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
 from pipeline.synthesis.engine.prefill import PrefillRequest, prefill
-from pipeline.synthesis.engine.sampling import draw
+from pipeline.synthesis.engine.sampling import sample_codes
 from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.synthesis.untrained import EOS, UntrainedShape, make_untrained
 from pipeline.text.readers.dispatch import read_documents
@@ -181,15 +181,15 @@ def engine_run(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance]) 
 @torch.inference_mode()
 def step_parts(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance], slots: int) -> dict[str, float]:
     """Seconds of one step of full slots halfway through, of its draw alone, and of one prompt's prefill."""
-    requests = [synthesizer._request(utterance) for utterance in utterances[:slots]]
+    requests = [synthesizer.encode(utterance) for utterance in utterances[:slots]]
     middle = round(statistics.mean(request.max_frames for request in requests)) // 2
     long = [replace(request, max_frames=request.max_frames + 100) for request in requests]
     synthesizer.warm_up([Bucket(0, 0, max(request.max_frames for request in long), slots)])
-    runner = synthesizer._decoding._prepare(slots)
+    runner = synthesizer.decoder.prepare(slots)
     runner.admit(list(enumerate(long)))
-    runner.decoder.rows.positions.add_(middle)
-    runner._positions = {slot: at + middle for slot, at in runner._positions.items()}
-    rows, weights = runner.decoder.rows, runner.decoder.weights
+    runner.state.rows.positions.add_(middle)
+    runner.positions = {slot: at + middle for slot, at in runner.positions.items()}
+    rows, weights = runner.state.rows, runner.state.weights
     logits = torch.randn(rows.num_rows, weights.num_codebooks, weights.vocabulary)
     newcomer = PrefillRequest(0, torch.tensor(requests[0].prompt))
 
@@ -198,8 +198,8 @@ def step_parts(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance], 
 
     return {
         "step": median(runner.advance),
-        "draw": median(lambda: draw(logits, runner.decoder.sampling, rows.seeds, rows.steps)),
-        "prefill": median(lambda: prefill(runner.decoder, [newcomer], 1)),
+        "draw": median(lambda: sample_codes(logits, runner.state.sampling, rows.seeds, rows.steps)),
+        "prefill": median(lambda: prefill(runner.state, [newcomer], 1)),
     }
 
 
@@ -282,7 +282,7 @@ def compare(path: Path, utterances: Sequence[Utterance], args: argparse.Namespac
     runs: dict[str, list[Run]] = {"upstream": [], "engine": []}
     for _ in range(args.rounds):
         runs["upstream"].append(timed(lambda: theirs.run(utterances)))
-        ours._decoding.stats = Stats()
+        ours.decoder.stats = Stats()
         runs["engine"].append(timed(lambda: engine_run(ours, utterances)))
     where = torch.cuda.get_device_name() if args.device != "cpu" else f"{args.threads} threads"
     print(f"\n{args.shape}, {args.utterances} utterances, {args.dtype}, {where}, median of {args.rounds}")

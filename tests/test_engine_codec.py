@@ -13,8 +13,7 @@ from conftest import Checkpoints
 from engine_cases import TINY, engine, random_utterances
 
 from pipeline.synthesis import upstream
-from pipeline.synthesis.engine import codec as codec_module
-from pipeline.synthesis.engine.codec import Codec, CodecStream
+from pipeline.synthesis.engine.codec import ChunkSize, Codec, CodecStream
 from pipeline.synthesis.streaming import preview
 from pipeline.types import SYNTHETIC_SPEECH
 
@@ -27,16 +26,14 @@ def load(folder: Path) -> upstream.Parler:
 
 
 @both_codecs
-def test_windows_are_the_whole(
-    shape: object, checkpoint_of: Checkpoints, small_hub_codec: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Guards the reach of each stage: a window that sees too little clicks at its edges."""
-    codec = Codec(load(checkpoint_of(shape)).audio_encoder)
+def test_chunks_are_the_whole(shape: object, checkpoint_of: Checkpoints, small_hub_codec: None) -> None:
+    """Guards the context of each stage: a chunk with too little of it clicks at its edges."""
+    codec, chunked = (
+        Codec(load(checkpoint_of(shape)).audio_encoder, chunk_size=size) for size in (None, ChunkSize(0, 20))
+    )
     codes = torch.randint(0, 1024, (4, 90), generator=torch.Generator().manual_seed(0))
     whole = codec.decode(codes)
-    monkeypatch.setattr(codec_module, "_WINDOW_VALUES", 0)
-    monkeypatch.setattr(codec_module, "_SHORTEST_WINDOW", 20)
-    np.testing.assert_allclose(codec.decode(codes), whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(chunked.decode(codes), whole, rtol=0, atol=1e-5)
     assert len(whole) == 90 * codec.samples_per_frame
 
 

@@ -16,12 +16,12 @@ from engine_cases import TINY, assert_same, by_id, engine, random_utterances
 from pipeline.config import EngineConfig, SamplingConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.engine import decoder_loop as decoding
+from pipeline.synthesis.engine import decoder_loop
 from pipeline.synthesis.engine import runner as runner_module
 from pipeline.synthesis.engine.cache import SelfCache, allocate_self
-from pipeline.synthesis.engine.engine import _UNDER_WAY, EngineSynthesizer
-from pipeline.synthesis.engine.memory import is_exhaustion, slots_that_fit
-from pipeline.synthesis.engine.runner import Shape
+from pipeline.synthesis.engine.engine import MAX_IN_FLIGHT_PER_SLOT, EngineSynthesizer
+from pipeline.synthesis.engine.memory import is_out_of_memory, slots_that_fit
+from pipeline.synthesis.engine.runner import SlotShape
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.synthesis.untrained import make_untrained
 from pipeline.types import Bucket, Finish, Utterance
@@ -42,7 +42,7 @@ def test_damaged_weights_are_reported(sampling: SamplingConfig, tmp_path: Path) 
     """Guards against hours of noise: NaN compares false with everything and would be drawn as some id."""
     synthesizer = engine(make_untrained(tmp_path, TINY), sampling=sampling)
     threads = threading.active_count()
-    synthesizer._decoding.weights.layers[1].ffn_norm.weight[3] = torch.nan
+    synthesizer.decoder.weights.layers[1].ffn_norm.weight[3] = torch.nan
     with pytest.raises(ModelError):
         list(synthesizer.generate(random_utterances(seed=1, count=5)))
     assert threading.active_count() == threads
@@ -116,7 +116,7 @@ def test_utterances_are_drawn_as_they_are_needed(tiny: EngineSynthesizer) -> Non
     clips = tiny.generate(endless())
     for taken in range(1, 60):
         next(clips)
-        assert drawn - taken <= _UNDER_WAY * 4
+        assert drawn - taken <= MAX_IN_FLIGHT_PER_SLOT * 4
     clips.close()
     assert threading.active_count() == threads
 
@@ -143,13 +143,13 @@ def test_slots_grow_with_what_comes(checkpoint_of: Checkpoints, monkeypatch: pyt
         Utterance("word " * words, "A voice. " * words, seed=i, id=str(i), bucket=Bucket(0, 0, frames, 1))
         for i, (words, frames) in enumerate(sizes)
     ]
-    made: list[Shape] = []
-    plain = decoding.Runner
-    monkeypatch.setattr(decoding, "Runner", lambda *args, **settings: made.append(args[5]) or plain(*args, **settings))
+    made: list[SlotShape] = []
+    plain = decoder_loop.Runner
+    monkeypatch.setattr(decoder_loop, "Runner", lambda *args: made.append(args[2]) or plain(*args))
     growing, announced = engine(folder, slots=4), engine(folder, slots=4)
     clips = by_id(growing.generate(iter(utterances)))
     assert len(made) > 1
-    assert all(later.holds(earlier) for earlier, later in itertools.pairwise(made))
+    assert all(later.contains(earlier) for earlier, later in itertools.pairwise(made))
     made.clear()
     announced.warm_up([Bucket(384, 640, 150, 4)])
     assert_same(by_id(announced.generate(utterances)), clips)
@@ -207,33 +207,32 @@ def test_memory_that_runs_out_for_good_is_an_error(checkpoint_of: Checkpoints, m
     monkeypatch.setattr(runner_module, "allocate_self", allocate)
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         list(engine(checkpoint_of(TINY)).generate(random_utterances(seed=5, count=2)))
-    assert is_exhaustion(RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"))
-    assert not is_exhaustion(RuntimeError("shape mismatch"))
+    assert is_out_of_memory(RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"))
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
 
 
 def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the choice of slots: never none, never more than are good."""
     from pipeline.synthesis.engine import memory
 
-    for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory._MAX_ON_CPU)):
-        monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
-        slots = slots_that_fit(tiny._decoding.weights, positions=1000, description_tokens=100)
-        assert 1 <= slots <= memory._MAX_ON_CPU
+    for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory.MAX_SLOTS_ON_CPU)):
+        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
+        slots = slots_that_fit(tiny.decoder.weights, positions=1000, description_tokens=100)
+        assert 1 <= slots <= memory.MAX_SLOTS_ON_CPU
         assert expected in (None, slots)
 
 
-def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path) -> None:
     """Bug: memory that held copies of files, as after a download, passed for taken, and few slots were chosen."""
     from pipeline.synthesis.engine import memory
 
     cpu, meminfo, own_group = torch.device("cpu"), tmp_path / "meminfo", tmp_path / "cgroup"
     meminfo.write_text("MemTotal:  9000 kB\nMemFree:  100 kB\nMemAvailable:  8000 kB\nHugePages_Total:  0\n")
-    for name, path in (("_MEMINFO", meminfo), ("_OWN_GROUP", own_group), ("_GROUPS", tmp_path / "groups")):
-        monkeypatch.setattr(memory, name, path)
-    assert memory._free_bytes(cpu) == 8000 * 1024
+    files = memory.KernelFiles(meminfo, own_group, tmp_path / "groups")
+    assert memory.free_bytes(cpu, files) == 8000 * 1024
 
     meminfo.write_text("MemTotal:  9000 kB\n")
-    assert memory._free_bytes(cpu) > 0, "an old kernel does not say what is available"
+    assert memory.free_bytes(cpu, files) > 0, "an old kernel does not say what is available"
     meminfo.write_text("MemAvailable:  8000 kB\n")
     own_group.write_text("4:memory:/old\n0::/job/task\n")
     (tmp_path / "groups" / "job" / "task").mkdir(parents=True)
@@ -241,7 +240,7 @@ def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path, monkeypatch: 
         (tmp_path / "groups" / name / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "groups" / name / "memory.current").write_text("4500000\n")
         (tmp_path / "groups" / name / "memory.stat").write_text("anon 1500000\ninactive_file 3000000\n")
-    assert memory._free_bytes(cpu) == 3_500_000, "what the job's limit leaves, its copies of files not counted"
+    assert memory.free_bytes(cpu, files) == 3_500_000, "what the job's limit leaves, its copies of files not counted"
 
 
 def test_descriptions_are_counted_among_what_must_fit(
@@ -250,13 +249,13 @@ def test_descriptions_are_counted_among_what_must_fit(
     """Bug: only the slots were counted, and beside few positions the entries are larger than these."""
     from pipeline.synthesis.engine import memory
 
-    decoding = engine(checkpoint_of(dataclasses.replace(TINY, kv_heads=1)))._decoding
+    decoder = engine(checkpoint_of(dataclasses.replace(TINY, kv_heads=1))).decoder
     free = 16_000_000
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: free)
-    decoding.announce(32, 256, 60)
-    decoder = decoding._prepare(decoding._slots_that_fit()).decoder
-    assert decoder.rows.num_rows > 4
-    assert decoder.cache.num_bytes + decoder.cross.num_bytes <= memory._SHARE * free
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    decoder.reserve(32, 256, 60)
+    state = decoder.prepare(decoder.slots_that_fit()).state
+    assert state.rows.num_rows > 4
+    assert state.cache.num_bytes + state.cross.num_bytes <= memory.CACHE_SHARE * free
 
 
 def test_a_description_is_encoded_once(checkpoint_of: Checkpoints) -> None:
@@ -265,7 +264,7 @@ def test_a_description_is_encoded_once(checkpoint_of: Checkpoints) -> None:
     utterances = random_utterances(seed=6, count=12)
     for _ in range(2):
         list(synthesizer.generate(utterances))
-    assert synthesizer._decoding._encoder.num_encoded == len({utterance.description for utterance in utterances})
+    assert synthesizer.decoder.model.encoder.num_encoded == len({utterance.description for utterance in utterances})
 
 
 def test_slots_are_kept_busy(checkpoint_of: Checkpoints) -> None:

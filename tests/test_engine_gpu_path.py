@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +15,17 @@ import torch
 from conftest import Checkpoints
 from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
 
+from pipeline.config import EngineConfig, ModelConfig
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.engine import decoder_loop as decoding_module
+from pipeline.synthesis.checkpoint import find_checkpoint
 from pipeline.synthesis.engine import memory
 from pipeline.synthesis.engine import runner as runner_module
-from pipeline.synthesis.engine.batches import BatchedCodec
+from pipeline.synthesis.engine.backend import BACKEND
 from pipeline.synthesis.engine.cache import SelfCache, allocate_self
 from pipeline.synthesis.engine.engine import EngineSynthesizer
-from pipeline.synthesis.engine.memory import is_exhaustion
-from pipeline.synthesis.engine.step import Decoder, Step
+from pipeline.synthesis.engine.memory import is_out_of_memory
+from pipeline.synthesis.engine.step import DecoderState, step
+from pipeline.synthesis.engine.strategy import cuda_strategy
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import Bucket
 from scripts.gpu_check import main
@@ -31,64 +34,56 @@ TO_TRY = ["sinusoidal", "rotary, cross-attended prompt", "grouped queries, rotar
 
 
 class EagerStep:
-    """Stands in for the graphs: counts shapes, and steps."""
+    """A step without graphs that records the shapes it is called with."""
 
-    def __init__(self, step: Step, device: torch.device) -> None:
+    def __init__(self) -> None:
         self.shapes: list[tuple[int, int]] = []
-        self._step = step
         made.append(self)
 
-    def __call__(self, decoder: Decoder, length: int, num_entries: int) -> None:
+    def __call__(self, decoder: DecoderState, length: int, num_entries: int) -> None:
         self.shapes.append((length, num_entries))
-        self._step(decoder, length, num_entries)
+        step(decoder, length, num_entries)
 
 
 made: list[EagerStep] = []
+GpuPath = Callable[..., EngineSynthesizer]
 
 
 @pytest.fixture
-def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[EngineSynthesizer], EngineSynthesizer]:
-    """Makes an engine on the CPU take the GPU's path."""
-    monkeypatch.setattr(decoding_module, "GraphedStep", EagerStep)
-    monkeypatch.setattr(decoding_module, "LENGTH_MULTIPLE", 64)
+def gpu_path() -> GpuPath:
+    """Makes an engine on the CPU that takes the GPU's path."""
     made.clear()
+    strategy = dataclasses.replace(cuda_strategy(torch.device("cpu")), make_step=EagerStep, length_multiple=64)
 
-    def turned(synthesizer: EngineSynthesizer) -> EngineSynthesizer:
-        decoding = synthesizer._decoding
-        decoding._on_gpu = True
-        decoding._look_every = decoding_module._LOOK_EVERY_ON_GPU
-        decoding._looks_behind = decoding_module._LOOKS_BEHIND_ON_GPU
-        synthesizer._batched_codec = BatchedCodec(synthesizer._codec)
-        return synthesizer
+    def build(folder: Path, slots: int = 0) -> EngineSynthesizer:
+        checkpoint = find_checkpoint(ModelConfig(name="tiny", path=str(folder)))
+        return BACKEND.build(checkpoint, EngineConfig(device="cpu", slots=slots), strategy)
 
-    return turned
-
-
-GpuPath = Callable[[EngineSynthesizer], EngineSynthesizer]
+    return build
 
 
 @pytest.mark.parametrize("name", TO_TRY)
-def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath) -> None:
+def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
     """Guards late looks: a slot must not be emptied of its next tenant, nor codes be overwritten before the copy."""
     folder, utterances = checkpoint_of(VARIANTS[name]), random_utterances(seed=31, count=30)
     expected = by_id(engine(folder, slots=4).generate(utterances))
-    synthesizer = as_on_a_gpu(engine(folder, slots=4))
+    synthesizer = gpu_path(folder, slots=4)
     for _ in range(2):
         assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-5)
 
 
-def test_a_codec_of_odd_strides(checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath) -> None:
+def test_a_codec_of_odd_strides(checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
     """Bug: its clips are shorter than their frames times its stride, and the warm-up ended in a ValueError."""
     folder = checkpoint_of(dataclasses.replace(TINY, codec_ratios=(2, 4, 5, 8)))
     utterances = random_utterances(seed=36, count=4)
     expected = by_id(build_synthesizer(str(folder), backend="reference", device="cpu").generate(utterances))
-    synthesizer = as_on_a_gpu(engine(folder, slots=4))
+    synthesizer = gpu_path(folder, slots=4)
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
     assert_same(by_id(synthesizer.generate(utterances)), expected, tolerance=1e-4)
 
 
 def test_warm_up_meets_every_shape(
-    checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath, caplog: pytest.LogCaptureFixture
+    checkpoint_of: Checkpoints, gpu_path: GpuPath, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Guards against recording in the middle of a run, and against a warm-up that leaves its marks in the rows."""
     caplog.set_level("INFO")
@@ -98,7 +93,7 @@ def test_warm_up_meets_every_shape(
         for i, utterance in enumerate(random_utterances(seed=32, count=12))
     ]
     expected = by_id(engine(folder, slots=8).generate(utterances))
-    synthesizer = as_on_a_gpu(engine(folder, slots=8))
+    synthesizer = gpu_path(folder, slots=8)
     synthesizer.warm_up({utterance.bucket for utterance in utterances if utterance.bucket})
     (stepped,) = made
     warmed = set(stepped.shapes)
@@ -110,30 +105,30 @@ def test_warm_up_meets_every_shape(
 
 
 def test_a_prompt_that_is_attended_across_has_no_entries_to_count(
-    checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath
+    checkpoint_of: Checkpoints, gpu_path: GpuPath
 ) -> None:
     """Guards against graphs that differ in nothing: there, each row has its own entry, and all are looked at."""
-    synthesizer = as_on_a_gpu(engine(checkpoint_of(VARIANTS["cross-attended prompt"]), slots=8))
+    synthesizer = gpu_path(checkpoint_of(VARIANTS["cross-attended prompt"]), slots=8)
     synthesizer.warm_up([Bucket(64, 64, 100, 8)])
     list(synthesizer.generate(random_utterances(seed=33, count=6)))
     assert {entries for _, entries in made[0].shapes} == {1}
 
 
 def test_slots_stay_when_memory_has_been_taken(
-    checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath, monkeypatch: pytest.MonkeyPatch
+    checkpoint_of: Checkpoints, gpu_path: GpuPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the graphs: they and the codec take memory, and fewer slots would mean to record all of them again."""
-    synthesizer = as_on_a_gpu(engine(checkpoint_of(TINY)))
+    synthesizer = gpu_path(checkpoint_of(TINY))
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: 0)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
     list(synthesizer.generate(random_utterances(seed=34, count=3)))
     assert len(made) == 1
 
 
-def test_a_stream_uses_the_slots_that_are_there(checkpoint_of: Checkpoints, as_on_a_gpu: GpuPath) -> None:
+def test_a_stream_uses_the_slots_that_are_there(checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
     """Guards the first audio: recording graphs for four rows would take longer than the whole clip."""
     folder, (utterance,) = checkpoint_of(TINY), random_utterances(seed=35, count=1)
-    synthesizer = as_on_a_gpu(engine(folder, slots=8))
+    synthesizer = gpu_path(folder, slots=8)
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
     (clip,) = synthesizer.generate([utterance])
     np.testing.assert_allclose(np.concatenate(list(synthesizer.stream(utterance))), clip.samples, rtol=0, atol=1e-5)
@@ -144,7 +139,7 @@ def test_a_stream_uses_the_slots_that_are_there(checkpoint_of: Checkpoints, as_o
 def test_a_warm_up_for_which_memory_is_too_small_halves_the_slots(
     slots: int,
     checkpoint_of: Checkpoints,
-    as_on_a_gpu: GpuPath,
+    gpu_path: GpuPath,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -156,7 +151,7 @@ def test_a_warm_up_for_which_memory_is_too_small_halves_the_slots(
         return allocate_self(weights, slots, capacity)
 
     monkeypatch.setattr(runner_module, "allocate_self", allocate)
-    synthesizer = as_on_a_gpu(engine(checkpoint_of(TINY), slots=slots))
+    synthesizer = gpu_path(checkpoint_of(TINY), slots=slots)
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
     warnings = [each for each in caplog.records if each.levelname == "WARNING"]
     assert warnings[-1].args == (4,), "slots"
@@ -176,7 +171,7 @@ def test_memory_that_runs_out_while_recording_is_recognised() -> None:
 
     with pytest.raises(RuntimeError, match="capture") as caught:
         record()
-    assert is_exhaustion(caught.value)
+    assert is_out_of_memory(caught.value)
 
 
 @pytest.mark.slow

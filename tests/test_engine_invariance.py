@@ -9,7 +9,7 @@ import torch
 from conftest import Checkpoints
 from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
 
-from pipeline.synthesis.engine.cache import padded
+from pipeline.synthesis.engine.cache import round_up
 from pipeline.synthesis.engine.layers import attend, attend_shared
 from pipeline.synthesis.untrained import UntrainedShape
 
@@ -29,7 +29,7 @@ def test_clips_are_the_same_in_any_company(shape: UntrainedShape, checkpoint_of:
 
 
 def test_clips_are_the_same_after_other_work(checkpoint_of: Checkpoints) -> None:
-    """Guards against what earlier slot_owners leave in slots, entries and histories."""
+    """Guards against what earlier requests leave in slots, entries and histories."""
     folder, utterances = checkpoint_of(TINY), random_utterances(seed=8, count=6)
     expected = by_id(engine(folder, slots=4).generate(utterances))
     used = engine(folder, slots=4)
@@ -71,7 +71,7 @@ def test_attention_has_the_same_bits_in_any_shape(width: int, groups: int) -> No
         for torch_threads in (1, 2):
             torch.set_num_threads(torch_threads)
             for count in (4, 8, 12, 16):
-                for length in (padded(int(lengths.max())), 1024):
+                for length in (round_up(int(lengths.max())), 1024):
                     assert torch.equal(run(count, length), expected[:count])
     finally:
         torch.set_num_threads(threads)
@@ -93,15 +93,17 @@ def test_shared_attention_is_the_rows_own() -> None:
 
 def test_the_number_of_rows_is_measured(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards other processors: where four rows give other sums than eight, the engine has to take eight."""
-    from pipeline.synthesis.engine import batch_invariance as bits
+    from pipeline.synthesis.engine import batch_invariance
 
-    weights = engine(checkpoint_of(TINY))._decoding.weights
-    assert bits.row_multiple(weights) in bits._CANDIDATES
-    plain = bits._agree
-    monkeypatch.setattr(bits, "_agree", lambda product, multiple: multiple >= 8 and plain(product, multiple))
-    assert bits.row_multiple(weights) == 8
+    weights = engine(checkpoint_of(TINY)).decoder.weights
+    assert batch_invariance.row_multiple(weights) in batch_invariance.CANDIDATES
+    plain = batch_invariance.rows_agree
+    monkeypatch.setattr(
+        batch_invariance, "rows_agree", lambda product, multiple: multiple >= 8 and plain(product, multiple)
+    )
+    assert batch_invariance.row_multiple(weights) == 8
     assert not plain(lambda rows: torch.full((rows, 3), float(rows)), 4), "sums that depend on the rows must be seen"
-    monkeypatch.setattr(bits, "_agree", lambda product, multiple: multiple >= 8)
+    monkeypatch.setattr(batch_invariance, "rows_agree", lambda product, multiple: multiple >= 8)
     assert_same(
         by_id(engine(checkpoint_of(TINY), slots=4).generate(random_utterances(seed=13, count=5))),
         by_id(engine(checkpoint_of(TINY), slots=16).generate(random_utterances(seed=13, count=5))),

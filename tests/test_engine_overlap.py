@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
-from pipeline.synthesis.engine.async_pipeline import Inbox, Outbox, overlapped
+from pipeline.synthesis.engine.async_pipeline import Inbox, Outbox, PipelineLimits, run_pipeline
 
 
 def forward(inbox: Inbox[int], outbox: Outbox[int]) -> None:
     """A producer that passes on what comes."""
-    while not inbox.ended:
-        for value in inbox.take(wait=True):
+    while not inbox.has_ended:
+        for value in inbox.receive(wait=True):
             outbox.emit(value)
 
 
@@ -27,11 +27,11 @@ def doubled(values: Sequence[int]) -> Sequence[int]:
     return [2 * value for value in values]
 
 
-@pytest.mark.parametrize("finishers", [1, 3])
-@pytest.mark.parametrize("under_way", [1, 64])
-def test_every_value_is_finished_once(finishers: int, under_way: int) -> None:
+@pytest.mark.parametrize("num_finishers", [1, 3])
+@pytest.mark.parametrize("max_in_flight", [1, 64])
+def test_every_value_is_finished_once(num_finishers: int, max_in_flight: int) -> None:
     """Guards against clips lost or doubled between threads."""
-    results = list(overlapped(range(50), forward, doubled, finishers=finishers, under_way=under_way))
+    results = list(run_pipeline(range(50), forward, doubled, PipelineLimits(max_in_flight, num_finishers)))
     assert sorted(results) == [2 * i for i in range(50)]
 
 
@@ -44,7 +44,7 @@ def test_the_producer_helps_when_it_is_done() -> None:
         time.sleep(0.01)
         return values
 
-    list(overlapped(range(10), forward, finish, finishers=1, under_way=10))
+    list(run_pipeline(range(10), forward, finish, PipelineLimits(10, 1)))
     assert len(names) == 2
 
 
@@ -53,7 +53,7 @@ def test_the_producer_may_help_before() -> None:
     names: list[str] = []
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
-        for value in inbox.take(wait=True):
+        for value in inbox.receive(wait=True):
             outbox.emit(value)
         assert not outbox.is_idle
         while outbox.backlog:
@@ -66,7 +66,7 @@ def test_the_producer_may_help_before() -> None:
         time.sleep(0.01)
         return values
 
-    assert sorted(overlapped(range(10), produce, finish, finishers=1, under_way=10)) == list(range(10))
+    assert sorted(run_pipeline(range(10), produce, finish, PipelineLimits(10, 1))) == list(range(10))
     assert len(set(names[: names.index("producer is free")])) == 2
 
 
@@ -78,11 +78,11 @@ def test_values_that_wait_are_finished_together() -> None:
         together.append(len(values))
         return values
 
-    results = overlapped(range(20), forward, finish, finishers=1, under_way=20, at_once=8, linger_seconds=5.0)
+    results = run_pipeline(range(20), forward, finish, PipelineLimits(20, 1, max_batch=8, linger_seconds=5.0))
     assert sorted(next(results) for _ in range(8)) == list(range(8))
     results.close()
     assert together[0] == 8, "all come within the time that is lingered"
-    results = overlapped(range(20), forward, finish, finishers=1, under_way=3, at_once=8, linger_seconds=0.001)
+    results = run_pipeline(range(20), forward, finish, PipelineLimits(3, 1, max_batch=8, linger_seconds=0.001))
     assert sorted(results) == list(range(20)), "more than can be under way is waited for no longer than that"
     assert max(together) <= 8
 
@@ -93,8 +93,8 @@ def test_no_finisher_waits_for_company_that_does_not_come() -> None:
     sys.setswitchinterval(1e-5)  # so that threads meet; with a SimpleQueue twenty rounds were enough
     try:
         for _ in range(60):
-            results = overlapped(
-                range(300), forward, unchanged, finishers=3, under_way=6, at_once=4, linger_seconds=1e-5
+            results = run_pipeline(
+                range(300), forward, unchanged, PipelineLimits(6, 3, max_batch=4, linger_seconds=1e-5)
             )
             assert sorted(results) == list(range(300))
     finally:
@@ -110,7 +110,7 @@ def test_a_producer_that_helps_sees_the_end() -> None:
         while True:
             outbox.finish_one()
 
-    assert sorted(overlapped(range(5), produce, unchanged, finishers=1, under_way=3)) == list(range(5))
+    assert sorted(run_pipeline(range(5), produce, unchanged, PipelineLimits(3, 1))) == list(range(5))
     assert threading.active_count() == before
 
 
@@ -124,7 +124,7 @@ def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
             yield (drawn := drawn + 1)
 
     before = threading.active_count()
-    results = overlapped(count(), forward, unchanged, finishers=2, under_way=5)
+    results = run_pipeline(count(), forward, unchanged, PipelineLimits(5, 2))
     for taken in range(1, 200):
         next(results)
         assert drawn <= taken + 5
@@ -143,7 +143,7 @@ def test_a_source_may_depend_on_results() -> None:
             again.clear()
 
     results = []
-    for result in overlapped(source(), forward, unchanged, finishers=1, under_way=3):
+    for result in run_pipeline(source(), forward, unchanged, PipelineLimits(3, 1)):
         results.append(result)
         if 0 <= result < 10:
             again.append(-result - 1)
@@ -159,7 +159,7 @@ def test_a_source_is_drawn_from_in_the_callers_thread() -> None:
             threads.add(threading.current_thread())
             yield value
 
-    list(overlapped(source(), forward, unchanged, finishers=1, under_way=3))
+    list(run_pipeline(source(), forward, unchanged, PipelineLimits(3, 1)))
     assert threads == {threading.current_thread()}
 
 
@@ -169,7 +169,7 @@ def broken_source() -> Iterator[int]:
 
 
 def broken_producer(inbox: Inbox[int], outbox: Outbox[int]) -> None:
-    outbox.emit(inbox.take(wait=True)[0])
+    outbox.emit(inbox.receive(wait=True)[0])
     raise ZeroDivisionError("producer")
 
 
@@ -195,13 +195,13 @@ def test_errors_come_out_where_the_results_are_wanted(
     """Guards against a thread that dies silently and a caller that waits for ever."""
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError, match=message):
-        list(overlapped(source, produce, finish, finishers=2, under_way=4))
+        list(run_pipeline(source, produce, finish, PipelineLimits(4, 2)))
     assert threading.active_count() == before
 
 
 def test_nothing_comes_of_nothing() -> None:
     """Guards an empty source: no thread is begun for it."""
-    assert list(overlapped([], broken_producer, broken_finisher, finishers=1, under_way=3)) == []
+    assert list(run_pipeline([], broken_producer, broken_finisher, PipelineLimits(3, 1))) == []
 
 
 def test_a_consumer_may_leave() -> None:
@@ -209,21 +209,21 @@ def test_a_consumer_may_leave() -> None:
     before, emitted = threading.active_count(), []
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
-        for value in inbox.take(wait=True):
+        for value in inbox.receive(wait=True):
             emitted.append(value)
             outbox.emit(value)
             time.sleep(0.001)
 
-    results = overlapped(range(10_000), produce, unchanged, finishers=2, under_way=10_000)
+    results = run_pipeline(range(10_000), produce, unchanged, PipelineLimits(10_000, 2))
     next(results)
     results.close()
     assert threading.active_count() == before
     assert len(emitted) < 10_000
 
 
-@pytest.mark.parametrize("finishers", [1, 2])
-@pytest.mark.parametrize("under_way", [1, 3, 64])
-def test_a_source_may_run_dry_and_go_on(finishers: int, under_way: int) -> None:
+@pytest.mark.parametrize("num_finishers", [1, 2])
+@pytest.mark.parametrize("max_in_flight", [1, 3, 64])
+def test_a_source_may_run_dry_and_go_on(num_finishers: int, max_in_flight: int) -> None:
     """Guards retakes: a producer with nothing to do waits for what a result asks for, and for nothing else."""
     asked = list(range(9))
 
@@ -232,7 +232,7 @@ def test_a_source_may_run_dry_and_go_on(finishers: int, under_way: int) -> None:
             yield asked.pop() if asked else None
 
     under, results = 9, []
-    for result in overlapped(source(), forward, unchanged, finishers=finishers, under_way=under_way):
+    for result in run_pipeline(source(), forward, unchanged, PipelineLimits(max_in_flight, num_finishers)):
         results.append(result)
         if result in (2, 5, 105):
             asked.append(result + 100)  # once more
@@ -246,11 +246,11 @@ def test_a_producer_is_told_when_its_source_runs_dry() -> None:
     told: list[tuple[list[int], bool, bool]] = []
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
-        while not inbox.ended:
-            values = inbox.take(wait=True)
-            told.append((values, inbox.lulled, inbox.ended))
+        while not inbox.has_ended:
+            values = inbox.receive(wait=True)
+            told.append((values, inbox.has_paused, inbox.has_ended))
             for value in values:
                 outbox.emit(value)
 
-    assert list(overlapped(iter([1, 2, None]), produce, unchanged, finishers=1, under_way=9)) == [1, 2]
+    assert list(run_pipeline(iter([1, 2, None]), produce, unchanged, PipelineLimits(9, 1))) == [1, 2]
     assert told[0] == ([1, 2], True, False)

@@ -103,13 +103,13 @@ def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
 def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the fusing of weights: the model's parameters become views, or nothing, and nothing is held twice."""
     from pipeline.synthesis import upstream
-    from pipeline.synthesis.engine import packed_linear as matrix
-    from pipeline.synthesis.engine.weights import weights_of
+    from pipeline.synthesis.engine import packed_linear
+    from pipeline.synthesis.engine.weights import fuse_decoder
 
-    monkeypatch.setattr(matrix, "_can_pack", lambda weight: packed)
+    monkeypatch.setattr(packed_linear, "can_pack", lambda weight: packed)
     model = upstream.load(checkpoint_of(TINY), attention="sdpa", dtype=torch.float32, device=torch.device("cpu"))
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    weights = weights_of(model)
+    weights = fuse_decoder(model)
     projections = [
         part for name, part in model.decoder.named_parameters() if name.endswith(("proj.weight", "fc1.weight"))
     ]
@@ -117,17 +117,17 @@ def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monke
         assert projections
         assert all(part.numel() == 0 for part in projections)
     else:
-        fused = {weights.heads._weight.data_ptr(), weights.layers[0].self_qkv._weight.data_ptr()}
+        fused = {weights.heads.weight.data_ptr(), weights.layers[0].self_qkv.weight.data_ptr()}
         assert fused <= {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
         assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 
 
 def test_packed_products_are_the_plain_ones() -> None:
     """Guards the order of a packed matrix, for rows that it was made for and others, with and without a batch."""
-    from pipeline.synthesis.engine.packed_linear import Matrix
+    from pipeline.synthesis.engine.packed_linear import PackedLinear
 
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(96, 64, generator=generator)
     for shape in ((4, 64), (7, 64), (3, 16, 64), (48, 64)):
         x = torch.randn(shape, generator=generator)
-        torch.testing.assert_close(Matrix(weight)(x), x @ weight.T, rtol=0, atol=1e-4)
+        torch.testing.assert_close(PackedLinear(weight)(x), x @ weight.T, rtol=0, atol=1e-4)

@@ -7,7 +7,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from pipeline.synthesis import noise
-from pipeline.synthesis.engine.sampling import Rules, draw, forbid
+from pipeline.synthesis.engine.sampling import TokenRules, mask_logits, sample_codes
 from pipeline.types import Sampling
 
 VOCABULARY, EOS = 40, 32
@@ -36,7 +36,7 @@ def test_draws_have_upstreams_distribution(sampling: Sampling) -> None:
     logits = 1.5 * torch.randn(1, VOCABULARY, generator=torch.Generator().manual_seed(1))
     count = 20_000
     seeds = torch.arange(count) * 7_919 + 11
-    codes, _ = draw(logits.expand(count, 1, VOCABULARY), sampling, seeds, torch.zeros_like(seeds))
+    codes, _ = sample_codes(logits.expand(count, 1, VOCABULARY), sampling, seeds, torch.zeros_like(seeds))
     expected = upstreams_probabilities(logits, sampling)[0] * count
     observed = torch.bincount(codes[:, 0], minlength=VOCABULARY).float()
     assert (observed[expected == 0] == 0).all(), "an id was drawn that upstream never draws"
@@ -49,7 +49,7 @@ def test_draws_have_upstreams_distribution(sampling: Sampling) -> None:
 def test_steps_and_codebooks_draw_independently() -> None:
     """Guards the key: a step or a codebook that is missing in it repeats its neighbour's draws."""
     seeds, steps = torch.zeros(2000, dtype=torch.int64), torch.arange(2000)
-    codes, _ = draw(torch.zeros(2000, 2, VOCABULARY), Sampling(top_k=0), seeds, steps)
+    codes, _ = sample_codes(torch.zeros(2000, 2, VOCABULARY), Sampling(top_k=0), seeds, steps)
     same_codebook = (codes[1:, 0] == codes[:-1, 0]).float().mean()
     same_step = (codes[:, 0] == codes[:, 1]).float().mean()
     for share in (same_codebook, same_step):
@@ -77,8 +77,8 @@ def test_ends_come_in_order_and_not_too_early() -> None:
     """Guards upstream's rules: no end before the least length, none before the codebooks in front have ended."""
     bias = torch.zeros(VOCABULARY)
     bias[33:] = -torch.inf
-    rules = Rules(bos=33, eos=EOS, pad=EOS, min_steps=10, bias=bias)
-    allowed = forbid(torch.zeros(3, 4, VOCABULARY), rules, torch.tensor([9, 10, 50]), torch.tensor([0, 0, 2]))
+    rules = TokenRules(bos=33, eos=EOS, pad=EOS, min_steps=10, bias=bias)
+    allowed = mask_logits(torch.zeros(3, 4, VOCABULARY), rules, torch.tensor([9, 10, 50]), torch.tensor([0, 0, 2]))
     may_end = allowed[:, :, EOS].isfinite().tolist()
     assert may_end == [[False] * 4, [True, False, False, False], [True, True, True, False]]
     assert not allowed[:, :, 33:].isfinite().any()
@@ -92,4 +92,4 @@ def test_what_is_not_finite_shows_in_the_score(sampling: Sampling, bad: float) -
     logits = torch.zeros(1, 1, VOCABULARY)
     logits[0, 0, 3] = bad
     zero = torch.zeros(1, dtype=torch.int64)
-    assert not draw(logits, sampling, zero, zero)[1].isfinite().any()
+    assert not sample_codes(logits, sampling, zero, zero)[1].isfinite().any()

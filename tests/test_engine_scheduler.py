@@ -24,7 +24,7 @@ def run(lengths: list[float], slots: int, seed: int = 0, restarts: int = 0) -> t
             if coming:
                 scheduler.add(*coming.pop(0))
         if not coming:
-            scheduler.expect_no_more()
+            scheduler.set_all_added()
         begun = scheduler.admit()
         admitted += [job for _, job in begun]
         running.update(slot for slot, _ in begun)
@@ -54,7 +54,7 @@ def test_once_all_have_come_the_longest_begin_first(predicted: list[float], slot
     scheduler, begun, running = Scheduler[float](slots), [], set()
     for length in predicted:
         scheduler.add(length, length)
-    scheduler.expect_no_more()
+    scheduler.set_all_added()
     while not scheduler.is_idle:
         for slot, job in scheduler.admit():
             begun.append(job)
@@ -70,7 +70,7 @@ def test_while_more_is_to_come_nobody_waits_for_ever() -> None:
     for number in range(5):
         scheduler.add(f"long {number}", length := length + 1)
     assert [job for _, job in scheduler.admit()] == ["short", "long 0"]
-    scheduler.expect_no_more()
+    scheduler.set_all_added()
     scheduler.release(0)
     assert scheduler.admit() == [(0, "long 4")]
 
@@ -110,10 +110,10 @@ def test_slots_are_as_many_as_will_be_busy() -> None:
     for number, length in enumerate([12.0, *[2.0] * 18]):
         scheduler.add(number, length)
     assert scheduler.useful_slots == scheduler.num_waiting == 19  # more may come
-    scheduler.expect_no_more()
+    scheduler.set_all_added()
     assert scheduler.useful_slots == 5  # 48 in all, four times the longest, and some to spare
     few: Scheduler[int] = Scheduler(0)
-    few.expect_no_more()
+    few.set_all_added()
     assert few.useful_slots == 0
     few.add(0, 3.0)
     assert few.useful_slots == 1
@@ -128,7 +128,7 @@ def test_urgent_jobs_come_first(all_have_come: bool) -> None:
     scheduler.add("longer", 10.0)
     scheduler.add("opening", 2.0, priority=True)
     if all_have_come:
-        scheduler.expect_no_more()
+        scheduler.set_all_added()
     assert {job for _, job in scheduler.admit()} == {"title", "opening"}
     scheduler.restart(4)
     assert [job for _, job in scheduler.admit()][2:] == (["longer", "long"] if all_have_come else ["long", "longer"])

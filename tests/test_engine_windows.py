@@ -15,10 +15,9 @@ from torch import nn
 from transformers.models.dac.modeling_dac import Snake1d
 
 from pipeline.synthesis import upstream  # first: it lets `dac` be imported
-from pipeline.synthesis.engine import windows as windows_module
-from pipeline.synthesis.engine.batches import BatchedCodec, Codes
+from pipeline.synthesis.engine.batched_codec import BatchedCodec, PendingCodes
 from pipeline.synthesis.engine.codec import Codec
-from pipeline.synthesis.engine.snake import Snake, fuse_snakes, kernel
+from pipeline.synthesis.engine.snake import Snake, kernel, replace_snakes
 from pipeline.synthesis.engine.windows import Windows
 
 from dac.nn.layers import Snake1d as DescriptSnake1d  # isort: skip
@@ -38,7 +37,7 @@ def test_windows_cover_a_clip_with_enough_context(context: int) -> None:
     """Guards every edge: a frame kept twice, lost, or with a neighbour unseen that the codec would have looked at."""
     windows = Windows(context)
     for num_frames in [*range(8 * windows.lengths[-1]), 12_345]:
-        cut = windows.cut(num_frames)
+        cut = windows.split(num_frames)
         kept = [frame for window in cut for frame in range(window.keep_start, window.keep_end)]
         assert kept == list(range(num_frames))
         for window in cut:
@@ -52,9 +51,9 @@ def test_windows_cover_a_clip_with_enough_context(context: int) -> None:
 def test_few_shapes_and_little_in_vain() -> None:
     """Guards the codec's speed: shapes that never come again, and windows that are mostly context."""
     windows = Windows(12)
-    assert [windows.rows(length) * length for length in windows.lengths] == [1536] * 3
+    assert [windows.batch_size(length) * length for length in windows.lengths] == [1536] * 3
     for num_frames in range(windows.lengths[0], 2600):
-        cut = windows.cut(num_frames)
+        cut = windows.split(num_frames)
         assert len({window.length for window in cut}) == 1
         computed = sum(window.length for window in cut)
         assert computed <= 2 * num_frames
@@ -66,40 +65,39 @@ def test_batches_of_windows_are_the_whole_clips(
     shape: object, checkpoint_of: Checkpoints, small_hub_codec: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the joining: samples of another window, another clip or another batch; and the number of shapes."""
-    monkeypatch.setattr(windows_module, "_BATCH", 32)
     codec = load(checkpoint_of(shape))
-    batched, shapes = BatchedCodec(codec), set()
-    decode_together = codec.decode_together
+    batched, shapes = BatchedCodec(codec, Windows(codec.context_frames, batch_contexts=32)), set()
+    decode_batch = codec.decode_batch
 
     def recorded(codes: torch.Tensor) -> torch.Tensor:
         shapes.add((codes.shape[0], codes.shape[2]))
-        return decode_together(codes)
+        return decode_batch(codes)
 
-    monkeypatch.setattr(codec, "decode_together", recorded)
+    monkeypatch.setattr(codec, "decode_batch", recorded)
     batched.warm_up(4)
-    expected_shapes = {(batched.windows.rows(length), length) for length in batched.windows.lengths}
+    expected_shapes = {(batched.windows.batch_size(length), length) for length in batched.windows.lengths}
     assert shapes == expected_shapes
     shortest = batched.windows.lengths[0]
     lengths = [0, 1, 7, shortest - 1, shortest, 2 * shortest + 3, batched.windows.lengths[-1] + 30, 0, 5 * shortest]
     generator = torch.Generator().manual_seed(0)
     clips = [torch.randint(0, 1024, (4, length), generator=generator) for length in lengths]
-    together = batched.decode([Codes(clip, None) for clip in clips])
+    together = batched.decode([PendingCodes(clip, None) for clip in clips])
     assert shapes - expected_shapes == {(1, 1), (1, 7), (1, shortest - 1)}, "only very short clips have their own shape"
     for clip, samples in zip(clips, together, strict=True):
         np.testing.assert_allclose(samples, codec.decode(clip), rtol=0, atol=1e-5)
 
     order = random.Random(1).sample(range(len(clips)), len(clips))
     for some in (order[:4], order[4:]):
-        for index, samples in zip(some, batched.decode([Codes(clips[i], None) for i in some]), strict=True):
+        for index, samples in zip(some, batched.decode([PendingCodes(clips[i], None) for i in some]), strict=True):
             assert np.array_equal(samples, together[index]), "the same bits in any company"
 
 
 def test_a_batch_of_nothing(checkpoint_of: Checkpoints) -> None:
     """Guards clips that end before they begin: upstream gives one zero, and there is no window to decode."""
     batched = BatchedCodec(load(checkpoint_of(TINY)))
-    assert [samples.tolist() for samples in batched.decode([Codes(torch.zeros(4, 0, dtype=torch.int64), None)])] == [
-        [0.0]
-    ]
+    assert [
+        samples.tolist() for samples in batched.decode([PendingCodes(torch.zeros(4, 0, dtype=torch.int64), None)])
+    ] == [[0.0]]
 
 
 @pytest.mark.parametrize("kind", [Snake1d, DescriptSnake1d], ids=["transformers", "descript"])
@@ -110,7 +108,7 @@ def test_the_activation_is_both_codecs(kind: type[nn.Module]) -> None:
     x = torch.randn(2, 6, 50, generator=torch.Generator().manual_seed(0))
     holder = nn.Sequential(nn.Sequential(theirs), nn.Identity())
     expected = holder(x)
-    fuse_snakes(holder)
+    replace_snakes(holder)
     assert isinstance(holder[0][0], Snake)
     torch.testing.assert_close(holder(x), expected)
     half = holder.half()(x.half())

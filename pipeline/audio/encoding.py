@@ -1,9 +1,7 @@
-"""Samples to the bytes of an audio file, and back.
+"""Encode samples as audio files in memory, and decode them: FLAC, WAV, Opus, MP3.
 
-Owns the formats, the step to 16 bits and the rates a format can hold. Knows nothing of clips, datasets or disks.
-
-16 bits, because a trained voice is noisier than their rounding, every consumer of speech reads them, and 24-bit FLAC
-is almost twice as large for noise alone.
+Samples are stored with 16 bits. The noise of a trained voice is above the rounding error, every program that reads
+speech supports 16 bits, and FLAC with 24 bits is almost twice as large.
 """
 
 from __future__ import annotations
@@ -31,12 +29,12 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """A file format as libsndfile names it; `rates` are the only ones it holds, in Hz, empty: any."""
+    """A file format."""
 
-    container: str
-    subtype: str
+    container: str  # libsndfile's name
+    subtype: str  # libsndfile's name
     suffix: str
-    rates: tuple[int, ...] = ()
+    rates: tuple[int, ...] = ()  # sampling rates that it can store, in Hz; empty: any
 
 
 _FORMATS = {
@@ -50,45 +48,61 @@ LOSSLESS = ("flac", "wav")
 
 
 def audio_format(name: str) -> AudioFormat:
-    """Looks a format up by the name that the config uses."""
+    """Return the format with a name, e.g. "flac".
+
+    Raises:
+        ConfigError: There is no such format.
+    """
     if name not in _FORMATS:
         raise ConfigError(f"dataset.format={name}: choose one of {', '.join(nearest_first(name, AUDIO_FORMATS))}")
     return _FORMATS[name]
 
 
 def stored_rate(sampling_rate: int, name: str) -> int:
-    """The rate at which a format stores audio of `sampling_rate`: the same, or the next one it can hold."""
+    """Return the rate in Hz at which a format stores audio of a sampling rate: the same, or the next higher one.
+
+    Raises:
+        ConfigError: There is no such format.
+    """
     rates = audio_format(name).rates
     if not rates or sampling_rate in rates:
         return sampling_rate
     return min((rate for rate in rates if rate > sampling_rate), default=rates[-1])
 
 
-def _out_of_reach_of_signals(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Runs a function on a thread of its own, and waits for it.
+def _shielded_from_signals(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Run a function in another thread, and wait for it.
 
-    libsndfile reaches memory by callbacks into Python. What is raised there, as Ctrl-C and SIGTERM raise wherever the
-    main thread is, is printed and forgotten: the run would go on, and the file that was being written might be a wrong
-    one. Signals are raised in no other thread.
+    libsndfile accesses memory by callbacks into Python, where exceptions are printed and ignored. Ctrl-C and SIGTERM
+    raise exceptions in the main thread: in such a callback they would be lost, and the encoded file might be damaged.
     """
 
     @functools.wraps(function)
-    def on_a_thread(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def in_thread(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(function, *args, **kwargs).result()
 
-    return on_a_thread
+    return in_thread
 
 
-@_out_of_reach_of_signals
+@_shielded_from_signals
 def encode(samples: npt.NDArray[np.float32], sampling_rate: int, name: str = "flac") -> bytes:
-    """Encodes mono audio; the same samples give the same bytes. A comment says that the speech is synthetic.
+    """Encode mono audio. The same samples give the same bytes.
 
-    Audio is resampled only where the format cannot hold its rate (44.1 kHz as Opus). Samples beyond full scale are
-    clipped. There must be at least one sample, and no NaN or infinity: `checks.find_flaws` finds those.
+    Audio is resampled only if the format cannot store its rate (e.g. 44.1 kHz as Opus). Samples beyond full scale are
+    clipped. A comment in the file says that the speech is synthetic.
+
+    Args:
+        samples: `[N]`, full scale is -1 to 1.
+        sampling_rate: In Hz.
+        name: Name of a format.
+
+    Raises:
+        ValueError: There are no samples, or a sample is not finite.
+        ConfigError: There is no such format.
     """
     if len(samples) == 0 or not np.isfinite(samples).all():
-        raise ValueError("audio without samples, or with samples that are not a number, cannot be encoded")
+        raise ValueError("cannot encode audio without samples, or with samples that are not finite")
     form = audio_format(name)
     rate = stored_rate(sampling_rate, name)
     if rate != sampling_rate:
@@ -102,18 +116,28 @@ def encode(samples: npt.NDArray[np.float32], sampling_rate: int, name: str = "fl
     return _with_fixed_serial(encoded) if form.container == "OGG" else encoded
 
 
-@_out_of_reach_of_signals
+@_shielded_from_signals
 def decode(encoded: bytes) -> tuple[npt.NDArray[np.float32], int]:
-    """Returns samples [N] and the sampling rate in Hz; raises `soundfile.LibsndfileError` for damaged bytes."""
+    """Decode an audio file.
+
+    Args:
+        encoded: Content of the file.
+
+    Returns:
+        Samples `[N]`, and the sampling rate in Hz.
+
+    Raises:
+        soundfile.LibsndfileError: The bytes are damaged.
+    """
     samples, sampling_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
     return samples, sampling_rate
 
 
 def _with_fixed_serial(ogg: bytes) -> bytes:
-    """Gives every page the serial number 0, since libsndfile draws one by chance for each stream.
+    """Set the serial number of every Ogg page to 0, since libsndfile draws a random one for each stream.
 
-    Page layout, RFC 3533: serial number in bytes 14 to 17, checksum in 22 to 25, number of segments in byte 26, then
-    their lengths, then the segments.
+    Layout of a page (RFC 3533): serial number in bytes 14 to 17, checksum in 22 to 25, number of segments in byte 26,
+    lengths of the segments, segments.
     """
     pages = bytearray(ogg)
     start = 0
@@ -142,7 +166,7 @@ _CRC_TABLE = _crc_table()
 
 
 def _ogg_checksum(page: bytes | bytearray) -> int:
-    """CRC-32 as Ogg defines it: not reflected, so that `zlib.crc32` is another one."""
+    """Return the CRC-32 of Ogg, which is not bit-reversed like that of `zlib.crc32`."""
     value = 0
     for byte in page:
         value = ((value << 8) & 0xFFFFFFFF) ^ _CRC_TABLE[(value >> 24) ^ byte]

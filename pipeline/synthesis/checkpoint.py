@@ -1,7 +1,7 @@
-"""Finds a checkpoint: a local folder, an id of the hub, the one in the package, or the untrained one, made on the spot.
+"""Find and validate a checkpoint: a folder, a repository of the hub, the bundled one, or an untrained one.
 
-Everything that can be said against a checkpoint is said here, before any weight is loaded. Imports no torch, unless the
-untrained checkpoint has to be made.
+Errors in the files are reported here, before any weight is loaded. Imports no torch, unless the untrained checkpoint
+has to be made.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from pipeline.synthesis.hub import HubSource, cached_folder, fetch_checkpoint, f
 from pipeline.types import Sampling
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
-# What decides how a model speaks, beside its tokenizers: the revision of a folder. Other files may lie there too.
-_UNTRAINED_PREFIX = "parler-untrained-"  # then the number of the process
+_UNTRAINED_PREFIX = "parler-untrained-"  # followed by the process id
 _HUB_ADDRESS = re.compile(r"https?://[^/]+/([\w.-]+/[\w.-]+)")
-_SPOKEN_BY = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json")
+# The files that decide what a model generates, besides its tokenizers. Their hash is the revision of a local folder.
+_MODEL_FILES = ("*.safetensors", "model.safetensors.index.json", "config.json", "*_config.json")
 
 
 @dataclass(frozen=True)
@@ -42,55 +42,55 @@ class Checkpoint:
     """A checkpoint on this machine's disk."""
 
     model_id: str  # as the user gave it
-    revision: str  # commit of the hub, or a hash of the local files' content
+    revision: str  # commit of the hub, or a hash of the files of a folder
     folder: Path
-    description_tokenizer: Path | None  # its own folder; None: the same tokenizer as the prompt's
+    description_tokenizer: Path | None  # folder; None: descriptions use the tokenizer of prompts
     config: dict[str, Any]  # config.json
     generation: GenerationSettings
-    description_tokenizer_id: str = ""  # hub id or folder of a tokenizer that lies outside of `folder`
-    description_tokenizer_revision: str | None = None  # its commit, or a hash of its files
+    description_tokenizer_id: str = ""  # hub id or folder of a tokenizer outside of `folder`, else empty
+    description_tokenizer_revision: str | None = None  # commit of the hub, or a hash of its files
 
     @property
     def prompt_tokenizer(self) -> Path:
-        """Folder of the prompt's tokenizer."""
-        own = self.folder / "prompt_tokenizer"  # so some fine-tunes are published
+        """Folder of the tokenizer of prompts."""
+        own = self.folder / "prompt_tokenizer"  # in some published fine-tunes
         return own if own.is_dir() else self.folder
 
     @property
     def description_tokenizer_name(self) -> str:
-        """`id@revision` of a tokenizer outside of the checkpoint's folder; empty: there is none."""
+        """`id@revision` of a description tokenizer outside of the checkpoint's folder; empty if there is none."""
         if not self.description_tokenizer_id:
             return ""
         return f"{self.description_tokenizer_id}@{self.description_tokenizer_revision}"
 
     @property
     def max_frames(self) -> int:
-        """T, the longest that it generates: by its own limit, without the start step and the K - 1 steps of delay."""
+        """Longest clip in frames, T: the limit of steps without the start step and the K - 1 steps of delay."""
         return min(self.generation.max_length - self.num_codebooks, self.max_positions - 1)
 
     @property
     def max_seconds(self) -> float:
-        """Longest audio of one generation."""
+        """Longest clip in seconds."""
         return self.max_frames / self.frames_per_second
 
     @property
     def num_codebooks(self) -> int:
-        """K."""
+        """Number of codebooks, K."""
         return int(self.config["decoder"]["num_codebooks"])
 
     @property
     def max_positions(self) -> int:
-        """Positions of the decoder that a prompt and its frames may take together; the delay takes K more."""
+        """Positions for a prompt and its frames together: those of the decoder without K for the delay."""
         return int(self.config["decoder"].get("max_position_embeddings", 2048)) - self.num_codebooks
 
     @property
     def sampling_rate(self) -> int:
-        """Of its codec, in Hz."""
+        """Sampling rate of the codec in Hz."""
         return int(self.config["audio_encoder"].get("sampling_rate", 44_100))
 
     @property
     def frames_per_second(self) -> float:
-        """Of its codec, exact (the rate in published configs is rounded up)."""
+        """Frame rate of the codec, exact: the rate in published configs is rounded up."""
         ratios = self.config["audio_encoder"].get("downsampling_ratios", [2, 4, 8, 8])
         hop = 1
         for ratio in ratios:
@@ -98,32 +98,35 @@ class Checkpoint:
         return self.sampling_rate / hop
 
     def sampling(self, given: SamplingConfig) -> Sampling:
-        """What is given, and for the rest what the checkpoint says, else what the published ones were made with.
+        """Complete sampling settings by those of the checkpoint, or else by the defaults of `Sampling`.
+
+        Args:
+            given: The user's settings; None where a key is not set.
 
         Raises:
-            ConfigError: The checkpoint says what cannot be.
+            ConfigError: A value of the checkpoint is not valid.
         """
         chosen: dict[str, Any] = {}
         for key, published in vars(Sampling()).items():  # do_sample comes first
             is_sampled = chosen.get("do_sample", True)  # greedy may have a temperature of 0
             own = getattr(self.generation, key) if is_sampled else None
-            said = (getattr(given, key), own, published)
-            chosen[key] = type(published)(next(value for value in said if value is not None))
+            candidates = (getattr(given, key), own, published)
+            chosen[key] = type(published)(next(value for value in candidates if value is not None))
         return Sampling(**vars(SamplingConfig(**chosen)))
 
 
 def known_folder(model: ModelConfig) -> Path | None:
-    """Return where files of a checkpoint lie already, without a download and complete or not; None: nowhere."""
+    """Return the folder with files of a checkpoint on this machine, complete or not; None if there is none."""
     if not model.path or (local := local_folder(model.path)) or _looks_like_folder(model.path):
         return local if model.path else None
     return cached_folder(HubSource(model.path, model.revision))
 
 
 def check_revision(model: ModelConfig) -> None:
-    """Refuse a revision that would have no effect. Call it with what was typed, not with a frozen config.
+    """Refuse a revision that would have no effect. For settings that the user typed, not for a frozen config.
 
     Raises:
-        ModelError: The model is not one of the hub.
+        ModelError: There is a revision, and the model is a folder.
     """
     if model.revision and (not model.path or local_folder(model.path)):
         raise ModelError(
@@ -133,14 +136,14 @@ def check_revision(model: ModelConfig) -> None:
 
 
 def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
-    """Locates the files of `model`, fetching them from the hub where they are not on disk.
+    """Find the files of a model, download those that are missing, and validate them.
 
     Args:
-        model: What the user chose; `path` is a folder or a hub id.
-        download: False looks only at this machine (for a dry run).
+        model: The model; `path` is a folder or an id of the hub.
+        download: Whether to download; False uses only files on this machine, as a dry run does.
 
     Raises:
-        ModelError: No such folder, a folder without weights or config, a hub that cannot be reached, an unknown id.
+        ModelError: The folder does not exist, a file is missing or not valid, or the hub does not provide the model.
     """
     if not model.path:
         folder, revision = _BUNDLED if model.name == "bundled" else _untrained(), ""
@@ -167,7 +170,7 @@ def find_checkpoint(model: ModelConfig, *, download: bool = True) -> Checkpoint:
 
 
 def _untrained() -> Path:
-    """The small untrained checkpoint, in a temporary folder of this process: making it anew takes under a second."""
+    """Make the untrained checkpoint, which takes less than a second, in a temporary folder of this process."""
     from pipeline.synthesis.untrained import make_untrained  # imports torch
 
     _delete_abandoned()
@@ -177,16 +180,16 @@ def _untrained() -> Path:
 
 
 def _delete_abandoned() -> None:
-    """Delete the untrained checkpoints of processes that were killed, which could not do it themselves."""
+    """Delete the untrained checkpoints of processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_UNTRAINED_PREFIX}*-*"):
         pid = folder.name.removeprefix(_UNTRAINED_PREFIX).partition("-")[0]
         if not pid.isdecimal() or folder.is_symlink():
             continue
         try:
-            os.kill(int(pid), 0)  # asks only whether there is such a process
+            os.kill(int(pid), 0)  # signal 0: only checks whether the process exists
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
-        except (PermissionError, OverflowError):  # of another user; no number of a process
+        except (PermissionError, OverflowError):  # another user's process; not a process id
             continue
 
 
@@ -195,23 +198,23 @@ def _looks_like_folder(path: str) -> bool:
 
 
 def _hint(path: str) -> str:
-    """What may have been meant by a folder that is not there."""
+    """Return a hint for a folder that does not exist, or an empty string."""
     if match := _HUB_ADDRESS.match(path):
-        return f"; of a page of the hub give owner/name: model={match[1]}"
+        return f"; for a model of the hub give owner/name: model={match[1]}"
     if "@" in path and local_folder(path.rpartition("@")[0]):
-        return "; only repositories of the hub have revisions, after an @"
+        return "; only models of the hub have revisions (after an @)"
     parent = local_folder(str(Path(path).parent))
     folder = parent / Path(path).name if parent else None
     if folder is None:
         return ""
     names = nearest_first(folder.name, (entry.name for entry in folder.parent.iterdir() if entry.is_dir()), limit=3)
-    return f"; in {folder.parent} there are: {', '.join(names)}" if names else ""
+    return f"; {folder.parent} contains {', '.join(names)}" if names else ""
 
 
 def _content_hash(folder: Path, description_tokenizer: Path | None) -> str:
-    """A hash of all that a model is loaded from, its tokenizers too, so that a changed folder is another model."""
-    spoken_by = {path for pattern in _SPOKEN_BY for path in folder.glob(pattern) if path.is_file()}
-    paths = sorted(spoken_by | {*tokenizer_files(folder)})
+    """Hash the files that a model is loaded from, tokenizers included: a changed folder is another revision."""
+    model_files = {path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    paths = sorted(model_files | {*tokenizer_files(folder)})
     for tokenizer in filter(None, (folder / "prompt_tokenizer", description_tokenizer)):
         paths += tokenizer_files(tokenizer)
     return _hash_files(paths)
@@ -232,9 +235,9 @@ def _hash_files(paths: Sequence[Path]) -> str:
 
 @dataclass(frozen=True)
 class _DescriptionTokenizer:
-    folder: Path | None = None  # None: the same tokenizer as the prompt's
-    id: str = ""  # of one that does not lie in the checkpoint's folder
-    revision: str | None = None  # likewise
+    folder: Path | None = None  # None: the tokenizer of prompts
+    id: str = ""  # of a tokenizer outside of the checkpoint's folder
+    revision: str | None = None  # of the same
 
 
 def _description_tokenizer(
@@ -242,8 +245,7 @@ def _description_tokenizer(
 ) -> _DescriptionTokenizer:
     """Find the tokenizer of descriptions: the one that the user names, one in the folder, or that of the text encoder.
 
-    Prompt and description share a tokenizer where the prompt's embedding table and the text encoder's have the same
-    size.
+    Prompts and descriptions share a tokenizer if their embedding tables have the same size.
     """
     local, text_encoder = folder / "description_tokenizer", config["text_encoder"]
     name = model.description_tokenizer
@@ -259,10 +261,10 @@ def _description_tokenizer(
     if not name or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         given = "model.description_tokenizer is" if model.description_tokenizer else "config.json names"
         raise ModelError(
-            f"{folder}: prompt and description have different vocabularies, and {given} "
-            f"{f'{name}, a folder that is not here' if name else 'no tokenizer for descriptions'}; give "
-            "model.description_tokenizer=... (a folder, or a hub id such as google/flan-t5-large, the text encoder "
-            f"that it was trained with), or put the files into {local}"
+            f"{folder}: prompts and descriptions have different vocabularies, and {given} "
+            f"{f'{name}, which is not a folder here' if name else 'no tokenizer for descriptions'}; give "
+            "model.description_tokenizer=... (a folder or a hub id: the text encoder that the model was trained with, "
+            f"e.g. google/flan-t5-large), or put the tokenizer's files into {local}"
         )
     source = HubSource(
         name,

@@ -1,7 +1,7 @@
 """Read and validate the files of a checkpoint folder, before any weight is loaded.
 
-`config.json`, `generation_config.json` and the headers of the weights come from strangers: they are data, never code,
-and everything that the pipeline relies on is checked here. Imports no torch.
+`config.json`, `generation_config.json` and the headers of weight files are untrusted: they are read as data, never as
+code, and every value that the pipeline relies on is checked here. Imports no torch.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ CODECS = ("dac", "dac_on_the_hub")
 _TOKENIZER_PATTERNS = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
 _TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SINGLE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_CODEBOOK_SIZE = 1024  # of every published codec
-_PUBLISHED_MAX_LENGTH = 2580  # 30 s
-_MAX_BYTES = 64 << 20  # of one JSON file
-_MAX_NAMED = 5  # tensors that an error lists
+_CODEBOOK_SIZE = 1024  # of all published codecs
+_DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
+_MAX_BYTES = 64 << 20  # of a JSON file
+_MAX_LISTED = 5  # names in an error message
 _MAX_RATIOS = 8
-_SMALLEST = 1e-6  # of a temperature or a share
-_MAX_SIZE = 1 << 20  # of any width, length or count in a config: far above every real one
-_LOADING_KEYS = ("auto_map", "attn_implementation", "torch_dtype", "pruned_heads")  # say how to load, not what
+_MIN_POSITIVE = 1e-6  # of a temperature or a probability
+_MAX_SIZE = 1 << 20  # of any width, length or count in a config; real values are far below
+_LOADING_KEYS = ("auto_map", "attn_implementation", "torch_dtype", "pruned_heads")  # say how to load the model
 
-# Settings that change what is drawn and that neither backend implements, each with the value that has no effect.
+# Sampling settings that no backend implements, each with the value that has no effect.
 _UNSUPPORTED = {
     "num_beams": 1,
     "num_beam_groups": 1,
@@ -57,26 +57,26 @@ _UNSUPPORTED = {
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """generation_config.json, and for what it leaves out config.json and the defaults of transformers."""
+    """Settings of generation_config.json, completed by config.json and the defaults of transformers."""
 
     bos: int
     eos: int
     pad: int
     decoder_start: int
-    max_length: int = _PUBLISHED_MAX_LENGTH  # steps, the start step included
+    max_length: int = _DEFAULT_MAX_LENGTH  # steps, including the start step
     min_new_tokens: int = 0  # steps before the first end of sequence may be drawn
-    do_sample: bool | None = None  # None: not given, here and below
+    do_sample: bool | None = None  # None: not given; likewise below
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
-    unsupported: tuple[str, ...] = ()  # settings that have no effect here, as key=value
+    unsupported: tuple[str, ...] = ()  # settings that are ignored, as key=value
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return config.json without its loading instructions (attention, remote code), validated.
+    """Read and validate config.json, without the keys that say how to load the model (attention, remote code).
 
     Raises:
-        ModelError: The file is missing, is no JSON object, describes another kind of model, or has an impossible value.
+        ModelError: The file is missing, not a JSON object, of another kind of model, or has a value that is not valid.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -94,32 +94,27 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_generation(folder: Path, config: Mapping[str, Any]) -> GenerationSettings:
-    """Return generation_config.json, validated; what it leaves out comes from `config`.
+    """Read and validate generation_config.json, which may be missing.
+
+    Args:
+        folder: Of the checkpoint.
+        config: As returned by `read_config`; it has the values that generation_config.json leaves out.
 
     Raises:
-        ModelError: The file is no JSON object, or has an impossible value.
+        ModelError: The file is not a JSON object, or has a value that is not valid.
     """
     path = folder / "generation_config.json"
-    said = _read_object(path) if path.is_file() else {}
-    section, decoder = _Section(path, said), config["decoder"]
-    ids = {}
-    for key, fallback in (
-        ("bos_token_id", decoder.get("bos_token_id")),
-        ("eos_token_id", decoder.get("eos_token_id")),
-        ("pad_token_id", decoder.get("pad_token_id")),
-        ("decoder_start_token_id", config.get("decoder_start_token_id") or decoder.get("bos_token_id")),
-    ):
-        value = said.get(key) if said.get(key) is not None else fallback
-        value = value[0] if isinstance(value, list) and len(value) == 1 else value
-        ids[key] = section.check(key, value, int, _codebook_size(config), decoder["vocab_size"])
-    if said.get("max_new_tokens") is not None:
+    given = _read_object(path) if path.is_file() else {}
+    section, decoder = _Section(path, given), config["decoder"]
+    ids = _special_ids(section, given, config)
+    if given.get("max_new_tokens") is not None:
         max_length = section.integer("max_new_tokens", 1) + 1
     else:
-        max_length = section.integer("max_length", 1, default=_PUBLISHED_MAX_LENGTH)
+        max_length = section.integer("max_length", 1, default=_DEFAULT_MAX_LENGTH)
     if max_length <= decoder["num_codebooks"]:
         raise ModelError(f"{path}: max_length={max_length} leaves no frame for {decoder['num_codebooks']} codebooks")
     min_new_tokens = section.integer("min_new_tokens", 0, default=0)
-    if not min_new_tokens and said.get("min_length"):
+    if not min_new_tokens and given.get("min_length"):
         min_new_tokens = section.integer("min_length", 0) - 1
     return GenerationSettings(
         bos=ids["bos_token_id"],
@@ -129,22 +124,22 @@ def read_generation(folder: Path, config: Mapping[str, Any]) -> GenerationSettin
         max_length=max_length,
         min_new_tokens=min(max(min_new_tokens, 0), max_length - 1),
         do_sample=section.optional("do_sample", bool),
-        temperature=section.within("temperature", 0 if said.get("do_sample") is False else _SMALLEST, 1e6),
+        temperature=section.within("temperature", 0 if given.get("do_sample") is False else _MIN_POSITIVE, 1e6),
         top_k=section.optional("top_k", int, 0),
-        top_p=section.within("top_p", _SMALLEST, 1.0),
+        top_p=section.within("top_p", _MIN_POSITIVE, 1.0),
         unsupported=tuple(
-            f"{key}={ascii(said[key])[:40]}"
+            f"{key}={ascii(given[key])[:40]}"
             for key, neutral in _UNSUPPORTED.items()
-            if said.get(key) not in (None, neutral)
+            if given.get(key) not in (None, neutral)
         ),
     )
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a checkpoint: `model.safetensors`, or else those that its index names.
+    """Return the weight files of a checkpoint: `model.safetensors`, or those that its index names.
 
     Raises:
-        ModelError: There are none, some are missing, or the index names something else than safetensors files.
+        ModelError: There are none, one is missing, or the index names files that are not safetensors.
     """
     if (folder / _SINGLE_FILE).is_file():
         return [folder / _SINGLE_FILE]
@@ -152,7 +147,7 @@ def weight_files(folder: Path) -> list[Path]:
     if not index.is_file():
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         hint = "; weights as .bin are pickles, which are never read" if any(folder.glob("*.bin")) else ""
-        raise ModelError(f"{folder}: no weights; {_SINGLE_FILE} is missing (there are: {found}){hint}")
+        raise ModelError(f"{folder}: no weights; {_SINGLE_FILE} is missing (the folder contains {found}){hint}")
     file_of = _read_object(index).get("weight_map")
     if not isinstance(file_of, dict) or not file_of or not all(isinstance(name, str) for name in file_of.values()):
         raise ModelError(f"{index}: no weight_map; the file is damaged, download it again")
@@ -169,7 +164,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """Return the files that a tokenizer is loaded from; empty: there is none in `folder`."""
+    """Return the files of the tokenizer in a folder; an empty list if there is none."""
     files = sorted({path for pattern in _TOKENIZER_PATTERNS for path in folder.glob(pattern) if path.is_file()})
     return files if any(path.name not in _TOKENIZER_SETTINGS for path in files) else []
 
@@ -180,13 +175,12 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
-    """Compare the shapes in the headers of the weights with config.json; reads no weight.
+    """Compare the shapes in the headers of the weight files with config.json, without reading the weights.
 
-    What this finds would else be found only after gigabytes were read, or never: a config with other sizes than the
-    weights, and files that were cut short.
+    It finds truncated files and a config that belongs to other weights before gigabytes are read.
 
     Raises:
-        ModelError: A file is damaged, or a shape is not the one of the config.
+        ModelError: A file is damaged, or a shape differs from the config.
     """
     shapes = weight_shapes(folder)
     decoder, text_encoder = config["decoder"], config["text_encoder"]
@@ -196,9 +190,11 @@ def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
         ("text_encoder.num_layers", text_encoder["num_layers"], _count(shapes, "text_encoder.encoder.block.")),
         ("decoder.num_codebooks", decoder["num_codebooks"], _count(shapes, "decoder.model.decoder.embed_tokens.")),
     ]
-    for key, said, found in counts:
-        if said != found:
-            raise ModelError(f"{folder}: config.json has {key}={said}, but the weights have {found}; both must match")
+    for key, expected_count, found in counts:
+        if expected_count != found:
+            raise ModelError(
+                f"{folder}: config.json has {key}={expected_count}, but the weights have {found}; download both again"
+            )
     width = decoder["hidden_size"]
     expected = {
         "embed_prompts.weight": (config["vocab_size"], width),
@@ -217,8 +213,24 @@ def _codebook_size(config: Mapping[str, Any]) -> int:
     return int(config["audio_encoder"].get("codebook_size") or _CODEBOOK_SIZE)
 
 
+def _special_ids(section: _Section, given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the special ids of generation_config.json, or else of config.json."""
+    decoder = config["decoder"]
+    ids = {}
+    for key, fallback in (
+        ("bos_token_id", decoder.get("bos_token_id")),
+        ("eos_token_id", decoder.get("eos_token_id")),
+        ("pad_token_id", decoder.get("pad_token_id")),
+        ("decoder_start_token_id", config.get("decoder_start_token_id") or decoder.get("bos_token_id")),
+    ):
+        value = given.get(key) if given.get(key) is not None else fallback
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        ids[key] = section.check(key, value, int, _codebook_size(config), decoder["vocab_size"])
+    return ids
+
+
 class _Section:
-    """One JSON object of a file, with typed access; errors name the file and the dotted key."""
+    """A JSON object of a file with typed access. Errors name the file and the dotted key."""
 
     def __init__(self, path: Path, content: Mapping[str, Any], prefix: str = "") -> None:
         self.path = path
@@ -237,20 +249,20 @@ class _Section:
         return value
 
     def integer(self, key: str, low: int, default: int | None = None) -> int:
-        """The value of `key`, at least `low`; `default` where it is missing or null."""
+        """Return the value of `key`, at least `low`; `default` if it is missing or null."""
         value = self._content.get(key)
         value = default if value is None else value
         return int(self.check(key, value, int, low, _MAX_SIZE))
 
     def within(self, key: str, low: float, high: float) -> float | None:
-        """The number `key`, from `low` to `high`; None where it is missing or null."""
+        """Return the number `key`, from `low` to `high`; None if it is missing or null."""
         value = self.optional(key, float)
         if value is not None and not low <= value <= high:
             raise ModelError(f"{self.path}: {self._prefix}{key}={value}; it has to be from {low:g} to {high:g}")
         return None if value is None else float(value)
 
     def optional(self, key: str, kind: type, low: int | None = None) -> Any:
-        """The value of `key`, at least `low`; None where it is missing or null."""
+        """Return the value of `key`, at least `low`; None if it is missing or null."""
         value = self._content.get(key)
         is_kind = isinstance(value, kind | int if kind is float else kind) and (
             kind is bool or not isinstance(value, bool)
@@ -265,7 +277,7 @@ class _Section:
         value = self._content.get(key)
         if value not in choices:
             name = f"{self._prefix}{key}={value!r}"
-            raise ModelError(f"{self.path}: {name} is not supported; known are {', '.join(choices)}")
+            raise ModelError(f"{self.path}: {name} is not supported; supported are {', '.join(choices)}")
 
 
 def _check_config(config: _Section) -> None:
@@ -301,7 +313,7 @@ def _check_config(config: _Section) -> None:
 
 
 def _without_loading_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """Drops what a config may say about how to load it: an attention that does not run here, code of its own."""
+    """Drop the keys that say how to load a model: an attention that may not run here, code of the checkpoint."""
     return {
         key: _without_loading_keys(value) if isinstance(value, dict) else value
         for key, value in config.items()
@@ -312,33 +324,33 @@ def _without_loading_keys(config: dict[str, Any]) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ModelError(f"{path}: {path.stat().st_size >> 20} MiB are too much for a file of settings")
+            raise ModelError(f"{path}: {path.stat().st_size >> 20} MiB is too large for a file of settings")
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path}: a JSON object is needed, here is {type(content).__name__}")
+        raise ModelError(f"{path}: it must contain a JSON object, not {type(content).__name__}")
     return content
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a safetensors file, from its header."""
+    """Return names and shapes of the tensors in the header of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no mapping
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # not a mapping
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: damaged or not safetensors ({error}); download it again") from error
 
 
 def _count(shapes: Mapping[str, Any], prefix: str) -> int:
-    """Number of different path elements that follow `prefix`: layers, codebooks."""
+    """Count the different path elements that follow a prefix, e.g. layers."""
     return len({name[len(prefix) :].partition(".")[0] for name in shapes if name.startswith(prefix)})
 
 
 def _listed(names: list[str]) -> str:
-    rest = len(names) - _MAX_NAMED
-    return ", ".join(names[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -2,7 +2,7 @@ r"""Apply a tokenizer's pronunciation lexicon in one pass instead of one regular
 
 A tokenizer may hold its lexicon as normaliser rules `\bword\b -> sounds`, so that every Hugging Face tokenizer
 understands it (see `scripts/voice/tokenizer.py`). Each rule then searches the whole text: 40,000 rules take 16 to 30 ms
-a prompt. Such rules act on single words, so a table of words gives the same result. Token ids do not change.
+a prompt. Such rules act on single words, so that a dictionary gives the same result, and the same token ids.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_MIN_RULES = 100  # fewer are quick as they are
+_MIN_RULES = 100  # fewer are fast enough
 _RULE = re.compile(r"\\b([a-z]+(?:'[a-z]+)*)\\b")
-# Sounds that no other rule of the lexicon can match in or across: the first and the last are letters, no ASCII ones.
+# How runs of words are found. Sounds, below, begin and end with non-ASCII letters, so that no rule matches in them.
 _RUN = r"\w+(?:'\w+)*"
 _ASCII_RUN = re.compile(_RUN, re.ASCII)
-# How `scripts/voice/tokenizer.py` cuts text into tokens.
-_LETTERS_AND_SOUNDS = {
+# The pre-tokenizer of `scripts/voice/tokenizer.py`.
+_CHARACTER_SPLIT = {
     "type": "Split",
     "pattern": {"Regex": r"[ˈˌ]?.|\s"},
     "behavior": "Isolated",
@@ -35,7 +35,7 @@ _SOUNDS = re.compile(rf"{_LETTER}(?:[^a-zA-Z0-9_']*{_LETTER})?")
 def apply_lexicon_in_one_pass(tokenizer: Tokenizer) -> None:
     """Replace the longest run of lexicon rules in the normaliser of a tokenizer, in place.
 
-    A tokenizer without such rules stays as it is. One that was changed cannot be saved any more.
+    A tokenizer without such rules is not changed. A tokenizer that was changed cannot be saved.
 
     Args:
         tokenizer: A `tokenizers.Tokenizer`.
@@ -51,14 +51,17 @@ def apply_lexicon_in_one_pass(tokenizer: Tokenizer) -> None:
         return
     lexicon: dict[str, str] = {}
     for word, sounds in filter(None, entries[start:end]):
-        lexicon.setdefault(word, sounds)  # of equal rules the first one leaves nothing to the others
+        lexicon.setdefault(word, sounds)  # of several rules for a word only the first one has an effect
     one_pass = normalizers.Normalizer.custom(LexiconNormalizer(lexicon))
     tokenizer.normalizer = normalizers.Sequence([*map(_load, rules[:start]), one_pass, *map(_load, rules[end:])])
 
 
 def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Return the number of tokens of each text, special tokens included, without the offsets that ids come with."""
-    if not _is_of_letters_and_sounds(tokenizer):
+    """Return the number of tokens of each text, special tokens included.
+
+    For tokenizers with one token for each character this avoids an encoding, which computes offsets as well.
+    """
+    if not _has_character_tokens(tokenizer):
         return [len(encoding) for encoding in tokenizer.encode_batch_fast(list(texts))]
     special = re.compile("|".join(re.escape(token.content) for token in tokenizer.get_added_tokens_decoder().values()))
     num_added = len(tokenizer.encode("").ids)
@@ -70,21 +73,21 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     ]
 
 
-def _is_of_letters_and_sounds(tokenizer: Tokenizer) -> bool:
-    """Whether each character is one token, but for a mark of stress, which belongs to the next."""
+def _has_character_tokens(tokenizer: Tokenizer) -> bool:
+    """Return whether each character is a token; a stress mark is part of the next one."""
     from tokenizers import models
 
     pre_tokenizer = json.loads(tokenizer.pre_tokenizer.__getstate__()) if tokenizer.pre_tokenizer else None
     has_words = isinstance(tokenizer.model, models.WordLevel) and tokenizer.normalizer is not None
-    return has_words and pre_tokenizer == _LETTERS_AND_SOUNDS
+    return has_words and pre_tokenizer == _CHARACTER_SPLIT
 
 
 class LexiconNormalizer:
-    r"""Replace words by their sounds, like the rules `\bword\b -> sounds` applied one after the other.
+    r"""Replace words by their sounds, with the result of the rules `\bword\b -> sounds` applied one after the other.
 
     Args:
         lexicon: Sounds of each word, in the order of the rules. Words are lower-case ASCII letters, with apostrophes
-            inside; sounds begin and end with a letter that is not ASCII and hold no ASCII letter.
+            inside; sounds begin and end with a non-ASCII letter and contain no ASCII letter.
     """
 
     def __init__(self, lexicon: Mapping[str, str]) -> None:
@@ -93,7 +96,7 @@ class LexiconNormalizer:
         self._lexicon = lexicon
         self._rank = {word: rank for rank, word in enumerate(lexicon)}
         self._max_parts = max(word.count("'") + 1 for word in lexicon)
-        # The engine of the rules decides what a word character is: Python's `\w` differs outside ASCII.
+        # With the regular expressions of `tokenizers`, since Python's `\w` differs outside ASCII.
         self._split = pre_tokenizers.Split(Regex(_RUN), "isolated")
         self._all = Regex(r"(?m)\A.+\z")
 
@@ -127,7 +130,7 @@ class LexiconNormalizer:
 
 
 def _lexicon_entry(rule: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the word and the sounds of a rule, or None where it is another kind of rule."""
+    """Return the word and the sounds of a rule, or None for another kind of rule."""
     word = _RULE.fullmatch(rule["pattern"].get("Regex", "")) if rule["type"] == "Replace" else None
     return (word[1], rule["content"]) if word and _SOUNDS.fullmatch(rule["content"]) else None
 
@@ -142,7 +145,7 @@ def _longest_run(entries: Sequence[object | None]) -> tuple[int, int]:
 
 
 def _load(rule: Mapping[str, Any]) -> Any:
-    """Return the normaliser that a JSON description describes."""
+    """Return the normaliser for a rule in its JSON form."""
     from tokenizers import normalizers
 
     normalizer = normalizers.Sequence([])

@@ -1,8 +1,8 @@
-"""Randomness that belongs to the utterance: a counter-based generator, keyed by (seed, step, codebook, id).
+"""Gumbel noise from a counter-based random number generator, keyed by (seed, step, codebook, id).
 
-Adding Gumbel noise to log-probabilities and taking the largest draws from the distribution exactly (the Gumbel-max
-trick). Because each number is a pure function of its key, a clip is the same alone, in any batch and in any order. The
-bits are equal on every device, since only integer arithmetic makes them; the logarithms may differ in the last place.
+The largest of log-probabilities plus Gumbel noise is an exact draw from their distribution (the Gumbel-max trick). Each
+number is a pure function of its key, so that a clip does not depend on its batch or on the order of work. The random
+bits are equal on every device, since they are made with integer arithmetic; the logarithms may differ in the last bit.
 
 The mixing function is splitmix64's finaliser (Steele, Lea, Flood 2014: "Fast splittable pseudorandom number
 generators").
@@ -16,11 +16,11 @@ from torch import Tensor
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
-_UNIFORM_BITS = 23  # one less than a float32 holds, for the half that keeps the ends out: at 1 the noise is infinite
+_UNIFORM_BITS = 23  # one less than a float32 holds: the last bit is for the half that excludes 0 and 1
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """Logical shift: torch's `>>` on int64 copies the sign."""
+    """Shift logically: torch's `>>` on int64 copies the sign."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -31,25 +31,31 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def gumbel(seeds: Tensor, steps: Tensor, num_codebooks: int, vocabulary: int) -> Tensor:
-    """Standard Gumbel noise `[B, K, V]` in float32.
+    """Return standard Gumbel noise for all ids.
 
     Args:
         seeds: `[B]` int64, of each row's utterance.
-        steps: `[B]` int64, the step of each row, counted from its own first.
+        steps: `[B]` int64, steps done by each row.
         num_codebooks: K.
         vocabulary: V.
+
+    Returns:
+        `[B, K, V]` float32.
     """
     ids = torch.arange(num_codebooks * vocabulary, device=seeds.device).view(num_codebooks, vocabulary)
     return gumbel_at(seeds, steps, ids[None])
 
 
 def gumbel_at(seeds: Tensor, steps: Tensor, ids: Tensor) -> Tensor:
-    """The numbers of `gumbel` for some ids only.
+    """Return the noise of `gumbel` for some ids only.
 
     Args:
-        seeds: `[B]`.
-        steps: `[B]`.
-        ids: `[B or 1, K, n]`: codebook * V + id.
+        seeds: `[B]` int64.
+        steps: `[B]` int64.
+        ids: `[B or 1, K, n]` int64, codebook * V + id.
+
+    Returns:
+        `[B, K, n]` float32.
     """
     row_keys = _mix(_mix(seeds + _GOLDEN) + steps * _GOLDEN)  # [B]
     bits = _mix(row_keys[:, None, None] + (ids + 1) * _GOLDEN)  # [B, K, n]
@@ -57,5 +63,5 @@ def gumbel_at(seeds: Tensor, steps: Tensor, ids: Tensor) -> Tensor:
 
 
 def uniform(bits: Tensor) -> Tensor:
-    """Random 64-bit integers as float32 numbers between 0 and 1, both excluded."""
+    """Convert random 64-bit integers to float32 numbers between 0 and 1, both excluded, where noise is infinite."""
     return (_shift_right(bits, 64 - _UNIFORM_BITS).float() + 0.5) * 2.0**-_UNIFORM_BITS

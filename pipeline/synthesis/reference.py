@@ -1,8 +1,7 @@
-"""The reference backend: upstream's `generate()` in padded batches. Slow and obvious; faster backends must equal it.
+"""The reference backend: upstream's `generate()` in padded batches. It is slow, and defines the right result.
 
-What it adds to upstream's call: fixed padded lengths, noise that belongs to each utterance, an end as soon as every
-row's audio is complete, each output cut to its own `audios_length` and labelled. It sees utterances with their buckets
-and yields clips; it knows nothing of shards, takes or files.
+It adds to upstream's call: padding to the lengths of a bucket, noise that is keyed by each utterance's seed, a stop as
+soon as the audio of every row is complete, and the cut of each output to its own length.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.devices import choose_device, choose_dtype
 from pipeline.types import Bucket, Clip, Finish, Sampling, Utterance
 
-WARM_UP_GENERATIONS = {"none": 0, "default": 1, "reduce-overhead": 2}  # CUDA graphs are recorded by the second one
-_WARM_UP_STEPS = 3  # prefill, then the step that all others are like, twice
+NUM_WARM_UPS = {"none": 0, "default": 1, "reduce-overhead": 2}  # the second one captures the CUDA graphs
+_WARM_UP_STEPS = 3  # the prefill, and two steps of the shape that all later ones have
 
 
 class ReferenceBackend:
@@ -65,7 +64,7 @@ class ReferenceBackend:
 
 
 class ReferenceSynthesizer:
-    """Synthesizer over upstream's `generate()`. Made by `build_synthesizer`."""
+    """A `Synthesizer` that calls upstream's `generate()`. Made by `build_synthesizer`."""
 
     def __init__(self, loaded: LoadedModel, engine: EngineConfig) -> None:
         model = loaded.parler
@@ -77,22 +76,22 @@ class ReferenceSynthesizer:
         self._sampling = loaded.sampling
         self._generation_config = copy.deepcopy(model.generation_config)
         if engine.compile != "none":
-            # The dynamic cache counts its tokens in an attribute; taken for a constant, each step would be compiled.
+            # The dynamic cache counts its tokens in an attribute. As a constant it would cause a compilation each step.
             torch._dynamo.config.allow_unspec_int_on_nn_module = True
             model.forward = torch.compile(model.forward, mode=engine.compile)
 
     def warm_up(self, buckets: Iterable[Bucket]) -> None:
-        """Compiles for these shapes, with as many short generations as the mode needs."""
+        """Compile for these shapes, with as many short generations as the mode of compilation needs."""
         for bucket in buckets:
-            for _ in range(WARM_UP_GENERATIONS[self._engine.compile]):
+            for _ in range(NUM_WARM_UPS[self._engine.compile]):
                 rows = [Utterance("Warm up.", "A voice.")] * bucket.batch_size
                 self._run(rows, bucket, max_steps=_WARM_UP_STEPS)
 
     def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
-        """Yields a clip for each utterance, batch by batch; None ends a batch.
+        """Yield a clip for each utterance, batch by batch; None ends a batch.
 
-        Neighbours of the same bucket share a batch, so utterances should come grouped by bucket. Those without one are
-        padded to the longest of their batch of `engine.batch_size`.
+        Consecutive utterances of the same bucket share a batch. Utterances without a bucket are padded to the longest
+        in their batch of `engine.batch_size`.
 
         Raises:
             ValueError: A prompt or description is longer than its bucket.
@@ -105,14 +104,14 @@ class ReferenceSynthesizer:
                 yield from self._generate_batch(batch, shape)
 
     def close(self) -> None:
-        """Frees the model's memory."""
+        """Release the memory of the model."""
         del self._model
         gc.collect()
         if self.info.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
     def _generate_batch(self, rows: Sequence[Utterance], bucket: Bucket) -> Iterator[Clip]:
-        # A bucket is a fixed shape: a last, smaller batch is filled with copies of its first row.
+        # The shape of a bucket is fixed: a smaller batch is padded with copies of its first row.
         filled = [*rows, *[rows[0]] * (bucket.batch_size - len(rows))] if bucket.prompt_tokens else rows
         output, ended = self._run(filled, bucket)
         samples_per_frame = self.info.sampling_rate / self.info.frames_per_second
@@ -129,7 +128,7 @@ class ReferenceSynthesizer:
 
     @torch.inference_mode()
     def _run(self, rows: Sequence[Utterance], bucket: Bucket, max_steps: int | None = None) -> tuple[Any, Tensor]:
-        """One call of upstream's `generate()`: its output, and `[B]` whether each row's audio ended by itself."""
+        """Call upstream's `generate()`; return its output, and `[B]` whether each row drew an end of sequence."""
         model, device = self._model, self.info.device
         prompts = self._tokenizers.prompts([row.prompt for row in rows], bucket.prompt_tokens).to(device)
         descriptions = self._tokenizers.descriptions([row.description for row in rows], bucket.description_tokens).to(
@@ -142,9 +141,9 @@ class ReferenceSynthesizer:
         config.max_length = bucket.max_frames + self.info.num_codebooks  # one start step, K - 1 steps of delay
         config.cache_implementation = "static" if self._engine.cache == "static" else None
         config.return_dict_in_generate = True
-        config.do_sample = False  # the largest logit, after noise has been added to all of them: see noise.py
+        config.do_sample = False  # the logits processors add noise: the largest score is the draw (see `noise`)
         config.temperature, config.top_k, config.top_p = 1.0, 50, 1.0
-        model.generation_config = config  # parts of upstream read it from here and not from the call
+        model.generation_config = config  # upstream reads some settings from here, not from the call
 
         ending = _EndOfAudio(config.eos_token_id, self.info.num_codebooks, bucket.max_frames, max_steps)
         output = model.generate(
@@ -169,7 +168,7 @@ BACKEND = ReferenceBackend()
 
 
 def _warpers(sampling: Sampling, seeds: Tensor, num_codebooks: int) -> list[LogitsProcessor]:
-    """What turns logits into scores whose largest is a draw from them; nothing for greedy."""
+    """Return the processors after which the largest score is a draw; none for greedy decoding."""
     if not sampling.do_sample:
         return []
     chain: list[LogitsProcessor] = []
@@ -183,7 +182,7 @@ def _warpers(sampling: Sampling, seeds: Tensor, num_codebooks: int) -> list[Logi
 
 
 class _KeyedNoise(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
-    """Adds each row's own Gumbel noise to scores `[B * K, V]`."""
+    """Adds Gumbel noise, keyed by each row's seed, to scores `[B * K, V]`."""
 
     def __init__(self, seeds: Tensor, num_codebooks: int) -> None:
         self.seeds = seeds  # [B]
@@ -195,10 +194,10 @@ class _KeyedNoise(LogitsProcessor):  # type: ignore[misc]  # transformers is not
 
 
 class _EndOfAudio(StoppingCriteria):  # type: ignore[misc]
-    """Ends a row K - 1 steps after its first codebook has ended: no later step can be heard.
+    """Stops a row K - 1 steps after its first codebook has ended: later steps do not change its audio.
 
-    Upstream goes on until every codebook of every row has drawn its own end. Frames with any special id are dropped
-    before decoding, so the audio is complete once the frame before the end has come through the delay.
+    Upstream continues until every codebook of every row has drawn an end of sequence. It drops frames with special ids
+    before decoding, so the audio is complete when the frame before the end has all its codes.
     """
 
     def __init__(self, eos_token_id: int, num_codebooks: int, max_frames: int, max_steps: int | None) -> None:
@@ -207,11 +206,11 @@ class _EndOfAudio(StoppingCriteria):  # type: ignore[misc]
         self.max_frames = max_frames
         self.max_steps = max_steps
         self.step = 0
-        self.ended = torch.zeros(0, dtype=torch.bool)  # [B]
-        self.end_step = torch.zeros(0)  # [B]
+        self.ended = torch.zeros(0, dtype=torch.bool)  # [B] whether codebook 0 has drawn its end
+        self.end_step = torch.zeros(0)  # [B] the step at which it did
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        self.step = step = input_ids.shape[1] - 1  # generated so far
+        self.step = step = input_ids.shape[1] - 1  # steps done
         first_codebook = input_ids[:: self.num_codebooks, -1]  # [B]
         if step == 1:
             self.ended = torch.zeros_like(first_codebook, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""A preview: one utterance into a WAV file that grows while it is spoken. Knows no model."""
+"""Preview: stream one utterance into a WAV file that can be played while it grows."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pipeline.types import SYNTHETIC_SPEECH, ModelInfo, Utterance
 
 @runtime_checkable
 class Streamer(Protocol):
-    """A synthesizer that can hand out a clip while it grows."""
+    """A synthesizer that can return a clip while it is generated."""
 
     info: ModelInfo
 
     def stream(self, utterance: Utterance) -> Iterator[npt.NDArray[np.float32]]:
-        """Yields the clip's samples in pieces."""
+        """Yield the samples `[N]` of the clip in pieces."""
 
 
 @dataclass(frozen=True)
 class PreviewReport:
-    """How a preview went. Seconds count from the call."""
+    """Timing of a preview. `first_audio_seconds` and `total_seconds` are measured from the call."""
 
     first_audio_seconds: float
     total_seconds: float
@@ -35,7 +35,10 @@ class PreviewReport:
 
 
 def preview(synthesizer: Streamer, utterance: Utterance, path: Path) -> PreviewReport:
-    """Writes `utterance` to a 16-bit WAV file, whose head is right after each piece."""
+    """Write an utterance to a 16-bit WAV file while it is generated.
+
+    The header is updated after each piece, so that the file is valid at any time.
+    """
     began = time.perf_counter()
     first = 0.0
     with soundfile.SoundFile(

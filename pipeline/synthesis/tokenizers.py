@@ -1,9 +1,8 @@
-"""Text to token ids, padded on the side that Parler-TTS wants: prompts on the left, descriptions on the right.
+"""Tokenizers: text to token ids, padded as Parler-TTS needs them: prompts on the left, descriptions on the right.
 
-mini-v1.1, multilingual and indic have two tokenizers; the description's lies with the text encoder that the model's
-config names. Needs no weights: planning counts tokens with it before any model is loaded.
-
-This is the only module that loads tokenizers. Code that a checkpoint brings along is never run.
+mini-v1.1, multilingual and indic have two tokenizers; that of descriptions belongs to the text encoder that the model's
+config names. No weights are needed: planning counts tokens before a model is loaded. This is the only module that loads
+tokenizers, and it never runs code of a checkpoint.
 """
 
 from __future__ import annotations
@@ -36,30 +35,37 @@ _CACHE_FORMAT = "1"
 
 @dataclass(frozen=True)
 class Tokens:
-    """Padded ids and their mask (1: a token, 0: padding), both `[B, L]` int64."""
+    """Padded token ids."""
 
-    ids: Tensor
-    mask: Tensor
+    ids: Tensor  # [B, L] int64
+    mask: Tensor  # [B, L] int64: 1 for a token, 0 for padding
 
     def to(self, device: str | torch.device) -> Tokens:
-        """The same on another device."""
+        """Return the tokens on another device."""
         return Tokens(self.ids.to(device), self.mask.to(device))
 
 
 class _Encoder(Protocol):
-    """A tokenizer, as far as it is needed here."""
+    """A tokenizer of either kind.
+
+    Attributes:
+        pad_id: Id of padding.
+        num_tokens: Size of the vocabulary.
+    """
 
     pad_id: int
-    num_tokens: int  # in its vocabulary
+    num_tokens: int
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, special tokens included."""
+        """Return the ids of each text, special tokens included."""
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """Number of ids of each text."""
+        """Return the number of ids of each text."""
 
 
 class _FastEncoder:
+    """A tokenizer of the `tokenizers` library."""
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.pad_id = int(tokenizer.padding["pad_id"])
         self.num_tokens = int(tokenizer.get_vocab_size())
@@ -76,7 +82,7 @@ class _FastEncoder:
 
 
 class _SlowEncoder:
-    """A tokenizer that transformers has in Python only."""
+    """A tokenizer that transformers implements in Python only."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.pad_id = int(tokenizer.pad_token_id)
@@ -92,7 +98,7 @@ class _SlowEncoder:
 
 
 class Tokenizers:
-    """The two tokenizers of a checkpoint."""
+    """The two tokenizers of a checkpoint. Made by `load_tokenizers`."""
 
     def __init__(
         self, prompt: _Encoder, description: _Encoder, prompt_vocabulary: int, description_vocabulary: int
@@ -101,24 +107,29 @@ class Tokenizers:
         self._description = _Limited(description, description_vocabulary, "description")
 
     def prompts(self, texts: Sequence[str], length: int = 0) -> Tokens:
-        """Prompt tokens, padded on the left to `length`, or to the longest where it is 0."""
+        """Return prompt tokens `[B, P]`, padded on the left to `length`; 0: to the longest text.
+
+        Raises:
+            ValueError: A text is longer than `length`.
+            ModelError: The tokenizer does not belong to the model.
+        """
         return _pad(self._prompt, texts, length, "left")
 
     def descriptions(self, texts: Sequence[str], length: int = 0) -> Tokens:
-        """Description tokens, padded on the right likewise."""
+        """Return description tokens `[B, D]`, padded on the right; otherwise like `prompts`."""
         return _pad(self._description, texts, length, "right")
 
     def count_prompts(self, texts: Sequence[str]) -> list[int]:
-        """Number of tokens of each prompt."""
+        """Return the number of tokens of each prompt."""
         return self._prompt.count(texts)
 
     def count_description(self, text: str) -> int:
-        """Number of tokens of a description."""
+        """Return the number of tokens of a description."""
         return self._description.count([text])[0]
 
 
 class _Limited:
-    """A tokenizer whose ids have to lie in the model's embedding table."""
+    """A tokenizer whose ids are checked against the size of the model's embedding table."""
 
     def __init__(self, encoder: _Encoder, vocabulary: int, kind: str) -> None:
         self.kind = kind
@@ -127,10 +138,10 @@ class _Limited:
         self._vocabulary = vocabulary
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text.
+        """Return the ids of each text.
 
         Raises:
-            ModelError: An id that the model has no embedding for: the tokenizer belongs to another model.
+            ModelError: The model has no embedding for an id: the tokenizer belongs to another model.
         """
         rows = self._encoder.encode(texts)
         if self._encoder.num_tokens <= self._vocabulary:
@@ -144,7 +155,7 @@ class _Limited:
         return rows
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """Number of ids of each text; raises as `encode` does."""
+        """Return the number of ids of each text; raises like `encode`."""
         if self._encoder.num_tokens <= self._vocabulary:
             return self._encoder.count(texts)
         return [len(row) for row in self.encode(texts)]
@@ -154,7 +165,7 @@ def load_tokenizers(checkpoint: Checkpoint) -> Tokenizers:
     """Load both tokenizers of a checkpoint.
 
     Raises:
-        ModelError: One of them is missing, damaged, needs code of its own, or has no padding token.
+        ModelError: One of them is missing, damaged, needs code of the checkpoint, or has no padding token.
     """
     prompt = _load(checkpoint.prompt_tokenizer)
     other = checkpoint.description_tokenizer
@@ -167,9 +178,9 @@ def load_tokenizers(checkpoint: Checkpoint) -> Tokenizers:
 
 
 def _load(folder: Path) -> _Encoder:
-    """Loads a tokenizer; a fast one from the cache, where it was converted before.
+    """Load a tokenizer, from the cache if it was converted before.
 
-    transformers builds the kinds of tokenizer that are published anew at each start: 6 s for the 90,714 words of
+    transformers converts the published kinds of tokenizer at each start, which takes 6 s for the 90,714 entries of
     multilingual and indic.
     """
     from tokenizers import Tokenizer
@@ -178,14 +189,14 @@ def _load(folder: Path) -> _Encoder:
     if cached and cached.is_file():
         try:
             return _FastEncoder(Tokenizer.from_file(str(cached)))
-        except Exception as error:  # the tokenizers library has no narrower one
-            _log.debug("%s: not readable, it is made again (%s)", cached, error)
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            _log.debug("%s: cannot be read, converting again (%s)", cached, error)
     tokenizer = _from_transformers(folder)
     if not tokenizer.is_fast:
         return _SlowEncoder(tokenizer)
     fast: Tokenizer = tokenizer.backend_tokenizer
     fast.no_truncation()
-    fast.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)  # so that the file knows the id
+    fast.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)  # stores the id in the file
     if cached:
         _store(fast, cached)
     return _FastEncoder(fast)
@@ -202,22 +213,21 @@ def _from_transformers(folder: Path) -> Any:
     except Exception as error:  # the tokenizers library raises nothing narrower for a damaged file
         if "trust_remote_code" in str(error):
             raise ModelError(
-                f"{folder}: its tokenizer needs Python code from the checkpoint, which is never run; convert it to a "
+                f"{folder}: its tokenizer needs Python code of the checkpoint, which is never run; convert it to a "
                 "tokenizer.json"
             ) from error
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"{folder}: its tokenizer cannot be loaded ({first_line}); a file of it is missing or damaged: download "
-            "it again"
+            f"{folder}: its tokenizer cannot be loaded ({first_line}); a file is missing or damaged: download it again"
         ) from error
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"{folder}: its tokenizer has no padding token; name one in tokenizer_config.json (pad_token)")
+        raise ModelError(f"{folder}: its tokenizer has no padding token; set pad_token in tokenizer_config.json")
     return tokenizer
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences what transformers says about settings that checkpoints were published with."""
+    """Silence what transformers logs about settings of published checkpoints."""
     from transformers.utils import logging as transformers_logging
 
     before = transformers_logging.get_verbosity()
@@ -231,7 +241,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _cache_path(folder: Path) -> Path | None:
-    """Where the converted tokenizer is kept, by the content of its files; None where nothing can be kept."""
+    """Return the cache file of a converted tokenizer, named by the hash of its files; None if there is no cache."""
     from huggingface_hub import cached_assets_path
 
     digest = hashlib.sha256(_CACHE_FORMAT.encode())
@@ -248,13 +258,13 @@ def _cache_path(folder: Path) -> Path | None:
 
 
 def _store(tokenizer: Tokenizer, path: Path) -> None:
-    """Writes a converted tokenizer under a name that no reader sees before it is whole."""
+    """Write a converted tokenizer to the cache, atomically."""
     hidden = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         tokenizer.save(str(hidden), pretty=False)
         hidden.replace(path)
-    except Exception as error:  # a full or read-only disk: it is converted again next time
-        _log.debug("%s: the converted tokenizer cannot be kept (%s)", path, error)
+    except Exception as error:  # e.g. a full disk: it is converted again next time
+        _log.debug("%s: the converted tokenizer cannot be cached (%s)", path, error)
         hidden.unlink(missing_ok=True)
 
 

@@ -1,8 +1,7 @@
-"""Makes small Parler checkpoints with random weights: every path runs anywhere, with exactly the code real ones take.
+"""Make small Parler-TTS checkpoints with random weights, for tests and dry experiments without a download.
 
-They are written in the standard format and loaded through `from_pretrained` like any other. Two properties are set by
-hand, so that they can stand in for speech: the noise that the codec makes is audible, and generation ends by itself
-after some seconds. Knows nothing of how they will be used.
+They have the standard format and are loaded by the same code as published ones. Two properties are set by hand, so that
+they behave like speech models: the codec's noise is audible, and generation ends by itself after some seconds.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from transformers import DacConfig, DacModel, GenerationConfig, PreTrainedTokeni
 
 from pipeline.synthesis import upstream
 
-CODEBOOK_SIZE = 1024  # and with it the special ids of the published checkpoints:
-EOS = PAD = 1024
+CODEBOOK_SIZE = 1024
+EOS = PAD = 1024  # special ids, vocabulary and codebook size are those of the published checkpoints
 BOS = 1025
-VOCABULARY = 1088  # of the heads; ids 1026 .. 1087 are no codes, as in the published checkpoints
+VOCABULARY = 1088  # of the output heads; ids 1026 to 1087 are not codes
 
 
 @dataclass(frozen=True)
 class UntrainedShape:
-    """The architecture of an untrained checkpoint; every variant of the published ones can be had."""
+    """The architecture of an untrained checkpoint. It covers every variant of the published ones."""
 
     hidden: int = 64
     layers: int = 2
@@ -38,7 +37,7 @@ class UntrainedShape:
     cross_kv_heads: int = 4
     ffn: int = 128
     codebooks: int = 4
-    text_hidden: int = 64  # other than hidden: with `enc_to_dec_proj`
+    text_hidden: int = 64  # if it differs from `hidden`, the checkpoint has `enc_to_dec_proj`
     max_positions: int = 2048
     rope: bool = False
     prompt_cross_attention: bool = False
@@ -48,7 +47,7 @@ class UntrainedShape:
     codec_ratios: tuple[int, ...] = (4, 8, 10)  # hop = their product
     codec_hidden: int = 48  # width of the codec's decoder
     max_seconds: float = 30.0
-    mean_seconds: float = 2.0  # of what it generates, before its own end of sequence
+    mean_seconds: float = 2.0  # mean length of a clip
 
     @property
     def frames_per_second(self) -> float:
@@ -58,7 +57,16 @@ class UntrainedShape:
 
 
 def make_untrained(folder: Path, shape: UntrainedShape | None = None, seed: int = 0) -> Path:
-    """Writes the checkpoint into `folder` (made if missing) and returns it. Same shape and seed, same weights."""
+    """Write a checkpoint.
+
+    Args:
+        folder: Where; it is created if it is missing.
+        shape: Architecture; None: the default.
+        seed: The same shape and seed give the same weights.
+
+    Returns:
+        `folder`.
+    """
     shape = shape or UntrainedShape()
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]), _default_dtype(torch.float32):
@@ -82,23 +90,7 @@ def _build(shape: UntrainedShape) -> Any:
             feed_forward_proj="gated-gelu",
         )
     )
-    decoder = upstream.ParlerTTSDecoderConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=shape.hidden,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        num_cross_attention_key_value_heads=shape.cross_kv_heads,
-        ffn_dim=shape.ffn,
-        num_codebooks=shape.codebooks,
-        max_position_embeddings=shape.max_positions,
-        rope_embeddings=shape.rope,
-        use_fused_lm_heads=shape.fused_heads,
-        dropout=0.0,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        bos_token_id=BOS,
-    )
+    decoder = _decoder_config(shape)
     codec = _codec(shape)
     config = upstream.ParlerTTSConfig.from_sub_models_config(
         text_encoder.config,
@@ -125,8 +117,28 @@ def _build(shape: UntrainedShape) -> Any:
     return model
 
 
+def _decoder_config(shape: UntrainedShape) -> Any:
+    return upstream.ParlerTTSDecoderConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        num_cross_attention_key_value_heads=shape.cross_kv_heads,
+        ffn_dim=shape.ffn,
+        num_codebooks=shape.codebooks,
+        max_position_embeddings=shape.max_positions,
+        rope_embeddings=shape.rope,
+        use_fused_lm_heads=shape.fused_heads,
+        dropout=0.0,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        bos_token_id=BOS,
+    )
+
+
 def _codec(shape: UntrainedShape) -> Any:
-    """A codec whose output is noise at a comfortable level: transformers' own initialisation gives silence."""
+    """Return a codec whose output is audible noise: with transformers' own initialisation it is silence."""
     if shape.hub_codec:
         return upstream.DACModel(
             upstream.DACConfig(num_codebooks=shape.codebooks, codebook_size=CODEBOOK_SIZE, sampling_rate=44_100)
@@ -144,7 +156,7 @@ def _codec(shape: UntrainedShape) -> Any:
     for module in codec.modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             module.reset_parameters()
-    with torch.no_grad():  # the last layer must not answer to a constant: its output would be one, with noise on top
+    with torch.no_grad():  # without this the output is a large constant with little noise
         last = codec.decoder.conv2
         last.weight -= last.weight.mean(dim=-1, keepdim=True)
         last.bias.zero_()
@@ -152,10 +164,10 @@ def _codec(shape: UntrainedShape) -> Any:
 
 
 def set_end_probability(model: Any, shape: UntrainedShape) -> None:
-    """Gives the first codebook's end of sequence the same chance at every step.
+    """Give the first codebook's end of sequence the same probability at every step.
 
-    One hidden dimension is made constant by the last layer norm and is read by that one logit alone. The other logits
-    get a standard deviation of 2, wide enough for a rare end to be among the 50 best, which is what sampling keeps.
+    The last layer norm makes one hidden dimension constant, and only the logit of that id reads it. The other logits
+    get a standard deviation of 2, wide enough for an improbable end to be among the 50 best, which sampling keeps.
     """
     decoder = model.decoder.model.decoder
     spare = shape.hidden - 1
@@ -168,16 +180,16 @@ def set_end_probability(model: Any, shape: UntrainedShape) -> None:
             weight.normal_(std=2.0 * shape.hidden**-0.5)
             weight[:, spare] = 0.0
         # The log-sum-exp of the 50 best of 1088 such logits is about 8.5.
-        chance = 1.0 / (shape.mean_seconds * shape.frames_per_second)
+        probability = 1.0 / (shape.mean_seconds * shape.frames_per_second)
         weights[0][EOS] = 0.0
-        weights[0][EOS, spare] = 8.5 + torch.logit(torch.tensor(chance)).item()
+        weights[0][EOS, spare] = 8.5 + torch.logit(torch.tensor(probability)).item()
 
 
 _VOCABULARY_OF_BYTES = 259  # pad, end, unknown, and the 256 bytes
 
 
 def _byte_tokenizer() -> PreTrainedTokenizerFast:
-    """One token for each byte, and the end token that T5's tokenizers append: no vocabulary to download."""
+    """Return a tokenizer with one token for each byte, which appends an end token as T5's tokenizers do."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(["<pad>", "</s>", "<unk>", *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))

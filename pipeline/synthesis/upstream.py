@@ -1,14 +1,15 @@
-"""The one module that imports `parler_tts`: loads it where its imports break, and mends what does not work.
+"""The only module that imports `parler_tts`: makes the import work, and fixes faults of the model.
 
-`Parler` is upstream's model with four mends, each in a method of its own:
+`Parler` is upstream's model with four fixes, each in its own method:
 
-* `_get_cache`: the second `generate()` with a static cache fails, because it asks the cache for `max_batch_size`, a
-  name that transformers 4.46 does not have. Without this, `cache_implementation="static"` works once.
-* `prepare_inputs_for_generation`: the decoder's mask grows by one column each step, so that a compiled forward sees a
-  new shape each step. With a static cache it gets the cache's full length; what lies in the future is masked anyway.
-* `set_prompt_padding`: padding counts as positions, so that a left-padded prompt gives other audio than the same prompt
-  alone. Here each row counts its own positions.
-* `silence_codec_killers`: the heads have ids that are no codes, and sampling one kills the codec with an index error.
+* `_get_cache`: upstream asks the cache for `max_batch_size`, an attribute that transformers 4.46 does not have, so that
+  the second `generate()` with `cache_implementation="static"` fails.
+* `prepare_inputs_for_generation`: upstream's decoder mask grows by one column at each step, so that a compiled forward
+  sees a new shape each time. With a static cache the mask has the cache's full length; the future is masked anyway.
+* `set_prompt_padding`: upstream counts padding as positions, so that a left-padded prompt gives other audio than the
+  same prompt alone. Here each row counts its own positions.
+* `suppress_invalid_ids`: the output heads have ids that are not codes, and the codec fails with an index error if one
+  is drawn.
 """
 
 from __future__ import annotations
@@ -37,22 +38,22 @@ from pipeline.synthesis.loading import load_weights
 
 
 def _provide_torchaudio() -> None:
-    """Puts an inert module in the place of a torchaudio that cannot be loaded.
+    """Register an empty torchaudio module if the real one cannot be imported.
 
-    Upstream's codec package imports torchaudio and calls nothing of it on our path; PyPI's builds need CUDA libraries,
-    so that beside a CPU build of torch the import dies.
+    Upstream's codec package imports torchaudio but needs nothing of it here. The builds on PyPI need CUDA libraries, so
+    that the import fails beside a CPU build of torch.
     """
     try:
         import torchaudio  # noqa: F401
     except (ImportError, OSError):
         for name in ("torchaudio", "torchaudio.functional", "torchaudio.transforms"):
-            module = types.ModuleType(name, "Inert: the real torchaudio cannot be loaded here.")
+            module = types.ModuleType(name, "Empty: the real torchaudio cannot be imported.")
             module.__spec__ = ModuleSpec(name, None)
             sys.modules[name] = module
 
 
-class _Silence(logging.Filter):
-    """Drops the messages that begin with one of the given phrases."""
+class _DropMessages(logging.Filter):
+    """Drops log messages that begin with one of the given phrases."""
 
     def __init__(self, *phrases: str) -> None:
         super().__init__()
@@ -62,33 +63,33 @@ class _Silence(logging.Filter):
         return not record.getMessage().startswith(self.phrases)
 
 
-def _silence_meaningless_warnings() -> None:
-    """Silences, by name, what upstream says on every healthy run."""
+def _drop_irrelevant_warnings() -> None:
+    """Drop the warnings that upstream logs in every run without a fault."""
     logging.getLogger("parler_tts.modeling_parler_tts").addFilter(
-        _Silence(
-            "Flash attention 2 is not installed",  # said at import, whether one wants it or not
-            "Config of the text_encoder:",  # says that two equal configs differ in their attention setting
+        _DropMessages(
+            "Flash attention 2 is not installed",  # logged at import, whether it is wanted or not
+            "Config of the text_encoder:",  # two configs that differ in their attention setting only
             "Config of the audio_encoder:",
             "Config of the decoder:",
-            "`prompt_attention_mask` is specified but `attention_mask` is not.",  # the full mask is what is meant
+            "`prompt_attention_mask` is specified but `attention_mask` is not.",  # it then uses a full mask
         )
     )
     logging.getLogger("transformers.cache_utils").addFilter(
-        _Silence("The 'max_batch_size' argument of StaticCache is deprecated", "`get_max_cache()` is deprecated")
+        _DropMessages("The 'max_batch_size' argument of StaticCache is deprecated", "`get_max_cache()` is deprecated")
     )
 
 
 with warnings.catch_warnings():
-    # Old syntax and old interfaces in packages that upstream imports and we do not use.
+    # From packages that upstream imports and that are not used here.
     warnings.simplefilter("ignore", SyntaxWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     _provide_torchaudio()
-    _silence_meaningless_warnings()
+    _drop_irrelevant_warnings()
     from parler_tts import ParlerTTSConfig, ParlerTTSDecoderConfig, ParlerTTSForConditionalGeneration
     from parler_tts.dac_wrapper import DACConfig, DACModel
     from parler_tts.logits_processors import ParlerTTSLogitsProcessor
 
-# Upstream's codec wrapper is written so. Said here and not above, where it would end with the block.
+# From upstream's codec wrapper. After the block above, at whose end filters are reset.
 warnings.filterwarnings("ignore", r"`torch\.nn\.utils\.weight_norm` is deprecated", FutureWarning)
 
 __all__ = [
@@ -104,12 +105,12 @@ __all__ = [
 
 
 class _RowPositions(nn.Module):
-    """Upstream's sinusoidal positions, counted by each row from its first token that is not padding."""
+    """Upstream's sinusoidal positions, counted in each row from its first token that is not padding."""
 
     def __init__(self, shared: nn.Module) -> None:
         super().__init__()
         self.weights: Tensor = shared.weights  # type: ignore[assignment]  # [positions, hidden]
-        self.padding: Tensor | None = None  # [B, 1] padding tokens at the left of each row
+        self.padding: Tensor | None = None  # [B, 1] number of padding tokens at the left of each row
 
     def forward(self, embeddings: Tensor, past_length: int | Tensor = 0) -> Tensor:
         positions = torch.arange(embeddings.shape[1], device=embeddings.device) + past_length  # [L]
@@ -119,7 +120,7 @@ class _RowPositions(nn.Module):
 
 
 class _RowRotary(nn.Module):
-    """Upstream's rotary positions, counted likewise."""
+    """Upstream's rotary positions, counted in the same way."""
 
     def __init__(self, shared: nn.Module) -> None:
         super().__init__()
@@ -134,9 +135,9 @@ class _RowRotary(nn.Module):
 
 
 class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstream has no types
-    """Upstream's model, mended; see the head of this module."""
+    """Upstream's model with the fixes that the docstring of this module lists."""
 
-    embed_positions: _RowPositions  # of a cross-attended prompt, once the rows have their own
+    embed_positions: _RowPositions  # of a cross-attended prompt, after `use_row_positions`
 
     def _get_cache(self, cache_implementation: str, max_batch_size: int, max_cache_len: int, model_kwargs: Any) -> Any:
         if hasattr(self, "_cache"):
@@ -145,7 +146,7 @@ class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstre
         return super()._get_cache(cache_implementation, max_batch_size, max_cache_len, model_kwargs)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Upstream's, with a decoder mask of fixed length where the cache is static."""
+        """Return upstream's inputs, with a decoder mask of fixed length if the cache is static."""
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(*args, **kwargs)
         cache, prompt_mask = inputs["past_key_values"], inputs["prompt_attention_mask"]
         capacity = getattr(getattr(cache, "self_attention_cache", None), "max_cache_len", None)
@@ -154,8 +155,8 @@ class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstre
             inputs["decoder_attention_mask"] = prompt_mask.new_ones(rest)
         return inputs
 
-    def give_rows_their_own_positions(self) -> None:
-        """Replaces the shared position tables. Called once, after the weights are loaded."""
+    def use_row_positions(self) -> None:
+        """Replace the position tables by ones that count for each row. Call it once, after the weights are loaded."""
         decoder = self.decoder.model.decoder
         if decoder.rope_embeddings:
             decoder.rotary_emb = _RowRotary(decoder.rotary_emb)
@@ -165,16 +166,16 @@ class Parler(ParlerTTSForConditionalGeneration):  # type: ignore[misc]  # upstre
             self.embed_positions = _RowPositions(self.embed_positions)
 
     def set_prompt_padding(self, padding: Tensor | None) -> None:
-        """Says how many padding tokens `[B]` stand at the left of each row's prompt; None: none, nowhere."""
+        """Set the number of padding tokens `[B]` at the left of each row's prompt; None: no row has padding."""
         column = None if padding is None else padding[:, None]
         decoder = self.decoder.model.decoder
         in_decoder = decoder.rotary_emb if decoder.rope_embeddings else decoder.embed_positions
-        # A prompt that is attended to across is not in the decoder's own sequence.
-        counting = self.embed_positions if self.prompt_cross_attention else in_decoder
-        counting.padding = column
+        # A cross-attended prompt is not part of the decoder's sequence.
+        positions = self.embed_positions if self.prompt_cross_attention else in_decoder
+        positions.padding = column
 
-    def silence_codec_killers(self) -> None:
-        """Suppresses every id that is neither a code nor the end of sequence."""
+    def suppress_invalid_ids(self) -> None:
+        """Suppress every id that is neither a code nor the end of sequence."""
         decoder = self.config.decoder
         ids = range(self.config.audio_encoder.codebook_size, decoder.vocab_size)
         self.generation_config.suppress_tokens = [i for i in ids if i != decoder.eos_token_id] or None
@@ -188,17 +189,17 @@ def load(
     device: torch.device,
     codec_dtype: torch.dtype | None = None,
 ) -> Parler:
-    """Load a checkpoint folder (safetensors only), mended and ready to generate.
+    """Load a checkpoint folder (safetensors only).
 
     Args:
         folder: With config.json and weights.
-        attention: Of the decoder: eager, sdpa or flash_attention_2. The text encoder (T5) has only eager.
-        dtype: Of the model. The text encoder stays in float32 where this is float16, in which it overflows.
-        device: Where it will run.
-        codec_dtype: Of the codec, whose weights are then never rounded to `dtype`; default: `dtype`.
+        attention: Of the decoder: eager, sdpa or flash_attention_2. The text encoder (T5) supports eager only.
+        dtype: Of the model. With float16 the text encoder stays in float32, since it would overflow.
+        device: Of the model.
+        codec_dtype: Of the codec, whose weights are then not rounded to `dtype` first; None: `dtype`.
 
     Raises:
-        ModelError: The files are damaged, do not fit each other, or lack a weight.
+        ModelError: A file is damaged, a weight is missing, or the weights do not match config.json.
     """
     config = read_config(folder)
     model = _without_weights(config, folder, attention, dtype)
@@ -209,14 +210,14 @@ def load(
     load_weights(model, weight_files(folder))
     model.generation_config = _generation_config(read_generation(folder, config))
     model.eval().to(device)
-    model.give_rows_their_own_positions()
-    model.silence_codec_killers()
+    model.use_row_positions()
+    model.suppress_invalid_ids()
     return model
 
 
 def _without_weights(config: dict[str, Any], folder: Path, attention: str, dtype: torch.dtype) -> Parler:
-    """The model before its weights are read. Drawing random ones first would take longer than reading."""
-    if _has_own_codec(folder):  # older configs say "dac" for it, which is the name of transformers' codec now
+    """Build the model without initialising its weights, which would take longer than reading them."""
+    if _has_own_codec(folder):  # older configs call it "dac", which is now the name of transformers' codec
         config["audio_encoder"]["model_type"] = DACConfig.model_type
     parsed = ParlerTTSConfig.from_dict(config)
     attentions = {"decoder": attention, "text_encoder": "eager"}
@@ -227,12 +228,12 @@ def _without_weights(config: dict[str, Any], folder: Path, attention: str, dtype
 
 
 def _has_own_codec(folder: Path) -> bool:
-    """Whether the codec is parler_tts' own wrapper of the dac package, not transformers' DacModel."""
+    """Return whether the codec is parler_tts' wrapper of the dac package rather than transformers' DacModel."""
     return any(name.startswith("audio_encoder.model.") for name in weight_shapes(folder))
 
 
 def _generation_config(settings: GenerationSettings) -> GenerationConfig:
-    """What both backends read of the published generation config; sampling is given to them by themselves."""
+    """Return the settings that both backends read from the model. Sampling settings are passed separately."""
     return GenerationConfig(
         bos_token_id=settings.bos,
         eos_token_id=settings.eos,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -11,17 +12,17 @@ import torch
 
 from pipeline.config import SamplingConfig
 from pipeline.synthesis import build_synthesizer
-from pipeline.synthesis.engine.batches import BatchedCodec, Codes
+from pipeline.synthesis.engine.batched_codec import BatchedCodec, PendingCodes
 from pipeline.synthesis.engine.codec import Samples
-from pipeline.synthesis.engine.graphs import ENTRIES_BASE, LENGTH_MULTIPLE
 from pipeline.synthesis.engine.snake import kernel
-from pipeline.synthesis.engine.transfers import now
+from pipeline.synthesis.engine.step import step
+from pipeline.synthesis.engine.strategy import Strategy, cuda_strategy
+from pipeline.synthesis.engine.transfers import record_event
 from pipeline.types import Clip
 from scripts.cases import TINY, VARIANTS, random_utterances
 from scripts.checks.setting import Check, Setting, by_id
 
 GREEDY = SamplingConfig(do_sample=False)
-SHAPES_OF_A_GPU = {"length_multiple": LENGTH_MULTIPLE, "entries_base": ENTRIES_BASE}
 TOLERANCE = 1e-3  # of full scale, in float32
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -73,9 +74,8 @@ def equals_reference(
     """The engine's clips, all of a variant at once, against the reference's."""
     worst, wrong, count = 0.0, [], 0
     for variant in variants:
-        ours = setting.engine(VARIANTS[variant], dtype="float32", sampling=GREEDY, slots=4, **settings)
-        if not graphs and setting.device.type == "cuda":
-            ours._decoding._how_to_step = SHAPES_OF_A_GPU.copy  # type: ignore[method-assign]
+        strategy = None if graphs or setting.device.type != "cuda" else without_graphs(setting)
+        ours = setting.engine(VARIANTS[variant], strategy, dtype="float32", sampling=GREEDY, slots=4, **settings)
         theirs = expected(variant)
         for key, clip in by_id(ours.generate(clip.utterance for clip in theirs.values())).items():
             count += 1
@@ -86,6 +86,11 @@ def equals_reference(
     if wrong:
         raise AssertionError(f"{len(wrong)} of {count} clips differ: {'; '.join(wrong)}")
     return f"{count} clips of {len(variants)} architectures, within {worst:.0e}"
+
+
+def without_graphs(setting: Setting) -> Strategy:
+    """The GPU's shapes, with steps that are not captured."""
+    return dataclasses.replace(cuda_strategy(setting.device), make_step=lambda: step)
 
 
 def distance(samples: Samples, others: Samples) -> float:
@@ -151,14 +156,14 @@ def bits_in_company(setting: Setting, dtype: str) -> str:
     return f"of {len(utterances)} clips {same[0]} are the same alone, {same[1]} among 16 slots instead of 8"
 
 
-def random_clips(setting: Setting) -> list[Codes]:
+def random_clips(setting: Setting) -> list[PendingCodes]:
     """Clips of lengths that need one window, several, and none."""
     generator = torch.Generator().manual_seed(0)
     codebooks = TINY.codebooks if setting.tiny else 9
     clips = []
     for length in (20, 90, 150) if setting.tiny else (20, 49, 90, 258, 300, 861, 861, 1500):
         codes = torch.randint(0, 1024, (codebooks, length), generator=generator).to(setting.device)
-        clips.append(Codes(codes, now(setting.device)))
+        clips.append(PendingCodes(codes, record_event(setting.device)))
     return clips
 
 

@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from pipeline.synthesis import build_synthesizer, upstream
+from pipeline.config import EngineConfig, ModelConfig
+from pipeline.synthesis import upstream
+from pipeline.synthesis.checkpoint import find_checkpoint
+from pipeline.synthesis.engine.backend import BACKEND
 from pipeline.synthesis.engine.codec import Codec
 from pipeline.synthesis.engine.engine import EngineSynthesizer
+from pipeline.synthesis.engine.strategy import Strategy
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 from pipeline.types import Clip
 from scripts.bench import SHAPES
@@ -57,10 +61,11 @@ class Setting:
             self._checkpoints[shape] = make_untrained(self.folder / str(len(self._checkpoints)), shape)
         return self._checkpoints[shape]
 
-    def engine(self, shape: UntrainedShape, **settings: Any) -> EngineSynthesizer:
+    def engine(self, shape: UntrainedShape, strategy: Strategy | None = None, **settings: Any) -> EngineSynthesizer:
         """A new engine."""
-        folder = str(self.checkpoint(shape))
-        return cast(EngineSynthesizer, build_synthesizer(folder, backend="engine", device=str(self.device), **settings))
+        checkpoint = find_checkpoint(ModelConfig(name="untrained", path=str(self.checkpoint(shape))))
+        engine = EngineConfig(backend="engine", device=str(self.device), **settings)
+        return BACKEND.build(checkpoint, engine, strategy)
 
     def codec(self, dtype: torch.dtype, loaded: torch.dtype = torch.float32) -> Codec:
         """A new codec, of a checkpoint that was loaded in one precision, computing in another."""

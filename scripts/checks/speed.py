@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.synthesis.engine.batches import BatchedCodec, Codes
+from pipeline.synthesis.engine.batched_codec import BatchedCodec, PendingCodes
 from pipeline.synthesis.engine.cache import bytes_per_position
 from pipeline.synthesis.engine.decoder_loop import Stats
 from pipeline.synthesis.engine.engine import EngineSynthesizer
-from pipeline.synthesis.engine.runner import Request, Runner, Shape
-from pipeline.synthesis.engine.transfers import now
+from pipeline.synthesis.engine.runner import Request, Runner, SlotShape
+from pipeline.synthesis.engine.transfers import record_event
 from pipeline.synthesis.untrained import UntrainedShape
 from pipeline.types import Bucket, Utterance
 from scripts.bench import SHAPES, sentences, shares
@@ -96,12 +96,12 @@ def codec_factor(
 ) -> str:
     """Seconds of audio that the codec makes in a second, by clips at once."""
     codec, shape = setting.codec(dtype), TINY if setting.tiny else PUBLISHED_CODEC
-    for stage in codec._stages:
+    for stage in codec.stages:
         prepare(stage.module)
     batched, frames, found = BatchedCodec(codec), round(load.clip_seconds * shape.frames_per_second), []
     for count in load.clips_of_a_codec:
         codes = torch.zeros(shape.codebooks, frames, dtype=torch.int64, device=setting.device)
-        clips = [Codes(codes, now(setting.device)) for _ in range(count)]
+        clips = [PendingCodes(codes, record_event(setting.device)) for _ in range(count)]
         seconds = setting.seconds(lambda clips=clips: batched.decode(clips), 3)  # type: ignore[misc]
         found.append(f"{count}: {count * load.clip_seconds / seconds:.0f}x")
     return f"real time by clips of {load.clip_seconds:.0f} s at once: " + ", ".join(found)
@@ -181,26 +181,18 @@ def step_time(
     setting: Setting, load: Load, engine: Callable[[], EngineSynthesizer], shape: UntrainedShape, slots: int
 ) -> str:
     """Rows spread evenly over a clip, so that their mean position is its half."""
-    decoding, frames = engine()._decoding, round(load.clip_seconds * shape.frames_per_second)
-    decoding._runner = None  # its memory is needed
+    decoder, frames = engine().decoder, round(load.clip_seconds * shape.frames_per_second)
+    decoder.release()  # its memory is needed
     limit = frames + 5 * load.steps
-    runner = Runner(
-        decoding.weights,
-        decoding._rules,
-        decoding._sampling,
-        decoding._encoder,
-        slots,
-        Shape(limit + shape.codebooks + 16, 64, limit),
-        **decoding._how_to_step(),
-    )
+    runner = Runner(decoder.model, slots, SlotShape(limit + shape.codebooks + 16, 64, limit), decoder.strategy)
     runner.admit([(slot, Request((5,) * 16, (6,) * 16, limit, slot)) for slot in range(slots)])
     spread = torch.linspace(0, frames - 5 * load.steps, slots).long()  # halfway, the mean is half a clip
-    runner.decoder.rows.positions.add_(spread.to(setting.device))
-    runner._positions = {slot: at + int(spread[slot]) for slot, at in runner._positions.items()}
+    runner.state.rows.positions.add_(spread.to(setting.device))
+    runner.positions = {slot: at + int(spread[slot]) for slot, at in runner.positions.items()}
 
     seconds = setting.seconds(lambda: runner.advance(load.steps), 3) / load.steps
-    of_weights = num_weights(shape) * decoding.weights.dtype.itemsize
-    num_bytes = of_weights + slots * (16 + frames / 2) * bytes_per_position(decoding.weights)
+    of_weights = num_weights(shape) * decoder.weights.dtype.itemsize
+    num_bytes = of_weights + slots * (16 + frames / 2) * bytes_per_position(decoder.weights)
     least = num_bytes / setting.bandwidth
     return (
         f"{1e3 * seconds:.2f} ms, {slots / seconds / shape.frames_per_second:.0f}x real time; {num_bytes / 1e9:.1f} GB "
@@ -235,9 +227,9 @@ def warm_up(engine: EngineSynthesizer) -> str:
 
 def whole(load: Load, engine: EngineSynthesizer, shape: UntrainedShape) -> str:
     """Clips of one length, three for each slot: at the end slots stand empty, as in a run."""
-    slots = engine._decoding.max_slots
+    slots = engine.decoder.max_slots
     list(engine.generate(forced(load, shape, slots)[: max(1, slots // 4)]))
-    engine._decoding.stats = Stats()
+    engine.decoder.stats = Stats()
     began = time.perf_counter()
     audio_seconds = sum(clip.seconds for clip in engine.generate(forced(load, shape, 3 * slots)))
     seconds, stats = time.perf_counter() - began, engine.stats

@@ -218,7 +218,7 @@ class Decoder:
     def __init__(self, model: Any, recipe: DecoderRecipe) -> None:
         self.model = model
         self.recipe = recipe
-        model.give_rows_their_own_positions()
+        model.use_row_positions()
         self._heard: dict[str, Tensor] = {}
         for layer in recipe.guided_layers:
             attention = model.decoder.model.decoder.layers[layer].self_attn

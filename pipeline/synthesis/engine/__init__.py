@@ -1,19 +1,20 @@
-"""The engine: continuous batching for Parler-TTS. Exact against the reference, and much faster.
+"""The engine: continuous batching for Parler-TTS. It gives the clips of the reference backend, and is much faster.
 
-The path of one utterance, and the file of each part:
+The modules in the order in which an utterance passes through them:
 
-    conditioning   text to ids; the description through T5, once for each distinct text
-    cache          keys and values: B slots of self-attention, shared entries of cross-attention
-    prefill        the prompt's keys and values, several newcomers at once
-    step           one decoder step of all slots: embed, layers, heads, rules, draw, bookkeeping
-    sampling       logits to codes, with noise that belongs to the utterance
-    scheduler      which utterance takes which slot, and when: plain Python, no tensor
-    decoding       the decoder as a stage: how many slots, how large, for as long as utterances come
-    codec          finished codes to samples, beside the decoder
-    engine         the Synthesizer that puts these together, with `overlap` for its threads
+    engine          the `Synthesizer`; token ids in, clips out
+    async_pipeline  threads: the caller's source, the decoder, the codec, the caller
+    decoder_loop    the decoder stage: how many slots, how large, what to do when memory runs out
+    scheduler       which request gets which slot, and when
+    runner          the slots: admit requests, step, collect finished rows
+    conditioning    the description through T5, once for each distinct text
+    cache           keys and values: slots of self-attention, shared entries of cross-attention
+    prefill         keys and values of prompts, several at once
+    step            one decoder step of all slots: embeddings, layers, heads, sampling, state of the rows
+    sampling        codes from logits, with noise that is keyed by the utterance's seed
+    codec           codes to samples, on a CPU; `batched_codec`, `windows` and `snake` on a GPU
 
-`weights` holds the decoder's parameters in the form a step wants, `layers` the transformer that prefill and step share.
-On a GPU there are also `graphs`, the step as CUDA graphs; `batches`, several clips through the codec at once, cut as
-`windows` says; `snake`, its activation as one kernel; and `transfers`, to and from the host. Inside, there are tensors
-and ids only: no files, no config tree.
+`weights` and `packed_linear` hold the decoder's parameters, `layers` the transformer that prefill and step share,
+`strategy` the differences between a CPU and a GPU, `graphs` the step as CUDA graphs, `transfers` asynchronous copies,
+`memory` the free memory, and `batch_invariance` the batch sizes for which clips do not depend on their batch.
 """

@@ -1,9 +1,9 @@
-"""A producer and its finishers in threads, between a caller's source and the caller. Knows nothing of models.
+"""A pipeline of threads: one producer and some finishers between a caller's source and the caller. Knows no models.
 
-The decoder makes codes in one thread, the codec turns them into samples in others, and the caller reads, encodes and
-writes in its own: none waits for another. torch lets go of the interpreter's lock while it computes, so threads are
-enough. So many items are under way at a time, and no more: each result that the caller takes lets one more in. So a
-source may be endless, and a caller that is slow makes the others wait.
+The decoder generates codes in one thread, the codec decodes them in others, and the caller reads, encodes and writes in
+its own, so that no stage waits for another. torch releases the interpreter's lock while it computes, so threads are
+enough. The number of items in flight is limited: the source is read again when the caller takes a result. So a source
+may be endless, and a slow caller slows the other stages down.
 """
 
 from __future__ import annotations
@@ -22,7 +22,24 @@ Value_in = TypeVar("Value_in", contravariant=True)
 Result = TypeVar("Result")
 
 
-class _Stopped(Exception):  # noqa: N818  # unwinds a thread whose consumer has left; it is no error
+@dataclass(frozen=True)
+class PipelineLimits:
+    """Sizes of a pipeline.
+
+    Attributes:
+        max_in_flight: Items that were read from the source and whose results were not taken yet, at most.
+        num_finishers: Threads that finish values, besides the producer's.
+        max_batch: Values that are finished in one call, at most.
+        linger_seconds: How long a finisher waits for a full batch after its first value.
+    """
+
+    max_in_flight: int
+    num_finishers: int
+    max_batch: int = 1
+    linger_seconds: float = 0.0
+
+
+class _Stopped(Exception):  # noqa: N818  # unwinds a thread whose consumer has left; not an error
     pass
 
 
@@ -32,60 +49,65 @@ class _Failure:
 
 
 _END = object()
-_LULL = object()
+_PAUSE = object()
 
 
 class Inbox(Generic[Item]):
-    """What has been drawn from the source for the producer."""
+    """The items that were read from the source, for the producer.
+
+    Attributes:
+        has_ended: No more items will come.
+        has_paused: The source yielded None: more items come only in response to results.
+    """
 
     def __init__(self) -> None:
-        self.ended = False  # nothing will come any more
-        self.lulled = False  # whether the source has run dry: what may still come is what results ask for
+        self.has_ended = False
+        self.has_paused = False
         self._queue: queue.SimpleQueue[Item | object] = queue.SimpleQueue()
         self._stop = threading.Event()
 
-    def take(self, *, wait: bool) -> list[Item]:
-        """All that have come; with `wait` at least one, unless the source has ended."""
-        taken: list[Item] = []
-        while not self.ended:
+    def receive(self, *, wait: bool) -> list[Item]:
+        """Return all items that have come; with `wait` at least one, unless the source has ended."""
+        received: list[Item] = []
+        while not self.has_ended:
             try:
-                item = self._queue.get(block=wait and not taken)
+                item = self._queue.get(block=wait and not received)
             except queue.Empty:
                 break
             if item is _END:
-                self.ended = True
-            elif item is _LULL:
-                self.lulled = True
+                self.has_ended = True
+            elif item is _PAUSE:
+                self.has_paused = True
             else:
-                taken.append(item)  # type: ignore[arg-type]  # all but the mark are Items
+                received.append(item)  # type: ignore[arg-type]  # all but the marks are Items
         self.check()
-        return taken
+        return received
 
     def check(self) -> None:
-        """Ends the calling thread's work if nobody wants it any more."""
+        """Unwind the calling thread if the consumer has left."""
         if self._stop.is_set():
             raise _Stopped
 
     def put(self, item: Item) -> None:
-        """Hands over one item."""
+        """Add an item."""
         self._queue.put(item)
 
     def pause(self) -> None:
-        """Says that no more comes for now."""
-        self._queue.put(_LULL)
+        """Mark that no more items come before another result."""
+        self._queue.put(_PAUSE)
 
     def end(self) -> None:
-        """Says that the last has been put."""
+        """Mark the end of the source."""
         self._queue.put(_END)
 
     def stop(self) -> None:
-        """Says that nothing is wanted any more."""
+        """Tell the threads that the consumer has left."""
         self._stop.set()
         self.end()
 
 
 class Outbox(Protocol[Value_in]):
-    """Where the producer's values go."""
+    """Where the producer puts its values."""
 
     @property
     def backlog(self) -> int:
@@ -96,84 +118,76 @@ class Outbox(Protocol[Value_in]):
         """Whether all values are finished."""
 
     def emit(self, value: Value_in) -> None:
-        """Hands over one value."""
+        """Pass a value to the finishers."""
 
     def finish_one(self) -> None:
-        """Finishes a value in the calling thread, if one is waiting."""
+        """Finish a value in the calling thread, if one is waiting."""
 
 
-def overlapped(
+Produce = Callable[[Inbox[Item], Outbox[Value]], None]
+Finish = Callable[[Sequence[Value]], Iterable[Result]]
+
+
+def run_pipeline(
     source: Iterable[Item | None],
-    produce: Callable[[Inbox[Item], Outbox[Value]], None],
-    finish: Callable[[Sequence[Value]], Iterable[Result]],
-    *,
-    finishers: int,
-    under_way: int,
-    at_once: int = 1,
-    linger_seconds: float = 0.0,
+    produce: Produce[Item, Value],
+    finish: Finish[Value, Result],
+    limits: PipelineLimits,
 ) -> Iterator[Result]:
-    """Yields a result for each item of `source`, as they are done: not always in order.
+    """Yield a result for each item of a source, in the order in which they are finished.
 
     Args:
-        source: Drawn from by the caller's thread, and only inside `next`. None: no more before another result.
-        produce: Called once, in a thread of its own, with its inbox and with the outbox for its values: one for each
-            item. That thread joins the finishers when it has nothing more to produce, and before if it likes.
-        finish: Makes values into their results. Called in several threads at once.
-        finishers: Threads besides the producer's.
-        under_way: Items at most that have been drawn and whose results have not been taken.
-        at_once: Values at most that `finish` is given together.
-        linger_seconds: How long, after the first of them, it may be waited for more.
+        source: Read in the caller's thread, and only inside `next`. None means: no more items before another result.
+        produce: Called once, in its own thread, with its inbox and an outbox. It emits one value for each item. When it
+            returns, its thread joins the finishers; it may finish single values before.
+        finish: Turns values into results, one for each. Called in several threads at the same time.
+        limits: Sizes of the pipeline.
 
     Raises:
-        Exception: The first that any of them raised. Closing the generator stops all threads and waits for them.
+        Exception: The first that was raised in any thread. Closing the generator stops all threads and waits for them.
     """
-    overlap, items = _Overlap(produce, finish, at_once, linger_seconds), iter(source)
-    missing = overlap.fill(items, under_way)  # results that are to come
-    if not missing:
+    pipeline, items = _Pipeline(produce, finish, limits), iter(source)
+    num_missing = pipeline.fill(items, limits.max_in_flight)  # results that are to come
+    if not num_missing:
         return
-    tasks = [overlap.produce_then_finish, *[overlap.finish_all] * finishers]
+    tasks = [pipeline.produce_then_finish, *[pipeline.finish_all] * limits.num_finishers]
     threads = [threading.Thread(target=task, daemon=True) for task in tasks]
     for thread in threads:
         thread.start()
     try:
-        while missing:
-            result = overlap.done.get()
+        while num_missing:
+            result = pipeline.results.get()
             if isinstance(result, _Failure):
                 raise result.error
-            missing -= 1
+            num_missing -= 1
             yield result
-            missing += overlap.fill(items, under_way - missing)
+            num_missing += pipeline.fill(items, limits.max_in_flight - num_missing)
     finally:
-        overlap.inbox.stop()
-        overlap.todo.put(_END)
+        pipeline.inbox.stop()
+        pipeline.values.put(_END)
         for thread in threads:
             thread.join()
 
 
-class _Overlap(Generic[Item, Value, Result]):
-    def __init__(
-        self,
-        produce: Callable[[Inbox[Item], Outbox[Value]], None],
-        finish: Callable[[Sequence[Value]], Iterable[Result]],
-        at_once: int,
-        linger_seconds: float,
-    ) -> None:
+class _Pipeline(Generic[Item, Value, Result]):
+    """The queues between the threads. It is the producer's `Outbox`."""
+
+    def __init__(self, produce: Produce[Item, Value], finish: Finish[Value, Result], limits: PipelineLimits) -> None:
         self.inbox: Inbox[Item] = Inbox()
-        # No SimpleQueue: up to CPython 3.12 its `get` may wait for ever, whatever its timeout, where another thread is
-        # quicker and takes the value as the time runs out.
-        self.todo: queue.Queue[Value | object] = queue.Queue()
-        self.done: queue.SimpleQueue[Result | _Failure] = queue.SimpleQueue()
+        # Not a SimpleQueue: up to CPython 3.12 its `get` with a timeout may wait forever, if another thread takes the
+        # value at the moment when the time is over.
+        self.values: queue.Queue[Value | object] = queue.Queue()
+        self.results: queue.SimpleQueue[Result | _Failure] = queue.SimpleQueue()
         self._produce = produce
         self._finish = finish
-        self._at_once = at_once
-        self._linger_seconds = linger_seconds
-        self._is_drawn_out = False
+        self._limits = limits
+        self._is_source_exhausted = False
         self._num_unfinished = 0
-        self._lock = threading.Lock()  # of the number
+        self._count_lock = threading.Lock()
 
     @property
     def backlog(self) -> int:
-        return self.todo.qsize()
+        return self.values.qsize()
 
     @property
     def is_idle(self) -> bool:
@@ -181,36 +195,36 @@ class _Overlap(Generic[Item, Value, Result]):
 
     def emit(self, value: Value) -> None:
         self.inbox.check()
-        with self._lock:
+        with self._count_lock:
             self._num_unfinished += 1
-        self.todo.put(value)
+        self.values.put(value)
 
     def finish_one(self) -> None:
         with suppress(queue.Empty):
-            if (value := self.todo.get_nowait()) is _END:  # the consumer has left, or has all it wanted
-                self.todo.put(_END)
+            if (value := self.values.get_nowait()) is _END:  # the consumer has left, or has all results
+                self.values.put(_END)
                 self.inbox.check()
             else:
                 self._finish_values([value])  # type: ignore[list-item]  # all but the mark are Values
 
-    def fill(self, items: Iterator[Item | None], most: int) -> int:
-        """Draws up to so many items into the inbox; how many there were."""
-        for drawn in range(most):
-            if self._is_drawn_out:
-                return drawn
+    def fill(self, items: Iterator[Item | None], max_items: int) -> int:
+        """Read items into the inbox, and return how many there were."""
+        for num_read in range(max_items):
+            if self._is_source_exhausted:
+                return num_read
             item = next(items, _END)
             if item is _END:
-                self._is_drawn_out = True
+                self._is_source_exhausted = True
                 self.inbox.end()
-                return drawn
+                return num_read
             if item is None:
                 self.inbox.pause()
-                return drawn
+                return num_read
             self.inbox.put(item)  # type: ignore[arg-type]  # all but the mark are Items
-        return most
+        return max_items
 
     def produce_then_finish(self) -> None:
-        """The producer's thread."""
+        """Run the producer's thread."""
 
         def work() -> None:
             self._produce(self.inbox, self)
@@ -219,7 +233,7 @@ class _Overlap(Generic[Item, Value, Result]):
         self._run(work)
 
     def finish_all(self) -> None:
-        """A finisher's thread."""
+        """Run a finisher's thread."""
         self._run(self._finish_all)
 
     def _run(self, work: Callable[[], None]) -> None:
@@ -228,33 +242,33 @@ class _Overlap(Generic[Item, Value, Result]):
         except _Stopped:
             return
         except BaseException as error:  # raised again in the consumer's thread
-            self.done.put(_Failure(error))
+            self.results.put(_Failure(error))
 
     def _finish_all(self) -> None:
-        while values := self._next_values():
+        while values := self._next_batch():
             self._finish_values(values)
 
-    def _next_values(self) -> list[Value]:
-        """Waits for values, and a moment for more; none once the end has come."""
+    def _next_batch(self) -> list[Value]:
+        """Wait for a value, then a moment for more; return none at the end."""
         values: list[Value] = []
-        patience: float | None = None  # for the first, as long as it takes
-        began = 0.0
-        while len(values) < self._at_once:
+        timeout: float | None = None  # for the first value, no limit
+        first_at = 0.0
+        while len(values) < self._limits.max_batch:
             try:
-                value = self.todo.get(timeout=patience)
+                value = self.values.get(timeout=timeout)
             except queue.Empty:
                 break
             if value is _END:
-                self.todo.put(_END)  # for the next finisher, and for this one's next look
+                self.values.put(_END)  # for the next finisher, and for the next call
                 break
             values.append(value)  # type: ignore[arg-type]  # all but the mark are Values
-            began = began or time.monotonic()
-            patience = max(0.0, began + self._linger_seconds - time.monotonic())
+            first_at = first_at or time.monotonic()
+            timeout = max(0.0, first_at + self._limits.linger_seconds - time.monotonic())
         return values
 
     def _finish_values(self, values: Sequence[Value]) -> None:
         self.inbox.check()
         for result in self._finish(values):
-            with self._lock:
+            with self._count_lock:
                 self._num_unfinished -= 1
-            self.done.put(result)
+            self.results.put(result)

@@ -10,6 +10,7 @@ from pipeline.synthesis.build import load_model
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.devices import choose_device
 from pipeline.synthesis.engine.engine import EngineSynthesizer
+from pipeline.synthesis.engine.strategy import Strategy
 
 
 class EngineBackend:
@@ -29,12 +30,14 @@ class EngineBackend:
                 "engine.compile=none, or engine.backend=reference"
             )
 
-    def build(self, checkpoint: Checkpoint, engine: EngineConfig) -> EngineSynthesizer:
-        """See `Backend.build`."""
+    def build(
+        self, checkpoint: Checkpoint, engine: EngineConfig, strategy: Strategy | None = None
+    ) -> EngineSynthesizer:
+        """See `Backend.build`; `strategy` replaces the one for the kind of device."""
         # On a GPU the codec computes in float16. Its weights are loaded in float32 for that: rounded to the bfloat16 of
         # the model first, they would limit the signal-to-noise ratio to 45 dB.
         codec_dtype = None if choose_device(engine.device).type == "cpu" else torch.float32
-        return EngineSynthesizer(load_model(checkpoint, engine, codec_dtype), engine)
+        return EngineSynthesizer(load_model(checkpoint, engine, codec_dtype), engine, strategy)
 
 
 BACKEND = EngineBackend()

@@ -1,8 +1,8 @@
-"""Measures in what batches a row's bits do not depend on its neighbours, on this processor and with these weights.
+"""Find the batch sizes for which a row's bits do not depend on the number of rows.
 
-Kernels for matrices choose the order of their sums by the number of rows. Which numbers agree with each other differs
-from processor to processor, so it is not written down here but tried, once for each model that is loaded; the engine
-uses multiples of what this finds.
+Matrix kernels choose the order of their sums by the number of rows, and which numbers of rows agree differs between
+processors. So this is measured once for each loaded model, and the engine uses batch sizes that are multiples of the
+result.
 """
 
 from __future__ import annotations
@@ -18,38 +18,47 @@ from pipeline.synthesis.engine.layers import attend
 from pipeline.synthesis.engine.weights import Weights
 
 _log = logging.getLogger(__name__)
-_CANDIDATES = (4, 8, 16)  # the last is what prompts are padded to
+CANDIDATES = (4, 8, 16)  # prompts are padded to multiples of the last one
 _MAX_ROWS = 48
-_TIMES = (1, 2, 3, 5)  # of a candidate, that are compared with the most
+_MULTIPLES = (1, 2, 3, 5)  # of a candidate, that are compared with `_MAX_ROWS` rows
 
 
 @torch.inference_mode()
 def row_multiple(weights: Weights) -> int:
-    """The smallest number of rows whose multiples all give a row the same bits; on a GPU just the first candidate."""
+    """Return the smallest candidate whose multiples, as batch sizes, all give a row the same bits.
+
+    On a GPU this is not measured: the first candidate is returned.
+    """
     if weights.device.type != "cpu":
-        return _CANDIDATES[0]
+        return CANDIDATES[0]
     generator = torch.Generator().manual_seed(0)
     layer = weights.layers[0]
     products: list[Callable[[int], Tensor]] = []
-    for matrix in (layer.self_qkv, layer.self_out, layer.ffn_up, layer.ffn_down, weights.heads):
-        x = torch.randn(_MAX_ROWS, matrix.shape[1], generator=generator).to(weights.dtype)
-        products.append(lambda rows, matrix=matrix, x=x: matrix(x[:rows]))  # type: ignore[misc]
+    for linear in (layer.self_qkv, layer.self_out, layer.ffn_up, layer.ffn_down, weights.heads):
+        x = torch.randn(_MAX_ROWS, linear.shape[1], generator=generator).to(weights.dtype)
+        products.append(lambda rows, linear=linear, x=x: linear(x[:rows]))  # type: ignore[misc]
     products.append(_attention(weights, generator))
-    for candidate in _CANDIDATES:
-        if all(_agree(product, candidate) for product in products):
+    for candidate in CANDIDATES:
+        if all(rows_agree(product, candidate) for product in products):
             return candidate
-    _log.warning("this processor's products depend on the number of rows: clips may differ in their last bits")
-    return _CANDIDATES[-1]
+    _log.warning("matrix products of this processor depend on the number of rows: the last bits of clips may differ")
+    return CANDIDATES[-1]
 
 
-def _agree(product: Callable[[int], Tensor], multiple: int) -> bool:
+def rows_agree(product: Callable[[int], Tensor], multiple: int) -> bool:
+    """Return whether multiples of a number of rows give the first rows the same bits.
+
+    Args:
+        product: Computes so many rows, `[rows, ...]`.
+        multiple: Number of rows.
+    """
     whole = product(_MAX_ROWS)
-    counts = [times * multiple for times in _TIMES if times * multiple <= _MAX_ROWS]
+    counts = [factor * multiple for factor in _MULTIPLES if factor * multiple <= _MAX_ROWS]
     return all(torch.equal(product(count), whole[:count]) for count in counts)
 
 
 def _attention(weights: Weights, generator: torch.Generator) -> Callable[[int], Tensor]:
-    """Attention over two lengths: the longer for all rows, the shorter for fewer, as in a run that goes on."""
+    """Attention over two cache lengths, as in a run: the longer one for `_MAX_ROWS` rows, the shorter one for fewer."""
     short, long = 2 * LENGTH_MULTIPLE, 5 * LENGTH_MULTIPLE
 
     def rows_of(heads: int, length: int) -> Tensor:

@@ -1,11 +1,12 @@
-"""The step as CUDA graphs: recorded once for each pair of cache length and number of entries, then replayed.
+"""The decoder step as CUDA graphs: one graph for each pair of cache length and number of entries.
 
-The CPU never comes here. What is recorded is the step function itself, compiled or not. What makes that right:
+What is captured is the step function, compiled or not. Why replaying graphs in any order is correct:
 
-* A step reads and writes tensors that stay in their place, and nothing that it allocates outlives it. So all graphs may
-  share one pool of memory, in which each overwrites what the others left, and may be replayed in any order.
+* A step reads and writes tensors that stay in place, and nothing that it allocates outlives it. So all graphs share one
+  memory pool, in which each overwrites what the others left.
 * They are replayed on one stream, the decoder's, never two at a time.
-* Warm-up steps write keys, values and codes where the step itself will write the same; the rows' state is put back.
+* The warm-up steps before a capture write keys, values and codes where the step itself will write the same values; the
+  state of the rows is restored.
 """
 
 from __future__ import annotations
@@ -14,43 +15,44 @@ import threading
 
 import torch
 
-from pipeline.synthesis.engine.step import Decoder, Step
+from pipeline.synthesis.engine.step import DecoderState, Step
 
-LENGTH_MULTIPLE = 256  # cache lengths to record: few graphs, and at most that many positions looked at in vain
-ENTRIES_BASE = 4  # entries to record: its powers, since descriptions are short
-_WARM_UPS = 2  # before recording, libraries have to have chosen their kernels and workspaces
+LENGTH_MULTIPLE = 256  # cache lengths are rounded up to it: few graphs, and at most that many unused positions are read
+ENTRIES_BASE = 4  # numbers of entries are rounded up to a power of it: few graphs, and entries are small
+_NUM_WARM_UPS = 2  # before a capture, libraries must have chosen their kernels and allocated their workspaces
 
-# Held by whoever records, and by other threads while they give the GPU work: torch records one graph at a time in a
-# process, and what another thread allocates or frees meanwhile may end the recording.
-RECORDING = threading.Lock()
+# Held during a capture, and by other threads while they queue work on the GPU: torch captures one graph at a time in a
+# process, and an allocation in another thread may invalidate the capture.
+CAPTURE_LOCK = threading.Lock()
 
 
 class GraphedStep:
-    """A step that records itself when it meets a shape for the first time. For one decoder."""
+    """A step that captures itself as a CUDA graph at the first call with a shape. For one `DecoderState`."""
 
     def __init__(self, step: Step, device: torch.device) -> None:
         self._step = step
         self._device = device
         self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
-        # One for all: torch's own would be made on whichever device comes first, and a shared pool asks for a shared
-        # stream. What is recorded keeps its priority: the decoder's small kernels go before the codec's large ones.
+        # One stream for all captures: torch's default capture stream belongs to whichever device comes first, and a
+        # shared pool needs a shared stream. Graphs keep its priority, so the decoder's small kernels go before the
+        # codec's large ones.
         self._stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
-    def __call__(self, decoder: Decoder, length: int, num_entries: int) -> None:
-        """As `step.step`."""
+    def __call__(self, decoder: DecoderState, length: int, num_entries: int) -> None:
+        """See `step.step`."""
         shape = (length, num_entries)
         if shape not in self._graphs:
-            with RECORDING, torch.cuda.device(self._device):  # a thread begins with the first device
-                self._graphs[shape] = self._record(decoder, *shape)
+            with CAPTURE_LOCK, torch.cuda.device(self._device):  # the current device of a new thread is the first one
+                self._graphs[shape] = self._capture(decoder, *shape)
         self._graphs[shape].replay()
 
-    def _record(self, decoder: Decoder, length: int, num_entries: int) -> torch.cuda.CUDAGraph:
+    def _capture(self, decoder: DecoderState, length: int, num_entries: int) -> torch.cuda.CUDAGraph:
         rows, current = decoder.rows, torch.cuda.current_stream()
-        before = [tensor.clone() for tensor in rows.tensors()]  # the warm-up steps must not count
+        before = [tensor.clone() for tensor in rows.tensors()]
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            for _ in range(_WARM_UPS):
+            for _ in range(_NUM_WARM_UPS):
                 self._step(decoder, length, num_entries)
                 for tensor, value in zip(rows.tensors(), before, strict=True):
                     tensor.copy_(value)

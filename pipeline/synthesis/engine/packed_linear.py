@@ -1,7 +1,7 @@
-"""A weight matrix as the device likes it best: as it is, or packed once for the CPU's small products.
+"""Linear layers without bias, whose weight is packed once for products with few rows on a CPU.
 
-With few rows, a product on a CPU reads its matrix and does little else. oneDNN reads one in its own order several times
-faster than MKL reads the plain one, and gives a row the same bits in any batch of two rows or more.
+With few rows, a product on a CPU spends its time reading the weight. oneDNN reads a weight in its own packed layout
+several times faster than MKL reads a plain one, and gives a row the same bits in every batch of two rows or more.
 """
 
 from __future__ import annotations
@@ -12,47 +12,51 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_ROWS = 16  # that the order of a packed matrix is made for; others are hardly slower
+_PACKED_FOR_ROWS = 16  # batch size that oneDNN optimises the layout for; it is hardly slower with others
 
 
-class Matrix:
-    """`[out, in]`, and the product of rows with it."""
+class PackedLinear:
+    """The product of rows with a weight `[out, in]`.
+
+    Attributes:
+        shape: Shape of the weight.
+        dtype: Of the weight.
+        device: Of the weight.
+        weight: The weight itself, in oneDNN's layout where it is packed.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         self.shape = weight.shape
         self.dtype = weight.dtype
         self.device = weight.device
-        self._is_packed = _can_pack(weight)
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS) if self._is_packed else weight
+        self._is_packed = can_pack(weight)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS) if self._is_packed else weight
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`[..., in]` to `[..., out]`."""
+        """Return the product: `[..., in]` to `[..., out]`."""
         if self._is_packed:
-            made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, None, "none", [], "")
-            return made
-        return functional.linear(x, self._weight)
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the whole."""
-        return self.shape.numel() * self.dtype.itemsize
+            y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")
+            return y
+        return functional.linear(x, self.weight)
 
 
-def fuse_weights(modules: Sequence[nn.Module] | nn.ModuleList) -> Matrix:
-    """The modules' weights below each other, as one matrix; the memory is paid once.
+def fuse_weights(modules: Sequence[nn.Module] | nn.ModuleList) -> PackedLinear:
+    """Stack the weights of several linear modules into one layer, without a second copy in memory.
 
-    The modules keep views of their parts, or nothing, where the matrix is packed: they cannot be called any more.
+    Args:
+        modules: Their `weight` becomes a view of the stacked weight, or empty where that is packed: the modules cannot
+            be called afterwards.
     """
     parts: list[nn.Parameter] = [module.weight for module in modules]  # type: ignore[misc]
     stacked = torch.cat([part.detach() for part in parts]) if len(parts) > 1 else parts[0].detach()
     views = torch.split(stacked, [len(part) for part in parts])
     for part, view in zip(parts, views, strict=True):
-        part.data = torch.empty(0, dtype=part.dtype) if _can_pack(stacked) else view
-    return Matrix(stacked)
+        part.data = torch.empty(0, dtype=part.dtype) if can_pack(stacked) else view
+    return PackedLinear(stacked)
 
 
-def _can_pack(weight: Tensor) -> bool:
-    """Whether the CPU's packed products are there, and in units of this dtype."""
+def can_pack(weight: Tensor) -> bool:
+    """Return whether oneDNN can pack a weight, and has fast kernels for its dtype on this processor."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if weight.dtype == torch.bfloat16:

@@ -1,7 +1,7 @@
-"""Fills the cache with the prompts of newcomers, several at once, at few shapes.
+"""Prefill: write the keys and values of prompts into their slots, several prompts of one padded length at a time.
 
-Prompts stand at the beginning of their slots, padded behind, where the rows' own steps will overwrite the padding. The
-first codes are not part of it: they are the first step.
+A prompt starts at position 0 of its slot and is padded behind, where the row's own steps overwrite the padding. The
+first codes are not part of the prefill: they are the first step.
 """
 
 from __future__ import annotations
@@ -14,40 +14,49 @@ import torch
 from torch import Tensor
 
 from pipeline.synthesis.engine import layers
-from pipeline.synthesis.engine.cache import padded
-from pipeline.synthesis.engine.step import Decoder, cross_attention
+from pipeline.synthesis.engine.cache import round_up
+from pipeline.synthesis.engine.step import DecoderState, cross_attention
 from pipeline.synthesis.engine.transfers import to_device
 
-_PROMPT_MULTIPLE = 16
+_LENGTH_MULTIPLE = 16  # prompts are padded to multiples of it
 _MAX_GROUP = 8
 
 
 @dataclass(frozen=True)
 class PrefillRequest:
-    """A prompt that goes into a slot."""
+    """A prompt and the slot that it goes into."""
 
     slot: int
-    prompt: Tensor  # [P], on the CPU
+    prompt: Tensor  # [P] ids, on the CPU
 
 
-def groups(newcomers: Sequence[PrefillRequest]) -> list[list[PrefillRequest]]:
-    """Newcomers of the same padded length, at most a few at a time. A prompt's shape depends on nothing but itself."""
+def group_by_length(requests: Sequence[PrefillRequest]) -> list[list[PrefillRequest]]:
+    """Group requests by padded length, at most a few in a group.
 
-    def length(newcomer: PrefillRequest) -> int:
-        return padded(len(newcomer.prompt), _PROMPT_MULTIPLE)
+    The padded length depends on the prompt alone, so that a prompt's keys and values do not depend on its group.
+    """
 
-    same_length = [list(group) for _, group in groupby(sorted(newcomers, key=length), key=length)]
+    def length(request: PrefillRequest) -> int:
+        return round_up(len(request.prompt), _LENGTH_MULTIPLE)
+
+    same_length = [list(group) for _, group in groupby(sorted(requests, key=length), key=length)]
     return [group[i : i + _MAX_GROUP] for group in same_length for i in range(0, len(group), _MAX_GROUP)]
 
 
-def prefill(decoder: Decoder, group: Sequence[PrefillRequest], num_entries: int) -> None:
-    """Writes keys and values of a group's prompts into their slots. Their rows have been admitted."""
+def prefill(decoder: DecoderState, group: Sequence[PrefillRequest], num_entries: int) -> None:
+    """Write the keys and values of a group's prompts into their slots.
+
+    Args:
+        decoder: Its rows for these slots are started already (`Rows.start`).
+        group: Prompts of one padded length.
+        num_entries: Cross-attention entries to read: more than the index of any entry of these rows.
+    """
     weights, cache, device = decoder.weights, decoder.cache, decoder.weights.device
-    length = padded(len(group[0].prompt), _PROMPT_MULTIPLE)
-    slots = to_device(torch.tensor([newcomer.slot for newcomer in group]), device)
+    length = round_up(len(group[0].prompt), _LENGTH_MULTIPLE)
+    slots = to_device(torch.tensor([request.slot for request in group]), device)
     padded_prompts = torch.zeros((len(group), length), dtype=torch.int64)
-    for row, newcomer in zip(padded_prompts, group, strict=True):
-        row[: len(newcomer.prompt)] = newcomer.prompt
+    for row, request in zip(padded_prompts, group, strict=True):
+        row[: len(request.prompt)] = request.prompt
     ids = to_device(padded_prompts, device)
     positions = torch.arange(length, device=device)[None]
     future = torch.ones((length, length), dtype=torch.bool, device=device).triu(1)
@@ -58,7 +67,7 @@ def prefill(decoder: Decoder, group: Sequence[PrefillRequest], num_entries: int)
         cache.values[layer][slots, :, :length] = v
         return layers.attend(q, k, v, bias)
 
-    layers.transform(
+    layers.run_layers(
         weights,
         layers.add_positions(weights, weights.prompt_embedding[ids], positions),
         layers.rotation_at(weights, positions),

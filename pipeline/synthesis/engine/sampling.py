@@ -1,7 +1,7 @@
-"""Logits to codes: which ids are allowed, and the draw, with noise that belongs to the utterance.
+"""Sampling of codes from logits, with noise that is keyed by the utterance's seed.
 
-Equal, code for code, to what the reference backend gets from transformers' warpers and the full noise; but the noise is
-made for the candidates alone, since each of its numbers has a key of its own.
+The result equals, code for code, that of the reference backend with transformers' logits warpers and the full noise.
+Noise is computed for the candidates that remain after top-k only: each number of it has its own key (see `noise`).
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from pipeline.types import Sampling
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What a checkpoint's generation config says about ids."""
+class TokenRules:
+    """Special ids and restrictions, from the checkpoint's generation config."""
 
     bos: int
     eos: int
     pad: int
-    min_steps: int  # no end of sequence before
-    bias: Tensor  # [V] float32: -inf for ids that must never be drawn, else 0
+    min_steps: int  # steps before the first end of sequence may be drawn
+    bias: Tensor  # [V] float32: -inf for ids that are never drawn, else 0
 
 
-def forbid(logits: Tensor, rules: Rules, steps: Tensor, open_codebook: Tensor) -> Tensor:
-    """Logits `[B, K, V]` with -inf for all that must not be drawn.
+def mask_logits(logits: Tensor, rules: TokenRules, steps: Tensor, open_codebook: Tensor) -> Tensor:
+    """Set the logits of ids that must not be drawn to -inf.
 
     Args:
-        logits: In float32.
+        logits: `[B, K, V]` float32.
         rules: Of the checkpoint.
-        steps: `[B]` steps done.
-        open_codebook: `[B]` the first codebook that has not ended. Those behind it may not end yet.
+        steps: `[B]` steps done by each row.
+        open_codebook: `[B]` the first codebook of each row that has not ended; later codebooks may not end yet.
+
+    Returns:
+        Masked logits `[B, K, V]`.
     """
     codebooks = torch.arange(logits.shape[1], device=logits.device)
     too_early = (codebooks > open_codebook[:, None]) | (steps < rules.min_steps)[:, None]
@@ -42,17 +45,18 @@ def forbid(logits: Tensor, rules: Rules, steps: Tensor, open_codebook: Tensor) -
     return logits
 
 
-def draw(logits: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Draws a code for each row and codebook.
+def sample_codes(logits: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw one code for each row and codebook.
 
     Args:
-        logits: `[B, K, V]` float32, with -inf for ids that cannot be drawn.
-        sampling: Temperature, top-k and top-p, applied in this order, as transformers does.
-        seeds: `[B]` of the rows' utterances.
-        steps: `[B]` of the rows.
+        logits: `[B, K, V]` float32, -inf for ids that cannot be drawn.
+        sampling: Temperature, top-k and top-p, applied in this order as in transformers.
+        seeds: `[B]` seed of each row's utterance.
+        steps: `[B]` steps done by each row.
 
     Returns:
-        Codes `[B, K]`, and `[B, K]` the score that won: not finite if the logits were not, or allowed nothing.
+        Codes `[B, K]`, and their scores `[B, K]`. A score is not finite if a logit was NaN or +inf, or no id was
+        allowed.
     """
     if not sampling.do_sample:
         best = logits.max(dim=-1)
@@ -61,19 +65,19 @@ def draw(logits: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> tu
     codebooks, vocabulary = scores.shape[1:]
     count = min(sampling.top_k or vocabulary, vocabulary)
     if count < vocabulary or sampling.top_p < 1.0:
-        scores, ids = scores.topk(count, dim=-1)  # falling
+        scores, ids = scores.topk(count, dim=-1)  # in descending order
     else:
         ids = torch.arange(vocabulary, device=scores.device).expand_as(scores)
     if sampling.top_p < 1.0:
-        scores = _keep_nucleus(scores, sampling.top_p)
+        scores = _apply_top_p(scores, sampling.top_p)
     first_ids = torch.arange(codebooks, device=ids.device)[:, None] * vocabulary
     best = (scores + noise.gumbel_at(seeds, steps, ids + first_ids)).max(dim=-1)
     return ids.gather(-1, best.indices[..., None])[..., 0], best.values
 
 
-def _keep_nucleus(falling: Tensor, top_p: float) -> Tensor:
-    """Removes the least likely ids that together have at most 1 - top_p; never the best."""
-    rising = falling.flip(-1)
-    removed = rising.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p
+def _apply_top_p(descending: Tensor, top_p: float) -> Tensor:
+    """Mask the least likely ids whose probabilities sum to at most 1 - top_p. The most likely id always remains."""
+    ascending = descending.flip(-1)
+    removed = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p
     removed[..., -1] = False
-    return rising.masked_fill(removed, -torch.inf).flip(-1)
+    return ascending.masked_fill(removed, -torch.inf).flip(-1)

@@ -1,8 +1,8 @@
-"""Which utterance takes which slot, and when. Plain Python over plain numbers: no model, no tensor, no text.
+"""The scheduler: which request gets which slot, and when. No model, no tensors.
 
-While more jobs are to come, the first to come are the first served, so that none waits for ever and shards are finished
-in about the order they were begun. Once all have come, the longest predicted go first, so that the last to finish are
-short and few slots stand idle at the end. Urgent jobs go before all others.
+While more requests may come, they are served in order of arrival, so that none waits forever and shards are finished in
+about the order in which they were started. When all have come, the longest predicted ones go first, so that the last to
+finish are short and few slots are idle at the end. Priority requests go before all others.
 """
 
 from __future__ import annotations
@@ -13,93 +13,92 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Generic, TypeVar
 
-QueuedRequest = TypeVar("QueuedRequest")
-_SPARE = 1.25
+Item = TypeVar("Item")
+_SPARE_FACTOR = 1.25  # predicted lengths are off by about a fifth
 
 
 @dataclass(frozen=True)
-class _Waiting(Generic[QueuedRequest]):
+class _Queued(Generic[Item]):
     number: int  # in order of arrival
     predicted_length: float  # in any unit: only compared
     priority: bool
-    job: QueuedRequest
+    item: Item
 
 
-class Scheduler(Generic[QueuedRequest]):
-    """Deals jobs to slots. Each job is admitted once and released once, unless it is put back."""
+class Scheduler(Generic[Item]):
+    """Assigns items to slots. Each item is admitted once and released once, unless `restart` puts it back."""
 
     def __init__(self, slots: int) -> None:
         self._free = list(range(slots))
-        self._waiting: list[tuple[bool, float, int, _Waiting[QueuedRequest]]] = []  # a heap, by `_place`
-        self._running: dict[int, _Waiting[QueuedRequest]] = {}
+        self._waiting: list[tuple[bool, float, int, _Queued[Item]]] = []  # a heap of `_sort_key`
+        self._running: dict[int, _Queued[Item]] = {}
         self._num_added = 0
-        self._all_have_come = False
+        self._has_all = False
 
     @property
     def num_running(self) -> int:
-        """Slots that are occupied."""
+        """Occupied slots."""
         return len(self._running)
 
     @property
     def num_waiting(self) -> int:
-        """Jobs without a slot."""
+        """Items without a slot."""
         return len(self._waiting)
 
     @property
     def useful_slots(self) -> int:
-        """Slots for those that wait: with more, some would stand empty while the longest job goes on by itself.
+        """Slots for the waiting items; with more, some would be idle while the longest item is running.
 
-        A few more than predictions ask for, since these are off by a fifth or so. One for each while more are to come.
+        One for each item while more may come; otherwise a few more than the predicted lengths ask for.
         """
-        lengths = [waiting.predicted_length for *_, waiting in self._waiting]
+        lengths = [queued.predicted_length for *_, queued in self._waiting]
         longest = max(lengths, default=0.0)
-        if not self._all_have_come or not longest:
+        if not self._has_all or not longest:
             return self.num_waiting
-        return min(self.num_waiting, ceil(_SPARE * sum(lengths) / longest))
+        return min(self.num_waiting, ceil(_SPARE_FACTOR * sum(lengths) / longest))
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
+        """Whether no item is waiting or running."""
         return not self._waiting and not self._running
 
-    def add(self, job: QueuedRequest, predicted_length: float, *, priority: bool = False) -> None:
-        """Takes in one more job."""
-        waiting = _Waiting(self._num_added, predicted_length, priority, job)
+    def add(self, item: Item, predicted_length: float, *, priority: bool = False) -> None:
+        """Queue an item."""
+        queued = _Queued(self._num_added, predicted_length, priority, item)
         self._num_added += 1
-        heapq.heappush(self._waiting, self._place(waiting))
+        heapq.heappush(self._waiting, self._sort_key(queued))
 
-    def expect_no_more(self) -> None:
-        """All jobs have come, but for some that those ask for: the longest go first from now on."""
-        if self._all_have_come:
+    def set_all_added(self) -> None:
+        """Serve the longest items first from now on: no more come, except those that depend on results."""
+        if self._has_all:
             return
-        self._all_have_come = True
-        self._put(waiting for *_, waiting in self._waiting)
+        self._has_all = True
+        self._requeue(queued for *_, queued in self._waiting)
 
-    def admit(self) -> list[tuple[int, QueuedRequest]]:
-        """Fills the free slots, lowest first, from those that wait: slots and their jobs."""
+    def admit(self) -> list[tuple[int, Item]]:
+        """Fill the free slots, lowest first, and return the slots with their items."""
         admitted = []
         while self._free and self._waiting:
-            slot, (*_, waiting) = heapq.heappop(self._free), heapq.heappop(self._waiting)
-            self._running[slot] = waiting
-            admitted.append((slot, waiting.job))
+            slot, (*_, queued) = heapq.heappop(self._free), heapq.heappop(self._waiting)
+            self._running[slot] = queued
+            admitted.append((slot, queued.item))
         return admitted
 
-    def release(self, slot: int) -> QueuedRequest:
-        """Frees the slot of a job that is done, and names the job."""
+    def release(self, slot: int) -> Item:
+        """Free the slot of a finished item, and return the item."""
         heapq.heappush(self._free, slot)
-        return self._running.pop(slot).job
+        return self._running.pop(slot).item
 
     def restart(self, slots: int) -> None:
-        """Puts all that runs back among those that wait, and goes on with another number of slots."""
-        self._put([*(waiting for *_, waiting in self._waiting), *self._running.values()])
+        """Put all running items back into the queue, and change the number of slots."""
+        self._requeue([*(queued for *_, queued in self._waiting), *self._running.values()])
         self._running.clear()
         self._free = list(range(slots))
 
-    def _put(self, all_waiting: Iterable[_Waiting[QueuedRequest]]) -> None:
-        self._waiting = [self._place(waiting) for waiting in all_waiting]
+    def _requeue(self, all_queued: Iterable[_Queued[Item]]) -> None:
+        self._waiting = [self._sort_key(queued) for queued in all_queued]
         heapq.heapify(self._waiting)
 
-    def _place(self, waiting: _Waiting[QueuedRequest]) -> tuple[bool, float, int, _Waiting[QueuedRequest]]:
-        """Its place in the heap; no two have the same number."""
-        length = -waiting.predicted_length if self._all_have_come else 0.0
-        return (not waiting.priority, length, waiting.number, waiting)
+    def _sort_key(self, queued: _Queued[Item]) -> tuple[bool, float, int, _Queued[Item]]:
+        length = -queued.predicted_length if self._has_all else 0.0
+        return (not queued.priority, length, queued.number, queued)  # numbers are unique: items are never compared

@@ -1,8 +1,8 @@
-"""The codec's activation, x + sin(a x)^2 / a, as one kernel on a GPU.
+"""The codec's activation Snake, x + sin(a x)^2 / a, as one kernel on a GPU.
 
-As seven operations it moves five times the memory, and at the codec's last blocks that is more time than the
-convolutions take. Its arithmetic is in float32 whatever the tensors are: in float16 the 1e-9 that keeps the division
-from failing would be 0, and 1 / a of a small a infinite.
+As seven operations it moves five times the memory, and in the codec's last blocks takes longer than the convolutions.
+It computes in float32 whatever the dtype of the tensors: in float16 the 1e-9 that prevents a division by zero would be
+0, and 1 / a would overflow for a small a.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ template <typename T> T snake(T x, T alpha) {
 
 
 class Snake(nn.Module):
-    """Both DACs' `Snake1d`, with their parameter."""
+    """A replacement for the `Snake1d` of transformers' DAC and of Descript's, with the same parameter."""
 
     def __init__(self, alpha: nn.Parameter) -> None:
         super().__init__()
         self.alpha = alpha  # [1, channels, 1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, channels, L]` to the same shape."""
+        """Apply the activation to x `[B, channels, L]`."""
         if x.is_cuda:
-            made: Tensor = kernel()(x, self.alpha)
-            return made
+            y: Tensor = kernel()(x, self.alpha)
+            return y
         value, rate = x.float(), self.alpha.float()
         return (value + (rate * value).sin().square() / (rate + 1e-9)).to(x.dtype)
 
 
 @cache
 def kernel() -> Any:
-    """Compiled by torch when it is first called, like torch's own rarer functions."""
+    """Return the CUDA kernel, which torch compiles at its first call."""
     return jiterator._create_jit_fn(_SOURCE)
 
 
-def fuse_snakes(module: nn.Module) -> None:
-    """Puts `Snake` in the place of every activation below a module."""
+def replace_snakes(module: nn.Module) -> None:
+    """Replace every `Snake1d` below a module by `Snake`."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if type(child).__name__ == "Snake1d":

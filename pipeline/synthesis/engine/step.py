@@ -1,7 +1,7 @@
-"""One decoder step of all slots, from the codes that go in to the codes that come out. No host synchronisation.
+"""One decoder step of all slots, from input codes to output codes, without synchronising with the host.
 
-The delay pattern, for K = 4 codebooks and a limit of 5 frames. A column is a step: what goes in, and below, in the same
-column, nothing but what came out of the step before. `f2` is the code of frame 2; codebook k is k steps late.
+The delay pattern, for K = 4 codebooks and a limit of 5 frames. A column is a step and shows the input codes; the output
+of a step is the input of the next one. `f2` is the code of frame 2; codebook k is delayed by k steps.
 
     step           0    1    2    3    4    5    6    7
     codebook 0    bos   f0   f1   f2   f3   f4  pad  pad
@@ -9,11 +9,10 @@ column, nothing but what came out of the step before. `f2` is the code of frame 
     codebook 2    bos  bos  bos   f0   f1   f2   f3   f4
     codebook 3    bos  bos  bos  bos   f0   f1   f2   f3  -> f4
 
-So step s gives codebook k its code of frame s - k. A frame counts when all its codes are there. If codebook 0 draws the
-end of sequence at step e, frames 0 .. e - 1 are the audio, and the last of their codes comes out of step e + K - 2. The
-other codebooks may end after it, one more at each step, which is where a trained model puts their ends; a codebook that
-has ended is given padding from then on. A row that is not running computes along and changes nothing but its own
-scratch space.
+So step s produces the code of frame s - k for codebook k, and a frame is complete when it has all K codes. If codebook
+0 draws the end of sequence at step e, frames 0 .. e - 1 are the audio, and the last of their codes is produced at step
+e + K - 2. The other codebooks may end after codebook 0, one more at each step, as in the training data; a codebook that
+has ended gets padding from then on. A row that is not running is computed as well, but changes nothing that is read.
 """
 
 from __future__ import annotations
@@ -27,50 +26,50 @@ from torch.nn import functional
 
 from pipeline.synthesis.engine import layers
 from pipeline.synthesis.engine.cache import CrossCache, SelfCache
-from pipeline.synthesis.engine.sampling import Rules, draw, forbid
+from pipeline.synthesis.engine.sampling import TokenRules, mask_logits, sample_codes
 from pipeline.synthesis.engine.weights import Weights
 from pipeline.types import Sampling
 
-_NEVER = 2**31 - 1  # a step that no utterance reaches
+_NEVER = 2**31 - 1  # a step that no row reaches
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where each of B slots stands. The step changes these tensors in place."""
+    """State of the B slots on the device. The step changes these tensors in place."""
 
-    inputs: Tensor  # [B, K] codes that go into the next step
-    positions: Tensor  # [B] of the next step in the row's own sequence: prompt, then steps
+    inputs: Tensor  # [B, K] input codes of the next step
+    positions: Tensor  # [B] position of the next step in the row's sequence, which begins with the prompt
     steps: Tensor  # [B] steps done
-    limits: Tensor  # [B] frames at most
+    limits: Tensor  # [B] maximum number of frames
     seeds: Tensor  # [B]
-    entries: Tensor  # [B] of the cross-attention cache
-    open_codebook: Tensor  # [B] first codebook that has not drawn its end; one more at each step at most
-    ended: Tensor  # [B, K] whether a codebook has drawn its end
-    end_step: Tensor  # [B] at which codebook 0 did
-    running: Tensor  # [B]
-    broken: Tensor  # [B] whether the logits were not finite
-    history: Tensor  # [B, K, S] the codes that came out of each step
+    entries: Tensor  # [B] index in the cross-attention cache
+    open_codebook: Tensor  # [B] first codebook that has not drawn its end of sequence; grows by at most 1 a step
+    ended: Tensor  # [B, K] whether a codebook has drawn its end of sequence
+    end_step: Tensor  # [B] step at which codebook 0 drew it
+    running: Tensor  # [B] bool
+    invalid: Tensor  # [B] bool: logits were not finite
+    history: Tensor  # [B, K, S] output codes of each step
 
     @property
     def num_rows(self) -> int:
-        """B."""
+        """Number of slots, B."""
         return self.inputs.shape[0]
 
     def tensors(self) -> list[Tensor]:
-        """All of the above."""
+        """Return all tensors of this state."""
         return [getattr(self, field.name) for field in fields(self)]
 
-    def admit(self, starts: Tensor, bos: int) -> None:
-        """Starts rows. Their keys and values have to be there before the next step.
+    def start(self, starts: Tensor, bos: int) -> None:
+        """Start rows. Their keys and values must be in the caches before the next step.
 
         Args:
-            starts: `[5, n]`: slots, seeds, positions, limits and entries of n rows.
-            bos: What goes in first.
+            starts: `[5, n]` int64: slots, seeds, positions, limits and entries of n rows.
+            bos: The input code of the first step.
         """
         slots, *values = starts
         for tensor, value in zip((self.seeds, self.positions, self.limits, self.entries), values, strict=True):
             tensor.index_copy_(0, slots, value)
-        for tensor in (self.steps, self.open_codebook, self.ended, self.broken):
+        for tensor in (self.steps, self.open_codebook, self.ended, self.invalid):
             tensor.index_fill_(0, slots, 0)
         self.inputs.index_fill_(0, slots, bos)
         self.end_step.index_fill_(0, slots, _NEVER)
@@ -78,7 +77,7 @@ class Rows:
 
 
 def allocate_rows(num_rows: int, num_codebooks: int, max_frames: int, device: torch.device) -> Rows:
-    """Rows that all stand idle."""
+    """Return the state of slots that are all idle."""
 
     def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.zeros((num_rows, *shape), dtype=dtype, device=device)
@@ -94,53 +93,52 @@ def allocate_rows(num_rows: int, num_codebooks: int, max_frames: int, device: to
         ended=zeros(num_codebooks, dtype=torch.bool),
         end_step=zeros(),
         running=zeros(dtype=torch.bool),
-        broken=zeros(dtype=torch.bool),
+        invalid=zeros(dtype=torch.bool),
         history=zeros(num_codebooks, max_frames + num_codebooks),
     )
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """All that a step reads and writes, and that stays in its place from step to step."""
+class DecoderState:
+    """Everything that a step reads and writes. The tensors stay in place from step to step, as CUDA graphs need."""
 
     weights: Weights
     cache: SelfCache
     cross: CrossCache
     rows: Rows
-    rules: Rules
+    rules: TokenRules
     sampling: Sampling
 
 
-Step = Callable[[Decoder, int, int], None]  # as `step`
+Step = Callable[[DecoderState, int, int], None]  # see `step`
 
 
-def step(decoder: Decoder, length: int, num_entries: int) -> None:
-    """Advances every running row by one step.
+def step(decoder: DecoderState, length: int, num_entries: int) -> None:
+    """Advance every running row by one step.
 
     Args:
-        decoder: Its rows and cache are changed in place.
-        length: How much of the self-attention cache to look at: more than any running row's position.
-        num_entries: How many cross-attention entries to look at: more than any running row's.
+        decoder: Its rows and self-attention cache are changed in place.
+        length: Positions of the self-attention cache to read: more than the position of any running row.
+        num_entries: Cross-attention entries to read: more than the entry of any running row.
     """
     weights, rows = decoder.weights, decoder.rows
     logits = _logits(decoder, length, num_entries)
-    logits = forbid(logits, decoder.rules, rows.steps, rows.open_codebook)
-    codes, scores = draw(logits, decoder.sampling, rows.seeds, rows.steps)
-    _advance(rows, codes, scores, decoder.rules, weights.num_codebooks)
+    logits = mask_logits(logits, decoder.rules, rows.steps, rows.open_codebook)
+    codes, scores = sample_codes(logits, decoder.sampling, rows.seeds, rows.steps)
+    _update_rows(rows, codes, scores, decoder.rules, weights.num_codebooks)
 
 
-def _logits(decoder: Decoder, length: int, num_entries: int) -> Tensor:
-    """`[B, K, V]` in float32."""
+def _logits(decoder: DecoderState, length: int, num_entries: int) -> Tensor:
+    """Return the logits `[B, K, V]` in float32."""
     weights, cache, cross, rows = decoder.weights, decoder.cache, decoder.cross, decoder.rows
     batch = torch.arange(rows.num_rows, device=weights.device)
     positions = rows.positions[:, None]  # [B, 1]
     seen = torch.arange(length, device=weights.device) <= positions  # [B, C]
     bias = torch.zeros_like(seen, dtype=weights.dtype).masked_fill(~seen, -torch.inf)[:, None, None]
 
-    # Every row reads as many positions as the longest one has, and masks the rest. Where rows are halfway through clips
-    # of one length, that is twice what they need, and on a GPU that memory is most of a step. Rows cannot be cut apart
-    # in groups, since a graph would be needed for each combination of lengths. A kernel that takes each row's length
-    # from the device could do it; `scripts/gpu_check.py` measures one of torch's beside this.
+    # Every row reads as many positions as the longest row has, and masks the rest: about twice what it needs, and most
+    # of a step on a GPU. Groups of rows by length would need one graph for each combination of lengths. A kernel that
+    # reads each row's length on the device would avoid it; `scripts/gpu_check.py` measures torch's for comparison.
     def self_attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         keys, values = cache.keys[layer], cache.values[layer]
         keys[batch, :, rows.positions] = k[:, :, 0]
@@ -148,7 +146,7 @@ def _logits(decoder: Decoder, length: int, num_entries: int) -> Tensor:
         return layers.attend(q, keys[:, :, :length], values[:, :, :length], bias)
 
     x = layers.add_positions(weights, embed_codes(weights, rows.inputs), positions)
-    x = layers.transform(
+    x = layers.run_layers(
         weights,
         x,
         layers.rotation_at(weights, positions),
@@ -160,9 +158,9 @@ def _logits(decoder: Decoder, length: int, num_entries: int) -> Tensor:
 
 
 def cross_attention(weights: Weights, cross: CrossCache, entries: Tensor, num_entries: int) -> layers.CrossAttention:
-    """Attention of rows over their entries `[B]`.
+    """Return the cross-attention of rows to their entries `[B]`.
 
-    Where the prompt is attended across, each row has an entry of its own, at its own place, and nothing is shared.
+    Where the prompt is cross-attended too, each slot has its own entry with the same index, and nothing is shared.
     """
 
     def own(layer: int, q: Tensor) -> Tensor:
@@ -176,18 +174,18 @@ def cross_attention(weights: Weights, cross: CrossCache, entries: Tensor, num_en
 
 
 def embed_codes(weights: Weights, codes: Tensor) -> Tensor:
-    """Sum over codebooks of the embeddings of codes `[B, K]`: `[B, 1, hidden]`."""
+    """Return the embeddings of codes `[B, K]`, summed over codebooks: `[B, 1, hidden]`."""
     first_rows = torch.arange(weights.num_codebooks, device=codes.device) * (weights.vocabulary + 1)
     return functional.embedding(codes + first_rows, weights.code_embedding).sum(dim=1, keepdim=True)
 
 
-def _advance(rows: Rows, codes: Tensor, scores: Tensor, rules: Rules, num_codebooks: int) -> None:
-    """Books the codes `[B, K]` that were drawn, and prepares the next step's input."""
+def _update_rows(rows: Rows, codes: Tensor, scores: Tensor, rules: TokenRules, num_codebooks: int) -> None:
+    """Store the codes `[B, K]` that were drawn, and prepare the input of the next step."""
     running, column = rows.running, rows.running[:, None]
     batch = torch.arange(rows.num_rows, device=codes.device)
     codes = codes.masked_fill(rows.ended, rules.pad)
     rows.history[batch, :, rows.steps] = codes
-    rows.broken.logical_or_(running & ~scores.isfinite().all(dim=1))
+    rows.invalid.logical_or_(running & ~scores.isfinite().all(dim=1))
 
     ends = column & (codes == rules.eos)
     ends_audio = ends[:, 0] & ~rows.ended[:, 0] & (rows.steps < rows.limits)
@@ -198,18 +196,26 @@ def _advance(rows: Rows, codes: Tensor, scores: Tensor, rules: Rules, num_codebo
     rows.positions.add_(running)
     rows.steps.add_(running)
 
-    frames = rows.steps[:, None] - 1 - torch.arange(num_codebooks, device=codes.device)  # [B, K] that `codes` belong to
+    frames = rows.steps[:, None] - 1 - torch.arange(num_codebooks, device=codes.device)  # [B, K] frame of each code
     inputs = codes.masked_fill(frames < 0, rules.bos).masked_fill(frames >= rows.limits[:, None], rules.pad)
     rows.inputs.copy_(torch.where(column, inputs, rows.inputs))
     rows.running.logical_and_(rows.steps < num_frames(rows) + num_codebooks - 1)
-    rows.running.logical_and_(~rows.broken)
+    rows.running.logical_and_(~rows.invalid)
 
 
 def num_frames(rows: Rows) -> Tensor:
-    """`[B]` frames of audio that each row has, once it has come to its end."""
+    """Return the number of frames `[B]` that each row has once it has finished."""
     return torch.minimum(rows.end_step, rows.limits)
 
 
 def undelay(history: Tensor, frames: int) -> Tensor:
-    """Codes `[K, frames]` from what came out of the steps, `[K, S]` with S at least frames + K - 1."""
+    """Undo the delay pattern.
+
+    Args:
+        history: `[K, S]` output codes of the steps, S at least frames + K - 1.
+        frames: Number of frames to return, T.
+
+    Returns:
+        Codes `[K, T]`.
+    """
     return torch.stack([codes[k : k + frames] for k, codes in enumerate(history)])

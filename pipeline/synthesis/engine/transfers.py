@@ -1,7 +1,7 @@
-"""Between the host and a GPU, without making either wait for all that the other has been given to do.
+"""Copies between the host and a GPU that do not wait for the work that is queued on the GPU.
 
-A plain copy waits until the GPU has come to it, and so for every step that is queued before. From pinned memory a copy
-is queued like a step, and the host goes on. Where tensors are on the CPU already, nothing happens.
+A plain copy waits until the GPU has finished everything queued before it. A copy from or to pinned memory is queued
+itself, and the host goes on. For tensors on the CPU these functions do nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on the device, in the order of the device's work."""
+    """Return a host tensor on the device. The copy is ordered with the work of the current stream."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)  # torch keeps the pinned memory until it has been read
 
 
 class AsyncCopy:
-    """A tensor on its way to the host."""
+    """A copy of a device tensor to the host that is under way."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._host = tensor
@@ -26,20 +26,20 @@ class AsyncCopy:
         if tensor.is_cuda:
             self._host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
             self._host.copy_(tensor, non_blocking=True)
-            self._arrived = now(tensor.device)
+            self._arrived = record_event(tensor.device)
 
     def wait(self) -> Tensor:
-        """The tensor, once it is there."""
+        """Wait for the copy and return the tensor on the host."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return self._host
 
 
-def now(device: torch.device) -> torch.cuda.Event | None:
-    """The point that the device's current stream has been given to do up to; None where the host does the work."""
+def record_event(device: torch.device) -> torch.cuda.Event | None:
+    """Record an event on the current stream of a CUDA device; None for other devices."""
     if device.type != "cuda":
         return None
-    # A host that waits for it sleeps: the other threads need its core.
+    # Blocking: a host that waits for the event sleeps, and leaves its core to the other threads.
     event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
     event.record(torch.cuda.current_stream(device))
     return event

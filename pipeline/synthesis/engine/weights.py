@@ -1,7 +1,7 @@
-"""The decoder's parameters in the form the step wants: fused projections, stacked tables, no second copy.
+"""The decoder's parameters, with fused projections and stacked embedding tables.
 
-Where several matrices are fused into one, the loaded model's own parameters become views of the fused one, or nothing
-where it is packed: the memory is paid once. Knows the names of upstream's modules, and nothing of how they are used.
+The parameters of the loaded model become views of the fused weights, or empty where those are packed, so that memory
+holds one copy. This is the only module of the engine that knows the names of upstream's decoder modules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.synthesis.engine.packed_linear import Matrix, fuse_weights
+from pipeline.synthesis.engine.packed_linear import PackedLinear, fuse_weights
 
 
 @dataclass(frozen=True)
@@ -26,39 +26,39 @@ class Norm:
     eps: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalises the last axis."""
+        """Normalise the last axis."""
         return functional.layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.eps)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer; d is the width of a head."""
+    """One decoder layer. d is the width of a head."""
 
     self_norm: Norm
-    self_qkv: Matrix  # [(heads + 2 * kv_heads) * d, hidden]
-    self_out: Matrix
+    self_qkv: PackedLinear  # [(heads + 2 * kv_heads) * d, hidden]
+    self_out: PackedLinear
     cross_norm: Norm
-    cross_q: Matrix
-    cross_kv: Matrix  # [2 * cross_kv_heads * d, hidden]
-    cross_out: Matrix
+    cross_q: PackedLinear
+    cross_kv: PackedLinear  # [2 * cross_kv_heads * d, hidden]
+    cross_out: PackedLinear
     ffn_norm: Norm
-    ffn_up: Matrix
-    ffn_down: Matrix
+    ffn_up: PackedLinear
+    ffn_down: PackedLinear
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The whole decoder with its embeddings and heads."""
+    """All decoder layers, the embeddings and the output heads."""
 
     layers: tuple[Layer, ...]
     norm: Norm
     activation: Callable[[Tensor], Tensor]
-    code_embedding: Tensor  # [K * (V + 1), hidden]; row k * (V + 1) + id
-    heads: Matrix  # [K * V, hidden]
-    positions: Tensor | None  # [max_positions, hidden]; None: rotary
-    rotary_frequencies: Tensor | None  # [d / 2]
+    code_embedding: Tensor  # [K * (V + 1), hidden]; row k * (V + 1) + id is that of an id of codebook k
+    heads: PackedLinear  # [K * V, hidden]
+    positions: Tensor | None  # [max_positions, hidden] sinusoidal; None: positions are rotary
+    rotary_frequencies: Tensor | None  # [d / 2]; None: positions are sinusoidal
     prompt_embedding: Tensor  # [prompt vocabulary, hidden]
-    prompt_positions: Tensor | None  # [max_positions, hidden], where the prompt is attended across
+    prompt_positions: Tensor | None  # [max_positions, hidden] where the prompt is cross-attended, else None
     num_heads: int
     kv_heads: int
     cross_kv_heads: int
@@ -69,22 +69,22 @@ class Weights:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the decoder."""
+        """Precision of the decoder."""
         return self.heads.dtype
 
     @property
     def device(self) -> torch.device:
-        """Of the decoder."""
+        """Device of the decoder."""
         return self.heads.device
 
     @property
     def prompt_is_prepended(self) -> bool:
-        """Whether the prompt stands in the decoder's own sequence; else it is attended across."""
+        """Whether the prompt is the beginning of the decoder's sequence; otherwise it is cross-attended."""
         return self.prompt_positions is None
 
 
-def weights_of(model: Any) -> Weights:
-    """The weights of a loaded `upstream.Parler`, whose parameters become views of them."""
+def fuse_decoder(model: Any) -> Weights:
+    """Return the decoder's weights of a loaded `upstream.Parler`, whose own decoder cannot be called afterwards."""
     config, decoder = model.config.decoder, model.decoder.model.decoder
     rotary = bool(config.rope_embeddings)
     lm_heads = model.decoder.lm_heads
@@ -129,7 +129,7 @@ def _norm(module: nn.LayerNorm) -> Norm:
 
 
 def _stack(modules: Sequence[nn.Module] | nn.ModuleList) -> Tensor:
-    """The modules' weights below each other; each module keeps a view of its part."""
+    """Concatenate the weights of modules along the first axis; each module keeps a view of its part."""
     parts: list[nn.Parameter] = [module.weight for module in modules]  # type: ignore[misc]
     stacked = torch.cat([part.detach() for part in parts])
     for part, view in zip(parts, torch.split(stacked, [len(part) for part in parts]), strict=True):

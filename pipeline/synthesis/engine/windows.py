@@ -1,23 +1,23 @@
-"""Clips in windows of few lengths, so that a GPU's codec decodes several clips in one batch of a shape it knows.
+"""Cut clips into windows of few lengths, so that the codec decodes several clips in one batch of a known shape.
 
-Plain arithmetic over frames: no codec, no tensor. For a context of 2 frames and windows of 8, a clip of 17 frames:
+Arithmetic over frames only. For a context of 2 frames and windows of 8, a clip of 17 frames:
 
     frames       0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16
     window 0    [=  =  =  =  =  =  .  .]
     window 1                [.  .  =  =  =  =  .  .]
     window 2                               [.  .  .  =  =  =  =  =]
 
-`=` is kept, `.` is context: seen, and thrown away. The first window begins where the clip does and the last ends where
-it does, for there the codec pads with zeros of its own, in every layer, and no frame of context could stand for those.
-So no window is longer than its clip, and a clip shorter than all of them is decoded whole.
+`=` is kept; `.` is context, which is decoded and dropped. The first window starts where the clip does and the last one
+ends where it does: there the codec pads each layer with zeros, which frames of context cannot replace. So no window is
+longer than its clip, and a clip shorter than all windows is decoded whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_LENGTHS = (4, 8, 16)  # of windows, in contexts: of these, at most a half, a quarter, an eighth is seen in vain
-_BATCH = 128  # likewise, of a batch: 1,500 frames of the published codec, which are work enough for all of a GPU
+_LENGTHS = (4, 8, 16)  # of windows, in contexts: at most a half, a quarter, an eighth of each is context
+_BATCH_CONTEXTS = 128  # frames of a batch, in contexts: 1,500 frames of the published codec fill a GPU
 _CONTEXT_MULTIPLE = 4
 
 
@@ -25,32 +25,37 @@ _CONTEXT_MULTIPLE = 4
 class Window:
     """A part of a clip, in frames of the clip."""
 
-    start: int  # of what the codec sees
-    length: int
-    keep_start: int  # of what is kept of it
-    keep_end: int
+    start: int  # first frame that is decoded
+    length: int  # frames that are decoded
+    keep_start: int  # first frame that is kept
+    keep_end: int  # end of the frames that are kept
 
 
 class Windows:
-    """How clips are cut for a codec that looks `context` frames to either side."""
+    """How clips are cut for a codec.
 
-    def __init__(self, context: int) -> None:
+    Args:
+        context: Frames to either side that a sample depends on.
+        batch_contexts: Frames of a batch, in contexts.
+    """
+
+    def __init__(self, context: int, batch_contexts: int = _BATCH_CONTEXTS) -> None:
         self._context = context
         unit = -(-max(1, context) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
-        self._batch = _BATCH * unit
-        self.lengths = tuple(times * unit for times in _LENGTHS)
+        self._batch_frames = batch_contexts * unit
+        self.lengths = tuple(factor * unit for factor in _LENGTHS)
 
-    def rows(self, length: int) -> int:
-        """Windows of this length that are decoded at once: always so many, so that there is one shape of each length.
+    def batch_size(self, length: int) -> int:
+        """Return how many windows of a length are decoded at once: one batch size for each length.
 
-        A clip that is shorter than all windows is decoded alone: hardly two have the same length.
+        A clip that is shorter than all windows is decoded alone, since hardly two have the same length.
         """
-        return self._batch // length if length in self.lengths else 1
+        return self._batch_frames // length if length in self.lengths else 1
 
-    def cut(self, num_frames: int) -> list[Window]:
-        """Cuts a clip into windows of one length: of the one that computes the fewest frames.
+    def split(self, num_frames: int) -> list[Window]:
+        """Cut a clip into windows of the one length for which the fewest frames are decoded.
 
-        A function of the clip's own length, so that a clip is cut alike in any company.
+        The result depends on the clip's length alone, and so the clip's samples do not depend on other clips.
         """
         if num_frames == 0:
             return []
@@ -67,7 +72,7 @@ class Windows:
         return windows
 
     def _count(self, num_frames: int, length: int) -> int:
-        """Each window keeps what is not its context; the first and the last have one on one side only."""
+        """Number of windows. Each has context on both sides, the first and the last one on one side only."""
         if length == num_frames:
             return 1
         return -(-(num_frames - 2 * self._context) // (length - 2 * self._context))

@@ -1,7 +1,7 @@
-"""Fetch checkpoints and tokenizers from the Hugging Face hub into its cache on this machine.
+"""Download checkpoints and tokenizers from the Hugging Face hub into its local cache.
 
-Only files that are needed are fetched, all of one commit. Every failure is one line with cause and remedy. Imports no
-torch.
+Only files that are needed are downloaded, all of one commit. A failure is reported in one line with cause and remedy.
+`download` transfers files, `cache` finds those that are on this machine, `errors` explains failures. Imports no torch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TOKENIZER = (
     "*.model",  # of sentencepiece
 )
 _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
-# Never pickles, never code. voices.yaml is optional, for fine-tunes.
+# Never pickles or code. voices.yaml is optional.
 _SETTINGS = ("config.json", "generation_config.json", "preprocessor_config.json", "voices.yaml")
 _CHECKPOINT = (
     *_SETTINGS,
@@ -49,31 +49,31 @@ _log = logging.getLogger(__name__)
 
 
 def fetch_checkpoint(source: HubSource, *, download: bool) -> Snapshot:
-    """Return a checkpoint's folder: settings and tokenizers, then weights, fetched where the cache lacks them.
+    """Return a checkpoint in the cache, after a download of what is missing: settings, tokenizers, then weights.
 
-    Of what is no Parler-TTS model only the settings are fetched, which say so.
+    Of a repository that is not a Parler-TTS model only the settings are downloaded: their reader reports the error.
 
     Args:
-        source: Where it is.
-        download: False looks only into the cache.
+        source: The repository.
+        download: Whether to download; False uses only the cache.
 
     Raises:
-        ModelError: It cannot be had, or not as a whole.
+        ModelError: It cannot be downloaded, or is incomplete.
     """
     return _fetch(source, _download_checkpoint, _missing_from_checkpoint, download=download)
 
 
 def fetch_tokenizer(source: HubSource, *, download: bool) -> Snapshot:
-    """Return a folder with the tokenizer of a repository, whose weights are never fetched.
+    """Return the tokenizer of a repository in the cache, like `fetch_checkpoint`. Weights are never downloaded.
 
     Raises:
-        ModelError: It cannot be had.
+        ModelError: It cannot be downloaded, or the repository has no tokenizer.
     """
     return _fetch(source, _download_tokenizer, _missing_from_tokenizer, download=download)
 
 
 def cached_folder(source: HubSource) -> Path | None:
-    """Return the folder of a repository's snapshot in the cache, whole or not; None: there is none."""
+    """Return the folder of a repository's snapshot in the cache, complete or not; None if there is none."""
     try:
         check_repository_id(source)
     except ModelError:
@@ -83,10 +83,10 @@ def cached_folder(source: HubSource) -> Path | None:
 
 
 def missing_weights(folder: Path) -> list[str]:
-    """Return the names of weight files that a checkpoint's folder lacks.
+    """Return the names of the weight files that are missing in a checkpoint's folder.
 
     Raises:
-        ModelError: The index of its weights cannot be read.
+        ModelError: The index of the weights cannot be read.
     """
     if (folder / _WEIGHTS).is_file():
         return []
@@ -112,7 +112,7 @@ def _fetch_or_find(
     missing: Callable[[Path], list[str]],
     download: bool,
 ) -> Snapshot:
-    """Ask the hub for the commit and fetch what is missing; without the hub, a whole snapshot of the cache will do."""
+    """Ask the hub for the commit and download what is missing. Without the hub, use a complete snapshot."""
     from huggingface_hub import constants
 
     check_repository_id(source)
@@ -120,14 +120,15 @@ def _fetch_or_find(
         return require_cached(source, missing)
     try:
         listing = list_files(source)
-    except Exception as error:  # of a library that wraps others: whatever it raises has to become one line
+    except Exception as error:  # it may raise errors of many libraries: each is reported in one line
         failure = describe_failure(error, source)
         snapshot = None if failure.is_final else cached_snapshot(source)
         if snapshot is None or missing(snapshot.folder):
             raise source.error(failure) from error
-        _log.warning("%s: %s; commit %s from the cache is used", source.repository, failure.cause, snapshot.revision)
+        _log.warning("%s: %s; using commit %s from the cache", source.repository, failure.cause, snapshot.revision)
         return snapshot
-    if cached_snapshot(source) is None:  # else an interrupted update would take the older files from an offline machine
+    # Only now if there is an older snapshot: after an interrupted update an offline machine still finds that one.
+    if cached_snapshot(source) is None:
         record_ref(source, listing.commit)
     download_missing(source, listing)
     record_ref(source, listing.commit)
@@ -142,24 +143,24 @@ def _download_checkpoint(source: HubSource, listing: Listing) -> None:
     if not _is_parler_tts(folder):
         return
     if not is_single and not index:
-        remedy = "weights in other formats are not loaded: convert them to safetensors"
-        raise source.error(Failure(f"there is no {_WEIGHTS} in it", remedy))
+        remedy = "other formats are not loaded: convert the weights to safetensors"
+        raise source.error(Failure(f"the repository has no {_WEIGHTS}", remedy))
     weights = [_WEIGHTS] if is_single else _shard_names(folder)
     if absent := [name for name in weights if name not in listing.files]:
-        remedy = "its upload is incomplete: tell its authors, or give another model.revision"
-        raise source.error(Failure(f"there is no {', '.join(absent)} in it", remedy))
+        remedy = "its upload is incomplete: tell the authors, or give another model.revision"
+        raise source.error(Failure(f"the repository has no {', '.join(absent)}", remedy))
     download_files(source, listing, weights)
 
 
 def _download_tokenizer(source: HubSource, listing: Listing) -> None:
     if not _select(listing, _VOCABULARY):
-        raise source.error(Failure("there is no tokenizer in it", "name another repository", copy_helps=True))
+        raise source.error(Failure("the repository has no tokenizer", "give another one", copy_helps=True))
     # config.json names the tokenizer's class where an old tokenizer_config.json does not.
     download_files(source, listing, _select(listing, ("config.json", *_TOKENIZER)))
 
 
 def _select(listing: Listing, patterns: Sequence[str]) -> list[str]:
-    """Return the names that match, in order of the patterns. A `*` does not reach into folders."""
+    """Return the names that match, in the order of the patterns. A `*` does not match in other folders."""
     return [
         name
         for pattern in patterns
@@ -184,7 +185,7 @@ def _is_parler_tts(folder: Path) -> bool:
     try:
         return bool(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"] == "parler_tts")
     except (OSError, ValueError, KeyError, TypeError):
-        return False  # for whoever reads the config to say
+        return False  # the reader of the config reports it
 
 
 def _shard_names(folder: Path) -> list[str]:

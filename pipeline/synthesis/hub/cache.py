@@ -1,7 +1,6 @@
-"""The hub's cache on this machine: which revisions of a repository it has.
+"""The hub's cache on this machine, shared with all programs that use `huggingface_hub`.
 
-The layout is that of `huggingface_hub`, and is shared with every program that uses it:
-`models--owner--name/{blobs,refs,snapshots}`, where a snapshot is a folder of links to blobs.
+Its layout is `models--owner--name/{blobs,refs,snapshots}`; a snapshot is a folder of links to blobs.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Snapshot:
 
 
 def cache_folder(repository: str) -> Path:
-    """Return the folder of a repository in the cache, which need not exist."""
+    """Return the folder of a repository in the cache. It may not exist."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -37,12 +36,15 @@ def cache_folder(repository: str) -> Path:
 
 
 def snapshot_at(repository: str, commit: str) -> Snapshot:
-    """Return the snapshot of a commit, which need not exist."""
+    """Return the snapshot of a commit. Its folder may not exist."""
     return Snapshot(cache_folder(repository) / "snapshots" / commit, commit)
 
 
 def cached_snapshot(source: HubSource) -> Snapshot | None:
-    """Return what the cache has of a revision: by commit, by the beginning of a commit, or by a noted ref."""
+    """Return the snapshot of a revision, given as a commit, the first digits of one, or a recorded branch or tag.
+
+    It may be incomplete; None if there is none.
+    """
     folder, commit = cache_folder(source.repository), source.ref
     ref = folder / "refs" / source.ref
     if ref.is_file():
@@ -55,7 +57,7 @@ def cached_snapshot(source: HubSource) -> Snapshot | None:
 
 
 def record_ref(source: HubSource, commit: str) -> None:
-    """Note the commit of a branch or tag, so that the name can be used offline."""
+    """Record the commit of a branch or tag, so that its name can be used offline."""
     path = cache_folder(source.repository) / "refs" / source.ref
     if source.ref == commit or (path.is_file() and path.read_text(encoding="utf-8") == commit):
         return
@@ -67,52 +69,51 @@ def record_ref(source: HubSource, commit: str) -> None:
 
 
 def require_cached(source: HubSource, missing: Callable[[Path], list[str]]) -> Snapshot:
-    """Return a whole snapshot from the cache.
+    """Return a complete snapshot from the cache.
 
     Args:
-        source: What is wanted.
-        missing: Gives the names of files that a snapshot's folder lacks.
+        source: Repository and revision.
+        missing: Returns the names of files that are missing in a snapshot's folder.
 
     Raises:
-        NotDownloadedError: The revision is not there, or a part of it is missing.
+        NotDownloadedError: There is no snapshot, or a file of it is missing.
     """
     from huggingface_hub import constants
 
     is_offline = constants.HF_HUB_OFFLINE
     snapshot = cached_snapshot(source)
     if snapshot is None:
-        raise _absent(
-            source, "HF_HUB_OFFLINE=1 forbids to download it: unset it" if is_offline else "a run downloads it"
-        )
+        raise _absent(source, "HF_HUB_OFFLINE=1 forbids downloads: unset it" if is_offline else "a run downloads it")
     if names := missing(snapshot.folder):
-        cause = f"its download was interrupted: {', '.join(names)} missing in {snapshot.folder}"
-        remedy = "HF_HUB_OFFLINE=1 forbids to fetch the rest: unset it" if is_offline else "a run fetches the rest"
+        cause = f"the download was interrupted: {', '.join(names)} missing in {snapshot.folder}"
+        remedy = "HF_HUB_OFFLINE=1 forbids downloads: unset it" if is_offline else "a run downloads the rest"
         raise NotDownloadedError(str(source.error(Failure(cause, remedy, copy_helps=True))))
     return snapshot
 
 
 def declare_layout() -> None:
-    """Tell transformers that the cache has nothing in the layout of 2022, which it would announce to migrate.
+    """Tell transformers that the cache has no files in the layout of 2022, which it would offer to migrate.
 
-    It looks for this file when it is imported. Without it, offline, it predicts that nothing will load.
+    It looks for the file `version.txt` when it is imported. Offline and without the file, it warns that nothing will
+    load.
     """
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
     marker = cache / "version.txt"
     try:
-        if cache.is_dir() and not marker.exists() and not any(cache.glob("*.json")):  # which that layout has
+        if cache.is_dir() and not marker.exists() and not any(cache.glob("*.json")):  # files of the old layout
             marker.write_text("1", encoding="utf-8")
-    except OSError:  # a cache that is shared and read-only works as well; transformers would say that it cannot write
+    except OSError:  # a shared cache may be read-only; transformers would warn that it cannot write
         logging.getLogger("transformers.utils.hub").addFilter(lambda record: "cache" not in record.getMessage())
 
 
 def _absent(source: HubSource, remedy: str) -> NotDownloadedError:
-    """Say that a revision is not in the cache, and which are."""
+    """Return an error that names the revisions in the cache."""
     folder = cache_folder(source.repository)
     refs = [str(path.relative_to(folder / "refs")) for path in sorted((folder / "refs").rglob("*")) if path.is_file()]
     commits = [path.name for path in sorted((folder / "snapshots").glob("*"))]
-    here = f" (here are: {', '.join([*refs, *commits])})" if refs or commits else ""
+    here = f" (the cache has {', '.join([*refs, *commits])})" if refs or commits else ""
     what = f"revision {source.ref} is " if source.revision or here else ""
     return NotDownloadedError(
         str(source.error(Failure(f"{what}not on this machine yet{here}", remedy, copy_helps=True)))

@@ -1,4 +1,4 @@
-"""Download files of one commit: resumed where a download broke off, compared with the hub's checksums."""
+"""Download files of one commit. Interrupted downloads are resumed, and checksums are compared with the hub's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.synthesis.hub.errors import (
     no_space,
 )
 
-_MAX_ATTEMPTS = 5  # for a file whose download breaks off or comes out damaged
+_MAX_ATTEMPTS = 5  # for a file whose download is interrupted or damaged
 _PAUSE_SECONDS = 1.0
 _MIN_ANNOUNCED_BYTES = 10**6
 _log = logging.getLogger(__name__)
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the hub lists it."""
+    """A file in the hub's listing."""
 
     name: str
-    num_bytes: int | None  # None: the hub does not say
-    checksum: str  # SHA-256 of a large file, git's SHA-1 of a small one; empty: the hub does not say
+    num_bytes: int | None  # None: unknown
+    checksum: str  # SHA-256 of a large file, git's SHA-1 of a small one; empty: unknown
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Listing:
 
 
 def list_files(source: HubSource) -> Listing:
-    """Ask the hub for the commit of a revision, and for its files. Whatever `huggingface_hub` raises is passed on."""
+    """Ask the hub for the commit of a revision and its files. Errors of `huggingface_hub` are not caught."""
     from huggingface_hub import HfApi, constants
 
     info = HfApi().model_info(
         source.repository, revision=source.ref, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
     )
     if not info.sha:
-        raise KeyError("sha")  # it was not the hub that answered
+        raise KeyError("sha")  # the answer did not come from the hub
     files = {}
     for entry in info.siblings or ():
         checksum = (entry.lfs.sha256 if entry.lfs else entry.blob_id) or ""
@@ -62,10 +62,10 @@ def list_files(source: HubSource) -> Listing:
 
 
 def download_files(source: HubSource, listing: Listing, names: Sequence[str]) -> None:
-    """Fetch those of the files that the cache does not have, one after the other, each with a progress bar.
+    """Download the files that are not in the cache, one after the other, each with a progress bar.
 
     Raises:
-        ModelError: A file cannot be had, or there is no room for all of them.
+        ModelError: A file cannot be downloaded, or the disk has too little space for all of them.
     """
     from huggingface_hub import constants
 
@@ -75,19 +75,19 @@ def download_files(source: HubSource, listing: Listing, names: Sequence[str]) ->
     try:
         if num_bytes > shutil.disk_usage(existing_parent(cache)).free:
             raise source.error(no_space(num_bytes, cache))
-        if num_bytes > _MIN_ANNOUNCED_BYTES:  # a warning, so that it is seen by default: a log has no progress bar
+        if num_bytes > _MIN_ANNOUNCED_BYTES:  # a warning is visible by default, also in logs without a progress bar
             _log.warning("%s: downloading %s to %s", source.repository, format_bytes(num_bytes), cache)
         with _settings_for_downloads():
             for file in files:
                 _download(source, listing.commit, file, folder / file.name)
     except ModelError:
         raise
-    except Exception as error:  # of a library that wraps others: whatever it raises has to become one line
+    except Exception as error:  # it may raise errors of many libraries: each is reported in one line
         raise source.error(describe_failure(error, source, num_bytes)) from error
 
 
 def _download(source: HubSource, commit: str, file: RemoteFile, path: Path) -> None:
-    """Download a file into the cache: go on where it broke off, begin anew where it is damaged."""
+    """Download a file into the cache: resume an interrupted download, restart a damaged one."""
     import requests
     from huggingface_hub import hf_hub_download
 
@@ -98,7 +98,7 @@ def _download(source: HubSource, commit: str, file: RemoteFile, path: Path) -> N
             _delete(path)
         try:
             hf_hub_download(source.repository, file.name, revision=commit)
-        except requests.exceptions.ChunkedEncodingError:  # after other errors huggingface_hub resumes by itself
+        except requests.exceptions.ChunkedEncodingError:  # after other errors huggingface_hub resumes itself
             if attempt + 1 == _MAX_ATTEMPTS:
                 raise
         except OSError as error:
@@ -109,13 +109,13 @@ def _download(source: HubSource, commit: str, file: RemoteFile, path: Path) -> N
             if _is_intact(path, file):
                 return
             _delete(path)
-    cause = f"{file.name} comes out damaged: its size or checksum is not the hub's"
-    remedy = "a proxy or the disk alters it: try another network, or another HF_HOME"
+    cause = f"{file.name} is damaged after the download: size or checksum differ from the hub's"
+    remedy = "a proxy or the disk may alter it: try another network, or another HF_HOME"
     raise source.error(Failure(cause, remedy, copy_helps=True))
 
 
 def _is_damage(error: OSError) -> bool:
-    """Whether a partial file does not fit: too long to be resumed (HTTP 416), or of a wrong length in the end."""
+    """Return whether an error means a damaged partial file: too long to resume (HTTP 416), or of a wrong length."""
     response = getattr(error, "response", None)
     return (response is not None and response.status_code == 416) or "Consistency check failed" in str(error)
 
@@ -136,7 +136,7 @@ def _is_intact(path: Path, file: RemoteFile) -> bool:
 
 
 def _delete(path: Path) -> None:
-    """Delete a file of the cache, and the blob that it links to."""
+    """Delete a file of the cache and the blob that it links to."""
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
@@ -152,10 +152,10 @@ def _num_partial_bytes(source: HubSource, files: Sequence[RemoteFile]) -> int:
 
 @contextmanager
 def _settings_for_downloads() -> Iterator[None]:
-    """Use plain HTTP, progress bars, and no warnings of several lines for each retry.
+    """Use plain HTTP, progress bars, and no warning of several lines for each retry.
 
-    With the Xet protocol, which `huggingface_hub` prefers, a killed download would begin anew. The bars may be off
-    because a model was loaded before, which switches them off for the process.
+    With the Xet protocol, which `huggingface_hub` prefers, a killed download cannot be resumed. Progress bars are off
+    if a model was loaded earlier in the process.
     """
     from huggingface_hub import constants
     from huggingface_hub.utils.tqdm import enable_progress_bars

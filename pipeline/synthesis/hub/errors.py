@@ -1,4 +1,4 @@
-"""Explain failures of the Hugging Face hub: one cause and one remedy for each. Imports no torch."""
+"""Explain failures of the Hugging Face hub in one line with cause and remedy."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from typing import Any
 from pipeline.errors import ModelError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-# ENOTDIR and EEXIST: the path of the cache leads through a file.
+# ENOTDIR and EEXIST: a part of the cache's path is a file.
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_CONNECT = "connect, and give the same command again"
+_CONNECT = "check the connection, and run the same command again"
 _MAX_REFS = 8
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """A repository of the hub at a revision, and how messages speak of it."""
+    """A repository of the hub at a revision."""
 
     repository: str  # owner/name
     revision: str | None = None  # a branch, tag, refs/pr/N or commit; None: main
-    purpose: str = ""  # what it is needed for, where the user did not name it
+    purpose: str = ""  # for messages: what it is needed for, if the user did not name it
     copy_key: str = "model"  # the config key that takes a local folder instead
 
     @property
     def ref(self) -> str:
-        """The revision by its name."""
+        """The revision, or the default branch."""
         return self.revision or "main"
 
     @property
     def page(self) -> str:
-        """Address of the repository for a browser."""
+        """Web page of the repository."""
         from huggingface_hub import constants
 
         return f"{constants.ENDPOINT}/{self.repository}"
 
     def error(self, failure: Failure) -> ModelError:
-        """The one line that the user gets."""
+        """Return the error for the user."""
         name = self.repository.rstrip("/").rsplit("/", maxsplit=1)[-1]
-        # Of a repository that the user has not named, no other remedy says which key replaces it.
+        # The user did not name a repository with a purpose, so the message must name the key that replaces it.
         has_hint = failure.copy_helps or (self.purpose and not failure.is_local)
         copy = f", or give the folder of a copy: {self.copy_key}=/path/to/{name}" if has_hint else ""
         return ModelError(f"{self.repository}{self.purpose}: {failure.cause}; {failure.remedy}{copy}")
@@ -60,26 +60,25 @@ class Failure:
 
     cause: str
     remedy: str
-    copy_helps: bool = False  # a copy of the repository in a local folder is another remedy
-    is_final: bool = False  # the cache must not be used instead: the hub knows better
-    is_local: bool = False  # of this machine's disk
+    copy_helps: bool = False  # a local copy of the repository is another remedy
+    is_final: bool = False  # the cache must not be used instead
+    is_local: bool = False  # caused by this machine's disk or by the name that was given
 
 
-_NO_ID = Failure(
-    "neither a folder here nor an id of the hub", "give owner/name or ./folder", is_local=True, is_final=True
-)
+_NO_ID = Failure("neither a folder nor an id of the hub", "give owner/name or ./folder", is_local=True, is_final=True)
 
 
 def describe_failure(error: BaseException, source: HubSource, num_bytes: int = 0) -> Failure:
-    """Find the true cause of an error of `huggingface_hub`, which is often hidden behind others.
+    """Find the cause of an error of `huggingface_hub`, which often wraps others.
 
     `LocalEntryNotFoundError` stands for any failure to reach the hub, and requests, urllib3 and socket wrap one
-    another, so the whole chain of causes is searched: first for what the disk says, then the server, then the network.
+    another. So the whole chain of causes is searched: first for errors of the disk, then of the server, then of the
+    network.
 
     Args:
-        error: Whatever the library has raised.
-        source: What was asked for.
-        num_bytes: Bytes that were still to be downloaded; 0: not known.
+        error: As raised by the library.
+        source: What was requested.
+        num_bytes: Bytes that remained to be downloaded; 0: unknown.
     """
     from huggingface_hub.errors import HFValidationError
 
@@ -118,18 +117,18 @@ def check_repository_id(source: HubSource) -> None:
 
 
 def no_space(num_bytes: int, folder: Path) -> Failure:
-    """Say how much is needed, how much is free, and where."""
+    """Return a failure that names the needed space, the free space and the folder."""
     free = shutil.disk_usage(existing_parent(folder)).free
-    needed = f"{format_bytes(num_bytes)} are needed" if num_bytes else "more is needed"
+    needed = f"{format_bytes(num_bytes)} needed" if num_bytes else "more is needed"
     return Failure(
-        f"no space left in {folder}: {needed}, {format_bytes(free)} are free",
-        "free some, or set HF_HOME to a folder on a larger disk",
+        f"no space left in {folder}: {needed}, {format_bytes(free)} free",
+        "free some space, or set HF_HOME to a folder on a larger disk",
         is_local=True,
     )
 
 
 def existing_parent(folder: Path) -> Path:
-    """Return the folder, or the nearest of its parents that exists."""
+    """Return the folder, or its nearest parent that exists."""
     return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
 
 
@@ -168,9 +167,9 @@ def _disk_failure(error: BaseException, num_bytes: int) -> Failure | None:
 
 
 def _http_failure(error: BaseException, source: HubSource) -> Failure | None:
-    """Explain an answer with an error status, by status and headers.
+    """Explain an HTTP error by its status and headers.
 
-    The exception's class does not do: `huggingface_hub` looks for https, and tells less of other addresses.
+    The class of the exception is not enough: `huggingface_hub` chooses it for https addresses only.
     """
     response = getattr(error, "response", None)
     if response is None:
@@ -180,13 +179,13 @@ def _http_failure(error: BaseException, source: HubSource) -> Failure | None:
     if code == "GatedRepo":
         return _gated(status, said, source)
     if code == "RevisionNotFound":
-        is_commit = re.fullmatch(r"[0-9a-f]{40}", source.ref)  # which the cache may have, though history was rewritten
+        is_commit = re.fullmatch(r"[0-9a-f]{40}", source.ref)  # it may be in the cache even if history was rewritten
         return Failure(f"there is no revision {source.ref!r}", _known_refs(source), is_final=not is_commit)
     if status == 401 and _token_source() and code != "RepoNotFound":
-        remedy = "log in anew (`hf auth login`) or remove it (`hf auth logout`): public repositories need none"
+        remedy = "log in again (`hf auth login`) or remove it (`hf auth logout`): public repositories need none"
         if _token_source() == "HF_TOKEN":
             remedy = "set HF_TOKEN to a new one, or unset it: public repositories need none"
-        return Failure(f"the hub refuses the token in {_token_source()}: it is expired or wrong", remedy)
+        return Failure(f"the hub rejects the token in {_token_source()}: it is expired or wrong", remedy)
     if status == 401 or code == "RepoNotFound":
         account = "to this account" if _token_source() else "without logging in (`hf auth login`)"
         return Failure(
@@ -196,9 +195,9 @@ def _http_failure(error: BaseException, source: HubSource) -> Failure | None:
     if status == 429:
         return _too_many_requests(response)
     if status >= 500:
-        return Failure(f"the hub is out of order (HTTP {status})", "try again later", copy_helps=True)
+        return Failure(f"the hub has an internal error (HTTP {status})", "try again later", copy_helps=True)
     detail = f": {said.strip().splitlines()[0]}" if said.strip() else ""
-    return Failure(f"the hub refuses the request (HTTP {status}{detail})", f"see {source.page}")
+    return Failure(f"the hub rejects the request (HTTP {status}{detail})", f"see {source.page}")
 
 
 def _gated(status: int, said: str, source: HubSource) -> Failure:
@@ -219,7 +218,7 @@ def _gated(status: int, said: str, source: HubSource) -> Failure:
 
 
 def _token_source() -> str:
-    """Name the place that the token comes from; empty: there is none."""
+    """Return the variable or file that the token comes from; empty if there is no token."""
     from huggingface_hub import constants, get_token
 
     if not get_token():
@@ -231,13 +230,13 @@ def _token_source() -> str:
 
 
 def _known_refs(source: HubSource) -> str:
-    """List the branches, tags and pull requests that could have been meant, if the hub tells them."""
+    """List branches, tags and pull requests of a repository, as far as the hub provides them."""
     from huggingface_hub import HfApi
 
     try:
         refs = HfApi().list_repo_refs(source.repository, include_pull_requests=True)
-    except Exception:  # The message is better with them and right without: nothing may hide the first error.
-        return f"see {source.page}/commits for those that there are"
+    except Exception:  # the list is optional, and must not hide the first error
+        return f"see {source.page}/commits for the existing ones"
     names = [ref.name for ref in (*refs.branches, *refs.tags)] + [ref.ref for ref in refs.pull_requests or ()]
     more = f" and {len(names) - _MAX_REFS} more" if len(names) > _MAX_REFS else ""
     return f"give one of {', '.join(names[:_MAX_REFS])}{more}, or a commit"
@@ -252,7 +251,7 @@ def _too_many_requests(response: Any) -> Failure:
 
 
 def _seconds_to_wait(response: Any) -> int | None:
-    """Read Retry-After (seconds or a date), else the `t` of the hub's own `RateLimit: "api";r=0;t=55`."""
+    """Read the header Retry-After (seconds or a date), or `t` in the hub's `RateLimit: "api";r=0;t=55`."""
     after = response.headers.get("Retry-After", "").strip()
     if after.isdecimal():
         return int(after)
@@ -280,21 +279,21 @@ def _network_failure(error: BaseException, source: HubSource) -> Failure | None:
     if isinstance(error, requests.exceptions.SSLError):
         return Failure(
             f"the certificate of {hub} is not trusted",
-            "where a proxy inspects traffic, set REQUESTS_CA_BUNDLE to its certificate; else check the clock",
+            "if a proxy inspects traffic, set REQUESTS_CA_BUNDLE to its certificate; otherwise check the clock",
             copy_helps=True,
         )
     if isinstance(error, (FileMetadataError, json.JSONDecodeError, KeyError, TypeError)):
-        # A page in HTML where JSON or a file was due: a login page of the network, a proxy, a wrong HF_ENDPOINT.
+        # An HTML page instead of JSON or a file: a login page of the network, a proxy, a wrong HF_ENDPOINT.
         return Failure(
-            f"something else than the hub answers at {hub}",
-            "open that address in a browser (the network may want a login); check HTTPS_PROXY and HF_ENDPOINT",
+            f"the answer of {hub} does not come from the hub",
+            "open that address in a browser (the network may require a login); check HTTPS_PROXY and HF_ENDPOINT",
             copy_helps=True,
         )
     for kinds, what in (
         ((requests.exceptions.Timeout, TimeoutError), "no answer in time"),
         ((socket.gaierror,), "its name cannot be resolved"),
         ((ConnectionRefusedError,), "it refuses the connection"),
-        ((requests.exceptions.ChunkedEncodingError,), "the connection breaks off"),
+        ((requests.exceptions.ChunkedEncodingError,), "the connection was interrupted"),
     ):
         if isinstance(error, kinds):
             return Failure(f"the hub cannot be reached ({hub}: {what})", _CONNECT, copy_helps=True)
@@ -302,7 +301,7 @@ def _network_failure(error: BaseException, source: HubSource) -> Failure | None:
 
 
 def _unreachable(error: BaseException, source: HubSource) -> Failure | None:
-    """Explain what no more specific link of the chain has explained."""
+    """Explain a connection error that has no more specific cause."""
     import requests
     from huggingface_hub import constants
     from huggingface_hub.errors import LocalEntryNotFoundError
