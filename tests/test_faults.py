@@ -19,9 +19,9 @@ from conftest import Checkpoints, StandInModel
 from fakes import StandInSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.commands import finalize as finishing
 from pipeline.commands import retry as retry_module
 from pipeline.config.frozen import frozen_config
+from pipeline.outputs.dataset import deliverable
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.synthesis.untrained import UntrainedShape
 
@@ -115,7 +115,7 @@ def test_status_is_finished_only_when_all_files_are_of_the_current_text(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(finishing, "write_card", interrupt)
+        patch.setattr(deliverable, "write_card", interrupt)
         assert stand_in.main(arguments) == 130
     capsys.readouterr()
     assert stand_in.main(["task=status", f"run={run_dir}", "json=true"]) == 0
@@ -217,7 +217,7 @@ def test_a_retry_that_is_killed_at_its_end_is_completed_by_the_next(
     assert main(retry, loader_of(interrupt)) == 130
     assert main(verify) == 0, "nothing had changed yet"
     with monkeypatch.context() as patch:
-        patch.setattr(retry_module, "finish", interrupt)
+        patch.setattr(retry_module, "finalize_run", interrupt)
         assert main(retry, loader) == 130
     assert main(verify) == 4
     assert main(retry, loader) == 0

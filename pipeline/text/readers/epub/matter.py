@@ -81,7 +81,7 @@ def skip_matter(pages: Sequence[Page], facts: BookFacts) -> None:
 
 
 def skip_gutenberg(pages: Sequence[Page]) -> None:
-    """Leave out the runs that are in a notice of Project Gutenberg, whatever their classes."""
+    """Leave out the runs that are in a notice of Project Gutenberg as a whole, whatever their classes."""
     runs = [(page, i) for page in pages for i, run in enumerate(page.runs) if run.is_spoken]
     words = [page.runs[i].words for page, i in runs]
     starts = [0, *accumulate(len(each) + 2 for each in words)]
@@ -93,7 +93,7 @@ def skip_gutenberg(pages: Sequence[Page]) -> None:
     for (page, i), start, each in zip(runs, starts, words, strict=False):
         while at < len(notices) and notices[at].end <= start:
             at += 1
-        if at < len(notices) and notices[at].start < start + len(each):
+        if at < len(notices) and notices[at].start <= start and start + len(each) <= notices[at].end:
             page.runs[i] = as_skip(page.runs[i], notices[at].reason)
 
 
