@@ -30,7 +30,6 @@ def said(folder: Path, body: str) -> str:
         ("So (1+x)<sup>5</sup> grows.", "So, one plus x, to the power of five grows."),
         ("So 4<sup>1/2</sup> = 2.", "So four to the power of one half equals two."),
         ("It is 3<sup>1/2</sup> miles.", "It is three and a half miles."),
-        ("The grid has 16<sup>2</sup> cells.", "The grid has sixteen squared cells."),
         ("A factor of 10<sup>6</sup>.", "A factor of ten to the power of six."),
         ("It was 10<sup>-6</sup> wide.", "It was ten to the power of minus six wide."),
         ("On the 1<sup>st</sup> of May.", "On the first of May."),
