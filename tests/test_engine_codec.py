@@ -65,7 +65,7 @@ def test_no_frame_is_one_silent_sample(checkpoint_of: Checkpoints) -> None:
 
 
 def test_streamed_audio_is_the_clip(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Guards streaming end to end: the pieces are the clip, without clicks, and the first comes before the last step."""
+    """Guards streaming end to end: the pieces are the clip, and the first comes before the last step."""
     synthesizer = engine(checkpoint_of(TINY))
     (utterance,) = random_utterances(seed=20, count=1)
     utterance = dataclasses.replace(utterance, bucket=None)

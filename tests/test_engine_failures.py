@@ -122,7 +122,7 @@ def test_utterances_are_drawn_as_they_are_needed(tiny: EngineSynthesizer) -> Non
 
 
 def test_a_source_that_fails_stops_the_work(tiny: EngineSynthesizer) -> None:
-    """Guards against a source that fails halfway: its error is raised, all threads end, and the engine can be used again."""
+    """Guards against a source that fails halfway: its error is raised, and all threads end."""
     utterances, threads = random_utterances(seed=12, count=20), threading.active_count()
 
     def source() -> Iterator[Utterance]:
@@ -136,7 +136,7 @@ def test_a_source_that_fails_stops_the_work(tiny: EngineSynthesizer) -> None:
 
 
 def test_slots_grow_with_what_comes(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the cache when a late utterance is longer than all before, and slots that were reserved against growing."""
+    """Guards the cache when a late utterance is longer than all before; reserved slots need not grow."""
     folder = checkpoint_of(dataclasses.replace(TINY, mean_seconds=100.0))
     sizes = [(1, 5)] * 20 + [(30, 60), (1, 150), (60, 9), (1, 9)]
     utterances = [
@@ -182,7 +182,7 @@ def test_too_little_memory_halves_the_slots(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Guards long runs: with too little memory they continue with fewer slots. Bug: the CPU's message on Linux was unknown."""
+    """Guards long runs: they continue with fewer slots. Bug: Linux' message about CPU memory was unknown."""
 
     def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
         if slots > 4:

@@ -65,7 +65,7 @@ def gpu_path() -> GpuPath:
 
 @pytest.mark.parametrize("name", TO_TRY)
 def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
-    """Guards delayed snapshots: a slot that has another request by now must not be freed, nor its codes be overwritten."""
+    """Guards delayed snapshots: a slot that has another request by now must not be freed."""
     folder, utterances = checkpoint_of(VARIANTS[name]), random_utterances(seed=31, count=30)
     expected = by_id(engine(folder, slots=4).generate(utterances))
     synthesizer = gpu_path(folder, slots=4)
@@ -108,7 +108,7 @@ def test_warm_up_meets_every_shape(
 def test_a_prompt_that_is_attended_across_has_no_entries_to_count(
     checkpoint_of: Checkpoints, gpu_path: GpuPath
 ) -> None:
-    """Guards against equal graphs: with a cross-attended prompt each row has its own entry, and all entries are read."""
+    """Guards against equal graphs: with a cross-attended prompt all entries are read at each step."""
     synthesizer = gpu_path(checkpoint_of(VARIANTS["cross-attended prompt"]), slots=8)
     synthesizer.warm_up([Bucket(64, 64, 100, 8)])
     list(synthesizer.generate(random_utterances(seed=33, count=6)))
