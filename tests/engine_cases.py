@@ -1,4 +1,4 @@
-"""What the engine's tests share: the cases of `scripts.cases`, and comparisons."""
+"""Helpers of the engine's tests: the cases of `scripts.cases`, and comparisons of clips."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def by_id(clips: Iterable[Clip]) -> dict[str, Clip]:
 
 
 def assert_same(clips: dict[str, Clip], expected: dict[str, Clip], tolerance: float = 0.0) -> None:
-    """Every clip is the same clip: its length, its end, its samples."""
+    """Assert that clips have the same length, end and samples."""
     assert clips.keys() == expected.keys()
     for key, clip in clips.items():
         assert (clip.num_frames, clip.finish) == (expected[key].num_frames, expected[key].finish), key

@@ -1,4 +1,4 @@
-"""Finding checkpoints, and making untrained ones."""
+"""Finding checkpoints, and untrained checkpoints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def named(path: Path | str) -> ModelConfig:
 
 
 def test_the_same_seed_makes_the_same_checkpoint(tmp_path: Path) -> None:
-    """Guards the default run: its clips are reproducible only if its weights are."""
+    """Guards reproducible runs of the untrained model: the same seed gives the same weights."""
     one, two, other = (
         load_file(make_untrained(tmp_path / name, TINY, seed) / "model.safetensors")
         for name, seed in (("one", 0), ("two", 0), ("other", 1))
@@ -43,7 +43,7 @@ def test_the_same_seed_makes_the_same_checkpoint(tmp_path: Path) -> None:
 
 
 def test_untrained_noise_is_audible_and_ends_by_itself() -> None:
-    """Guards the stand-in for speech against silence, clipping and endless clips, which the checks would refuse."""
+    """Guards the untrained model against silent, clipped and endless clips, which the checks would refuse."""
     synthesizer = build_synthesizer(ModelConfig("untrained"), backend="reference", device="cpu")
     bucket = Bucket(64, 64, 500, 8)
     clips = list(synthesizer.generate(Utterance("Hello.", "A voice.", seed=i, bucket=bucket) for i in range(16)))
@@ -58,7 +58,7 @@ def test_untrained_noise_is_audible_and_ends_by_itself() -> None:
 def test_the_codecs_weights_can_be_had_as_they_were_saved(
     is_hub_codec: bool, tmp_path: Path, small_hub_codec: None
 ) -> None:
-    """Guards the codec of a model in bfloat16: its weights, rounded, are heard sooner than its arithmetic."""
+    """Guards the codec of a model in bfloat16: rounded weights cost more quality than rounded arithmetic."""
     shape = dataclasses.replace(TINY, hub_codec=is_hub_codec, sampling_rate=44_100 if is_hub_codec else 16_000)
     folder, device = make_untrained(tmp_path, shape), torch.device("cpu")
     exact = upstream.load(folder, attention="sdpa", dtype=torch.float32, device=device)
@@ -81,7 +81,7 @@ def test_rates_are_those_of_the_codec(checkpoint_of: Checkpoints) -> None:
 
 
 def test_changed_weights_are_another_revision(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Guards a run against going on with a folder whose model was trained further in between."""
+    """Guards resumed runs against a folder whose weights have changed in between."""
     folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "copy")
     before = find_checkpoint(named(folder)).revision
     assert find_checkpoint(named(folder)).revision == before
@@ -90,12 +90,12 @@ def test_changed_weights_are_another_revision(checkpoint_of: Checkpoints, tmp_pa
 
 
 def test_a_checkpoint_made_again_is_the_same_revision() -> None:
-    """Guards the resuming of a run with the untrained checkpoint, which is made anew for each command."""
+    """Guards resumed runs with the untrained checkpoint, which each command makes again."""
     assert find_checkpoint(ModelConfig("untrained")).revision == find_checkpoint(ModelConfig("untrained")).revision
 
 
 def test_untrained_checkpoints_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bug: each run that was killed left a checkpoint in the temporary folder."""
+    """Bug: each killed run left a checkpoint in the temporary folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dead = subprocess.Popen(["true"])
     dead.wait()
@@ -111,7 +111,7 @@ def test_untrained_checkpoints_of_killed_processes_are_deleted(tmp_path: Path, m
     "name", ["tokenizer.json", "generation_config.json", "description_tokenizer/tokenizer.json", "vocabulary.model"]
 )
 def test_whatever_a_clip_depends_on_is_in_the_revision(name: str, checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Bug: a tokenizer that reads another word is changed, and the same command keeps what the old one said."""
+    """Bug: a changed tokenizer did not change the revision, so that old clips were kept."""
     folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "copy")
     tokenizer = shutil.copytree(folder, folder / "description_tokenizer", ignore=shutil.ignore_patterns("[!t]*"))
     assert (tokenizer / "tokenizer.json").is_file()
@@ -126,14 +126,14 @@ def test_whatever_a_clip_depends_on_is_in_the_revision(name: str, checkpoint_of:
 
 
 def of_temperature(temperature: float | None, folder: Path, copy: Path) -> Path:
-    """A copy of the checkpoint whose own generation config says so."""
+    """A copy of the checkpoint with settings in its generation config."""
     generation = json.loads((shutil.copytree(folder, copy) / "generation_config.json").read_text())
     (copy / "generation_config.json").write_text(json.dumps({**generation, "temperature": temperature}))
     return copy
 
 
 def test_sampling_that_is_not_given_is_the_checkpoints_own(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Bug: a checkpoint that says what temperature it speaks best at was sampled at 1.0."""
+    """Bug: the temperature in the generation config was ignored."""
     checkpoint = find_checkpoint(named(of_temperature(0.25, checkpoint_of(TINY), tmp_path / "cool")))
     assert checkpoint.sampling(SamplingConfig()) == Sampling(True, 0.25, 50, 1.0)
     assert checkpoint.sampling(SamplingConfig(temperature=0.5, top_k=0)) == Sampling(True, 0.5, 0, 1.0)
@@ -149,7 +149,7 @@ def test_sampling_that_is_not_given_is_the_checkpoints_own(checkpoint_of: Checkp
 
 @pytest.mark.parametrize("backend", ["engine", "reference"])
 def test_clips_are_sampled_as_the_checkpoint_says(backend: str, checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Bug: `build_synthesizer` heard the schema's defaults, whatever the folder said."""
+    """Bug: `build_synthesizer` used the schema's defaults instead of the checkpoint's settings."""
     folder, utterance = checkpoint_of(TINY), Utterance("Yes.", "A voice.", seed=3, bucket=Bucket(0, 0, 20, 1))
 
     def samples(folder: Path, **settings: object) -> np.ndarray:
@@ -162,7 +162,7 @@ def test_clips_are_sampled_as_the_checkpoint_says(backend: str, checkpoint_of: C
 
 
 def test_a_description_may_have_its_own_tokenizer(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Guards mini-v1.1 and the multilingual checkpoints: their prompts have another vocabulary."""
+    """Guards mini-v1.1 and the multilingual checkpoints, whose prompts and descriptions have different vocabularies."""
     folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "two")
     own = tmp_path / "t5"
     own.mkdir()
@@ -185,7 +185,7 @@ def test_a_description_may_have_its_own_tokenizer(checkpoint_of: Checkpoints, tm
 
 
 def test_a_descriptions_tokenizer_may_be_as_large_as_the_prompts(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Bug: descriptions were read by the prompt's tokenizer, whose words have other numbers, without a word of it."""
+    """Bug: descriptions were silently encoded with the tokenizer of prompts, which has other ids."""
     folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "alike")
     own = shutil.copytree(checkpoint_of(TINY), folder / "description_tokenizer")
     assert find_checkpoint(named(folder)).description_tokenizer == own
@@ -207,7 +207,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_load_are_one_line(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Guards against a traceback of fifty lines for a broken download."""
+    """Guards against a traceback for a damaged download."""
     folder = shutil.copytree(checkpoint_of(TINY), tmp_path / "broken")
     (folder / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match=r"model\.safetensors"):

@@ -1,4 +1,4 @@
-"""Audio files: what goes in comes out, the same each time, never wrapped round."""
+"""Audio files: they decode to the samples that were encoded, and the same samples give the same bytes."""
 
 import io
 import signal
@@ -29,7 +29,7 @@ def tone(seconds: float = 0.5, sampling_rate: int = 44100) -> npt.NDArray[np.flo
     name=st.sampled_from(["flac", "wav"]),
 )
 def test_lossless_formats_round_once_and_clip(samples: npt.NDArray[np.float32], name: str) -> None:
-    """Bug: a sample of 1.1 that wraps round to the other sign is heard as a loud click."""
+    """Bug: a sample of 1.1 overflowed to the opposite sign, which is a loud click."""
     decoded, sampling_rate = decode(encode(samples, 44100, name))
     assert sampling_rate == 44100
     assert decoded.dtype == np.float32
@@ -38,7 +38,7 @@ def test_lossless_formats_round_once_and_clip(samples: npt.NDArray[np.float32], 
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)
 def test_every_file_says_that_it_is_synthetic(name: str) -> None:
-    """A clip that leaves its dataset, and looks like a recording of a person to every program."""
+    """Guards clips outside of their dataset against being taken for recordings of a person."""
     encoded = encode(tone(), 44100, name)
     with soundfile.SoundFile(io.BytesIO(encoded)) as file:
         assert file.comment == SYNTHETIC_SPEECH
@@ -49,14 +49,14 @@ def test_every_file_says_that_it_is_synthetic(name: str) -> None:
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)
 def test_same_samples_same_bytes(name: str) -> None:
-    """Bug: a serial number drawn by chance (Ogg) gives other bytes, hence other hashes, in each run."""
+    """Bug: the random serial number of an Ogg stream changed bytes and hashes in each run."""
     assert encode(tone(), 44100, name) == encode(tone(), 44100, name)
 
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)
 @pytest.mark.parametrize("sampling_rate", [16000, 44100])
 def test_every_format_holds_every_rate(name: str, sampling_rate: int) -> None:
-    """Bug: Opus knows no 44.1 kHz; a file that claims another rate plays at another pitch."""
+    """Bug: Opus does not support 44.1 kHz; a file with a wrong rate plays at another pitch."""
     samples = tone(sampling_rate=sampling_rate)
     decoded, rate = decode(encode(samples, sampling_rate, name))
     assert rate == stored_rate(sampling_rate, name)
@@ -66,7 +66,7 @@ def test_every_format_holds_every_rate(name: str, sampling_rate: int) -> None:
 
 
 def test_opus_pages_keep_valid_checksums() -> None:
-    """Bug: a page whose checksum is wrong is dropped by strict players, and the audio is short."""
+    """Bug: strict players drop a page with a wrong checksum, and audio is missing."""
     encoded = encode(tone(3.0), 44100, "opus")
     with soundfile.SoundFile(io.BytesIO(encoded)) as file:
         assert file.frames == pytest.approx(3 * 48000, abs=2)
@@ -78,20 +78,20 @@ def test_opus_pages_keep_valid_checksums() -> None:
 
 @pytest.mark.parametrize("samples", [[], [0.0, np.nan], [np.inf]])
 def test_what_is_no_audio_is_refused(samples: list[float]) -> None:
-    """Bug: NaN becomes whatever number the processor likes; libsndfile's error for no samples names nothing."""
+    """Bug: NaN was converted to an arbitrary sample, and libsndfile's error for no samples did not say why."""
     with pytest.raises(ValueError):  # noqa: PT011, there is no value to name
         encode(np.array(samples, dtype=np.float32), 44100)
 
 
 def test_an_unknown_format_is_named_with_its_likes() -> None:
-    """Bug: a bare KeyError for a typing mistake."""
+    """Bug: a misspelt format ended in a KeyError."""
     with pytest.raises(ConfigError, match=r"dataset\.format=ogg.*opus"):
         audio_format("ogg")
 
 
 @pytest.mark.parametrize("method", ["readinto", "write", "seek", "tell"])
 def test_ctrl_c_is_not_forgotten_in_a_callback(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against a run that goes on after Ctrl-C, and a clip with other samples than it had."""
+    """Guards against a run that continues after Ctrl-C with a damaged clip."""
     samples = np.linspace(-0.5, 0.5, 4_000, dtype=np.float32)
     encoded = encode(samples, 16_000)
     plain = getattr(io.BytesIO, method)

@@ -1,4 +1,4 @@
-"""The codec stage: windows and streams give the clip that the whole would give."""
+"""The codec stage: chunks and streams give the samples of the whole clip."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_chunks_are_the_whole(shape: object, checkpoint_of: Checkpoints, small_h
 
 @both_codecs
 def test_a_stream_is_the_whole(shape: object, checkpoint_of: Checkpoints, small_hub_codec: None) -> None:
-    """Guards the context: a piece that is given out too early changes when more codes come."""
+    """Guards streams against pieces that are returned before their context has come: later codes would change them."""
     codec = Codec(load(checkpoint_of(shape)).audio_encoder)
     codes = torch.randint(0, 1024, (4, 70), generator=torch.Generator().manual_seed(0))
     stream = CodecStream(codec)
@@ -49,7 +49,7 @@ def test_a_stream_is_the_whole(shape: object, checkpoint_of: Checkpoints, small_
 
 
 def test_context_is_enough_and_not_much_more(checkpoint_of: Checkpoints) -> None:
-    """Guards the sum of reaches in both directions: too small clicks, too large delays the first audio."""
+    """Guards the context in frames: too little of it clicks, too much delays the first audio of a stream."""
     codec = Codec(load(checkpoint_of(TINY)).audio_encoder)
     codes = torch.zeros(4, 80, dtype=torch.int64)
     changed = codes.clone()
@@ -60,12 +60,12 @@ def test_context_is_enough_and_not_much_more(checkpoint_of: Checkpoints) -> None
 
 
 def test_no_frame_is_one_silent_sample(checkpoint_of: Checkpoints) -> None:
-    """Guards clips that end before they begin: upstream gives one zero, and an empty array breaks encoders."""
+    """Guards clips without a frame: upstream returns one zero, and encoders fail for an empty array."""
     assert Codec(load(checkpoint_of(TINY)).audio_encoder).decode(torch.zeros(4, 0, dtype=torch.int64)).tolist() == [0.0]
 
 
 def test_streamed_audio_is_the_clip(checkpoint_of: Checkpoints, tmp_path: Path) -> None:
-    """Guards streaming end to end: same codes, joined without clicks, the first piece before the last step."""
+    """Guards streaming end to end: the pieces are the clip, and the first comes before the last step."""
     synthesizer = engine(checkpoint_of(TINY))
     (utterance,) = random_utterances(seed=20, count=1)
     utterance = dataclasses.replace(utterance, bucket=None)

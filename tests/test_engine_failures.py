@@ -1,4 +1,4 @@
-"""What goes wrong: damaged weights, impossible wishes, too little memory, callers that leave."""
+"""Faults around the engine: damaged weights, settings that cannot work, too little memory, callers that leave."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_damaged_weights_are_reported(sampling: SamplingConfig, tmp_path: Path) 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}])
 def test_impossible_sampling_is_refused(wrong: dict[str, float]) -> None:
-    """Guards the edge: inside the step these would be divisions by zero."""
+    """Guards the step against divisions by zero: such settings are refused before."""
     with pytest.raises(ConfigError, match=r"engine\.sampling"):
         EngineConfig(backend="engine", sampling=SamplingConfig(**wrong))  # type: ignore[arg-type]
 
@@ -63,7 +63,7 @@ def test_what_only_the_reference_can_do_is_refused(setting: dict[str, str]) -> N
 
 
 def test_what_cannot_fit_is_refused_before_it_starts(checkpoint_of: Checkpoints) -> None:
-    """Guards the cache and the position table: an index past their end."""
+    """Guards the cache and the position table against an index past their end."""
     synthesizer = engine(checkpoint_of(dataclasses.replace(TINY, max_positions=100)))
     fits = Utterance("Yes.", "A voice.", id="short", bucket=Bucket(0, 0, 50, 1))
     too_long = Utterance("word " * 30, "A voice.", id="long", bucket=Bucket(0, 0, 50, 1))
@@ -78,7 +78,7 @@ def test_what_cannot_fit_is_refused_before_it_starts(checkpoint_of: Checkpoints)
 
 @pytest.mark.parametrize("max_frames", [1, 2, 3])
 def test_very_short_limits(tiny: EngineSynthesizer, max_frames: int) -> None:
-    """Guards the delay at its edge: a limit that is shorter than the delay is long."""
+    """Guards the delay pattern with limits that are shorter than the delay."""
     utterance = Utterance("Yes.", "A voice.", bucket=Bucket(0, 0, max_frames, 1))
     (clip,) = tiny.generate([utterance])
     (longer,) = tiny.generate([dataclasses.replace(utterance, bucket=Bucket(0, 0, 8, 1))])
@@ -88,7 +88,7 @@ def test_very_short_limits(tiny: EngineSynthesizer, max_frames: int) -> None:
 
 
 def test_a_consumer_may_leave_early(tiny: EngineSynthesizer) -> None:
-    """Guards Ctrl-C and `break`: no thread goes on, and the synthesizer can be used again with the same result."""
+    """Guards Ctrl-C and `break`: all threads end, and the synthesizer can be used again with the same result."""
     utterances = random_utterances(seed=2, count=8)
     threads = threading.active_count()
     for _ in range(2):
@@ -104,7 +104,7 @@ def test_a_consumer_may_leave_early(tiny: EngineSynthesizer) -> None:
 
 
 def test_utterances_are_drawn_as_they_are_needed(tiny: EngineSynthesizer) -> None:
-    """Guards constant memory over any number of utterances, and a caller that leaves an endless source."""
+    """Guards constant memory for any number of utterances, and a caller that leaves an endless source."""
     drawn, threads = 0, threading.active_count()
 
     def endless() -> Iterator[Utterance]:
@@ -122,7 +122,7 @@ def test_utterances_are_drawn_as_they_are_needed(tiny: EngineSynthesizer) -> Non
 
 
 def test_a_source_that_fails_stops_the_work(tiny: EngineSynthesizer) -> None:
-    """Guards a plan that cannot be read halfway: its error comes out, no thread stays, and one can go on."""
+    """Guards against a source that fails halfway: its error is raised, and all threads end."""
     utterances, threads = random_utterances(seed=12, count=20), threading.active_count()
 
     def source() -> Iterator[Utterance]:
@@ -136,7 +136,7 @@ def test_a_source_that_fails_stops_the_work(tiny: EngineSynthesizer) -> None:
 
 
 def test_slots_grow_with_what_comes(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the cache when a late utterance is longer than all before, and that announced shapes need no growing."""
+    """Guards the cache when a late utterance is longer than all before; reserved slots need not grow."""
     folder = checkpoint_of(dataclasses.replace(TINY, mean_seconds=100.0))
     sizes = [(1, 5)] * 20 + [(30, 60), (1, 150), (60, 9), (1, 9)]
     utterances = [
@@ -157,7 +157,7 @@ def test_slots_grow_with_what_comes(checkpoint_of: Checkpoints, monkeypatch: pyt
 
 
 def test_two_callers_at_once_are_refused(tiny: EngineSynthesizer) -> None:
-    """Guards the slots: a second caller would write over the first one's rows."""
+    """Guards the slots against a second caller, who would overwrite the rows of the first one."""
     utterances = random_utterances(seed=3, count=6)
     clips = tiny.generate(utterances)
     next(clips)
@@ -167,7 +167,7 @@ def test_two_callers_at_once_are_refused(tiny: EngineSynthesizer) -> None:
 
 
 def exhaust_cpu() -> None:
-    """Asks for more than any address space holds, so that the allocator's own words are heard."""
+    """Allocate more than any address space holds, so that the allocator raises its own error."""
     torch.empty(1 << 55, dtype=torch.uint8)
 
 
@@ -182,7 +182,7 @@ def test_too_little_memory_halves_the_slots(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Guards a long run: it goes on, smaller, and its clips are the same. Bug: on Linux, a CPU's words were others."""
+    """Guards long runs: they continue with fewer slots. Bug: Linux' message about CPU memory was unknown."""
 
     def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
         if slots > 4:
@@ -198,7 +198,7 @@ def test_too_little_memory_halves_the_slots(
 
 
 def test_memory_that_runs_out_for_good_is_an_error(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against halving for ever."""
+    """Guards against an endless loop when memory does not suffice for the smallest number of slots."""
 
     def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
         exhaust_cpu()
@@ -212,7 +212,7 @@ def test_memory_that_runs_out_for_good_is_an_error(checkpoint_of: Checkpoints, m
 
 
 def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the choice of slots: never none, never more than are good."""
+    """Guards the number of slots: at least one, at most the useful number."""
     from pipeline.synthesis.engine import memory
 
     for free, expected in ((0, 1), (1 << 24, None), (1 << 50, memory.MAX_SLOTS_ON_CPU)):
@@ -223,7 +223,7 @@ def test_slots_follow_the_memory(tiny: EngineSynthesizer, monkeypatch: pytest.Mo
 
 
 def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path) -> None:
-    """Bug: memory that held copies of files, as after a download, passed for taken, and few slots were chosen."""
+    """Bug: memory that cached files, as after a download, was counted as used, so that too few slots were chosen."""
     from pipeline.synthesis.engine import memory
 
     cpu, meminfo, own_group = torch.device("cpu"), tmp_path / "meminfo", tmp_path / "cgroup"
@@ -246,7 +246,7 @@ def test_memory_that_holds_copies_of_files_is_free(tmp_path: Path) -> None:
 def test_descriptions_are_counted_among_what_must_fit(
     checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: only the slots were counted, and beside few positions the entries are larger than these."""
+    """Bug: only the slots were counted, but cross-attention entries can be larger than slots of few positions."""
     from pipeline.synthesis.engine import memory
 
     decoder = engine(checkpoint_of(dataclasses.replace(TINY, kv_heads=1))).decoder
@@ -259,7 +259,7 @@ def test_descriptions_are_counted_among_what_must_fit(
 
 
 def test_a_description_is_encoded_once(checkpoint_of: Checkpoints) -> None:
-    """Guards T5's share of the time: one encoding for each distinct text, over all calls."""
+    """Guards the time of the text encoder: it runs once for each distinct description, over all calls."""
     synthesizer = engine(checkpoint_of(TINY), slots=4)
     utterances = random_utterances(seed=6, count=12)
     for _ in range(2):

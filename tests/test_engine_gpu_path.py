@@ -1,5 +1,6 @@
-"""The path that a GPU takes, on the CPU: late looks, few shapes, warm-up, the codec in batches. What a GPU alone can
-show is in the tests that are marked so, and in `scripts/gpu_check.py`.
+"""The strategy of a GPU on the CPU: delayed snapshots, few shapes, warm-up, the codec in batches.
+
+What needs a GPU is in the tests with that marker and in `scripts/gpu_check.py`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ GpuPath = Callable[..., EngineSynthesizer]
 
 @pytest.fixture
 def gpu_path() -> GpuPath:
-    """Makes an engine on the CPU that takes the GPU's path."""
+    """Build an engine on the CPU with the strategy of a GPU."""
     made.clear()
     strategy = dataclasses.replace(cuda_strategy(torch.device("cpu")), make_step=EagerStep, length_multiple=64)
 
@@ -64,7 +65,7 @@ def gpu_path() -> GpuPath:
 
 @pytest.mark.parametrize("name", TO_TRY)
 def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
-    """Guards late looks: a slot must not be emptied of its next tenant, nor codes be overwritten before the copy."""
+    """Guards delayed snapshots: a slot that has another request by now must not be freed."""
     folder, utterances = checkpoint_of(VARIANTS[name]), random_utterances(seed=31, count=30)
     expected = by_id(engine(folder, slots=4).generate(utterances))
     synthesizer = gpu_path(folder, slots=4)
@@ -73,7 +74,7 @@ def test_clips_are_those_of_the_cpus_path(name: str, checkpoint_of: Checkpoints,
 
 
 def test_a_codec_of_odd_strides(checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
-    """Bug: its clips are shorter than their frames times its stride, and the warm-up ended in a ValueError."""
+    """Bug: clips of such a codec are shorter than frames times stride, and the warm-up ended in a ValueError."""
     folder = checkpoint_of(dataclasses.replace(TINY, codec_ratios=(2, 4, 5, 8)))
     utterances = random_utterances(seed=36, count=4)
     expected = by_id(build_synthesizer(str(folder), backend="reference", device="cpu").generate(utterances))
@@ -85,7 +86,7 @@ def test_a_codec_of_odd_strides(checkpoint_of: Checkpoints, gpu_path: GpuPath) -
 def test_warm_up_meets_every_shape(
     checkpoint_of: Checkpoints, gpu_path: GpuPath, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Guards against recording in the middle of a run, and against a warm-up that leaves its marks in the rows."""
+    """Guards against captures in the middle of a run, and against a warm-up that changes the state of rows."""
     caplog.set_level("INFO")
     folder = checkpoint_of(dataclasses.replace(TINY, mean_seconds=100.0))
     utterances = [
@@ -107,7 +108,7 @@ def test_warm_up_meets_every_shape(
 def test_a_prompt_that_is_attended_across_has_no_entries_to_count(
     checkpoint_of: Checkpoints, gpu_path: GpuPath
 ) -> None:
-    """Guards against graphs that differ in nothing: there, each row has its own entry, and all are looked at."""
+    """Guards against equal graphs: with a cross-attended prompt all entries are read at each step."""
     synthesizer = gpu_path(checkpoint_of(VARIANTS["cross-attended prompt"]), slots=8)
     synthesizer.warm_up([Bucket(64, 64, 100, 8)])
     list(synthesizer.generate(random_utterances(seed=33, count=6)))
@@ -117,7 +118,7 @@ def test_a_prompt_that_is_attended_across_has_no_entries_to_count(
 def test_slots_stay_when_memory_has_been_taken(
     checkpoint_of: Checkpoints, gpu_path: GpuPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards the graphs: they and the codec take memory, and fewer slots would mean to record all of them again."""
+    """Guards the graphs: they and the codec take memory, and with fewer slots all graphs would be captured again."""
     synthesizer = gpu_path(checkpoint_of(TINY))
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
     monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
@@ -126,7 +127,7 @@ def test_slots_stay_when_memory_has_been_taken(
 
 
 def test_a_stream_uses_the_slots_that_are_there(checkpoint_of: Checkpoints, gpu_path: GpuPath) -> None:
-    """Guards the first audio: recording graphs for four rows would take longer than the whole clip."""
+    """Guards the time to the first audio: capturing graphs for other slots would take longer than the whole clip."""
     folder, (utterance,) = checkpoint_of(TINY), random_utterances(seed=35, count=1)
     synthesizer = gpu_path(folder, slots=8)
     synthesizer.warm_up([Bucket(256, 64, 60, 1)])
@@ -143,7 +144,7 @@ def test_a_warm_up_for_which_memory_is_too_small_halves_the_slots(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Bug: memory that ran out in the warm-up ended a run that would have gone on with fewer slots without one."""
+    """Bug: memory that ran out in the warm-up ended the run, instead of continuing with fewer slots."""
 
     def allocate(weights: Weights, slots: int, capacity: int) -> SelfCache:
         if slots > 4:
@@ -161,7 +162,7 @@ def test_a_warm_up_for_which_memory_is_too_small_halves_the_slots(
 
 
 def test_memory_that_runs_out_while_recording_is_recognised() -> None:
-    """Guards the halving of slots: the end of a failed recording raises an error of its own over the first."""
+    """Guards the halving of slots: a failed capture raises another error while the first is handled."""
 
     def record() -> None:
         try:
@@ -176,7 +177,7 @@ def test_memory_that_runs_out_while_recording_is_recognised() -> None:
 
 @pytest.mark.slow
 def test_gpu_check_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards the first minutes with a GPU: a mistake in the script would cost them."""
+    """Guards the script that checks a GPU against mistakes that only show on one."""
     assert main(["--device", "cpu", "--tiny"]) == 0
     table = capsys.readouterr().out.rsplit("\n\n", 1)[-1]
     assert "| skipped: needs CUDA |" in table
@@ -186,7 +187,7 @@ def test_gpu_check_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.gpu
 def test_gpu_check_passes_on_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards all that was written for GPUs: equality with the reference with and without graphs, and the codec."""
+    """Guards the code for GPUs: equality with the reference with and without graphs, and the codec."""
     assert main(["--device", "cuda", "--tiny"]) == 0
     table = capsys.readouterr().out.rsplit("\n\n", 1)[-1]
     assert "failed" not in table

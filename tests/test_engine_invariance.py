@@ -18,7 +18,7 @@ VARIANTS_TO_TRY = ["sinusoidal", "rotary, cross-attended prompt", "grouped queri
 
 @pytest.mark.parametrize("shape", [VARIANTS[name] for name in VARIANTS_TO_TRY], ids=VARIANTS_TO_TRY)
 def test_clips_are_the_same_in_any_company(shape: UntrainedShape, checkpoint_of: Checkpoints) -> None:
-    """Guards resume and retry: a clip made again later, in another batch, must be the clip."""
+    """Guards resume and retry: a clip that is generated again, in another batch, has the same samples."""
     folder, utterances = checkpoint_of(shape), random_utterances(seed=7, count=13)
     expected = by_id(engine(folder, slots=13).generate(utterances))
     for slots in (4, 8):
@@ -39,7 +39,7 @@ def test_clips_are_the_same_after_other_work(checkpoint_of: Checkpoints) -> None
 
 
 def test_a_drawn_clip_belongs_to_its_seed(checkpoint_of: Checkpoints) -> None:
-    """Guards the key of the noise: without the seed in it, two takes would be one."""
+    """Guards the key of the noise: without the seed, two takes would be equal."""
     (utterance,) = random_utterances(seed=11, count=1)
     synthesizer = engine(checkpoint_of(TINY))
     takes = [
@@ -53,7 +53,7 @@ def test_a_drawn_clip_belongs_to_its_seed(checkpoint_of: Checkpoints) -> None:
 @pytest.mark.parametrize("width", [16, 64])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_attention_has_the_same_bits_in_any_shape(width: int, groups: int) -> None:
-    """Guards the kernels themselves: rows, padding and threads must not change a row's sums."""
+    """Guards the attention against sums that depend on the number of rows, padding or threads."""
     generator = torch.Generator().manual_seed(0)
     rows, heads, capacity = 16, 4, 1024
     q = torch.randn(rows, heads * groups, 1, width, generator=generator)
@@ -78,7 +78,7 @@ def test_attention_has_the_same_bits_in_any_shape(width: int, groups: int) -> No
 
 
 def test_shared_attention_is_the_rows_own() -> None:
-    """Guards the sharing of descriptions: what a row takes is what it would have computed with its own keys."""
+    """Guards shared entries: a row gets the result of attention to its own entry."""
     generator = torch.Generator().manual_seed(0)
     q = torch.randn(8, 4, 1, 16, generator=generator)
     k, v = torch.randn(2, 4, 2, 32, 16, generator=generator)
@@ -92,7 +92,7 @@ def test_shared_attention_is_the_rows_own() -> None:
 
 
 def test_the_number_of_rows_is_measured(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards other processors: where four rows give other sums than eight, the engine has to take eight."""
+    """Guards processors on which four rows give other sums than eight: the engine has to use multiples of eight."""
     from pipeline.synthesis.engine import batch_invariance
 
     weights = engine(checkpoint_of(TINY)).decoder.weights

@@ -1,4 +1,4 @@
-"""The threads between decoder, codec and caller, without a model."""
+"""The pipeline of threads between decoder, codec and caller, without a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.synthesis.engine.async_pipeline import Inbox, Outbox, PipelineLimi
 
 
 def forward(inbox: Inbox[int], outbox: Outbox[int]) -> None:
-    """A producer that passes on what comes."""
+    """A producer that emits what it receives."""
     while not inbox.has_ended:
         for value in inbox.receive(wait=True):
             outbox.emit(value)
@@ -36,7 +36,7 @@ def test_every_value_is_finished_once(num_finishers: int, max_in_flight: int) ->
 
 
 def test_the_producer_helps_when_it_is_done() -> None:
-    """Guards the end of a run, when the codec is behind and the decoder's core would idle."""
+    """Guards the end of a run, where the codec is behind and the decoder's core would be idle."""
     names: set[str] = set()
 
     def finish(values: Sequence[int]) -> Sequence[int]:
@@ -49,7 +49,7 @@ def test_the_producer_helps_when_it_is_done() -> None:
 
 
 def test_the_producer_may_help_before() -> None:
-    """Guards the balance of cores: a producer that sees a backlog works it off, and knows when all is done."""
+    """Guards the use of cores: a producer can finish values itself, and sees when all are finished."""
     names: list[str] = []
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
@@ -71,7 +71,7 @@ def test_the_producer_may_help_before() -> None:
 
 
 def test_values_that_wait_are_finished_together() -> None:
-    """Guards the codec's batches: a finisher takes what has come, and comes soon, but no more than it may."""
+    """Guards the codec's batches: a finisher waits a moment for more values, up to the limit of a batch."""
     together: list[int] = []
 
     def finish(values: Sequence[int]) -> Sequence[int]:
@@ -88,7 +88,7 @@ def test_values_that_wait_are_finished_together() -> None:
 
 
 def test_no_finisher_waits_for_company_that_does_not_come() -> None:
-    """Guards a run against one that takes a value, loses the next to a quicker one, and keeps what it has for ever."""
+    """Guards against a finisher that waits forever for a second value, which another finisher has taken."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # so that threads meet; with a SimpleQueue twenty rounds were enough
     try:
@@ -102,7 +102,7 @@ def test_no_finisher_waits_for_company_that_does_not_come() -> None:
 
 
 def test_a_producer_that_helps_sees_the_end() -> None:
-    """Guards against a thread that takes the mark of the end for a backlog, and puts it back for ever."""
+    """Guards against a producer that takes the mark of the end for a value, and puts it back forever."""
     before = threading.active_count()
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
@@ -115,7 +115,7 @@ def test_a_producer_that_helps_sees_the_end() -> None:
 
 
 def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
-    """Guards constant memory: what is drawn in advance, or kept for a slow caller, has its limit."""
+    """Guards constant memory: the number of items in flight is limited, also with a slow caller."""
     drawn = 0
 
     def count() -> Iterator[int]:
@@ -133,7 +133,7 @@ def test_a_source_without_end_is_drawn_from_as_results_are_taken() -> None:
 
 
 def test_a_source_may_depend_on_results() -> None:
-    """Guards retakes: what a caller finds wrong with a result may come again from the same source."""
+    """Guards retakes: a source may yield items that depend on results."""
     again: list[int] = []
 
     def source() -> Iterator[int]:
@@ -151,7 +151,7 @@ def test_a_source_may_depend_on_results() -> None:
 
 
 def test_a_source_is_drawn_from_in_the_callers_thread() -> None:
-    """Guards locks and connections that belong to a thread: a source may take them."""
+    """Guards sources with locks or connections that belong to a thread."""
     threads = set()
 
     def source() -> Iterator[int]:
@@ -192,7 +192,7 @@ def test_errors_come_out_where_the_results_are_wanted(
     finish: Callable[[Sequence[int]], Sequence[int]],
     message: str,
 ) -> None:
-    """Guards against a thread that dies silently and a caller that waits for ever."""
+    """Guards against a thread that fails silently, and a caller that waits forever."""
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError, match=message):
         list(run_pipeline(source, produce, finish, PipelineLimits(4, 2)))
@@ -200,12 +200,12 @@ def test_errors_come_out_where_the_results_are_wanted(
 
 
 def test_nothing_comes_of_nothing() -> None:
-    """Guards an empty source: no thread is begun for it."""
+    """Guards an empty source, for which no thread is started."""
     assert list(run_pipeline([], broken_producer, broken_finisher, PipelineLimits(3, 1))) == []
 
 
 def test_a_consumer_may_leave() -> None:
-    """Guards against threads that go on when nobody listens."""
+    """Guards against threads that continue after the consumer has left."""
     before, emitted = threading.active_count(), []
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:
@@ -224,7 +224,7 @@ def test_a_consumer_may_leave() -> None:
 @pytest.mark.parametrize("num_finishers", [1, 2])
 @pytest.mark.parametrize("max_in_flight", [1, 3, 64])
 def test_a_source_may_run_dry_and_go_on(num_finishers: int, max_in_flight: int) -> None:
-    """Guards retakes: a producer with nothing to do waits for what a result asks for, and for nothing else."""
+    """Guards retakes: a paused source continues after the next result, and the pipeline ends when it is exhausted."""
     asked = list(range(9))
 
     def source() -> Iterator[int | None]:
@@ -242,7 +242,7 @@ def test_a_source_may_run_dry_and_go_on(num_finishers: int, max_in_flight: int) 
 
 
 def test_a_producer_is_told_when_its_source_runs_dry() -> None:
-    """Guards the choice of slots, which waits for the last one to come."""
+    """Guards the choice of slots, which depends on whether more requests may come."""
     told: list[tuple[list[int], bool, bool]] = []
 
     def produce(inbox: Inbox[int], outbox: Outbox[int]) -> None:

@@ -1,4 +1,4 @@
-"""The engine against the reference: the same codes, so the same audio, for every architecture and any batch."""
+"""The engine against the reference: the same codes, hence the same audio, for every architecture and any batch."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ each_variant = pytest.mark.parametrize("shape", VARIANTS.values(), ids=VARIANTS.
 
 
 def one_by_one(folder: Path, utterances: list[Utterance], sampling: SamplingConfig) -> dict[str, Clip]:
-    """By the reference, each alone and unpadded."""
+    """Clips of the reference backend, each generated alone and unpadded."""
     synthesizer = build_synthesizer(str(folder), backend="reference", device="cpu", sampling=sampling)
     return by_id(clip for utterance in utterances for clip in synthesizer.generate([utterance]))
 
 
 @each_variant
 def test_greedy_codes_are_upstreams(shape: UntrainedShape, checkpoint_of: Checkpoints) -> None:
-    """Guards the whole path: embedding, positions, masks, cache, heads, rules, delay, end, codec."""
+    """Guards the whole path: embeddings, positions, masks, cache, heads, rules, delay pattern, end, codec."""
     folder, utterances = checkpoint_of(shape), random_utterances(seed=1, count=3)
     expected = one_by_one(folder, utterances, GREEDY)
     assert_same(by_id(engine(folder, sampling=GREEDY).generate(utterances)), expected, WAVE_TOLERANCE)
@@ -41,14 +41,14 @@ def test_greedy_codes_are_upstreams(shape: UntrainedShape, checkpoint_of: Checkp
     ids=["top-k", "top-k, top-p, temperature", "top-p of all"],
 )
 def test_draws_are_the_references(sampling: SamplingConfig, checkpoint_of: Checkpoints) -> None:
-    """Guards the shortcut of making noise for the candidates only, and the order of the warpers."""
+    """Guards noise that is computed for candidates only, and the order of temperature, top-k and top-p."""
     folder, utterances = checkpoint_of(VARIANTS["nine codebooks"]), random_utterances(seed=2, count=4)
     expected = one_by_one(folder, utterances, sampling)
     assert_same(by_id(engine(folder, sampling=sampling).generate(utterances)), expected, WAVE_TOLERANCE)
 
 
 def test_all_ids_can_be_drawn_without_top_k_and_top_p(checkpoint_of: Checkpoints) -> None:
-    """Guards the path without candidates: its noise must sit at the same ids."""
+    """Guards sampling from all ids: the noise of each id is the same as with candidates."""
     folder, utterances = checkpoint_of(TINY), random_utterances(seed=3, count=3)
     sampling = SamplingConfig(top_k=0)
     expected = one_by_one(folder, utterances, sampling)
@@ -56,7 +56,7 @@ def test_all_ids_can_be_drawn_without_top_k_and_top_p(checkpoint_of: Checkpoints
 
 
 def test_the_other_codec_is_upstreams(checkpoint_of: Checkpoints, small_hub_codec: None) -> None:
-    """Guards the codec of checkpoints made for older versions, whose weights are normalised at each call."""
+    """Guards the codec of checkpoints of older versions, which normalises its weights at each call."""
     folder = checkpoint_of(dataclasses.replace(TINY, hub_codec=True, sampling_rate=44_100, codebooks=9))
     utterances = random_utterances(seed=4, count=2)
     expected = one_by_one(folder, utterances, GREEDY)
@@ -64,7 +64,7 @@ def test_the_other_codec_is_upstreams(checkpoint_of: Checkpoints, small_hub_code
 
 
 def test_bfloat16_runs(checkpoint_of: Checkpoints) -> None:
-    """Guards the types of masks, positions and heads where they are not float32."""
+    """Guards the dtypes of masks, positions and heads other than float32."""
     clips = by_id(engine(checkpoint_of(TINY), dtype="bfloat16").generate(random_utterances(seed=5, count=3)))
     assert all(clip.num_frames > 0 and abs(clip.samples).max() > 0 for clip in clips.values())
 
@@ -72,7 +72,7 @@ def test_bfloat16_runs(checkpoint_of: Checkpoints) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", range(100))
 def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
-    """The promise in full: random architecture, texts, limits; greedy and drawn; mixed lengths in few slots."""
+    """Guards parity for random architectures, texts and limits, greedy and sampled, with mixed lengths in few slots."""
     from pipeline.synthesis.untrained import make_untrained
 
     rng = random.Random(case)
@@ -101,7 +101,7 @@ def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the fusing of weights: the model's parameters become views, or nothing, and nothing is held twice."""
+    """Guards against a second copy of fused weights: the model's parameters become views, or empty."""
     from pipeline.synthesis import upstream
     from pipeline.synthesis.engine import packed_linear
     from pipeline.synthesis.engine.weights import fuse_decoder
@@ -123,7 +123,7 @@ def test_the_memory_is_paid_once(packed: bool, checkpoint_of: Checkpoints, monke
 
 
 def test_packed_products_are_the_plain_ones() -> None:
-    """Guards the order of a packed matrix, for rows that it was made for and others, with and without a batch."""
+    """Guards packed weights, with the number of rows that they were packed for and with others."""
     from pipeline.synthesis.engine.packed_linear import PackedLinear
 
     generator = torch.Generator().manual_seed(0)

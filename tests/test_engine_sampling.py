@@ -1,4 +1,4 @@
-"""The draw: its distribution, its rules, its noise."""
+"""Sampling of codes: distribution, rules, noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = [
 
 
 def upstreams_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """As `generate(do_sample=True)` would draw: softmax after transformers' warpers."""
+    """The probabilities of `generate(do_sample=True)`: softmax after transformers' warpers."""
     scores = TemperatureLogitsWarper(sampling.temperature)(None, logits)
     if sampling.top_k:
         scores = TopKLogitsWarper(sampling.top_k)(None, scores)
@@ -32,7 +32,7 @@ def upstreams_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.T
 
 @pytest.mark.parametrize("sampling", SETTINGS, ids=str)
 def test_draws_have_upstreams_distribution(sampling: Sampling) -> None:
-    """Guards the Gumbel trick with keyed noise: a chi-squared test of 20 000 utterances' first codes."""
+    """Guards the distribution of codes, by a chi-squared test over 20,000 seeds."""
     logits = 1.5 * torch.randn(1, VOCABULARY, generator=torch.Generator().manual_seed(1))
     count = 20_000
     seeds = torch.arange(count) * 7_919 + 11
@@ -47,7 +47,7 @@ def test_draws_have_upstreams_distribution(sampling: Sampling) -> None:
 
 
 def test_steps_and_codebooks_draw_independently() -> None:
-    """Guards the key: a step or a codebook that is missing in it repeats its neighbour's draws."""
+    """Guards the key of the noise: without step or codebook in it, draws would repeat."""
     seeds, steps = torch.zeros(2000, dtype=torch.int64), torch.arange(2000)
     codes, _ = sample_codes(torch.zeros(2000, 2, VOCABULARY), Sampling(top_k=0), seeds, steps)
     same_codebook = (codes[1:, 0] == codes[:-1, 0]).float().mean()
@@ -57,7 +57,7 @@ def test_steps_and_codebooks_draw_independently() -> None:
 
 
 def test_noise_of_candidates_is_the_full_noise() -> None:
-    """Guards the shortcut: the number of an id must not depend on which others are asked for."""
+    """Guards noise for candidates: the noise of an id does not depend on the other candidates."""
     seeds, steps = torch.tensor([3, 2**62]), torch.tensor([0, 17])
     full = noise.gumbel(seeds, steps, 3, VOCABULARY)
     ids = torch.tensor([[[5, 0, 39]] * 3] * 2)
@@ -66,7 +66,7 @@ def test_noise_of_candidates_is_the_full_noise() -> None:
 
 
 def test_noise_is_finite_at_its_ends() -> None:
-    """Guards against infinite noise: on an id that must not be drawn it gives NaN, which is drawn before all others."""
+    """Guards against infinite noise: added to a masked logit it gives NaN, which counts as the largest score."""
     ends = noise.uniform(torch.tensor([0, -1]))
     assert ends[0] > 0
     assert ends[1] < 1
@@ -74,7 +74,7 @@ def test_noise_is_finite_at_its_ends() -> None:
 
 
 def test_ends_come_in_order_and_not_too_early() -> None:
-    """Guards upstream's rules: no end before the least length, none before the codebooks in front have ended."""
+    """Guards upstream's rules: no end before the minimum length, and none before the earlier codebooks have ended."""
     bias = torch.zeros(VOCABULARY)
     bias[33:] = -torch.inf
     rules = TokenRules(bos=33, eos=EOS, pad=EOS, min_steps=10, bias=bias)
@@ -88,7 +88,7 @@ def test_ends_come_in_order_and_not_too_early() -> None:
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(do_sample=False), Sampling(top_p=0.5)])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_what_is_not_finite_shows_in_the_score(sampling: Sampling, bad: float) -> None:
-    """Guards the alarm: the winning score is all that is looked at."""
+    """Guards the check for damaged weights, which reads the score of the drawn code only."""
     logits = torch.zeros(1, 1, VOCABULARY)
     logits[0, 0, 3] = bad
     zero = torch.zeros(1, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The scheduler, without a model: plain records in, plain records out."""
+"""The scheduler and the entries of the cross-attention cache, without a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ lengths = st.lists(st.floats(0, 1e6), max_size=40)
 
 
 def run(lengths: list[float], slots: int, seed: int = 0, restarts: int = 0) -> tuple[list[int], list[int]]:
-    """Plays a run whose jobs come bit by bit and end in random order: jobs as admitted, and as released."""
+    """Simulate a run whose items come in groups and finish in random order; return them as admitted and as released."""
     rng, scheduler, coming = random.Random(seed), Scheduler[int](slots), list(enumerate(lengths))
     admitted, released = [], []
     running: set[int] = set()
@@ -43,14 +43,14 @@ def run(lengths: list[float], slots: int, seed: int = 0, restarts: int = 0) -> t
 @settings(max_examples=100, deadline=None)
 @given(lengths, st.integers(1, 8), st.integers(0, 3), st.integers(0, 99))
 def test_each_job_runs_to_its_end_once(predicted: list[float], slots: int, restarts: int, seed: int) -> None:
-    """Guards against lost and doubled utterances, also when memory ran out on the way."""
+    """Guards against lost and duplicated utterances, also after restarts with fewer slots."""
     assert sorted(run(predicted, slots, seed, restarts)[1]) == list(range(len(predicted)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(lengths, st.integers(1, 8))
 def test_once_all_have_come_the_longest_begin_first(predicted: list[float], slots: int) -> None:
-    """Guards the end of a run: a long one that begins last leaves all other slots idle."""
+    """Guards the end of a run: a long item that starts last would leave all other slots idle."""
     scheduler, begun, running = Scheduler[float](slots), [], set()
     for length in predicted:
         scheduler.add(length, length)
@@ -64,7 +64,7 @@ def test_once_all_have_come_the_longest_begin_first(predicted: list[float], slot
 
 
 def test_while_more_is_to_come_nobody_waits_for_ever() -> None:
-    """Guards shards against a short utterance that longer ones overtake again and again, to the end of a book."""
+    """Guards against a short utterance that waits until the end of a book because longer ones go first."""
     scheduler, length = Scheduler[str](2), 1.0
     scheduler.add("short", length)
     for number in range(5):
@@ -76,7 +76,7 @@ def test_while_more_is_to_come_nobody_waits_for_ever() -> None:
 
 
 def test_a_free_slot_is_filled_at_once() -> None:
-    """Guards continuous batching itself: no slot waits for the others."""
+    """Guards continuous batching: a free slot is filled while the others are running."""
     scheduler = Scheduler[int](slots=2)
     for job in range(5):
         scheduler.add(job, 10.0 - job)
@@ -89,7 +89,7 @@ def test_a_free_slot_is_filled_at_once() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60), st.integers(1, 6))
 def test_rows_share_the_entry_of_their_description(arrivals: list[tuple[int, bool]], slots: int) -> None:
-    """Guards the sharing of keys and values: same description, same entry; never taken from a row that looks at it."""
+    """Guards shared entries: one for each description, and never overwritten while a row uses it."""
     entries, content, running = CrossCacheSlots(slots), {}, []
     for description, leaves_after in arrivals:
         if len(running) == slots:
@@ -105,7 +105,7 @@ def test_rows_share_the_entry_of_their_description(arrivals: list[tuple[int, boo
 
 
 def test_slots_are_as_many_as_will_be_busy() -> None:
-    """Bug: a short story in one batch, most of whose rows have ended while its longest sentence is spoken."""
+    """Bug: a short story used a slot for each sentence, and most were idle while the longest sentence was generated."""
     scheduler: Scheduler[int] = Scheduler(0)
     for number, length in enumerate([12.0, *[2.0] * 18]):
         scheduler.add(number, length)
@@ -121,7 +121,7 @@ def test_slots_are_as_many_as_will_be_busy() -> None:
 
 @pytest.mark.parametrize("all_have_come", [False, True])
 def test_urgent_jobs_come_first(all_have_come: bool) -> None:
-    """Guards the time to the first sound of a book, whose title is short and would come last."""
+    """Guards the time to the first audio of a book: its title is short and would come last."""
     scheduler = Scheduler[str](2)
     scheduler.add("long", 9.0)
     scheduler.add("title", 1.0, priority=True)

@@ -1,4 +1,4 @@
-"""How a GPU's codec cuts clips and batches them, without a GPU: arithmetic, and the CPU's codec in its place."""
+"""Windows and batches of the codec, computed on a CPU."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(folder: Path) -> Codec:
 
 @pytest.mark.parametrize("context", [1, 3, 8, 12, 13, 30])
 def test_windows_cover_a_clip_with_enough_context(context: int) -> None:
-    """Guards every edge: a frame kept twice, lost, or with a neighbour unseen that the codec would have looked at."""
+    """Guards the edges of windows: no frame is kept twice or lost, and each has its full context."""
     windows = Windows(context)
     for num_frames in [*range(8 * windows.lengths[-1]), 12_345]:
         cut = windows.split(num_frames)
@@ -49,7 +49,7 @@ def test_windows_cover_a_clip_with_enough_context(context: int) -> None:
 
 
 def test_few_shapes_and_little_in_vain() -> None:
-    """Guards the codec's speed: shapes that never come again, and windows that are mostly context."""
+    """Guards the codec's speed against many shapes, and windows that are mostly context."""
     windows = Windows(12)
     assert [windows.batch_size(length) * length for length in windows.lengths] == [1536] * 3
     for num_frames in range(windows.lengths[0], 2600):
@@ -64,7 +64,7 @@ def test_few_shapes_and_little_in_vain() -> None:
 def test_batches_of_windows_are_the_whole_clips(
     shape: object, checkpoint_of: Checkpoints, small_hub_codec: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards the joining: samples of another window, another clip or another batch; and the number of shapes."""
+    """Guards the assembly of clips from windows of several batches, and the number of shapes."""
     codec = load(checkpoint_of(shape))
     batched, shapes = BatchedCodec(codec, Windows(codec.context_frames, batch_contexts=32)), set()
     decode_batch = codec.decode_batch
@@ -93,7 +93,7 @@ def test_batches_of_windows_are_the_whole_clips(
 
 
 def test_a_batch_of_nothing(checkpoint_of: Checkpoints) -> None:
-    """Guards clips that end before they begin: upstream gives one zero, and there is no window to decode."""
+    """Guards clips without a frame: upstream returns one zero, and there is no window to decode."""
     batched = BatchedCodec(load(checkpoint_of(TINY)))
     assert [
         samples.tolist() for samples in batched.decode([PendingCodes(torch.zeros(4, 0, dtype=torch.int64), None)])
@@ -102,7 +102,7 @@ def test_a_batch_of_nothing(checkpoint_of: Checkpoints) -> None:
 
 @pytest.mark.parametrize("kind", [Snake1d, DescriptSnake1d], ids=["transformers", "descript"])
 def test_the_activation_is_both_codecs(kind: type[nn.Module]) -> None:
-    """Guards the formula that replaces theirs, that it is put in their place, and its range in half precision."""
+    """Guards the activation that replaces both codecs' own: its values, its place, its range in half precision."""
     theirs = kind(6)
     theirs.alpha.data = torch.tensor([1.0, 0.3, 20.0, 1e-3, -0.5, 1e-12]).view(1, 6, 1)
     x = torch.randn(2, 6, 50, generator=torch.Generator().manual_seed(0))
@@ -117,5 +117,5 @@ def test_the_activation_is_both_codecs(kind: type[nn.Module]) -> None:
 
 
 def test_the_kernels_source_is_one_that_torch_takes() -> None:
-    """Guards the form of the source, which torch takes apart before any GPU sees it."""
+    """Guards the kernel's source, which torch parses before it is compiled on a GPU."""
     assert kernel().kernel_name == "snake"

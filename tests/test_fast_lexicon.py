@@ -1,4 +1,4 @@
-"""A tokenizer's lexicon in one pass: the same ids as rule by rule, in a time that does not depend on its size."""
+"""A tokenizer's lexicon in one pass: the same ids as rule by rule, in time that does not depend on its size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ODD_TEXTS = [
 
 
 def tokenizers() -> tuple[Any, Any]:
-    """One tokenizer as it is, and one with its lexicon in one pass."""
+    """A tokenizer, and a copy with its lexicon in one pass."""
     slow, fast = make_tokenizer(LEXICON, SOUNDS), make_tokenizer(LEXICON, SOUNDS)
     apply_lexicon_in_one_pass(fast.backend_tokenizer)
     return slow, fast
@@ -56,20 +56,20 @@ SLOW, FAST = tokenizers()
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
 def test_odd_texts_have_the_same_ids(text: str) -> None:
-    """Guards against other word borders than those of the rules: marks, apostrophes, special tokens, other scripts."""
+    """Guards word borders against differences from the rules: marks, apostrophes, special tokens, other scripts."""
     assert FAST([text]).input_ids == SLOW([text]).input_ids
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from([*WORDS, "'", "’", "'", " ", "-", "_", "é", "\u0301", "X", "</s>", "9"]), max_size=12))
 def test_any_text_has_the_same_ids(parts: list[str]) -> None:
-    """Guards against another order of rules where several match: longer words win, then those of the alphabet."""
+    """Guards the order of rules where several match."""
     text = "".join(parts)
     assert FAST([text]).input_ids == SLOW([text]).input_ids
 
 
 def test_a_few_rules_stay() -> None:
-    """Guards against a tokenizer that is changed although it has no lexicon."""
+    """Guards tokenizers without a lexicon against changes."""
     tokenizer = make_tokenizer({"the": ["k"]}, SOUNDS)
     before = tokenizer.backend_tokenizer.to_str()
     apply_lexicon_in_one_pass(tokenizer.backend_tokenizer)
@@ -80,7 +80,7 @@ def test_a_few_rules_stay() -> None:
 
 
 def test_rules_that_depend_on_each_other_stay() -> None:
-    """Guards against a table for rules of which one makes the word that another one replaces."""
+    """Guards rules whose result another rule replaces: they cannot be applied in one pass."""
     tokenizer = make_tokenizer(LEXICON, SOUNDS)
     rules = [normalizers.Replace(Regex(rf"\b{word}\b"), "the") for word in ("cat", "don")] * 60
     tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(rules)
@@ -90,7 +90,7 @@ def test_rules_that_depend_on_each_other_stay() -> None:
 
 
 def test_the_bundled_checkpoint_plans_quickly_and_tokenizes_as_before() -> None:
-    """Bug: 40,000 rules cost 16 to 30 ms a prompt, so that a novel was planned in two silent minutes."""
+    """Bug: 40,000 rules took 16 to 30 ms for each prompt, so that planning a novel took two minutes."""
     fast = load_tokenizers(find_checkpoint(ModelConfig(name="bundled")))
     slow = AutoTokenizer.from_pretrained(BUNDLED)
     texts = ["It isn't what the O'Connors' son'd have said: he'll've gone - at five o'clock!", *ODD_TEXTS[:-2]]

@@ -1,4 +1,4 @@
-"""Access to the model hub: what is fetched, what is not, and what each fault says."""
+"""Access to the model hub: which files are downloaded, and the error of each fault."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 @pytest.fixture
 def hub(tmp_path: Path, checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub with a checkpoint in two shards whose descriptions have a tokenizer in a second repository."""
+    """A hub with a checkpoint in two weight files, and the tokenizer of descriptions in a second repository."""
     with running_hub() as server:
         monkeypatch.setattr(hub_constants, "ENDPOINT", server.endpoint)
         template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
@@ -94,7 +94,7 @@ def hub(tmp_path: Path, checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPa
 
 
 def _split_tokenizer(checkpoint: Path, tokenizer: Path) -> None:
-    """Gives descriptions another vocabulary than prompts, as mini-v1.1 has it."""
+    """Give descriptions another vocabulary than prompts, as in mini-v1.1."""
     tokenizer.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copy(checkpoint / name, tokenizer)
@@ -121,7 +121,7 @@ def find(revision: str | None = None, *, download: bool = True, **model: str) ->
 
 
 def message_of(revision: str | None = None, *, download: bool = True) -> str:
-    """The error's line, which has to be one."""
+    """The message of an error, which must be one line."""
     with pytest.raises(ModelError) as refused:
         find(revision, download=download)
     assert len(str(refused.value).splitlines()) == 1
@@ -129,7 +129,7 @@ def message_of(revision: str | None = None, *, download: bool = True) -> str:
 
 
 def test_only_what_is_needed_is_fetched_and_only_once(hub: HubServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Guards disks and lines: flan-t5-large has 15 GB of weights beside the tokenizer that is wanted."""
+    """Guards against useless downloads: flan-t5-large has 15 GB of weights besides its tokenizer."""
     checkpoint = find()
     assert (checkpoint.revision, checkpoint.description_tokenizer_revision) == (FIRST, TOKENIZER_FIRST)
     assert sorted(hub.downloaded()) == sorted(
@@ -148,7 +148,7 @@ def test_only_what_is_needed_is_fetched_and_only_once(hub: HubServer, caplog: py
 
 
 def test_one_file_of_weights_is_preferred_to_shards(hub: HubServer) -> None:
-    """Bug: of a repository with both, both were fetched."""
+    """Bug: of a repository with a single file and an index of weights, both were downloaded."""
     folder = hub.repositories[REPOSITORY].commits[FIRST]
     tensors = {name: tensor for shard in SHARDS for name, tensor in load_file(folder / shard).items()}
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
@@ -170,7 +170,7 @@ def test_weights_of_another_kind_of_model_are_not_fetched(hub: HubServer) -> Non
 def test_a_revision_is_a_commit_online_and_offline(
     revision: str | None, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards the record of what was used, for every name that a commit has."""
+    """Guards the recorded commit, for every kind of revision."""
     commit = find(revision).revision
     assert commit == (PULL if revision == "refs/pr/9" else FIRST)
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
@@ -180,7 +180,7 @@ def test_a_revision_is_a_commit_online_and_offline(
 
 
 def test_a_wrong_revision_names_those_that_there_are(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against guessing: a branch or pull request is easily misspelt."""
+    """Guards against misspelt branches and pull requests: the error lists those that exist."""
     said = message_of("refs/pr/8")
     assert all(word in said for word in ("'refs/pr/8'", REPOSITORY, "main", "v1.0", "refs/pr/9"))
     find()
@@ -191,7 +191,7 @@ def test_a_wrong_revision_names_those_that_there_are(hub: HubServer, monkeypatch
 
 
 def test_a_commit_of_the_cache_outlives_its_history(hub: HubServer) -> None:
-    """Guards a run that is resumed after the authors have squashed the commit that it was made with."""
+    """Guards resumed runs after the authors have squashed the commit."""
     folder = find().folder
     repository = hub.repositories[REPOSITORY]
     repository.refs["main"] = SECOND
@@ -202,7 +202,7 @@ def test_a_commit_of_the_cache_outlives_its_history(hub: HubServer) -> None:
 
 
 def test_a_broken_connection_is_resumed(hub: HubServer) -> None:
-    """Guards large files: huggingface_hub gives up where a connection breaks off, and begins nothing anew."""
+    """Guards large files: huggingface_hub does not retry after an interrupted connection."""
     size = (hub.repositories[REPOSITORY].commits[FIRST] / SHARDS[0]).stat().st_size
     hub.faults.append(Fault(f"/cdn/*/{SHARDS[0]}", cut_at=size // 2, times=1))
     find()
@@ -213,7 +213,7 @@ def test_a_broken_connection_is_resumed(hub: HubServer) -> None:
 
 
 def test_a_killed_download_is_resumed(hub: HubServer, tmp_path: Path) -> None:
-    """Guards hours of a slow line: the next command goes on where the killed one was."""
+    """Guards slow downloads: the next command resumes where a killed one stopped."""
     shard = hub.repositories[REPOSITORY].commits[FIRST] / SHARDS[1]
     released = threading.Event()
     hub.faults.append(Fault(f"/cdn/*/{SHARDS[1]}", cut_at=shard.stat().st_size // 2, stall=released, times=1))
@@ -262,7 +262,7 @@ def _read(terminal: int) -> bytes:
 
 @pytest.mark.parametrize("is_too_long", [True, False], ids=["longer", "altered"])
 def test_a_damaged_partial_file_is_begun_anew(is_too_long: bool, hub: HubServer) -> None:
-    """Bug: it was sent for the bytes after its end, and refused with HTTP 416 at every further command."""
+    """Bug: a partial file that was too long made every later command fail with HTTP 416."""
     shard = hub.repositories[REPOSITORY].commits[FIRST] / SHARDS[0]
     blobs = Path(hub_constants.HF_HUB_CACHE) / "models--acme--parler-mini" / "blobs"
     blobs.mkdir(parents=True)
@@ -272,7 +272,7 @@ def test_a_damaged_partial_file_is_begun_anew(is_too_long: bool, hub: HubServer)
 
 
 def test_a_file_that_does_not_match_its_checksum_is_not_kept(hub: HubServer) -> None:
-    """Guards against noise: huggingface_hub compares only sizes."""
+    """Guards against damaged weights: huggingface_hub compares sizes only."""
     hub.faults.append(Fault(f"/cdn/*/{SHARDS[0]}", flip=True))
     said = message_of()
     assert SHARDS[0] in said
@@ -283,7 +283,7 @@ def test_a_file_that_does_not_match_its_checksum_is_not_kept(hub: HubServer) -> 
 
 
 def test_a_truncated_file_of_the_cache_is_fetched_again(hub: HubServer) -> None:
-    """Bug: a file that another program had left short was loaded for ever."""
+    """Bug: a truncated file of another program was never downloaded again."""
     path = find().folder / SHARDS[0]
     path.resolve().write_bytes(path.read_bytes()[:-1])
     find()
@@ -293,7 +293,7 @@ def test_a_truncated_file_of_the_cache_is_fetched_again(hub: HubServer) -> None:
 def test_an_interrupted_download_is_told_offline_and_ended_online(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: the cache had an index and one shard; the model's loading ended in a traceback."""
+    """Bug: with an incomplete set of weight files in the cache, loading ended in a traceback."""
     folder = find().folder
     (folder / SHARDS[1]).resolve().unlink()
     with monkeypatch.context() as offline:
@@ -312,7 +312,7 @@ def test_an_interrupted_download_is_told_offline_and_ended_online(
 
 
 def test_a_repository_without_all_of_its_weights_says_so(hub: HubServer) -> None:
-    """Guards against an upload that was broken off, and against pickles."""
+    """Guards against an incomplete upload, and against pickles."""
     folder = hub.repositories[REPOSITORY].commits[FIRST]
     (folder / SHARDS[1]).unlink()
     assert SHARDS[1] in message_of()
@@ -346,7 +346,7 @@ API, FILES = "/api/models/acme/parler-mini/*", "/*/resolve/*"
 def test_what_the_hub_cannot_do_is_one_line(
     fault: Fault, words: list[str], hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards against "the hub cannot be reached" for everything, and against tracebacks."""
+    """Guards against tracebacks, and against one message for all kinds of HTTP errors."""
     fault.times = 1_000_000  # pytest reuses the parameters
     hub.faults.append(fault)
     said = message_of()
@@ -358,7 +358,7 @@ def test_what_the_hub_cannot_do_is_one_line(
 
 
 def test_a_gated_repository_says_whose_terms_to_accept(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bug: indic, which is gated, was "not on the hub, or private"."""
+    """Bug: a gated repository (indic) was reported as missing or private."""
     repository = hub.repositories[REPOSITORY]
     repository.is_gated = True
     page = f"{hub.endpoint}/{REPOSITORY}"
@@ -376,7 +376,7 @@ def test_a_gated_repository_says_whose_terms_to_accept(hub: HubServer, monkeypat
 def test_a_token_that_the_hub_refuses_is_named_with_its_place(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: with an expired token even public repositories were "not on the hub"."""
+    """Bug: with an expired token, public repositories were reported as missing."""
     stored = tmp_path / "home" / "token"
     stored.parent.mkdir()
     stored.write_text("hf_expired")
@@ -402,7 +402,7 @@ def test_a_repository_that_is_not_there(token: str | None, hub: HubServer, monke
 
 
 def test_a_machine_without_network(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the four ways to be without: no server, no name, no answer, a proxy that is not there."""
+    """Guards the messages without a connection: no server, no name, no answer, no proxy."""
     hub.faults.append(Fault("*", 200, body=b"x" * 10, cut_at=0))
 
     def message_at(endpoint: str) -> str:
@@ -432,7 +432,7 @@ def test_a_machine_without_network(hub: HubServer, monkeypatch: pytest.MonkeyPat
 def test_what_is_in_the_cache_is_used_when_the_hub_fails(
     fault: Fault, hub: HubServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Guards runs against the hub's bad days: everything that they need is there."""
+    """Guards runs against an outage of the hub, if all files are in the cache."""
     find()
     fault.times = 1_000_000
     hub.faults.append(fault)
@@ -443,7 +443,7 @@ def test_what_is_in_the_cache_is_used_when_the_hub_fails(
 def test_a_full_disk_says_how_much_is_needed_before_anything_is_fetched(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: after gigabytes, the hub "could not be reached"."""
+    """Bug: a full disk was reported, after gigabytes, as an unreachable hub."""
     usage = shutil.disk_usage("/")._replace(free=20_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     said = message_of()
@@ -455,7 +455,7 @@ def test_a_full_disk_says_how_much_is_needed_before_anything_is_fetched(
 def test_a_disk_that_fills_or_is_forbidden(
     code: int, words: list[str], hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards the errors of the system itself, in the middle of a file."""
+    """Guards the messages for errors of the file system in the middle of a file."""
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code), "/cache/blob")
@@ -468,14 +468,14 @@ def test_a_disk_that_fills_or_is_forbidden(
 def test_a_cache_below_a_file_cannot_be_written(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards a wrong HF_HOME."""
+    """Guards the message for a cache folder that cannot be written."""
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
     assert "HF_HOME" in message_of()
 
 
 def test_nothing_is_fetched_for_a_dry_run(hub: HubServer) -> None:
-    """Guards the promise of a dry run, online too."""
+    """Guards dry runs against downloads."""
     with pytest.raises(NotDownloadedError, match=REPOSITORY):
         find(download=False)
     assert not hub.asked
@@ -484,7 +484,7 @@ def test_nothing_is_fetched_for_a_dry_run(hub: HubServer) -> None:
 def test_the_descriptions_tokenizer_is_said_to_be_a_second_repository(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: for a missing tokenizer, `model=/path/to/flan-t5-large` was given as the remedy."""
+    """Bug: the remedy for a missing tokenizer named the wrong key."""
     there = hub.repositories.pop(TOKENIZER)
     said = message_of()
     assert all(word in said for word in (TOKENIZER, REPOSITORY, "model.description_tokenizer="))
@@ -509,7 +509,7 @@ def test_the_descriptions_tokenizer_is_said_to_be_a_second_repository(
 def test_a_run_keeps_its_commits_when_the_hub_moves_on(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandInModel
 ) -> None:
-    """Bug: a run that was resumed after a push to the hub was refused for a revision that nobody had asked for."""
+    """Bug: after a push to the hub, a resumed run was refused because of the new commit."""
     texts = tmp_path / "texts.txt"
     texts.write_text("One sentence.\n\nAnother sentence.\n")
     command = [f"input={texts}", f"output_dir={tmp_path / 'out'}", f"model={REPOSITORY}", "name=run", "voice=A voice."]
@@ -529,7 +529,7 @@ def test_a_run_keeps_its_commits_when_the_hub_moves_on(
 
 
 def test_a_dataset_from_the_hub_to_its_card(hub: HubServer, tmp_path: Path) -> None:
-    """Guards the whole way as a user goes it: download, run, and both commits in config, card and report."""
+    """Guards the whole path: download, run, and both commits in config, card and report."""
     (tmp_path / "texts.jsonl").write_text('{"text": "Hello there."}\n{"text": "It rains."}\n')
     env = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     arguments = ["task=dataset", f"input={tmp_path / 'texts.jsonl'}", f"model={REPOSITORY}", "voice=A calm voice."]

@@ -1,4 +1,4 @@
-"""Keyed noise: the same everywhere, and distributed as it must be."""
+"""Keyed noise: the same on every device, with the right distribution."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ GOLDEN = (-0.0811690241098404, -0.2719792127609253, -0.26508966088294983)
 
 
 def test_values_are_golden() -> None:
-    """Guards every seed that was ever published: other numbers here are other audio there."""
+    """Guards published seeds: other noise would give other audio."""
     noise = gumbel(torch.tensor([0, 2**63 - 1]), torch.tensor([0, 7]), num_codebooks=2, vocabulary=3)
     assert noise.shape == (2, 2, 3)
     np.testing.assert_allclose(noise.flatten()[:3], GOLDEN, rtol=1e-6)
 
 
 def test_a_number_depends_on_its_own_key_alone() -> None:
-    """Guards batches, orders and restarts: neighbours and the number of rows must not matter."""
+    """Guards batches and restarts: noise does not depend on other rows."""
     seeds, steps = torch.tensor([5, 6, 7]), torch.tensor([1, 20, 300])
     together = gumbel(seeds, steps, 4, 100)
     for row in range(3):

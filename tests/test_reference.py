@@ -1,4 +1,4 @@
-"""The reference backend against upstream itself, and the promises that upstream does not keep."""
+"""The reference backend against upstream itself, and the fixes of upstream."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def upstream_greedy(folder: Path, prompt: str, max_frames: int, codebooks: int) 
 
 @each_variant
 def test_one_row_is_upstreams_sample_for_sample(shape: UntrainedShape, checkpoint_of: Checkpoints) -> None:
-    """Guards the oracle itself: whatever is added to upstream's call must not change what it makes."""
+    """Guards the reference: what it adds to upstream's call must not change the samples."""
     folder = checkpoint_of(shape)
     synthesizer = reference(folder, sampling=GREEDY)
     for prompt in PROMPTS:
@@ -80,7 +80,7 @@ def test_one_row_is_upstreams_sample_for_sample(shape: UntrainedShape, checkpoin
 
 @pytest.mark.usefixtures("small_hub_codec")
 def test_upstreams_own_codec_wrapper_works_too(checkpoint_of: Checkpoints) -> None:
-    """Guards checkpoints saved before transformers had a DAC: their codes have four dimensions."""
+    """Guards checkpoints from before transformers had DAC, whose codes have four dimensions."""
     shape = dataclasses.replace(TINY, hub_codec=True, sampling_rate=44_100)
     folder = checkpoint_of(shape)
     (clip,) = reference(folder, sampling=GREEDY).generate(utterances(Bucket(0, 0, 20, 1), PROMPTS[:1]))
@@ -93,7 +93,7 @@ def test_upstreams_own_codec_wrapper_works_too(checkpoint_of: Checkpoints) -> No
 def test_padding_and_neighbours_do_not_touch_a_clip(
     shape: UntrainedShape, cache: str, checkpoint_of: Checkpoints
 ) -> None:
-    """Guards against shared positions: upstream's left padding shifts a short prompt, which makes other audio."""
+    """Guards against shared positions: upstream's left padding shifts the positions of a short prompt."""
     synthesizer = reference(checkpoint_of(shape), cache=cache)
     bucket = Bucket(96, 64, 60, 3)
     together = by_id(synthesizer.generate(utterances(bucket)))
@@ -104,7 +104,7 @@ def test_padding_and_neighbours_do_not_touch_a_clip(
 
 
 def test_a_batch_is_made_where_nothing_more_comes_for_now(checkpoint_of: Checkpoints) -> None:
-    """Guards retakes, which a full batch would wait for in vain."""
+    """Guards retakes, for which a full batch would wait forever."""
     synthesizer = reference(checkpoint_of(TINY))
     first, second, third = utterances(Bucket(80, 64, 10, 4), PROMPTS[:3])
     clips: list[str] = []
@@ -121,7 +121,7 @@ def test_a_batch_is_made_where_nothing_more_comes_for_now(checkpoint_of: Checkpo
 
 
 def test_the_seed_decides_and_the_order_does_not(checkpoint_of: Checkpoints) -> None:
-    """Guards retries and resumed runs: a clip must come out the same whenever and beside whomever it is made."""
+    """Guards retries and resumed runs: a clip does not depend on its batch or on the order of work."""
     synthesizer = reference(checkpoint_of(TINY))
     bucket = Bucket(96, 64, 60, 2)
     rows = utterances(bucket)
@@ -138,7 +138,7 @@ def test_the_seed_decides_and_the_order_does_not(checkpoint_of: Checkpoints) -> 
 def test_every_setting_generates_twice_and_the_same(
     attention: str, cache: str, compile_mode: str, checkpoint_of: Checkpoints
 ) -> None:
-    """Guards against upstream's second `generate()` with a static cache, which fails, and against shapes that grow."""
+    """Guards the fixes of the static cache and of the growing mask, in every combination of settings."""
     synthesizer = reference(checkpoint_of(TINY), attention=attention, cache=cache, compile=compile_mode)
     plain = by_id(reference(checkpoint_of(TINY), attention="eager").generate(utterances()))
     for bucket in (Bucket(96, 64, 200, 3), Bucket(128, 64, 150, 2)):
@@ -148,7 +148,7 @@ def test_every_setting_generates_twice_and_the_same(
 
 
 def test_upstream_still_needs_the_cache_mended(checkpoint_of: Checkpoints) -> None:
-    """Guards the mend against outliving its reason."""
+    """Guards against a fix that upstream no longer needs."""
     folder = checkpoint_of(TINY)
     model = upstream.ParlerTTSForConditionalGeneration.from_pretrained(folder)
     model.generation_config.cache_implementation = "static"
@@ -161,9 +161,9 @@ def test_upstream_still_needs_the_cache_mended(checkpoint_of: Checkpoints) -> No
 
 
 def test_ids_that_are_no_codes_are_never_drawn(checkpoint_of: Checkpoints) -> None:
-    """Guards the codec: an id of 1026 and above, which every published head has, ends it with an index error."""
+    """Guards the codec, which fails with an index error for ids of 1026 and above that all published heads have."""
     synthesizer = reference(checkpoint_of(TINY))
-    heads = synthesizer._model.decoder.lm_heads  # type: ignore[attr-defined]
+    heads = synthesizer.model.decoder.lm_heads  # type: ignore[attr-defined]
     with torch.no_grad():
         for head in heads:
             head.weight[EOS + 1 :] = head.weight[:63].abs() + 5.0
@@ -192,7 +192,7 @@ def test_a_prompt_longer_than_its_bucket_is_named(checkpoint_of: Checkpoints) ->
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_generates(dtype: str, checkpoint_of: Checkpoints) -> None:
-    """Guards the text encoder, which overflows in float16, and a mixture of precisions inside one forward."""
+    """Guards the text encoder, which overflows in float16, and mixed precisions in one forward."""
     synthesizer = reference(checkpoint_of(TINY), dtype=dtype)
     clips = list(synthesizer.generate(utterances(Bucket(96, 64, 30, 3))))
     assert all(np.isfinite(clip.samples).all() for clip in clips)
@@ -200,7 +200,7 @@ def test_half_precision_generates(dtype: str, checkpoint_of: Checkpoints) -> Non
 
 
 def test_waiting_rows_are_counted(checkpoint_of: Checkpoints) -> None:
-    """Guards the speed that a report gives with padding."""
+    """Guards the speed including padding that reports show."""
     synthesizer = reference(checkpoint_of(TINY))
     clips = list(synthesizer.generate(utterances(Bucket(96, 64, 200, 4))))
     longest = max(clip.num_frames for clip in clips)

@@ -6,13 +6,13 @@ code, and every value that the pipeline relies on is checked here. Imports no to
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ModelError
+from pipeline.synthesis.json_section import Section, read_object
 
 TEXT_ENCODERS = ("t5", "mt5", "umt5")
 CODECS = ("dac", "dac_on_the_hub")
@@ -21,11 +21,9 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "adde
 _SINGLE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _CODEBOOK_SIZE = 1024  # of all published codecs
 _DEFAULT_MAX_LENGTH = 2580  # of the published checkpoints: 30 s
-_MAX_BYTES = 64 << 20  # of a JSON file
 _MAX_LISTED = 5  # names in an error message
 _MAX_RATIOS = 8
 _MIN_POSITIVE = 1e-6  # of a temperature or a probability
-_MAX_SIZE = 1 << 20  # of any width, length or count in a config; real values are far below
 _LOADING_KEYS = ("auto_map", "attn_implementation", "torch_dtype", "pruned_heads")  # say how to load the model
 
 # Sampling settings that no backend implements, each with the value that has no effect.
@@ -81,7 +79,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise ModelError(f"{folder}: no config.json; a Parler-TTS checkpoint has config.json and model.safetensors")
-    config = _without_loading_keys(_read_object(path))
+    config = _without_loading_keys(read_object(path))
     if config.get("model_type") != "parler_tts":
         raise ModelError(f"{path}: model_type is {config.get('model_type')!r}, not 'parler_tts': another kind of model")
     if "quantization_config" in config:
@@ -89,7 +87,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     for part in ("text_encoder", "audio_encoder", "decoder"):
         if not isinstance(config.get(part), dict):
             raise ModelError(f"{path}: {part} is missing or not an object; the file is damaged, download it again")
-    _check_config(_Section(path, config))
+    _check_config(Section(path, config))
     return config
 
 
@@ -104,8 +102,8 @@ def read_generation(folder: Path, config: Mapping[str, Any]) -> GenerationSettin
         ModelError: The file is not a JSON object, or has a value that is not valid.
     """
     path = folder / "generation_config.json"
-    given = _read_object(path) if path.is_file() else {}
-    section, decoder = _Section(path, given), config["decoder"]
+    given = read_object(path) if path.is_file() else {}
+    section, decoder = Section(path, given), config["decoder"]
     ids = _special_ids(section, given, config)
     if given.get("max_new_tokens") is not None:
         max_length = section.integer("max_new_tokens", 1) + 1
@@ -148,7 +146,7 @@ def weight_files(folder: Path) -> list[Path]:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         hint = "; weights as .bin are pickles, which are never read" if any(folder.glob("*.bin")) else ""
         raise ModelError(f"{folder}: no weights; {_SINGLE_FILE} is missing (the folder contains {found}){hint}")
-    file_of = _read_object(index).get("weight_map")
+    file_of = read_object(index).get("weight_map")
     if not isinstance(file_of, dict) or not file_of or not all(isinstance(name, str) for name in file_of.values()):
         raise ModelError(f"{index}: no weight_map; the file is damaged, download it again")
     names = sorted(set(file_of.values()))
@@ -213,7 +211,7 @@ def _codebook_size(config: Mapping[str, Any]) -> int:
     return int(config["audio_encoder"].get("codebook_size") or _CODEBOOK_SIZE)
 
 
-def _special_ids(section: _Section, given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, int]:
+def _special_ids(section: Section, given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, int]:
     """Return the special ids of generation_config.json, or else of config.json."""
     decoder = config["decoder"]
     ids = {}
@@ -229,58 +227,7 @@ def _special_ids(section: _Section, given: Mapping[str, Any], config: Mapping[st
     return ids
 
 
-class _Section:
-    """A JSON object of a file with typed access. Errors name the file and the dotted key."""
-
-    def __init__(self, path: Path, content: Mapping[str, Any], prefix: str = "") -> None:
-        self.path = path
-        self._content = content
-        self._prefix = prefix
-
-    def part(self, key: str) -> _Section:
-        return _Section(self.path, self._content[key], f"{self._prefix}{key}.")
-
-    def check(self, key: str, value: Any, kind: type, low: float, high: float) -> Any:
-        is_number = isinstance(value, kind | int if kind is float else kind) and not isinstance(value, bool)
-        if not (is_number and low <= value < high):
-            need = "a whole number" if kind is int else "a number"
-            name = f"{self._prefix}{key}={value!r}"
-            raise ModelError(f"{self.path}: {name}; it has to be {need} from {low} to {high - 1}")
-        return value
-
-    def integer(self, key: str, low: int, default: int | None = None) -> int:
-        """Return the value of `key`, at least `low`; `default` if it is missing or null."""
-        value = self._content.get(key)
-        value = default if value is None else value
-        return int(self.check(key, value, int, low, _MAX_SIZE))
-
-    def within(self, key: str, low: float, high: float) -> float | None:
-        """Return the number `key`, from `low` to `high`; None if it is missing or null."""
-        value = self.optional(key, float)
-        if value is not None and not low <= value <= high:
-            raise ModelError(f"{self.path}: {self._prefix}{key}={value}; it has to be from {low:g} to {high:g}")
-        return None if value is None else float(value)
-
-    def optional(self, key: str, kind: type, low: int | None = None) -> Any:
-        """Return the value of `key`, at least `low`; None if it is missing or null."""
-        value = self._content.get(key)
-        is_kind = isinstance(value, kind | int if kind is float else kind) and (
-            kind is bool or not isinstance(value, bool)
-        )
-        if value is not None and not is_kind:
-            raise ModelError(f"{self.path}: {self._prefix}{key}={value!r} is not of type {kind.__name__}")
-        if low is not None and value is not None and value < low:
-            raise ModelError(f"{self.path}: {self._prefix}{key}={value}; it has to be at least {low}")
-        return value
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> None:
-        value = self._content.get(key)
-        if value not in choices:
-            name = f"{self._prefix}{key}={value!r}"
-            raise ModelError(f"{self.path}: {name} is not supported; supported are {', '.join(choices)}")
-
-
-def _check_config(config: _Section) -> None:
+def _check_config(config: Section) -> None:
     config.integer("vocab_size", 1)
     text_encoder, codec, decoder = (config.part(part) for part in ("text_encoder", "audio_encoder", "decoder"))
     text_encoder.choice("model_type", TEXT_ENCODERS)
@@ -319,20 +266,6 @@ def _without_loading_keys(config: dict[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in _LOADING_KEYS and not key.startswith("_attn_implementation")
     }
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ModelError(f"{path}: {path.stat().st_size >> 20} MiB is too large for a file of settings")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not valid JSON ({error})") from error
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: it must contain a JSON object, not {type(content).__name__}")
-    return content
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:

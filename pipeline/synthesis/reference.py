@@ -64,13 +64,17 @@ class ReferenceBackend:
 
 
 class ReferenceSynthesizer:
-    """A `Synthesizer` that calls upstream's `generate()`. Made by `build_synthesizer`."""
+    """A `Synthesizer` that calls upstream's `generate()`. Made by `build_synthesizer`.
+
+    Attributes:
+        model: The loaded model.
+    """
 
     def __init__(self, loaded: LoadedModel, engine: EngineConfig) -> None:
         model = loaded.parler
         self.info = loaded.info
         self.computed_frames = 0
-        self._model = model
+        self.model = model
         self._tokenizers = loaded.tokenizers
         self._engine = engine
         self._sampling = loaded.sampling
@@ -105,7 +109,7 @@ class ReferenceSynthesizer:
 
     def close(self) -> None:
         """Release the memory of the model."""
-        del self._model
+        del self.model
         gc.collect()
         if self.info.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -129,7 +133,7 @@ class ReferenceSynthesizer:
     @torch.inference_mode()
     def _run(self, rows: Sequence[Utterance], bucket: Bucket, max_steps: int | None = None) -> tuple[Any, Tensor]:
         """Call upstream's `generate()`; return its output, and `[B]` whether each row drew an end of sequence."""
-        model, device = self._model, self.info.device
+        model, device = self.model, self.info.device
         prompts = self._tokenizers.prompts([row.prompt for row in rows], bucket.prompt_tokens).to(device)
         descriptions = self._tokenizers.descriptions([row.description for row in rows], bucket.description_tokens).to(
             device
