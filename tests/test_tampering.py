@@ -612,7 +612,7 @@ def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
         replace(Config(), task=TaskConfig("verify"), run="x", deep=True, deep_clips=3)
     )
     assert compose_config(["task=verify", "run=a", "deep=true", "deep_clips=2", "engine.device=cpu"]).deep_clips == 2
-    with pytest.raises(ConfigError, match=r"deep=true.*task=verify"):
+    with pytest.raises(ConfigError, match=r"deep=true: .*task=verify"):
         compose_config(["deep=true"])
     with pytest.raises(ConfigError, match="deep_clips=0"):
         compose_config(["task=verify", "run=a", "deep=true", "deep_clips=0"])

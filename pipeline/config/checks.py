@@ -26,7 +26,8 @@ def require(ok: bool, key: str, value: object, need: str) -> None:
         need: What to give instead.
     """
     if not ok:
-        shown = str(value).lower() if isinstance(value, bool) else value  # as the user writes it
+        # As the user writes it: true, not True; 40, not 40.0.
+        shown = str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
         raise ConfigError(f"{key}: {need}" if value is None else f"{key}={shown}: {need}")
 
 

@@ -14,6 +14,7 @@ _OPTIONS = ("--help", "--version", "--voices", "--cfg", "--completion", "--confi
 _FILE_KEYS = ("input", "output_dir", "run", "left_out", "book.cover", "model.path", "experiment", "--config")
 
 _BASH = """\
+# To activate it, add this line to ~/.bashrc: eval "$(parler-pipeline --completion bash)"
 _parler_pipeline() {{
   local IFS=$'\\n' word=${{COMP_LINE:0:COMP_POINT}} words={words} value
   word=${{word##* }} value=${{word#*=}}
@@ -29,6 +30,7 @@ _parler_pipeline() {{
 complete -F _parler_pipeline parler-pipeline
 """
 _ZSH = """\
+# To activate it, add this line to ~/.zshrc: eval "$(parler-pipeline --completion zsh)"
 _parler_pipeline() {{
   local -a words_=({words})
   compadd -S '' -- ${{(M)words_:#*=}}
@@ -39,6 +41,7 @@ _parler_pipeline() {{
 compdef _parler_pipeline parler-pipeline
 """
 _FISH = """\
+# To activate it, add this line to ~/.config/fish/config.fish: parler-pipeline --completion fish | source
 complete -c parler-pipeline -a {words}
 """
 

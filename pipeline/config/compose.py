@@ -206,9 +206,8 @@ def _explain(error: Exception, given: Mapping[str, str]) -> str:
     if unknown:
         known = [field.name for field in dataclasses.fields(getattr(schema, unknown[2]))]
         return f"{key}: no such key; the nearest are {', '.join(nearest_first(unknown[1], known, limit=4))}"
-    value = given.get(key, "")
     fix = next((fix for phrase, fix in _FIXES.items() if phrase in message), message)
-    return f"{key}={value}: {fix}" if key and value else f"{key}: {fix}" if key else message
+    return f"{key}={given[key]}: {fix}" if key in given else f"{key}: {fix}" if key else message
 
 
 _FIXES = {
