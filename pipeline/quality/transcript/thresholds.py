@@ -1,0 +1,28 @@
+"""Limits of the verdict, for each recogniser and language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Thresholds"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits of the verdict. The defaults are those of tiny.en, fixed on clips of the voices that ship."""
+
+    alike: float = 0.45  # similarity of sound at which other words count as misheard
+    alike_name: float = 0.3  # likewise, of names
+    evidence: float = 6.0  # log probability ratio at which words count as left out, added or swapped
+    evidence_wrong: float = 12.0  # likewise, as wrong
+    doubt_share: float = 0.6  # of these limits: where doubt begins
+    divergent_words: int = 8  # in a run: no recogniser mishears so many
+    babble_seconds: float = 0.6  # after the end of the prompt, that hold speech
+    babble_probability: float = 0.5  # mean of the words there
+    fastest_words: float = 7.0  # a second; more are made up by the recogniser
+    word_seconds: float = 0.35  # of a word, where the recogniser gives no times
+    endless_seconds: float = 4.0  # a clip is endless with more than this,
+    slowest_word_seconds: float = 1.0  # and this for each word
+    no_speech: float = 0.6  # probability that nobody speaks, at which words are not believed
+    short_words: int = 2  # prompts this short are never judged to be wrong, only silent or endless
+    max_scored: int = 6  # deviations of a clip for which texts are scored

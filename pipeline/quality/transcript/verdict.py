@@ -1,0 +1,200 @@
+"""Verdict on a clip by its words: pass, retake or unsure.
+
+A recogniser mishears, so that not every deviation is a fault of the voice. What speaks for one: how the words sound,
+how many there are, when they were heard, and, from a recogniser that can score texts, how much better the transcript
+fits the audio than the transcript with the prompt's words in that place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from pipeline.quality.transcript.align import Difference
+from pipeline.quality.transcript.comparison import Comparison, Deviation, Fault, repaired
+from pipeline.quality.transcript.thresholds import Thresholds
+
+__all__ = ["DiffPart", "Outcome", "Verdict", "judge", "texts_to_score"]
+
+
+class Outcome(str, Enum):
+    """What to do with a clip."""
+
+    PASS = "pass"
+    RETAKE = "retake"  # the voice did not say the prompt
+    UNSURE = "unsure"  # a person may listen; no reason to make it again
+
+
+@dataclass(frozen=True)
+class DiffPart:
+    """A stretch of prompt and transcript, for people to read. The parts cover all words of both, in order."""
+
+    kind: Difference
+    reference: str
+    heard: str
+    start: int  # offsets of `reference` into the prompt
+    end: int
+    seconds: tuple[float, float] | None = None  # when it was heard, if the recogniser says
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is made of the words of a clip."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]  # "left out: was Catherine's answer"; empty when it passes
+    wer: float  # not clipped: more than 1 where more words are heard than there are
+    cer: float
+    diff: tuple[DiffPart, ...]
+
+
+class _Belief(Enum):
+    MISHEARD = 0
+    DOUBT = 1
+    FAULT = 2
+
+
+def texts_to_score(comparison: Comparison, thresholds: Thresholds) -> list[str]:
+    """Return the texts whose scores help to judge a comparison; none where it is clear without.
+
+    They are the transcript itself, then the transcript with each deviation repaired, the largest ones first if there
+    are more than `thresholds.max_scored`.
+    """
+    scored = [deviation for deviation in comparison.deviations if not _is_clear(comparison, deviation, thresholds)]
+    scored = sorted(scored, key=lambda deviation: -deviation.num_words)[: thresholds.max_scored]
+    if not scored or not comparison.heard_words:
+        return []
+    return [comparison.heard.strip(), *(repaired(comparison, deviation) for deviation in scored)]
+
+
+def judge(comparison: Comparison, thresholds: Thresholds, scores: Mapping[str, float] | None = None) -> Verdict:
+    """Judge a clip by its words.
+
+    Args:
+        comparison: Of the prompt with the transcript.
+        thresholds: Of the recogniser and the language.
+        scores: Log probability of each of `texts_to_score`; None where the recogniser gives none.
+    """
+    outcome, reasons = _outcome(comparison, thresholds, scores or {})
+    return Verdict(outcome, tuple(reasons), comparison.wer, comparison.cer, _diff(comparison))
+
+
+def _outcome(
+    comparison: Comparison, thresholds: Thresholds, scores: Mapping[str, float]
+) -> tuple[Outcome, Sequence[str]]:
+    num_words = len(comparison.words)
+    if not num_words:
+        return Outcome.UNSURE, ["no words: the prompt has none to compare"]
+    if not comparison.heard_words:
+        return Outcome.RETAKE, ["silent: nothing was heard"]
+    if comparison.no_speech_probability >= thresholds.no_speech and comparison.wer > 0.5:
+        return Outcome.RETAKE, [f"silent: no speech with a probability of {comparison.no_speech_probability:.2f}"]
+    limit = thresholds.endless_seconds + num_words * thresholds.slowest_word_seconds
+    if comparison.seconds > limit and comparison.deviations:
+        return Outcome.RETAKE, [f"endless: {comparison.seconds:.1f} s for {num_words} words, limit {limit:.1f} s"]
+    beliefs = [(_belief(comparison, deviation, thresholds, scores), deviation) for deviation in comparison.deviations]
+    faults = [_reason(comparison, deviation) for belief, deviation in beliefs if belief is _Belief.FAULT]
+    doubts = [_reason(comparison, deviation) for belief, deviation in beliefs if belief is _Belief.DOUBT]
+    if num_words <= thresholds.short_words and not _is_runaway(comparison, thresholds):
+        return (Outcome.UNSURE, faults + doubts) if faults or doubts else (Outcome.PASS, ())
+    if faults:
+        return Outcome.RETAKE, faults
+    return (Outcome.UNSURE, doubts) if doubts else (Outcome.PASS, ())
+
+
+def _belief(
+    comparison: Comparison, deviation: Deviation, thresholds: Thresholds, scores: Mapping[str, float]
+) -> _Belief:
+    if clear := _is_clear(comparison, deviation, thresholds):
+        return clear
+    evidence = _evidence(comparison, deviation, scores)
+    if evidence is None:
+        return _belief_without_scores(deviation, thresholds)
+    limit = thresholds.evidence
+    if deviation.fault is Fault.WRONG:
+        limit = thresholds.evidence_wrong
+    if evidence >= limit:
+        return _Belief.FAULT
+    return _Belief.DOUBT if evidence >= limit * thresholds.doubt_share else _Belief.MISHEARD
+
+
+def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> _Belief | None:
+    """What is believed of a deviation whatever its scores; None: they are needed."""
+    if deviation.fault is Fault.BABBLE:
+        return _babble(comparison, deviation, thresholds)
+    if deviation.num_words >= thresholds.divergent_words:
+        return _Belief.FAULT
+    alike = thresholds.alike_name if deviation.is_name else thresholds.alike
+    if deviation.fault is Fault.WRONG and deviation.similarity >= alike:
+        return _Belief.MISHEARD
+    return None
+
+
+def _babble(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> _Belief:
+    """Words after the end of the prompt: spoken, or made up by the recogniser where there is no time for them."""
+    added = comparison.heard_words[deviation.heard_first :]
+    if (span := added[0].seconds) is not None:
+        left = comparison.seconds - span[0]
+        is_probable = sum(word.probability for word in added) / len(added) >= thresholds.babble_probability
+    else:
+        left = comparison.seconds - len(comparison.words) * thresholds.word_seconds
+        is_probable = True
+    if left < thresholds.babble_seconds or len(added) > left * thresholds.fastest_words:
+        return _Belief.MISHEARD if left < thresholds.babble_seconds else _Belief.DOUBT
+    if len(added) >= thresholds.divergent_words or (len(added) >= 2 and is_probable):
+        return _Belief.FAULT
+    return _Belief.DOUBT
+
+
+def _belief_without_scores(deviation: Deviation, thresholds: Thresholds) -> _Belief:
+    num_wrong = sum(step.num_errors for step in deviation.steps if step.similarity < thresholds.alike)
+    if deviation.fault in (Fault.DOUBLED, Fault.SWAPPED) or num_wrong >= 2:
+        return _Belief.FAULT
+    return _Belief.DOUBT
+
+
+def _evidence(comparison: Comparison, deviation: Deviation, scores: Mapping[str, float]) -> float | None:
+    """How much more probable the transcript is than the prompt's words in this place, in units of e."""
+    heard, other = scores.get(comparison.heard.strip()), scores.get(repaired(comparison, deviation))
+    return None if heard is None or other is None else heard - other
+
+
+def _is_runaway(comparison: Comparison, thresholds: Thresholds) -> bool:
+    return len(comparison.heard_words) - len(comparison.words) >= thresholds.divergent_words
+
+
+def _reason(comparison: Comparison, deviation: Deviation) -> str:
+    reference = comparison.reference_text(deviation.first, deviation.last)
+    heard = comparison.heard_text(deviation.heard_first, deviation.heard_last)
+    if reference and heard:
+        return f"{deviation.fault.value}: {heard} for {reference}"
+    return f"{deviation.fault.value}: {reference or heard}"
+
+
+def _diff(comparison: Comparison) -> tuple[DiffPart, ...]:
+    return tuple(
+        DiffPart(
+            step.kind,
+            comparison.reference_text(step.first, step.last),
+            comparison.heard_text(step.heard_first, step.heard_last),
+            *_offsets(comparison, step.first, step.last),
+            _seconds(comparison, step.heard_first, step.heard_last),
+        )
+        for step in comparison.steps
+    )
+
+
+def _offsets(comparison: Comparison, first: int, last: int) -> tuple[int, int]:
+    words = comparison.words
+    if last > first:
+        return words[first].start, words[last - 1].end
+    place = words[first].start if first < len(words) else len(comparison.reference)
+    return place, place
+
+
+def _seconds(comparison: Comparison, first: int, last: int) -> tuple[float, float] | None:
+    if last == first:
+        return None
+    start, end = comparison.heard_words[first].seconds, comparison.heard_words[last - 1].seconds
+    return (start[0], end[1]) if start and end else None
