@@ -36,7 +36,7 @@ from pipeline.quality.transcript.recognizer import (
     Transcript,
 )
 from pipeline.quality.transcript.thresholds import Thresholds
-from pipeline.quality.transcript.verdict import Outcome, judge, texts_to_score
+from pipeline.quality.transcript.verdict import Outcome, Verdict, judge, texts_to_score
 from scripts.checks.speech_faults import KINDS, Source, inject
 
 CLEAN = "clean"
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table_parser = steps.add_parser("table", help="judge what was heard")
     table_parser.add_argument("heard", type=Path, help="JSONL file that the first step wrote")
     table_parser.add_argument("--without-scores", action="store_true", help="as with a recogniser that cannot score")
-    table_parser.add_argument("--speaker", action="append", help="of these voices only")
+    table_parser.add_argument("--speaker", action="append", default=[], help="of these voices only")
     table_parser.add_argument("--show", metavar="KIND", help="list what was not judged as it should be")
     options = parser.parse_args(arguments)
     if options.step == "table":

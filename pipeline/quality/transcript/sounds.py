@@ -20,7 +20,8 @@ heir air ere|rain reign rein|road rode rowed|so sew sow|week weak|meet meat|peac
 made maid|male mail|pair pear pare|plain plane|poor pour pore|red read|sale sail|seen scene|some sum|steel steal
 tail tale|through threw|way weigh|wear where ware|not knot|night knight|hi high|lie lye|dear deer|fair fare
 great grate|hair hare|him hymn|in inn|lead led|led lead|past passed|sent cent scent|soul sole|stair stare|than then
-who whom|well will|a an|or ore oar|yes yeah|ay eh|mary marry merry|mam maam|farther further|forego forgo|hurray hooray|ah o|ha ah
+who whom|well will|a an|or ore oar|yes yeah|ay eh|mary marry merry|mam maam|farther further
+forego forgo|hurray hooray|ah o|ha ah
 """.replace("\n", "|")
 
 
