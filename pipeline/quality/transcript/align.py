@@ -9,7 +9,7 @@ from enum import Enum
 from rapidfuzz.distance import Levenshtein
 
 from pipeline.quality.transcript.sounds import same_sound, similarity
-from pipeline.quality.transcript.words import Word
+from pipeline.quality.transcript.words import Word, stretches
 
 __all__ = ["Difference", "Step", "align", "character_errors", "word_errors"]
 
@@ -61,7 +61,7 @@ def align(reference: Sequence[Word], heard: Sequence[Word]) -> tuple[Step, ...]:
     """
     forms, heard_forms = [word.form for word in reference], [word.form for word in heard]
     steps: list[Step] = []
-    for is_equal, first, last, heard_first, heard_last in _stretches(forms[:MAX_WORDS], heard_forms[:MAX_WORDS]):
+    for is_equal, first, last, heard_first, heard_last in stretches(forms[:MAX_WORDS], heard_forms[:MAX_WORDS]):
         if is_equal:
             steps.append(Step(Difference.EQUAL, first, last, heard_first, heard_last))
         else:
@@ -90,20 +90,6 @@ def character_errors(steps: Sequence[Step], reference: Sequence[Word], heard: Se
         for step in steps
         if step.is_error
     )
-
-
-def _stretches(forms: Sequence[str], heard: Sequence[str]) -> Iterator[tuple[bool, int, int, int, int]]:
-    """Yields equal and divergent stretches in turn."""
-    open_first, open_heard = 0, 0
-    for tag, first, last, heard_first, heard_last in Levenshtein.opcodes(forms, heard).as_list():
-        if tag != "equal":
-            continue
-        if first > open_first or heard_first > open_heard:
-            yield False, open_first, first, open_heard, heard_first
-        yield True, first, last, heard_first, heard_last
-        open_first, open_heard = last, heard_last
-    if open_first < len(forms) or open_heard < len(heard):
-        yield False, open_first, len(forms), open_heard, len(heard)
 
 
 def _look_closer(forms: Sequence[str], heard: Sequence[str]) -> list[Step]:

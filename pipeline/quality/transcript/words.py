@@ -13,12 +13,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rapidfuzz.distance import Indel
+from rapidfuzz.distance import Levenshtein
 
 from pipeline.quality.transcript.recognizer import HeardWord, Transcript
 from pipeline.text.spoken_form import base_language, spoken_form
 
-__all__ = ["Word", "heard_words", "split_words"]
+__all__ = ["Word", "heard_words", "split_words", "stretches"]
 
 MAX_CHARACTERS = 20_000  # of a text that are compared; nobody speaks more in one clip, and a recogniser may loop
 
@@ -37,6 +37,7 @@ _SPELLINGS = {
     "alright": "all right", "oh": "o", "aye": "ay", "yeah": "yes", "gray": "grey", "tire": "tyre", "curb": "kerb",
     "mom": "mum", "pajamas": "pyjamas", "aluminum": "aluminium", "anymore": "any more", "towards": "toward",
     "afterwards": "afterward", "backwards": "backward", "amongst": "among", "whilst": "while",
+    "cheque": "check", "cheques": "checks",
 }  # fmt: skip
 _SCALE = re.compile(r"hundred|thousand|million|billion")
 _NUMBER = re.compile(
@@ -93,6 +94,20 @@ def heard_words(transcript: Transcript, language: str) -> tuple[str, tuple[Word,
     return text, tuple(_timed(words, transcript.words, ends))
 
 
+def stretches(forms: Sequence[str], others: Sequence[str]) -> Iterator[tuple[bool, int, int, int, int]]:
+    """Yield equal and divergent stretches of two texts in turn: whether they are equal, and [first, last) of each."""
+    open_first, open_other = 0, 0
+    for tag, first, last, other_first, other_last in Levenshtein.opcodes(forms, others).as_list():
+        if tag != "equal":
+            continue
+        if first > open_first or other_first > open_other:
+            yield False, open_first, first, open_other, other_first
+        yield True, first, last, other_first, other_last
+        open_first, open_other = last, other_last
+    if open_first < len(forms) or open_other < len(others):
+        yield False, open_first, len(forms), open_other, len(others)
+
+
 def _timed(words: Sequence[Word], heard: Sequence[HeardWord], ends: Sequence[int]) -> Iterator[Word]:
     """Gives words their times. Words with one place in the text share its time by their lengths."""
     first = 0
@@ -126,14 +141,15 @@ def _fold(token: str) -> str:
 
 def _place(written: Sequence[tuple[str, int, int]], spoken: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     """Yields each spoken token with its place in the written text: its own, or that of the tokens it stands for."""
-    for step in Indel.opcodes([token for token, _, _ in written], spoken).as_list() if written else ():
-        tag, first, last, spoken_first, spoken_last = step
-        if tag == "equal":
+    if not written:
+        return
+    for is_equal, first, last, spoken_first, spoken_last in stretches([token for token, _, _ in written], spoken):
+        if is_equal:
             yield from written[first:last]
-        elif spoken_last > spoken_first:
-            around = written[first:last] or written[max(0, first - 1) : first + 1]
-            for token in spoken[spoken_first:spoken_last]:
-                yield token, around[0][1], around[-1][2]
+            continue
+        around = written[first:last] or written[max(0, first - 1) : first + 1]
+        for token in spoken[spoken_first:spoken_last]:
+            yield token, around[0][1], around[-1][2]
 
 
 def _english(token: str) -> tuple[str, ...]:
