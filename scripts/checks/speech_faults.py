@@ -73,7 +73,9 @@ def _swap(source: Source) -> Fault | None:
 
 def _cut_end(source: Source) -> Fault:
     samples = source.recording.samples
-    return Fault(_with(source, [samples[: round(0.8 * len(samples))]]), "")
+    end = round(0.8 * len(samples))
+    lost = [word for word in source.words if (word.start + word.end) / 2 * source.recording.sampling_rate > end]
+    return Fault(_with(source, [samples[:end]]), " ".join(word.text.strip() for word in lost))
 
 
 def _babble(source: Source) -> Fault:

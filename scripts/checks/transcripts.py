@@ -40,7 +40,7 @@ from pipeline.quality.transcript.verdict import Outcome, Verdict, judge, texts_t
 from scripts.checks.speech_faults import KINDS, Source, inject
 
 CLEAN = "clean"
-EVERYTHING = Thresholds(alike=1.1, alike_name=1.1, divergent_words=1_000_000)  # scores whatever deviates
+EVERYTHING = Thresholds(alike=1.1, alike_name=1.1, divergent_words=1_000_000, surplus_words=1_000_000)  # scores all
 BATCH = 16  # clips that are read, changed and transcribed together
 
 

@@ -180,7 +180,7 @@ def _fault(steps: tuple[Step, ...], words: Sequence[Word], heard: Sequence[Word]
     others = [word.form for word in heard[first.heard_first : last.heard_last]]
     if forms and len(kinds) > 1 and sorted(forms) == sorted(others):
         return Fault.SWAPPED
-    if last.last == len(words) and last.kind is Difference.LEFT_OUT:
+    if last.last == len(words) and last.kind is Difference.LEFT_OUT and 2 * len(others) < len(forms):
         return Fault.END_CUT
     if kinds == {Difference.LEFT_OUT}:
         return Fault.LEFT_OUT

@@ -11,11 +11,15 @@ __all__ = ["Thresholds"]
 class Thresholds:
     """Limits of the verdict. The defaults are those of tiny.en, fixed on clips of the voices that ship."""
 
-    alike: float = 0.45  # similarity of sound at which other words count as misheard
+    alike: float = 0.6  # similarity of sound at which another word counts as misheard
     alike_name: float = 0.3  # likewise, of names
-    evidence: float = 6.0  # log probability ratio at which words count as left out, added or swapped
-    evidence_wrong: float = 12.0  # likewise, as wrong
-    doubt_share: float = 0.6  # of these limits: where doubt begins
+    evidence: float = 9.0  # log probability ratio at which words count as left out or swapped
+    evidence_wrong: float = 10.0  # likewise, where other words, fewer or more, were heard
+    evidence_one_word: float = 13.0  # likewise, where as many others or one more were heard
+    doubt_share: float = 0.75  # of these limits: where doubt begins
+    surplus_words: int = 2  # heard more than there are: added, whatever the scores
+    least_word_seconds: float = 0.2  # time between heard words, for each one that is missing there, that
+    gap_factor: float = 2.0  # makes so much more evidence needed: it may have been spoken
     divergent_words: int = 8  # in a run: no recogniser mishears so many
     babble_seconds: float = 0.6  # after the end of the prompt, that hold speech
     babble_probability: float = 0.5  # mean of the words there

@@ -18,6 +18,9 @@ from pipeline.quality.transcript.thresholds import Thresholds
 __all__ = ["DiffPart", "Outcome", "Verdict", "judge", "texts_to_score"]
 
 
+_TAIL_SECONDS = 0.25  # of silence after the last word of a clip
+
+
 class Outcome(str, Enum):
     """What to do with a clip."""
 
@@ -111,24 +114,55 @@ def _belief(
     evidence = _evidence(comparison, deviation, scores)
     if evidence is None:
         return _belief_without_scores(deviation, thresholds)
-    limit = thresholds.evidence
-    if deviation.fault is Fault.WRONG:
-        limit = thresholds.evidence_wrong
+    limit = _evidence_limit(comparison, deviation, thresholds)
     if evidence >= limit:
         return _Belief.FAULT
     return _Belief.DOUBT if evidence >= limit * thresholds.doubt_share else _Belief.MISHEARD
 
 
 def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> _Belief | None:
-    """What is believed of a deviation whatever its scores; None: they are needed."""
+    """What is believed of a deviation whatever its scores; None: they are needed.
+
+    Scores do not speak for added words: a recogniser that wrote some thinks little of them itself.
+    """
     if deviation.fault is Fault.BABBLE:
         return _babble(comparison, deviation, thresholds)
     if deviation.num_words >= thresholds.divergent_words:
         return _Belief.FAULT
+    surplus = (deviation.heard_last - deviation.heard_first) - (deviation.last - deviation.first)
+    if deviation.fault is Fault.DOUBLED or surplus >= thresholds.surplus_words:
+        return _Belief.FAULT
     alike = thresholds.alike_name if deviation.is_name else thresholds.alike
-    if deviation.fault is Fault.WRONG and deviation.similarity >= alike:
+    if (deviation.is_name or _is_one_word(deviation)) and deviation.similarity >= alike:
         return _Belief.MISHEARD
     return None
+
+
+def _evidence_limit(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> float:
+    """Log probability ratio from which a deviation is a fault."""
+    if deviation.fault is Fault.ADDED or _is_one_word(deviation):
+        return thresholds.evidence_one_word
+    if deviation.fault is Fault.WRONG:
+        return thresholds.evidence_wrong
+    has_time = _unexplained_seconds(comparison, deviation) >= thresholds.least_word_seconds * deviation.num_words
+    return thresholds.evidence * (thresholds.gap_factor if has_time else 1.0)
+
+
+def _is_one_word(deviation: Deviation) -> bool:
+    """Whether words were heard as others, none of them as fewer or more."""
+    return deviation.fault is Fault.WRONG and all(
+        step.last - step.first == step.heard_last - step.heard_first or step.similarity == 1.0
+        for step in deviation.steps
+    )
+
+
+def _unexplained_seconds(comparison: Comparison, deviation: Deviation) -> float:
+    """Time between the heard words around a deviation: enough for words that the recogniser did not write."""
+    heard = comparison.heard_words
+    before = heard[deviation.heard_first - 1].seconds if deviation.heard_first else (0.0, 0.0)
+    end = comparison.seconds - _TAIL_SECONDS
+    after = heard[deviation.heard_last].seconds if deviation.heard_last < len(heard) else (end, end)
+    return after[0] - before[1] if before and after else 0.0
 
 
 def _babble(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> _Belief:
