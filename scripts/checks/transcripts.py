@@ -55,6 +55,14 @@ class Case:
     recording: Recording
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A recogniser, and the thresholds that say which texts it has to score."""
+
+    recognizer: Recognizer
+    thresholds: Thresholds
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one of the two steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,11 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listen_parser.add_argument("run", type=Path, help="folder of a dataset that the pipeline wrote")
     listen_parser.add_argument("heard", type=Path, help="JSONL file to write")
     listen_parser.add_argument("--faults-per-clip", type=int, default=3)
+    listen_parser.add_argument("--clips", type=int, help="of the first clips only")
     listen_parser.add_argument("--recognizer", default="faster-whisper", help=", ".join(RECOGNIZERS.names()))
     listen_parser.add_argument("--model", default=RecognizerOptions.model)
     listen_parser.add_argument("--revision", default="")
     listen_parser.add_argument("--device", default=RecognizerOptions.device)
     listen_parser.add_argument("--compute-type", default=RecognizerOptions.compute_type)
+    listen_parser.add_argument("--num-threads", type=int, default=RecognizerOptions.num_threads)
+    listen_parser.add_argument("--score-all", action="store_true", help="score whatever deviates, to fix thresholds by")
     listen_parser.add_argument("--beam-size", type=int, default=RecognizerOptions.beam_size)
     table_parser = steps.add_parser("table", help="judge what was heard")
     table_parser.add_argument("heard", type=Path, help="JSONL file that the first step wrote")
@@ -91,20 +102,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             device=options.device,
             compute_type=options.compute_type,
             beam_size=options.beam_size,
+            num_threads=options.num_threads,
         )
     )
-    listen(options.run, options.heard, recognizer, options.faults_per_clip)
+    thresholds = EVERYTHING if options.score_all else Thresholds()
+    listen(options.run, options.heard, Listener(recognizer, thresholds), options.faults_per_clip, options.clips)
 
 
-def listen(run: Path, heard: Path, recognizer: Recognizer, faults_per_clip: int) -> None:
+def listen(run: Path, heard: Path, listener: Listener, faults_per_clip: int, clips: int | None = None) -> None:
     """Transcribe each clip of a run, clean and with `faults_per_clip` faults, and append what is not yet written."""
     done = {(line["id"], line["kind"]): line for line in read_lines(heard)}
-    clips = enumerate(read_clips(run))
+    numbered = enumerate(islice(read_clips(run), clips))
     with heard.open("a", encoding="utf-8") as file:
         other: Recording | None = None
-        while batch := list(islice(clips, BATCH)):
+        while batch := list(islice(numbered, BATCH)):
             clean = [Case(row["id"], CLEAN, "", row, recording) for _, (row, recording) in batch]
-            lines = _hear(clean, recognizer, done)
+            lines = _hear(clean, listener.recognizer, done)
             faulty = []
             for (index, _), case, line in zip(batch, clean, lines, strict=True):
                 words = Transcript.from_json(line["transcript"]).words
@@ -114,9 +127,9 @@ def listen(run: Path, heard: Path, recognizer: Recognizer, faults_per_clip: int)
                     if fault:
                         faulty.append(Case(case.id, kind, fault.detail, case.row, fault.recording))
                 other = case.recording
-            lines += _hear(faulty, recognizer, done)
+            lines += _hear(faulty, listener.recognizer, done)
             for case, line in zip(clean + faulty, lines, strict=True):
-                if _add_scores(case, line, recognizer) or (case.id, case.kind) not in done:
+                if _add_scores(case, line, listener) or (case.id, case.kind) not in done:
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
 
@@ -183,13 +196,14 @@ def comparison_of(line: dict[str, Any]) -> Comparison:
     return compare(line["reference"], transcript, line["seconds"], line["language"])
 
 
-def _add_scores(case: Case, line: dict[str, Any], recognizer: Recognizer) -> bool:
+def _add_scores(case: Case, line: dict[str, Any], listener: Listener) -> bool:
     """Adds the scores of the texts that judging needs; False: they were all there."""
-    texts = dict.fromkeys(texts_to_score(comparison_of(line), EVERYTHING))
+    texts = dict.fromkeys(texts_to_score(comparison_of(line), listener.thresholds))
     missing = [text for text in texts if text not in line["scores"]]
-    if not missing or not isinstance(recognizer, TextScorer):
+    if not missing or not isinstance(listener.recognizer, TextScorer):
         return False
-    line["scores"].update(zip(missing, recognizer.score(case.recording, missing, line["language"]), strict=True))
+    scores = listener.recognizer.score(case.recording, missing, line["language"])
+    line["scores"].update(zip(missing, scores, strict=True))
     return True
 
 

@@ -18,7 +18,9 @@ from pipeline.quality.transcript.words import Word, heard_words, split_words
 
 __all__ = ["Comparison", "Deviation", "Fault", "compare", "repaired"]
 
-_MAX_BETWEEN = 2  # equal words between two differences of one deviation
+_MAX_BETWEEN = 1  # equal words between two differences of one deviation
+
+_MAX_PARTICLE = 3  # letters of a word that belongs to a name: de Bourgh
 
 
 class Fault(str, Enum):
@@ -40,7 +42,7 @@ class Deviation:
     fault: Fault
     steps: tuple[Step, ...]
     similarity: float  # how alike the two sides sound, at the worst step of them; 0 where words are left out or added
-    is_name: bool  # all words concerned are names, which a recogniser spells its own way
+    is_name: bool  # the words concerned are names, which a recogniser spells its own way
 
     @property
     def first(self) -> int:
@@ -168,8 +170,10 @@ def _deviation(
 ) -> Deviation:
     errors = [step for step in steps if step.is_error]
     similarity = min(step.similarity for step in errors)
-    concerned = [name for step in errors for name in names[step.first : step.last]]
-    is_name = bool(concerned) and all(concerned)
+    concerned = [index for step in errors for index in range(step.first, step.last)]
+    is_name = any(names[index] for index in concerned) and all(
+        names[index] or len(words[index].form) <= _MAX_PARTICLE for index in concerned
+    )
     return Deviation(_fault(steps, words, heard), steps, similarity, is_name)
 
 

@@ -13,9 +13,12 @@ class Thresholds:
 
     alike: float = 0.6  # similarity of sound at which another word counts as misheard
     alike_name: float = 0.3  # likewise, of names
-    evidence: float = 9.0  # log probability ratio at which words count as left out or swapped
-    evidence_wrong: float = 10.0  # likewise, where other words, fewer or more, were heard
-    evidence_one_word: float = 13.0  # likewise, where as many others or one more were heard
+    evidence: float = 9.0  # log probability ratio at which words count as left out
+    evidence_end: float = 5.0  # likewise, after the last word that was heard
+    evidence_swapped: float = 3.0  # likewise, as swapped
+    evidence_wrong: float = 9.0  # likewise, where several words were heard as others, fewer or more
+    evidence_one_word: float = 13.0  # likewise, where one word was heard as another one
+    evidence_added: float = 16.0  # likewise, where one word was added
     doubt_share: float = 0.75  # of these limits: where doubt begins
     surplus_words: int = 2  # heard more than there are: added, whatever the scores
     least_word_seconds: float = 0.2  # time between heard words, for each one that is missing there, that
@@ -25,6 +28,8 @@ class Thresholds:
     babble_probability: float = 0.5  # mean of the words there
     fastest_words: float = 7.0  # a second; more are made up by the recogniser
     word_seconds: float = 0.35  # of a word, where the recogniser gives no times
+    longest_word_seconds: float = 0.85  # of a word: what is longer is more than that word; and for each letter of it
+    longest_letter_seconds: float = 0.08
     endless_seconds: float = 4.0  # a clip is endless with more than this,
     slowest_word_seconds: float = 1.0  # and this for each word
     no_speech: float = 0.6  # probability that nobody speaks, at which words are not believed

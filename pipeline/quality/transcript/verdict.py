@@ -7,7 +7,7 @@ fits the audio than the transcript with the prompt's words in that place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -99,6 +99,7 @@ def _outcome(
     beliefs = [(_belief(comparison, deviation, thresholds, scores), deviation) for deviation in comparison.deviations]
     faults = [_reason(comparison, deviation) for belief, deviation in beliefs if belief is _Belief.FAULT]
     doubts = [_reason(comparison, deviation) for belief, deviation in beliefs if belief is _Belief.DOUBT]
+    doubts += _drawn_out(comparison, thresholds)
     if num_words <= thresholds.short_words and not _is_runaway(comparison, thresholds):
         return (Outcome.UNSURE, faults + doubts) if faults or doubts else (Outcome.PASS, ())
     if faults:
@@ -127,10 +128,12 @@ def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Threshol
     """
     if deviation.fault is Fault.BABBLE:
         return _babble(comparison, deviation, thresholds)
-    if deviation.num_words >= thresholds.divergent_words:
-        return _Belief.FAULT
     surplus = (deviation.heard_last - deviation.heard_first) - (deviation.last - deviation.first)
-    if deviation.fault is Fault.DOUBLED or surplus >= thresholds.surplus_words:
+    if deviation.fault is Fault.DOUBLED:
+        return _Belief.FAULT
+    if surplus >= thresholds.surplus_words:
+        return _Belief.FAULT if _has_time(comparison, deviation, thresholds) else _Belief.DOUBT
+    if deviation.num_words >= thresholds.divergent_words:
         return _Belief.FAULT
     alike = thresholds.alike_name if deviation.is_name else thresholds.alike
     if (deviation.is_name or _is_one_word(deviation)) and deviation.similarity >= alike:
@@ -140,20 +143,31 @@ def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Threshol
 
 def _evidence_limit(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> float:
     """Log probability ratio from which a deviation is a fault."""
-    if deviation.fault is Fault.ADDED or _is_one_word(deviation):
+    if deviation.fault is Fault.SWAPPED:
+        return thresholds.evidence_swapped
+    if deviation.fault is Fault.ADDED:
+        return thresholds.evidence_added
+    if _is_one_word(deviation):
         return thresholds.evidence_one_word
     if deviation.fault is Fault.WRONG:
         return thresholds.evidence_wrong
-    has_time = _unexplained_seconds(comparison, deviation) >= thresholds.least_word_seconds * deviation.num_words
-    return thresholds.evidence * (thresholds.gap_factor if has_time else 1.0)
+    if _unexplained_seconds(comparison, deviation) >= thresholds.least_word_seconds * deviation.num_words:
+        return thresholds.evidence * thresholds.gap_factor
+    return thresholds.evidence_end if deviation.fault is Fault.END_CUT else thresholds.evidence
 
 
 def _is_one_word(deviation: Deviation) -> bool:
-    """Whether words were heard as others, none of them as fewer or more."""
-    return deviation.fault is Fault.WRONG and all(
-        step.last - step.first == step.heard_last - step.heard_first or step.similarity == 1.0
-        for step in deviation.steps
-    )
+    """Whether one word was heard as another one."""
+    return deviation.last - deviation.first == deviation.heard_last - deviation.heard_first == 1
+
+
+def _has_time(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> bool:
+    """Whether the words heard in a place can have been spoken in the time that they are said to have taken."""
+    words = comparison.heard_words[deviation.heard_first : deviation.heard_last]
+    first, last = words[0].seconds, words[-1].seconds
+    if first is None or last is None:
+        return True
+    return len(words) <= (min(last[1], comparison.seconds) - first[0]) * thresholds.fastest_words
 
 
 def _unexplained_seconds(comparison: Comparison, deviation: Deviation) -> float:
@@ -196,6 +210,14 @@ def _evidence(comparison: Comparison, deviation: Deviation, scores: Mapping[str,
 
 def _is_runaway(comparison: Comparison, thresholds: Thresholds) -> bool:
     return len(comparison.heard_words) - len(comparison.words) >= thresholds.divergent_words
+
+
+def _drawn_out(comparison: Comparison, thresholds: Thresholds) -> Iterator[str]:
+    """Words that take too long: the recogniser may have left something out that was spoken twice."""
+    for word in comparison.heard_words:
+        longest = thresholds.longest_word_seconds + thresholds.longest_letter_seconds * len(word.form)
+        if word.seconds and word.seconds[1] - word.seconds[0] > longest:
+            yield f"drawn out: {word.form} takes {word.seconds[1] - word.seconds[0]:.1f} s, limit {longest:.1f} s"
 
 
 def _reason(comparison: Comparison, deviation: Deviation) -> str:
