@@ -158,10 +158,22 @@ def judge_line(line: dict[str, Any], with_scores: bool = True) -> Verdict:
 
 
 def table(lines: Sequence[dict[str, Any]], verdicts: Sequence[Verdict]) -> str:
-    """Return a Markdown table: retaken and unsure clips of each kind, with 95 % intervals."""
+    """Return a Markdown table: retaken and unsure clips of each kind, with 95 % intervals.
+
+    A clip that is retaken without a fault put in says nothing about faults; it counts among the clean ones only.
+    """
+    unfit = {
+        line["id"]
+        for line, verdict in zip(lines, verdicts, strict=True)
+        if line["kind"] == CLEAN and verdict.outcome is Outcome.RETAKE
+    }
     rows = ["| clips | retaken | share, 95 % interval | unsure |", "|---|---|---|---|"]
     for kind in (*KINDS, CLEAN):
-        outcomes = [verdict.outcome for line, verdict in zip(lines, verdicts, strict=True) if line["kind"] == kind]
+        outcomes = [
+            verdict.outcome
+            for line, verdict in zip(lines, verdicts, strict=True)
+            if line["kind"] == kind and (kind == CLEAN or line["id"] not in unfit)
+        ]
         if not outcomes:
             continue
         retaken, unsure = outcomes.count(Outcome.RETAKE), outcomes.count(Outcome.UNSURE)

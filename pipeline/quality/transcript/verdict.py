@@ -118,7 +118,8 @@ def _belief(
     limit = _evidence_limit(comparison, deviation, thresholds)
     if evidence >= limit:
         return _Belief.FAULT
-    return _Belief.DOUBT if evidence >= limit * thresholds.doubt_share else _Belief.MISHEARD
+    is_doubtful = evidence >= limit * thresholds.doubt_share or deviation.fault is Fault.ADDED
+    return _Belief.DOUBT if is_doubtful else _Belief.MISHEARD
 
 
 def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> _Belief | None:
@@ -209,7 +210,7 @@ def _evidence(comparison: Comparison, deviation: Deviation, scores: Mapping[str,
 
 
 def _is_runaway(comparison: Comparison, thresholds: Thresholds) -> bool:
-    return len(comparison.heard_words) - len(comparison.words) >= thresholds.divergent_words
+    return len(comparison.heard_words) - len(comparison.words) >= thresholds.runaway_words
 
 
 def _drawn_out(comparison: Comparison, thresholds: Thresholds) -> Iterator[str]:
