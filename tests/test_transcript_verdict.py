@@ -202,6 +202,7 @@ class FakeRecognizer:
     """Hears what it was told, and finds the prompt improbable."""
 
     identity = "fake"
+    max_score_seconds = 6.0
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = texts
@@ -231,5 +232,8 @@ def test_only_clips_that_deviate_are_listened_to_again() -> None:
     found = check_transcripts(recognizer, recordings, [PROMPT] * 3, "en", LIMITS)
     assert [each.verdict.outcome for each in found] == [Outcome.PASS, Outcome.RETAKE, Outcome.PASS]
     assert recognizer.scored == [16_000 * 5 + 1]
+    long = FakeRecognizer([PROMPT.replace("dreaded ", "")])
+    check_transcripts(long, [Recording(np.zeros(16_000 * 7, np.float32), 16_000)], [PROMPT], "en", LIMITS)
+    assert not long.scored
     unsure = check_transcripts(FakeWithoutScores(), recordings[:1], [PROMPT], "en", LIMITS)
     assert unsure[0].verdict.outcome is Outcome.UNSURE

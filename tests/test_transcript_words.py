@@ -89,6 +89,12 @@ def test_other_languages_are_compared_by_letters(language: str, reference: str, 
     assert forms("é", "fr") != forms("e", "fr")
 
 
+def test_vowel_signs_are_parts_of_words() -> None:
+    """Guards Hindi, whose vowel signs are no letters to Python, and the joiners of Persian."""
+    assert forms("नमस्ते, आप कैसे हैं?", "hi") == ["नमस्ते", "आप", "कैसे", "हैं"]
+    assert forms("می\u200cروم", "fa") == ["میروم"]
+
+
 def test_a_language_without_spaces_has_a_word_for_each_character() -> None:
     assert forms("你好，世界。", "zh") == ["你", "好", "世", "界"]
 

@@ -53,8 +53,8 @@ def check_transcripts(
 def score_alternatives(
     recognizer: Recognizer, recording: Recording, comparison: Comparison, language: str, thresholds: Thresholds
 ) -> dict[str, float] | None:
-    """Return the log probability of each text that helps to judge; None if the recogniser cannot score."""
-    if not isinstance(recognizer, TextScorer):
+    """Return the log probability of each text that helps to judge; None if the recogniser cannot score the clip."""
+    if not isinstance(recognizer, TextScorer) or recording.seconds > recognizer.max_score_seconds:
         return None
     texts = list(dict.fromkeys(texts_to_score(comparison, thresholds)))
     return dict(zip(texts, recognizer.score(recording, texts, language), strict=True)) if texts else {}

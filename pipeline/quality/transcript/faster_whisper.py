@@ -66,8 +66,19 @@ class FasterWhisperRecognizer:
         """Backend, model and revision."""
         return f"faster-whisper {self._name}, beam {self._options.beam_size}, {self._options.compute_type}"
 
+    @property
+    def max_score_seconds(self) -> float:
+        """One window."""
+        return WINDOW_SECONDS
+
     def transcribe(self, recordings: Sequence[Recording], language: str) -> list[Transcript]:
-        """Return one transcript for each recording; see `Recognizer`."""
+        """Return one transcript for each recording; see `Recognizer`.
+
+        Raises:
+            ConfigError: The model does not understand the language.
+        """
+        if _base(language) not in self._model.supported_languages:
+            raise ConfigError(f"{self._name}: this recogniser does not understand {language}; choose another model")
         transcripts: list[Transcript] = [Transcript("")] * len(recordings)
         order = sorted(range(len(recordings)), key=lambda index: recordings[index].seconds)
         short = [index for index in order if recordings[index].seconds <= WINDOW_SECONDS]
@@ -81,7 +92,7 @@ class FasterWhisperRecognizer:
         return transcripts
 
     def score(self, recording: Recording, texts: Sequence[str], language: str) -> list[float]:
-        """Return the log probability of each text for the first 30 s of the recording; see `TextScorer`."""
+        """Return the log probability of each text; see `TextScorer`."""
         from faster_whisper.audio import pad_or_trim
         from faster_whisper.tokenizer import Tokenizer
 

@@ -98,6 +98,10 @@ class Recognizer(Protocol):
 class TextScorer(Protocol):
     """A recogniser that can also say how well given texts fit a recording."""
 
+    @property
+    def max_score_seconds(self) -> float:
+        """Longest recording that it can score."""
+
     def score(self, recording: Recording, texts: Sequence[str], language: str) -> list[float]:
         """Return the log probability of each text, given the recording.
 

@@ -35,7 +35,10 @@ def _groups() -> dict[str, frozenset[int]]:
 
 
 def same_sound(reference: Sequence[str], hypothesis: Sequence[str]) -> bool:
-    """Return whether two runs of English words sound the same, however they are spelled, joined or separated."""
+    """Return whether two runs of words sound the same, however they are spelled, joined or separated.
+
+    The phonetic keys are those of English; words with other letters than those of ASCII have none.
+    """
     first, second = "".join(reference), "".join(hypothesis)
     if first == second:
         return True
@@ -71,4 +74,4 @@ def _is_written_out(short: Sequence[str], long: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=65_536)
 def _key(word: str) -> str:
-    return str(jellyfish.metaphone(word)).replace(" ", "")
+    return str(jellyfish.metaphone(word)).replace(" ", "") if word.isascii() else ""

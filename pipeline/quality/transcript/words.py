@@ -22,7 +22,12 @@ __all__ = ["Word", "heard_words", "split_words", "stretches"]
 
 MAX_CHARACTERS = 20_000  # of a text that are compared; nobody speaks more in one clip, and a recogniser may loop
 
-_TOKEN = re.compile(r"[^\W_]+(?:['’ʼ][^\W_]+)*['’ʼ]?", re.UNICODE)
+# Python's \w has no vowel signs and no joiners, which are inside words of Hindi, Arabic or Persian.
+_MARKS = (
+    "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code))[0] == "M") + "\u200c\u200d"
+)
+_TOKEN = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}])*(?:['’ʼ](?:[^\W_]|[{_MARKS}])+)*['’ʼ]?")
+_LETTER = re.compile(rf"[^\W_][{_MARKS}]*")
 # Scripts without spaces between words: each character is compared as one.
 _SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
@@ -130,13 +135,14 @@ def _timed(words: Sequence[Word], heard: Sequence[HeardWord], ends: Sequence[int
 def _tokens(text: str) -> Iterator[re.Match[str]]:
     for match in _TOKEN.finditer(text):
         if _SPACELESS.search(match.group()):
-            yield from re.compile(r"[^\W_]").finditer(text, *match.span())
+            yield from _LETTER.finditer(text, *match.span())
         else:
             yield match
 
 
 def _fold(token: str) -> str:
-    return unicodedata.normalize("NFKC", token).casefold().replace("’", "'").replace("ʼ", "'")
+    folded = unicodedata.normalize("NFKC", token).casefold().replace("’", "'").replace("ʼ", "'")
+    return folded.replace("\u200c", "").replace("\u200d", "")
 
 
 def _place(written: Sequence[tuple[str, int, int]], spoken: Sequence[str]) -> Iterator[tuple[str, int, int]]:
