@@ -30,6 +30,9 @@ _VERBATIM = {
 _BLOCK = 800  # samples whose level is measured: 50 ms
 _MIN_REST_SECONDS = 0.4  # of sound after the last word, from which a clip is listened to again there
 _REST_LEVEL = 0.1  # of the loudest block: what counts as sound
+_TOKENS_PER_SECOND = 12  # faster than anybody speaks: bounds the work where the model repeats itself
+_MAX_TOKENS = 380  # with the text before them, what the model can hold
+_CUT_SECONDS = 20.0  # a longer recording is cut in its quietest place from here to the end of the window
 _MAX_PASSES = 3  # over what is left of a clip
 
 Samples = npt.NDArray[np.float32]
@@ -79,17 +82,19 @@ class FasterWhisperRecognizer:
         """
         if _base(language) not in self._model.supported_languages:
             raise ConfigError(f"{self._name}: this recogniser does not understand {language}; choose another model")
-        transcripts: list[Transcript] = [Transcript("")] * len(recordings)
-        order = sorted(range(len(recordings)), key=lambda index: recordings[index].seconds)
-        short = [index for index in order if recordings[index].seconds <= WINDOW_SECONDS]
-        for first in range(0, len(short), self._options.batch_size):
-            batch = short[first : first + self._options.batch_size]
-            found = self._transcribe_to_the_end([_prepare(recordings[index]) for index in batch], language)
-            for index, transcript in zip(batch, found, strict=True):
-                transcripts[index] = transcript
-        for index in order[len(short) :]:
-            transcripts[index] = self._transcribe_long(_prepare(recordings[index]), language)
-        return transcripts
+        pieces = [  # (clip, first sample of the piece, samples), the shortest first
+            (index, start, piece)
+            for index, recording in enumerate(recordings)
+            for start, piece in _windows(_prepare(recording))
+        ]
+        pieces.sort(key=lambda piece: len(piece[2]))
+        heard: list[list[tuple[int, Transcript]]] = [[] for _ in recordings]
+        for first in range(0, len(pieces), self._options.batch_size):
+            batch = pieces[first : first + self._options.batch_size]
+            found = self._transcribe_to_the_end([piece for _, _, piece in batch], language)
+            for (index, start, _), transcript in zip(batch, found, strict=True):
+                heard[index].append((start, transcript))
+        return [_joined(sorted(each, key=lambda piece: piece[0])) for each in heard]
 
     def score(self, recording: Recording, texts: Sequence[str], language: str) -> list[float]:
         """Return the log probability of each text; see `TextScorer`."""
@@ -126,7 +131,7 @@ class FasterWhisperRecognizer:
             unfinished = []
             for (index, start), rest in zip(starts.items(), rests, strict=True):
                 if rest.words:
-                    transcripts[index] = _continued(transcripts[index], rest, start / SAMPLING_RATE)
+                    transcripts[index] = _joined([(0, transcripts[index]), (start, rest)])
                     unfinished.append(index)
         return transcripts
 
@@ -144,6 +149,7 @@ class FasterWhisperRecognizer:
             batch_size=len(clips),
             beam_size=self._options.beam_size,
             initial_prompt=_VERBATIM.get(_base(language)),
+            max_new_tokens=min(_MAX_TOKENS, 16 + int(_TOKENS_PER_SECOND * max(map(len, clips)) / SAMPLING_RATE)),
             word_timestamps=True,
             without_timestamps=True,
             vad_filter=False,
@@ -151,19 +157,8 @@ class FasterWhisperRecognizer:
         by_clip: list[list[Any]] = [[] for _ in clips]
         for segment in segments:  # `seek` is the start in frames, rounded down from a float
             by_clip[int(np.abs(starts[:-1] - segment.seek * _STEP).argmin())].append(segment)
-        for start, found in zip(starts, by_clip, strict=False):
-            yield _transcript(found, float(start) / SAMPLING_RATE)
-
-    def _transcribe_long(self, clip: Samples, language: str) -> Transcript:
-        segments, _ = self._model.transcribe(
-            clip,
-            language=_base(language),
-            beam_size=self._options.beam_size,
-            word_timestamps=True,
-            initial_prompt=_VERBATIM.get(_base(language)),
-            condition_on_previous_text=False,
-        )
-        return _transcript(list(segments), 0.0)
+        for start, clip, found in zip(starts, clips, by_clip, strict=False):
+            yield _transcript(found, float(start) / SAMPLING_RATE, len(clip) / SAMPLING_RATE)
 
 
 def _prepare(recording: Recording) -> Samples:
@@ -173,14 +168,31 @@ def _prepare(recording: Recording) -> Samples:
     return np.pad(samples, (0, (-len(samples)) % _STEP if len(samples) else _STEP))
 
 
-def _transcript(segments: list[Any], offset: float) -> Transcript:
+def _transcript(segments: list[Any], offset: float, seconds: float) -> Transcript:
     words = tuple(
-        HeardWord(word.word, _seconds(word.start - offset), _seconds(word.end - offset), float(word.probability))
+        HeardWord(
+            word.word,
+            _seconds(min(word.start - offset, seconds)),  # in silence Whisper places words behind the end
+            _seconds(min(word.end - offset, seconds)),
+            float(word.probability),
+        )
         for segment in segments
         for word in segment.words or ()
     )
     text = " ".join(segment.text.strip() for segment in segments).strip()
     return Transcript(text, words, max((segment.no_speech_prob for segment in segments), default=1.0))
+
+
+def _windows(clip: Samples) -> Iterator[tuple[int, Samples]]:
+    """Yields the pieces of a clip that fit into the model's window, each with its first sample."""
+    start, window, earliest = 0, int(WINDOW_SECONDS * SAMPLING_RATE), int(_CUT_SECONDS * SAMPLING_RATE)
+    while len(clip) - start > window:
+        stretch = np.square(clip[start + earliest : start + window], dtype=np.float64)
+        quietest = int(np.add.reduceat(stretch, np.arange(0, len(stretch), _BLOCK)).argmin())
+        end = start + earliest + quietest * _BLOCK
+        yield start, clip[start:end]
+        start = end
+    yield start, clip[start:]
 
 
 def _rest(clip: Samples, transcript: Transcript) -> int | None:
@@ -195,12 +207,18 @@ def _rest(clip: Samples, transcript: Transcript) -> int | None:
     return (first + int(rest[:6].argmin())) * _BLOCK  # the quietest place within 0.3 s: the last word may sound on
 
 
-def _continued(transcript: Transcript, rest: Transcript, offset: float) -> Transcript:
-    """A transcript with what was heard after it."""
+def _joined(pieces: Sequence[tuple[int, Transcript]]) -> Transcript:
+    """The transcript of pieces of one clip, each with its first sample."""
+    if len(pieces) == 1:
+        return pieces[0][1]
     words = tuple(
-        replace(word, start=_seconds(word.start + offset), end=_seconds(word.end + offset)) for word in rest.words
+        replace(word, start=_seconds(word.start + offset), end=_seconds(word.end + offset))
+        for start, transcript in pieces
+        for offset in [start / SAMPLING_RATE]
+        for word in transcript.words
     )
-    return replace(transcript, text=f"{transcript.text} {rest.text}".strip(), words=transcript.words + words)
+    text = " ".join(transcript.text for _, transcript in pieces if transcript.text)
+    return Transcript(text, words, min(transcript.no_speech_probability for _, transcript in pieces))
 
 
 def _seconds(time: float) -> float:

@@ -79,7 +79,11 @@ class RecognizerOptions:
 
 
 class Recognizer(Protocol):
-    """Turns clips into text. The result for a clip does not depend on the others of the call."""
+    """Turns clips into text.
+
+    The result for a clip does not depend on the others of the call, but for rounding, and for the place where endless
+    repetition is cut off.
+    """
 
     @property
     def identity(self) -> str:
