@@ -117,6 +117,14 @@ def test_heard_words_keep_their_times() -> None:
     assert [word.probability for word in words] == [1.0, 0.5, 0.5, 1.0]
 
 
+@pytest.mark.parametrize("parts", [(" for", " 85", ",000", " men."), ("for", "85,000", "men.")])
+def test_parts_of_figures_are_joined(parts: tuple[str, ...]) -> None:
+    """Guards figures that a recogniser writes in parts, and recognisers whose words have no blanks."""
+    heard = tuple(HeardWord(part, float(index), index + 1.0) for index, part in enumerate(parts))
+    _, words = heard_words(Transcript("for 85,000 men.", heard), "en")
+    assert [word.form for word in words] == ["for", "eighty", "five", "thousand", "men"]
+
+
 def test_heard_words_without_times() -> None:
     text, words = heard_words(Transcript("Good day."), "en")
     assert (text, [word.form for word in words], words[0].seconds) == ("Good day.", ["good", "day"], None)

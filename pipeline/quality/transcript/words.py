@@ -91,9 +91,12 @@ def heard_words(transcript: Transcript, language: str) -> tuple[str, tuple[Word,
     """
     if not transcript.words:
         return transcript.text, split_words(transcript.text, language)
+    has_blanks = any(heard.text[:1].isspace() for heard in transcript.words)
     text, ends = "", []
     for heard in transcript.words:
-        text += heard.text if heard.text[:1].isspace() or not text else " " + heard.text
+        # " 85" and ",000" are one word; a recogniser whose words have no blanks at all gets one before each.
+        joins = heard.text[:1].isspace() or not text or has_blanks
+        text += heard.text if joins else " " + heard.text
         ends.append(len(text))
     words = split_words(text, language)
     return text, tuple(_timed(words, transcript.words, ends))
