@@ -19,11 +19,15 @@ class Thresholds:
     evidence: float = 5.0  # log probability ratio at which words count as left out
     evidence_end: float = 4.0  # likewise, after the last word that was heard
     evidence_swapped: float = 1.0  # likewise, as swapped
-    evidence_wrong: float = 9.0  # likewise, where several words were heard as others, fewer or more
-    evidence_one_word: float = 9.0  # likewise, where one word was heard as another one
+    shorter: float = 0.72  # letters heard in place of others, of those there are: less means that sounds are missing
+    shorter_letters: int = 5  # of the prompt in such a place, at least
+    evidence_shorter: float = 9.0  # likewise, where such a shorter stretch was heard
+    evidence_wrong: float = 18.0  # likewise, where other words as long were heard: most are misheard
+    evidence_one_word: float = 25.0  # likewise, where one word was heard as another one
     evidence_added: float = 16.0  # likewise, where one word was added
     doubt_share: float = 0.75  # of these limits: where doubt begins
     surplus_words: int = 2  # heard more than there are: added, whatever the scores
+    longer: float = 1.4  # and letters heard, of those there are, in such a place
     least_word_seconds: float = 0.2  # time between heard words, for each one that is missing there, that
     gap_factor: float = 2.0  # makes so much more evidence needed: it may have been spoken
     divergent_words: int = 8  # in a run: no recogniser mishears so many

@@ -132,12 +132,15 @@ def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Threshol
     surplus = (deviation.heard_last - deviation.heard_first) - (deviation.last - deviation.first)
     if deviation.fault is Fault.DOUBLED:
         return _Belief.FAULT
-    if surplus >= thresholds.surplus_words:
+    if surplus >= thresholds.surplus_words and _letters_heard(comparison, deviation) >= thresholds.longer:
         return _Belief.FAULT if _has_time(comparison, deviation, thresholds) else _Belief.DOUBT
     if deviation.num_words >= thresholds.divergent_words:
         return _Belief.FAULT
     alike = thresholds.alike_name if deviation.is_name else thresholds.alike
-    if (deviation.is_name or _is_one_word(deviation)) and deviation.similarity >= alike:
+    is_alike = deviation.similarity >= alike
+    if is_alike and (
+        deviation.is_name or (_is_one_word(deviation) and not _is_shorter(comparison, deviation, thresholds))
+    ):
         return _Belief.MISHEARD
     return None
 
@@ -148,10 +151,10 @@ def _evidence_limit(comparison: Comparison, deviation: Deviation, thresholds: Th
         return thresholds.evidence_swapped
     if deviation.fault is Fault.ADDED:
         return thresholds.evidence_added
-    if _is_one_word(deviation):
-        return thresholds.evidence_one_word
     if deviation.fault is Fault.WRONG:
-        return thresholds.evidence_wrong
+        if _is_shorter(comparison, deviation, thresholds):
+            return thresholds.evidence_shorter
+        return thresholds.evidence_one_word if _is_one_word(deviation) else thresholds.evidence_wrong
     if _unexplained_seconds(comparison, deviation) >= thresholds.least_word_seconds * deviation.num_words:
         return thresholds.evidence * thresholds.gap_factor
     return thresholds.evidence_end if deviation.fault is Fault.END_CUT else thresholds.evidence
@@ -160,6 +163,19 @@ def _evidence_limit(comparison: Comparison, deviation: Deviation, thresholds: Th
 def _is_one_word(deviation: Deviation) -> bool:
     """Whether one word was heard as another one."""
     return deviation.last - deviation.first == deviation.heard_last - deviation.heard_first == 1
+
+
+def _is_shorter(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> bool:
+    """Whether so much less was heard in a place that something was not spoken. Short words say nothing about that."""
+    letters = sum(len(word.form) for word in comparison.words[deviation.first : deviation.last])
+    return letters >= thresholds.shorter_letters and _letters_heard(comparison, deviation) < thresholds.shorter
+
+
+def _letters_heard(comparison: Comparison, deviation: Deviation) -> float:
+    """Letters heard in a place, relative to those of the prompt: few where something was not spoken."""
+    words = sum(len(word.form) for word in comparison.words[deviation.first : deviation.last])
+    heard = comparison.heard_words[deviation.heard_first : deviation.heard_last]
+    return sum(len(word.form) for word in heard) / max(1, words)
 
 
 def _has_time(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> bool:
