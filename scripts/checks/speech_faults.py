@@ -21,6 +21,7 @@ SEARCH_SECONDS = 0.08  # how far a cut may be moved to a quiet place
 FADE_SECONDS = 0.005
 BABBLE_SECONDS = 3.0
 NOISE_DECIBELS = 10.0  # of speech above noise
+BABBLE = "3 s of babble appended"
 PHRASE_WORDS = (2, 4)
 
 
@@ -110,7 +111,7 @@ KINDS: dict[str, Callable[[Source], Fault | None]] = {
     "two to four words doubled": _phrase(_double),
     "two words swapped": _swap,
     "end cut at 80 %": _cut_end,
-    "3 s of babble appended": _babble,
+    BABBLE: _babble,
     "white noise at 10 dB": _noise,
     "half the sampling rate": _halve_rate,
 }

@@ -37,9 +37,10 @@ from pipeline.quality.transcript.recognizer import (
 )
 from pipeline.quality.transcript.thresholds import Thresholds
 from pipeline.quality.transcript.verdict import Outcome, Verdict, judge, texts_to_score
-from scripts.checks.speech_faults import KINDS, Source, inject
+from scripts.checks.speech_faults import BABBLE, KINDS, Source, inject
 
 CLEAN = "clean"
+MANY_WORDS, ONE_WORD = "all faults of two words and more", "all faults of one word"
 EVERYTHING = Thresholds(alike=1.1, alike_name=1.1, divergent_words=1_000_000, surplus_words=1_000_000)  # scores all
 BATCH = 16  # clips that are read, changed and transcribed together
 
@@ -167,22 +168,31 @@ def table(lines: Sequence[dict[str, Any]], verdicts: Sequence[Verdict]) -> str:
         for line, verdict in zip(lines, verdicts, strict=True)
         if line["kind"] == CLEAN and verdict.outcome is Outcome.RETAKE
     }
+    groups: dict[str, list[Outcome]] = {kind: [] for kind in (*KINDS, MANY_WORDS, ONE_WORD, CLEAN)}
+    for line, verdict in zip(lines, verdicts, strict=True):
+        if line["kind"] == CLEAN or line["id"] not in unfit:
+            for group in filter(None, (line["kind"], _size(line))):
+                groups[group].append(verdict.outcome)
     rows = ["| clips | retaken | share, 95 % interval | unsure |", "|---|---|---|---|"]
-    for kind in (*KINDS, CLEAN):
-        outcomes = [
-            verdict.outcome
-            for line, verdict in zip(lines, verdicts, strict=True)
-            if line["kind"] == kind and (kind == CLEAN or line["id"] not in unfit)
-        ]
-        if not outcomes:
-            continue
-        retaken, unsure = outcomes.count(Outcome.RETAKE), outcomes.count(Outcome.UNSURE)
-        low, high = wilson(retaken, len(outcomes))
-        rows.append(
-            f"| {kind} | {retaken} / {len(outcomes)} | {retaken / len(outcomes):.1%} ({low:.1%} to {high:.1%}) "
-            f"| {unsure / len(outcomes):.1%} |"
-        )
+    for group, outcomes in groups.items():
+        if outcomes:
+            retaken, unsure = outcomes.count(Outcome.RETAKE), outcomes.count(Outcome.UNSURE)
+            low, high = wilson(retaken, len(outcomes))
+            rows.append(
+                f"| {group} | {retaken} / {len(outcomes)} | {retaken / len(outcomes):.1%} ({low:.1%} to {high:.1%}) "
+                f"| {unsure / len(outcomes):.1%} |"
+            )
     return "\n".join(rows)
+
+
+def _size(line: dict[str, Any]) -> str | None:
+    """The group of a fault by its number of words; None: clean, no fault of words, or a prompt too short to judge."""
+    if line["kind"] == BABBLE:
+        return MANY_WORDS
+    if len(comparison_of(line).words) <= Thresholds.short_words:
+        return None
+    num_words = len(line["detail"].split())
+    return None if num_words == 0 else ONE_WORD if num_words == 1 else MANY_WORDS
 
 
 def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:

@@ -12,36 +12,45 @@ __all__ = ["Thresholds", "find_thresholds"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Limits of the verdict. The defaults are those of tiny.en, fixed on clips of the voices that ship."""
+    """Limits of the verdict. The defaults are those of tiny.en, fixed on clips of the voices that ship.
 
-    alike: float = 0.55  # similarity of sound at which another word counts as misheard
-    alike_name: float = 0.3  # likewise, of names
-    evidence: float = 5.0  # log probability ratio at which words count as left out
-    evidence_end: float = 4.0  # likewise, after the last word that was heard
-    evidence_swapped: float = 1.0  # likewise, as swapped
-    shorter: float = 0.72  # letters heard in place of others, of those there are: less means that sounds are missing
-    shorter_letters: int = 5  # of the prompt in such a place, at least
-    evidence_shorter: float = 9.0  # likewise, where such a shorter stretch was heard
-    evidence_wrong: float = 18.0  # likewise, where other words as long were heard: most are misheard
-    evidence_one_word: float = 25.0  # likewise, where one word was heard as another one
-    evidence_added: float = 16.0  # likewise, where one word was added
-    doubt_share: float = 0.75  # of these limits: where doubt begins
-    surplus_words: int = 2  # heard more than there are: added, whatever the scores
-    longer: float = 1.4  # and letters heard, of those there are, in such a place
-    least_word_seconds: float = 0.2  # time between heard words, for each one that is missing there, that
-    gap_factor: float = 2.0  # makes so much more evidence needed: it may have been spoken
-    divergent_words: int = 8  # in a run: no recogniser mishears so many
-    babble_seconds: float = 0.6  # after the end of the prompt, that hold speech
-    babble_probability: float = 0.5  # mean of the words there
-    fastest_words: float = 7.0  # a second; more are made up by the recogniser
-    word_seconds: float = 0.35  # of a word, where the recogniser gives no times
-    longest_word_seconds: float = 0.85  # of a word: what is longer is more than that word; and for each letter of it
-    longest_letter_seconds: float = 0.08
-    endless_seconds: float = 4.0  # a clip is endless with more than this,
-    slowest_word_seconds: float = 1.0  # and this for each word
-    no_speech: float = 0.6  # probability that nobody speaks, at which words are not believed
-    short_words: int = 2  # prompts this short are never judged to be wrong, only silent or endless
-    runaway_words: int = 4  # heard more than such a prompt has: it is endless
+    What is called evidence is the natural logarithm of how much more probable the transcript is than the prompt in the
+    place where they deviate, given the audio.
+    """
+
+    # Words heard as others
+    alike: float = 0.55  # similarity of sound, 0 to 1, at which another word is the same one misheard
+    alike_name: float = 0.3  # the same for names
+    shorter: float = 0.72  # letters heard / letters of the prompt: with less, sounds are missing
+    shorter_letters: int = 5  # letters of the prompt in such a place, at least
+    # Evidence from which a deviation is a fault of the voice
+    evidence: float = 5.0  # words left out
+    evidence_end: float = 4.0  # words left out at the end
+    evidence_swapped: float = 1.0
+    evidence_shorter: float = 9.0  # other words, and sounds missing
+    evidence_wrong: float = 18.0  # other words, as long: most are misheard
+    evidence_one_word: float = 25.0  # one other word
+    evidence_added: float = 16.0  # one word added; with less there is doubt
+    doubt_share: float = 0.75  # share of these limits from which there is doubt
+    # Words left out where there was time for them: they may have been spoken
+    least_word_seconds: float = 0.2  # time between the words around, for each word left out
+    gap_factor: float = 2.0  # evidence needed then, relative to the limits above
+    # Words added
+    surplus_words: int = 2  # more words heard than the prompt has in a place
+    longer: float = 1.4  # letters heard / letters of the prompt there
+    divergent_words: int = 8  # different words in a row: no recogniser mishears so many
+    babble_seconds: float = 0.6  # sound after the end of the prompt
+    babble_probability: float = 0.5  # mean probability of the words heard there, if they are few
+    fastest_words: float = 7.0  # words in a second; a recogniser that writes more has made them up
+    word_seconds: float = 0.35  # mean length of a word, for recognisers that give no times
+    longest_word_seconds: float = 0.85  # a word that takes longer than this, and
+    longest_letter_seconds: float = 0.08  # this for each letter, covers something that was not written
+    # Whole clips
+    endless_seconds: float = 4.0  # a clip that deviates is endless if it takes longer than this, and
+    slowest_word_seconds: float = 1.0  # this for each word
+    no_speech: float = 0.6  # probability that nobody speaks, from which the words are not believed
+    short_words: int = 2  # prompts with so few words are never judged to be wrong, only silent or endless
+    runaway_words: int = 4  # more words heard than such a prompt has: it is endless
     max_scored: int = 6  # deviations of a clip for which texts are scored
 
 
