@@ -70,6 +70,7 @@ FAULTS = [
     (PROMPT.replace("was resolved", "was resolved was resolved"), "doubled: was resolved"),
     (PROMPT.replace("seeing", "seeing seeing"), "doubled: seeing"),
     (PROMPT.replace("resolved to avoid", "to resolved avoid"), "swapped: to resolved for resolved to"),
+    (PROMPT.replace("resolved to avoid", "resolved avoiding to"), "swapped: avoiding to for to avoid"),
     (PROMPT.replace("again", "again my dear old friend"), "added: my dear old friend"),
     (
         PROMPT + " Then the weather in the north of the country was fine.",
