@@ -67,7 +67,6 @@ def test_clips_with_too_few_words_get_no_fault_of_words() -> None:
 
 def test_intervals_and_groups() -> None:
     """Guards the table: shares of few clips are told with their uncertainty."""
-    pytest.importorskip("rapidfuzz")
     from scripts.checks.transcripts import wilson
 
     assert wilson(0, 50) == (0.0, pytest.approx(0.0713, abs=1e-3))

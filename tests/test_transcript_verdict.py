@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("rapidfuzz")  # [quality]
 
 from pipeline.quality.transcript.check import check_transcripts
 from pipeline.quality.transcript.comparison import Comparison, compare, repaired

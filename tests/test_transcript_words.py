@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("rapidfuzz")  # [quality]
 
 from pipeline.quality.transcript.align import align, word_errors
 from pipeline.quality.transcript.recognizer import HeardWord, Transcript
