@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-
 from pipeline.quality.transcript.align import MAX_WORDS, Difference, Step, align, character_errors, word_errors
 from pipeline.quality.transcript.words import Word
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-
 from pipeline.quality.transcript.check import check_transcripts
 from pipeline.quality.transcript.comparison import Comparison, compare, repaired
 from pipeline.quality.transcript.recognizer import HeardWord, Recording, Transcript

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-
 from pipeline.quality.transcript.align import align, word_errors
 from pipeline.quality.transcript.recognizer import HeardWord, Transcript
 from pipeline.quality.transcript.words import heard_words, split_words

@@ -105,9 +105,10 @@ def heard_words(transcript: Transcript, language: str) -> tuple[str, tuple[Word,
 def stretches(forms: Sequence[str], others: Sequence[str]) -> Iterator[tuple[bool, int, int, int, int]]:
     """Yield equal and divergent stretches of two texts in turn: whether they are equal, and [first, last) of each."""
     open_first, open_other = 0, 0
-    for tag, first, last, other_first, other_last in Levenshtein.opcodes(forms, others).as_list():
-        if tag != "equal":
+    for step in Levenshtein.opcodes(forms, others):
+        if step.tag != "equal":
             continue
+        first, last, other_first, other_last = step.src_start, step.src_end, step.dest_start, step.dest_end
         if first > open_first or other_first > open_other:
             yield False, open_first, first, open_other, other_first
         yield True, first, last, other_first, other_last
