@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import StandInModel
 
-from scripts.voice import listen
+from scripts.voice import evaluate_run as listen
 from scripts.voice.judges import SAMPLING_RATE
 
 

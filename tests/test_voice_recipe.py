@@ -30,20 +30,21 @@ from scripts.voice.decoder import IGNORED, Decoder, Example, collate, delayed, m
 from scripts.voice.decoder_training import evened, examples_of
 from scripts.voice.excitation import HARMONICS, NOISE
 from scripts.voice.judges import word_errors
-from scripts.voice.lines import Line, read_lines
-from scripts.voice.loop import Training, prepared
+from scripts.voice.manifest import Line, read_lines
 from scripts.voice.muon import Muon, orthogonalized
-from scripts.voice.neural_teachers import Hibari, _locate
-from scripts.voice.own_sentences import own_sentences
+from scripts.voice.neural_teachers import Hibari
+from scripts.voice.phones import locate_words
+from scripts.voice.prompt_encoding import Reader, places_of, spoken_tokens
 from scripts.voice.quantizer import HEIGHT, PHASE, PHASE_LEAD, PHASES, Quantizer, classes_of, in_turn
-from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import CPU, TINY
 from scripts.voice.retiming import retimed
 from scripts.voice.sentences import choose_lines
 from scripts.voice.spectra import log_mel, mel_filters, reconstruction_loss
 from scripts.voice.speech import Shard, Utterance, shards
 from scripts.voice.teachers import HALVES, Sound, Span, Tones, Voice
+from scripts.voice.template_sentences import own_sentences
 from scripts.voice.tokenizer import make_lexicon, make_tokenizer
+from scripts.voice.trainer import Training, prepared
 
 _HOP = TINY.codec.hop
 _LEXICON = {"late": ["l", "ˈA", "t"], "don't": ["d", "ˈO", "n", "t"], "don": ["d", "ˈɑ", "n"], "it": ["ɪ", "t"]}
@@ -578,7 +579,7 @@ def test_what_goes_on_is_judged_from_the_first_step_at_the_rate_that_is_asked_fo
     monkeypatch.setattr(
         codec_decoder,
         "train_codec_decoder",
-        lambda training, _, recipe, *__: seen.append((recipe.adversarial_from, training.learning_rate)),
+        lambda training, _, recipe, *__: seen.append((recipe.codec.adversarial_from, training.learning_rate)),
     )
     arguments = [str(tmp_path / "new"), *_ARGUMENTS, "--texts", str(tmp_path)]
     stages = ["--stages", "text", "speech", "codes", "codec"]
@@ -726,7 +727,7 @@ def test_words_are_located_in_the_text_and_in_time() -> None:
     words = [("Mister", "abc "), ("&", "and "), ("I", "d "), ("!", "!")]
     durations = np.arange(1, len("abc and d !") + 3)  # opening pad, each phoneme, closing pad
     ends = np.concatenate([[0], np.cumsum(durations)])
-    spans, character = _locate("Mister and I!", words, 0, durations, 100)
+    spans, character = locate_words("Mister and I!", words, 0, durations, 100)
     assert [(span.start, span.end) for span in spans] == [(0, 6), (11, 12), (12, 13)]
     assert character == 13
     assert spans[0] == Span(0, 6, 100 + int(ends[1]), 100 + int(ends[5]))

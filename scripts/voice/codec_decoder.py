@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scripts.voice.codec import Crops
-from scripts.voice.loop import Recorded, Training, prepared, quick_products
 from scripts.voice.quantizer import PHASE_LEAD
-from scripts.voice.recipe import CodecRecipe
+from scripts.voice.recipe import CodecRecipe, Recipe
 from scripts.voice.spectra import magnitudes, reconstruction_loss, wave_loss
+from scripts.voice.trainer import Recorded, Training, prepared, quick_products
 
 _FEATURE_WEIGHT = 2.0  # of the distance between what discriminators see in real and in made speech
 _SPECTRUM_WEIGHT = 15.0  # of the spectra, while discriminators judge too
@@ -97,13 +97,14 @@ class Speaking(nn.Module):
 
 
 def train_codec_decoder(
-    training: Training, crops: Crops, recipe: CodecRecipe, seed: int, device: torch.device, workers: int = 0
+    training: Training, crops: Crops, whole: Recipe, device: torch.device, workers: int = 0
 ) -> None:
     """Trains `training.model`, a `Speaking`, to the last step; `workers` processes draw crops ahead.
 
     One optimizer serves both sides in the same step: the discriminators' loss reaches only them, since they judge a
     detached copy, and the codec's loss reaches only the codec, through frozen discriminators.
     """
+    recipe, seed = whole.codec, whole.seed
     speaking: Any = training.model
     judges = speaking.discriminators
 

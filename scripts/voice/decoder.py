@@ -24,8 +24,8 @@ from pipeline.synthesis import upstream
 from pipeline.synthesis.tokenizers import Tokens
 from scripts.voice.codec import Codes, with_places
 from scripts.voice.descriptions import any_description
+from scripts.voice.prompt_encoding import Reader, places_of, spoken_tokens
 from scripts.voice.quantizer import HEIGHT, PHASE, PHASES
-from scripts.voice.reading import Reader, places_of, spoken_tokens
 from scripts.voice.recipe import CodecRecipe, DecoderRecipe
 from scripts.voice.speech import Utterance
 

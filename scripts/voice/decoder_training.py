@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from torch import Tensor
 from scripts.voice.codec import Codes
 from scripts.voice.decoder import Batch, Decoder, Example, collate
 from scripts.voice.descriptions import any_description
-from scripts.voice.loop import Training, prepared, quick_products
-from scripts.voice.reading import Reader
+from scripts.voice.prompt_encoding import Reader
 from scripts.voice.recipe import Recipe
 from scripts.voice.speech import Shard
+from scripts.voice.trainer import Training, prepared, quick_products
 
 
 def examples_of(speech: Sequence[Shard], codes: Sequence[Codes], hop: int) -> list[Example]:
@@ -55,15 +56,18 @@ class Order:
         return self.batches[order[place]]
 
 
-def train(
-    training: Training,
-    examples: Sequence[Example],
-    tokenizer: Any,
-    recipe: Recipe,
-    device: torch.device,
-    workers: int = 0,
-) -> None:
-    """Trains `training.model` to the last step; `workers` processes make batches ahead."""
+@dataclass(frozen=True)
+class TrainingSet:
+    """What the decoder is trained with."""
+
+    examples: Sequence[Example]
+    tokenizer: Any
+    num_workers: int = 0  # processes that make batches ahead; 0: none
+
+
+def train(training: Training, data: TrainingSet, recipe: Recipe, device: torch.device) -> None:
+    """Train `training.model` to the last step."""
+    examples, tokenizer, workers = data.examples, data.tokenizer, data.num_workers
     decoder = Decoder(training.model, recipe.decoder)
     lines, chance = [example.utterance.line for example in examples], random.Random(recipe.seed)
     reader = Reader(tokenizer, [text for line in lines for text in (line.text, any_description(line, chance))])

@@ -6,7 +6,7 @@ import random
 
 from pipeline.config import StyleConfig
 from pipeline.voices import describe
-from scripts.voice.lines import Line
+from scripts.voice.manifest import Line
 
 _PACES = {
     "slow": ("slow speed", "slow pace", "slowly", "very slowly", "very slow speed", "slightly slow pace"),

@@ -24,7 +24,7 @@ from scripts.voice.codec import Codes, with_places
 from scripts.voice.decoder import Example
 from scripts.voice.descriptions import default_description
 from scripts.voice.judges import SAMPLING_RATE, Judges, Samples, resampled, word_error_rate
-from scripts.voice.lines import Line
+from scripts.voice.manifest import Line
 
 _SILENT = 10 ** (-60 / 20)  # of full scale
 _PRINTED = 10
@@ -44,41 +44,40 @@ class Heard:
     runaway: bool
 
 
-def evaluate(
-    model: Path,
-    chosen: Sequence[Example],
-    teacher: Sequence[Samples],
-    counted: Sequence[Line],
-    taught: Sequence[tuple[Line, Samples]],
-    rate: int,
-    folder: Path,
-    sampling: SamplingConfig,
-) -> dict[str, Any]:
-    """Judges teacher, codec and voice; prints and writes `evaluation.json`, and the first clips of each as sound.
+@dataclass(frozen=True)
+class EvaluationSet:
+    """What a voice is judged by."""
+
+    chosen: Sequence[Example]  # held-out sentences with their codes
+    teacher: Sequence[Samples]  # the teacher's samples of these sentences
+    counted: Sequence[Line]  # many more sentences, of which the failures of the voice are counted
+    taught: Sequence[tuple[Line, Samples]]  # as many by the teacher, for comparison; not the same sentences
+    rate: int  # of all samples, in Hz
+
+
+def evaluate(model: Path, by: EvaluationSet, folder: Path, sampling: SamplingConfig) -> dict[str, Any]:
+    """Judge teacher, codec and voice; print and write `evaluation.json`, and the first clips of each as FLAC.
 
     Args:
         model: The exported folder.
-        chosen: Held-out sentences with their codes.
-        teacher: The teacher's samples of these sentences.
-        counted: Many more sentences, of which the voice's failures are counted.
-        taught: As many by the teacher, whose failures are counted beside: it does not speak the same ones.
-        rate: Sampling rate of all samples, in Hz.
-        folder: Where the results go.
+        by: What the voice is judged by.
+        folder: Where the results are written.
         sampling: Of the voice.
     """
+    chosen, rate = by.chosen, by.rate
     folder.mkdir(parents=True, exist_ok=True)
     judges = Judges()
     report: dict[str, Any] = {}
-    spoken = {"teacher": ((samples, False) for samples in teacher), "codec": _through_codec(model, chosen)}
+    spoken = {"teacher": ((samples, False) for samples in by.teacher), "codec": _through_codec(model, chosen)}
     for name, clips in spoken.items():
-        report[name], _ = _judge(judges, name, chosen, clips, rate, folder)
+        report[name], _ = _judge(judges, by, clips, folder / name)
     synthesizer = build_synthesizer(str(model.resolve()), batch_size=_BATCH, sampling=sampling)
     made = _clips(synthesizer, [example.utterance.line for example in chosen])
     voice = ((clip.samples, clip.finish is Finish.MAX_FRAMES) for clip in made)
-    report["voice"], heard = _judge(judges, "voice", chosen, voice, rate, folder)
+    report["voice"], heard = _judge(judges, by, voice, folder / "voice")
     report["voice"] |= {"temperature": sampling.temperature, "top_k": sampling.top_k}
-    report["counted"] = _speak_and_count(synthesizer, counted)
-    report["counted_teacher"] = _count([line for line, _ in taught], [samples for _, samples in taught], rate)
+    report["counted"] = _speak_and_count(synthesizer, by.counted)
+    report["counted_teacher"] = _count([line for line, _ in by.taught], [samples for _, samples in by.taught], rate)
     report["first_sentences"] = [
         {"text": one.line.text, "heard": one.heard, "seconds": round(one.seconds, 2)} for one in heard[:_PRINTED]
     ]
@@ -141,13 +140,11 @@ def _is_silent(samples: Samples, rate: int) -> bool:
     return len(samples) < rate // 10 or float(np.abs(samples).max()) < _SILENT
 
 
-def _judge(
-    judges: Judges, name: str, chosen: Sequence[Example], clips: Any, rate: int, folder: Path
-) -> tuple[dict[str, Any], list[Heard]]:
-    results = []
-    for i, (example, (samples, runaway)) in enumerate(zip(chosen, clips, strict=True)):
+def _judge(judges: Judges, by: EvaluationSet, clips: Any, prefix: Path) -> tuple[dict[str, Any], list[Heard]]:
+    results, rate = [], by.rate
+    for i, (example, (samples, runaway)) in enumerate(zip(by.chosen, clips, strict=True)):
         if i < _PRINTED:
-            soundfile.write(folder / f"{name}-{i}.flac", samples, rate)
+            soundfile.write(prefix.with_name(f"{prefix.name}-{i}.flac"), samples, rate)
         at_judges = resampled(samples, rate)
         silent = _is_silent(at_judges, SAMPLING_RATE)
         results.append(

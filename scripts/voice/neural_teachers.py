@@ -7,7 +7,7 @@ phoneme lasts. Their networks do not tell by themselves: the tensor is made an o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,19 @@ import numpy.typing as npt
 import soxr
 
 from pipeline.errors import ConfigError
-from scripts.voice.lines import Line
+from scripts.voice.manifest import Line
+from scripts.voice.phones import (
+    locate_words,
+    phoneme_ids,
+    pronounce_text,
+    split_into_phones,
+    split_into_words,
+    spread_durations,
+    trim_silence,
+)
 from scripts.voice.teachers import FRAME_SECONDS, HALVES, Sound, Span, Speech, Teacher, Tones, Voice
 
 _NATIVE_RATE = 24_000  # of both networks
-_EDGE_FRAMES = 4  # of silence left at both ends
-_SILENCE_DBFS = -50.0
-_REST = "_"  # name of the silence before and after a sentence
-_STRESS = "ˈˌ"
 _PACKS = {"Sarah": "af_sarah", "Michael": "am_michael", "Puck": "am_puck"}  # one accent, so that all share a lexicon
 _HIBARI_SHARE = 0.9  # of the lines of a choir: Kokoro takes 50 times as long
 
@@ -63,12 +68,12 @@ class Hibari:
 
     def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
         """See `Teacher`."""
-        return _pronounce(line.text)
+        return pronounce_text(line.text)
 
     def _synthesize(self, phonemes: str, speed: float, chance: np.random.Generator) -> _Rendering:
         from hibari.dsp import synth
 
-        ids, places = _ids(phonemes, self._vocabulary)
+        ids, places = phoneme_ids(phonemes, self._vocabulary)
         inputs = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([speed], np.float32)}
         *spectra, durations = self._session.run(None, inputs)
         samples = synth(*(spectrum[0] for spectrum in spectra), chance)
@@ -77,7 +82,7 @@ class Hibari:
         hertz = np.interp((times + 0.5) / _HALF - 0.5, np.arange(len(curve)), curve).clip(min=_SLOWEST)
         means = hertz.reshape(-1, _HALF).mean(axis=1)
         voice = _voice(np.where(curve > _SLOWEST, means, 0), means.cumsum() - means)
-        return samples, voice, _spread(durations, places, phonemes)
+        return samples, voice, spread_durations(durations, places, phonemes)
 
 
 class Kokoro:
@@ -109,10 +114,10 @@ class Kokoro:
 
     def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
         """See `Teacher`."""
-        return _pronounce(line.text)
+        return pronounce_text(line.text)
 
     def _synthesize(self, phonemes: str, pack: str, speed: float) -> _Rendering:
-        ids, places = _ids(phonemes, self._vocabulary)
+        ids, places = phoneme_ids(phonemes, self._vocabulary)
         styles = _styles(self._folder, pack)
         inputs = {
             "tokens": np.asarray([ids], np.int64),
@@ -124,11 +129,11 @@ class Kokoro:
         return (
             samples.ravel(),
             _voice(hertz, hertz.cumsum(dtype=np.float64) - hertz / 2),
-            _spread(durations, places, phonemes),
+            spread_durations(durations, places, phonemes),
         )
 
 
-class Choir:
+class MultiTeacher:
     """Hibari for most lines, Kokoro for the other voices."""
 
     def __init__(self, sampling_rate: int, packs: Path | None = None) -> None:
@@ -145,7 +150,7 @@ class Choir:
 
     def pronounce(self, line: Line) -> Iterator[tuple[str, list[str]]]:
         """See `Teacher`."""
-        return _pronounce(line.text)
+        return pronounce_text(line.text)
 
 
 def make_teacher(name: str, sampling_rate: int, packs: Path | None = None) -> Teacher:
@@ -169,44 +174,19 @@ def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Renderin
     sounds: list[Sound] = []
     frame = character = 0
     for sentence in Reader.split_sentences(line.text):
-        words = _words(sentence)
+        words = split_into_words(sentence)
         phonemes = "".join(sound for _, sound in words).strip()
         samples, voice, durations = synthesize(phonemes)
-        found, character = _locate(line.text, words, character, durations, frame)
+        found, character = locate_words(line.text, words, character, durations, frame)
         pieces.append(samples)
         voices.append(voice)
         spans += found
-        sounds += _sounds(phonemes, durations)
+        sounds += split_into_phones(phonemes, durations)
         frame += int(durations.sum())
     hop = round(sampling_rate * FRAME_SECONDS)
     whole = soxr.resample(np.concatenate(pieces), _NATIVE_RATE, sampling_rate)[: frame * hop]
     hertz, cycles = (np.concatenate([getattr(voice, name) for voice in voices]) for name in ("hertz", "cycles"))
-    return _trimmed(np.pad(whole, (0, frame * hop - len(whole))), Voice(hertz, cycles), spans, sounds, hop)
-
-
-def _pronounce(text: str) -> Iterator[tuple[str, list[str]]]:
-    from hibari import Hibari as Reader
-
-    for sentence in Reader.split_sentences(text):
-        for word, phonemes in _words(sentence):
-            silent = np.zeros(len(phonemes.strip()) + 2, np.int64)
-            yield word, [sound.name for sound in _sounds(phonemes.strip(), silent)][1:-1]
-
-
-@lru_cache(maxsize=1)
-def _reader() -> Any:
-    from hibari.g2p import G2P
-
-    return G2P()
-
-
-def _words(sentence: str) -> list[tuple[str, str]]:
-    """Words as written and their phonemes, with the space after a word among its phonemes."""
-    from hibari.g2p import normalize
-
-    reader = _reader()
-    tokens = reader.phonemize_tokens(reader.tokenize(normalize(sentence)))
-    return [(token.text, (token.phonemes or "") + (" " if token.whitespace else "")) for token in tokens]
+    return trim_silence(np.pad(whole, (0, frame * hop - len(whole))), Voice(hertz, cycles), spans, sounds, hop)
 
 
 @lru_cache(maxsize=8)
@@ -232,19 +212,6 @@ def _session(path: Path, *outputs: bytes) -> Any:
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
-def _ids(phonemes: str, vocabulary: Mapping[str, int]) -> tuple[list[int], list[int]]:
-    """Ids of the phonemes that the network knows, between two pads, and their places in `phonemes`, counted from 1."""
-    places = [i for i, sound in enumerate(phonemes, 1) if sound in vocabulary]
-    return [0, *(vocabulary[phonemes[i - 1]] for i in places), 0], places
-
-
-def _spread(durations: Any, places: Sequence[int], phonemes: str) -> npt.NDArray[np.int64]:
-    """Durations of all phonemes and both pads: 0 for a phoneme that the network does not know."""
-    spread = np.zeros(len(phonemes) + 2, np.int64)
-    spread[[0, *places, -1]] = durations.ravel()
-    return spread
-
-
 def _extra_output(name: bytes) -> bytes:
     """Bytes that, put after an ONNX file, add a tensor to its outputs: protobuf merges messages that follow another."""
 
@@ -255,66 +222,9 @@ def _extra_output(name: bytes) -> bytes:
     return message(graph_of_model, message(output_of_graph, message(name_of_value, name)))
 
 
-def _locate(
-    text: str, words: Sequence[tuple[str, str]], character: int, durations: npt.NDArray[np.int64], frame: int
-) -> tuple[list[Span], int]:
-    """Finds the words of one sentence in `text` from `character` on; `frame` is where its audio begins.
-
-    A word that the teacher has rewritten is not found and gets no span.
-    """
-    ends = frame + np.concatenate([[0], np.cumsum(durations)])
-    spans, sound = [], 1  # the opening pad is durations[0]
-    for word, phonemes in words:
-        first, last = ends[min(sound, len(durations) - 1)], ends[min(sound + len(phonemes), len(durations) - 1)]
-        sound += len(phonemes)
-        start = text.find(word, character)
-        if start < 0:
-            continue
-        character = start + len(word)
-        if last > first:
-            spans.append(Span(start, character, int(first), int(last)))
-    return spans, character
-
-
-def _sounds(phonemes: str, durations: npt.NDArray[np.int64]) -> Iterator[Sound]:
-    """The sounds of one sentence between two rests; a mark of stress goes with the vowel after it."""
-    yield Sound(_REST, int(durations[0]))
-    stress, waited = "", 0
-    for phoneme, frames in zip(phonemes, durations[1:-1].tolist(), strict=True):
-        if phoneme in _STRESS:
-            stress, waited = phoneme, waited + frames
-        else:
-            yield Sound(stress + phoneme, waited + frames)
-            stress, waited = "", 0
-    yield Sound(_REST, waited + int(durations[-1]))
-
-
-def _trimmed(
-    samples: npt.NDArray[np.float32], voice: Voice, spans: Sequence[Span], sounds: Sequence[Sound], hop: int
-) -> Speech:
-    """Without the silence at both ends, but for a few frames."""
-    levels = np.sqrt((samples.reshape(-1, hop).astype(np.float64) ** 2).mean(axis=1))
-    loud = np.flatnonzero(levels > 10 ** (_SILENCE_DBFS / 20))
-    if not len(loud):
-        raise ValueError("the teacher was silent")
-    first = max(0, int(loud[0]) - _EDGE_FRAMES)
-    last = min(len(levels), int(loud[-1]) + 1 + _EDGE_FRAMES)
-    moved = (
-        Span(span.start, span.end, max(span.first_frame, first) - first, min(span.last_frame, last) - first)
-        for span in spans
-    )
-    kept = tuple(span for span in moved if span.last_frame > span.first_frame)
-    ends = np.cumsum([sound.frames for sound in sounds]).clip(first, last)
-    lengths = np.diff(ends, prepend=first).tolist()
-    heard = tuple(Sound(sound.name, frames) for sound, frames in zip(sounds, lengths, strict=True))
-    halves = slice(first * HALVES, last * HALVES)
-    left = Voice(voice.hertz[halves], voice.cycles[halves])
-    return Speech(np.ascontiguousarray(samples[first * hop : last * hop], dtype=np.float32), left, kept, heard)
-
-
 TEACHERS: dict[str, Callable[[int, Path | None], Teacher]] = {
     "hibari": Hibari,
     "kokoro": Kokoro,
-    "choir": Choir,
+    "choir": MultiTeacher,
     "tones": lambda sampling_rate, _: Tones(sampling_rate),
 }

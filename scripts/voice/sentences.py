@@ -15,9 +15,9 @@ from pipeline.config import SourceConfig, TextConfig
 from pipeline.planning import predict_seconds
 from pipeline.text.readers.dispatch import read_documents
 from pipeline.text.segmentation import segment_document
-from scripts.voice.lines import Line, write_lines
-from scripts.voice.own_sentences import own_sentences
+from scripts.voice.manifest import Line, write_lines
 from scripts.voice.recipe import SpeechRecipe
+from scripts.voice.template_sentences import own_sentences
 
 
 def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapping[str, float], seed: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scripts.voice.lines import Line, read_lines
+from scripts.voice.manifest import Line, read_lines
 from scripts.voice.neural_teachers import make_teacher
 from scripts.voice.teachers import HALVES, Sound, Span, Speech, Teacher, Voice
 
@@ -90,7 +90,7 @@ def shards(folder: Path, part: str) -> list[Shard]:
 
 
 @dataclass(frozen=True)
-class Studio:
+class TeacherPool:
     """How lines are rendered: goes to every process."""
 
     teacher: str
@@ -99,7 +99,7 @@ class Studio:
     voice_packs: Path | None = None
 
 
-def render(lines: Path, folder: Path, studio: Studio, shard_lines: int, processes: int) -> None:
+def render(lines: Path, folder: Path, studio: TeacherPool, shard_lines: int, processes: int) -> None:
     """Renders what is missing of both parts and prints how long everything is."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -130,11 +130,11 @@ def _missing(lines: Path, folder: Path, shard_lines: int) -> Iterator[tuple[Path
 
 
 @lru_cache(maxsize=1)  # one for each process: loading takes longer than a line
-def _teacher(studio: Studio) -> Teacher:
+def _teacher(studio: TeacherPool) -> Teacher:
     return make_teacher(studio.teacher, studio.sampling_rate, studio.voice_packs)
 
 
-def _render_shard(task: tuple[Path, Sequence[Line]], studio: Studio) -> float:
+def _render_shard(task: tuple[Path, Sequence[Line]], studio: TeacherPool) -> float:
     """Writes one shard and returns its seconds."""
     path, lines = task
     speeches = [_teacher(studio).speak(line, studio.seed + number) for number, line in enumerate(lines)]

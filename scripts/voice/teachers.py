@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from scripts.voice.lines import Line
+from scripts.voice.manifest import Line
 
 FRAME_SECONDS = 0.025
 HALVES = 2  # of a frame: how finely a teacher knows its voice

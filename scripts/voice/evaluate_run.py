@@ -1,7 +1,7 @@
 """Listens to a finished run: what whisper-tiny.en understands of it, how natural it sounds, and its worst clips.
 
     pip install --no-deps -r scripts/voice/requirements.txt
-    python -m scripts.voice.listen outputs/story-bundled
+    python -m scripts.voice.evaluate_run outputs/story-bundled
 
 Minutes for each hour of speech. Names and old spellings count as errors, though nobody who listens would mind.
 """
@@ -68,7 +68,7 @@ def summary(judged: list[Judged]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints what is heard in a run."""
-    parser = argparse.ArgumentParser("python -m scripts.voice.listen", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser("python -m scripts.voice.evaluate_run", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", type=Path, help="directory of a finished run")
     run = parser.parse_args(arguments).run
     judged = list(judge(iter_clips(run), Judges()))
