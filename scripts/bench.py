@@ -114,7 +114,7 @@ def sentences(shape: UntrainedShape, count: int, scale: float) -> list[Utterance
 
 
 def timed(work: Callable[[], float]) -> Run:
-    """Runs `work`, which returns seconds of audio."""
+    """Run `work`, which returns seconds of audio."""
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     audio_seconds = work()
@@ -150,7 +150,7 @@ class Upstream:
             self.model.forward = torch.compile(self.model.forward, mode=setting.compile)
 
     def run(self, utterances: Sequence[Utterance]) -> float:
-        """Generates all; seconds of audio."""
+        """Generate all; seconds of audio."""
         batches = [utterances[i : i + self.batch] for i in range(0, len(utterances), self.batch)]
         return sum(self._batch(batch) for batch in batches)
 
@@ -174,7 +174,7 @@ class Upstream:
 
 
 def engine_run(synthesizer: EngineSynthesizer, utterances: Sequence[Utterance]) -> float:
-    """Generates all; seconds of audio."""
+    """Generate all; seconds of audio."""
     return sum(clip.seconds for clip in synthesizer.generate(utterances))
 
 

@@ -52,7 +52,7 @@ def measure(model: str, attention: str, compile_mode: str, cache: str) -> str:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
         # A constant chance to end would let rounding decide on lengths; half a second on average keeps cells short.
         model = (

@@ -69,14 +69,14 @@ class Bench:
         assert len(self.expected) == NUM_TEXTS, "the run that is left alone is not whole itself"
 
     def start(self, name: str, *more: str) -> subprocess.Popen[bytes]:
-        """Gives the command for a run, in a process group of its own."""
+        """Give the command for a run, in a process group of its own."""
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [*self._command, f"name={name}", *more], stderr=log, stdout=log, start_new_session=True
             )
 
     def survive(self, name: str, kill: Kill) -> Outcome:
-        """Starts a run, kills, and gives the same command until it is done."""
+        """Start a run, kill it, and repeat the command until it is finished."""
         run_dir, workers = self.folder / name, ("executor=local", "executor.devices=[cpu,cpu]")
         process = self.start(name, *workers)
         was_hit = strike(process, run_dir, kill)
@@ -106,7 +106,7 @@ def strays(run_dir: Path) -> Iterator[Path]:
 
 
 def strike(process: subprocess.Popen[bytes], run_dir: Path, kill: Kill) -> bool:
-    """Waits for the moment and kills; whether anything was there to kill."""
+    """Wait for the moment and kill; return whether there was anything to kill."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while process.poll() is None and len(list(run_dir.glob("data/train-*"))) < kill.after_shards:
         assert time.monotonic() < deadline, f"{run_dir}: makes no progress"
@@ -132,7 +132,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 def see_to_the_end(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Waits for a command and for all its workers; yields what was wrong with that."""
+    """Wait for a command and for all its workers; yields what was wrong with that."""
     process.wait(LONGEST_SECONDS)
     deadline = time.monotonic() + SECONDS_TO_END
     while time.monotonic() < deadline:
@@ -155,7 +155,7 @@ def moments(runs: int, seed: int) -> Iterator[Kill]:
 
 
 def main() -> int:
-    """Prints a line for each run and a table; 1 when anything was lost."""
+    """Print a line for each run and a table; 1 when anything was lost."""
     runs, seed = (int(argument) for argument in [*sys.argv[1:], *("50", "0")[len(sys.argv) - 1 :]])
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
@@ -170,7 +170,7 @@ def main() -> int:
 
 
 def table(outcomes: list[Outcome]) -> None:
-    """Prints the sums."""
+    """Print the sums."""
     print("\n| killed | runs | hit while loading | hit at work | done before | commands | not equal or not whole |")
     print("|---|---|---|---|---|---|---|")
     for target in ("worker", "whole"):

@@ -95,7 +95,7 @@ def best_shard_size(given: Assumptions) -> int:
 
 
 def simulate(given: Assumptions, shards: int, seed: int = 0) -> float:
-    """Renders so many shards on all GPUs, event by event; returns the wall time until the last is written."""
+    """Render so many shards on all GPUs, event by event; returns the wall time until the last is written."""
     rng = random.Random(seed)
     rate = failure_rate(given)
     work = forecast(given).shard_work
@@ -152,7 +152,7 @@ def render(given: Assumptions) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the forecast for the assumptions that the flags give."""
+    """Print the forecast for the assumptions that the flags give."""
     parser = argparse.ArgumentParser(prog="python -m scripts.simulate", description=__doc__.split("\n")[0])
     defaults = Assumptions()
     for each in fields(Assumptions):

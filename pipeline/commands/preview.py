@@ -40,7 +40,7 @@ class _Part:
 
 
 def run_preview(config: Config, build: Callable[..., Synthesizer] = build_synthesizer) -> int:
-    """Writes `<output_dir>/<name, or preview>.wav` and prints the time to first audio.
+    """Write `<output_dir>/<name, or preview>.wav` and print the time to first audio.
 
     Of several voices, each has a file of its own, `<name>-<voice>.wav`, and `<name>.html` has all players.
     """
@@ -141,7 +141,7 @@ def _path(config: Config, voice: str, suffix: str) -> Path:
 
 
 def _file_name(title: str, taken: set[str]) -> str:
-    """Returns a name for the file of a voice that holds on every file system, and adds it to those that are taken."""
+    """Return a name for the file of a voice that is good on every file system, and add it to those that are taken."""
     kept = "".join(
         letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else "-"
         for letter in unicodedata.normalize("NFC", title.lower())

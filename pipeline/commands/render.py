@@ -85,7 +85,7 @@ def _share(config: Config, head: PlanHead) -> range:
 
 
 def _render_shards(order: RunContext) -> tuple[RunStats | None, ModelInfo | None]:
-    """Renders the shards that are not there yet; nothing when there are none."""
+    """Render the shards that are not there yet; nothing when there are none."""
     head = order.head
     share = _share(order.config, head)
     finished = {  # numbers of utterances only: the manifests of a million clips would be in memory all the time

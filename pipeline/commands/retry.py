@@ -29,7 +29,7 @@ from pipeline.voices import find_catalogue, speaker_names
 
 
 def retry_rejects(asked: Config, loader: ModelLoader) -> int:
-    """Works the rejects of `run` off; returns the exit code.
+    """Work the rejects of `run` off; returns the exit code.
 
     The run's own config holds. Device, slots and executor, on which clips do not depend, are those of this command.
 

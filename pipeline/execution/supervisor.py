@@ -107,7 +107,7 @@ class Supervisor:
 
     @property
     def finished(self) -> bool:
-        """Whether every shard is written."""
+        """Return whether every shard is written."""
         return not self._open_shards
 
     @property

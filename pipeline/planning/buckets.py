@@ -60,7 +60,7 @@ def find_bucket(utterance: Utterance, prompt_tokens: int, description_tokens: in
 def bucket_problem(
     prompt_tokens: int, description_tokens: int, planning: PlanningConfig, bucket: Bucket | None, max_positions: int
 ) -> str | None:
-    """Returns why no bucket, or not the model, can hold so many tokens, for the list of rejects; None when both can.
+    """Return why no bucket, or not the model, can hold so many tokens, for the list of rejects; None when both can.
 
     The reason opens with a code that stays the same, so that rejects can be counted by it.
     """
@@ -95,7 +95,7 @@ def assign_buckets(
 
 
 def make_batches(utterances: Iterable[Utterance]) -> list[Batch]:
-    """Groups by bucket and cuts into batches: inside a bucket the longest predicted come first.
+    """Group by bucket and cuts into batches: inside a bucket the longest predicted come first.
 
     The largest bucket is first of all, so that a lack of memory shows at once and not after hours. Utterances with a
     problem are left out; one without a bucket is a batch of its own.
@@ -122,7 +122,7 @@ def _smallest_rung(ladder: Sequence[int], needed: int) -> int | None:
 
 
 def _seconds_limit(predicted_seconds: float, planning: PlanningConfig, model_max_seconds: float) -> float:
-    """Returns the smallest limit with headroom over the prediction. The model's own limit is the last rung."""
+    """Return the smallest limit with headroom over the prediction. The model's own limit is the last rung."""
     if predicted_seconds == 0:
         return model_max_seconds
     needed = predicted_seconds * planning.headroom

@@ -50,7 +50,7 @@ _ASCII_ENDS = (re.compile(r"[.!?]['\")\]]*\s+(?=\S)"), re.compile(r"[,;:]\s+(?=\
 
 
 def predict_seconds(prompt: str) -> float:
-    """Returns the predicted seconds of speech for a text in spoken form; 0 for one without anything to say."""
+    """Return the predicted seconds of speech for a text in spoken form; 0 for one without anything to say."""
     spoken = _ascii_seconds(prompt) if prompt.isascii() else sum(map(_character_seconds, prompt))
     if spoken == 0:
         return 0.0

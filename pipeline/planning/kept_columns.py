@@ -48,7 +48,7 @@ class TypeFinder:
         self._types: dict[str, Type] = {}
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """Takes in the values of one row.
+        """Take in the values of one row.
 
         Raises:
             SourceError: There are too many columns.

@@ -23,7 +23,7 @@ _PRIORITY_KEY = "urgent"  # the name of `Utterance.priority` in plans of format 
 
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
-    """Returns plain values for `json.dumps`, what a reader looks for first in front."""
+    """Return plain values for `json.dumps`, what a reader looks for first in front."""
     bucket, segment = utterance.bucket, utterance.segment
     return {
         "id": utterance.id,
@@ -54,7 +54,7 @@ def utterance_from_json(line: Mapping[str, Any]) -> Utterance:
 
 
 def shard_to_json_lines(shard: Shard) -> str:
-    """Returns one line for each utterance, each ended by a newline."""
+    """Return one line for each utterance, each ended by a newline."""
     return "".join(
         json.dumps(utterance_to_json(utterance), ensure_ascii=False) + "\n" for utterance in shard.utterances
     )
@@ -67,7 +67,7 @@ def shard_from_json_lines(index: int, text: str) -> Shard:
 
 
 def utterance_key(utterance: Utterance, model_fingerprint: str) -> str:
-    """Returns the content hash under which a finished clip of this utterance can be used again.
+    """Return the content hash under which a finished clip of this utterance can be used again.
 
     `model_fingerprint` stands for all that is the same for the whole run: revision, dtype, device, sampling. The padded
     lengths belong to the key, because they touch the last bits of floating point and the limit may cut the audio. The

@@ -76,7 +76,7 @@ class PlanHead:
 
 
 def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
-    """Plans the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
+    """Plan the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
     following = staged_plan_folder(run_dir)
     remove_folder(following)
     try:
@@ -112,7 +112,7 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def install_plan(run_dir: Path, head: PlanHead) -> None:
-    """Makes the staged plan, whose head this is, the plan of the run.
+    """Make the staged plan, whose head this is, the plan of the run.
 
     Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
     finished shards are set aside first (see `earlier_runs`), so that a kill at any moment loses no clip.
@@ -129,7 +129,7 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
 
 
 def read_head(run_dir: Path) -> PlanHead:
-    """Reads `plan/plan.json`."""
+    """Read `plan/plan.json`."""
     path = plan_path(run_dir)
     try:
         content = read_json(path)
@@ -165,7 +165,7 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 
 def read_shard_plan(run_dir: Path, index: int) -> Shard:
-    """Reads the planned utterances of a shard."""
+    """Read the planned utterances of a shard."""
     path = plan_shard_path(run_dir, index)
     try:
         return shard_from_json_lines(index, read_regular_text(path, MAX_PLAN_BYTES))
@@ -179,7 +179,7 @@ def earlier_runs(run_dir: Path) -> list[Path]:
 
 
 def delete_previous_runs(run_dir: Path) -> None:
-    """Deletes what was made for earlier plans. Called when everything of this plan is written.
+    """Delete what was made for earlier plans. Called when everything of this plan is written.
 
     A kill on the way must leave nothing that looks like an interrupted `_set_aside`: that would be gone on with, and
     all shards be made again. So on a disk everything loses its name first; elsewhere each plan's head goes last.
@@ -228,13 +228,13 @@ def _planned_hash(run_dir: Path) -> str | None:
 
 
 def is_half_set_aside(run_dir: Path) -> bool:
-    """Whether a kill has interrupted `_set_aside`: the plan goes last."""
+    """Return whether a kill has interrupted `_set_aside`: the plan goes last."""
     newest = earlier_runs(run_dir)[:1]
     return any(not plan_path(folder).exists() for folder in newest)
 
 
 def _set_aside(run_dir: Path) -> None:
-    """Moves the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
+    """Move the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
     number = len(earlier_runs(run_dir)) - is_half_set_aside(run_dir)
     target = run_dir / _PREVIOUS / f"{number:03d}"
     if is_local(target):

@@ -83,7 +83,7 @@ class Planner:
         self._count_description = lru_cache(maxsize=4096)(tokens.count_description)
 
     def shards(self) -> Iterator[Shard]:
-        """Yields the shards of the plan in reading order, each utterance with its bucket or its problem.
+        """Yield the shards of the plan in reading order, each utterance with its bucket or its problem.
 
         Raises:
             SourceError: The input cannot be read, or holds no text at all.

@@ -68,7 +68,7 @@ class PlanSummary:
     _bucketed_prompt_tokens: int = 0
 
     def add_document(self, document: Document) -> list[LeftOut]:
-        """Counts a source text and keeps the titles of its chapters; returns what of it is left out."""
+        """Count a source text, keep the titles of its chapters, and return what is left out."""
         self.documents += 1
         self.chapters += len(document.chapters)
         for index, chapter in enumerate(document.chapters):
@@ -78,7 +78,7 @@ class PlanSummary:
         return self.left_out.add(document)
 
     def add_shard(self, shard: Shard, prompt_tokens: Sequence[int]) -> None:
-        """Counts a shard whose utterances have their buckets. Token counts are in the shard's order."""
+        """Count a shard whose utterances have their buckets. Token counts are in the shard's order."""
         self.shards += 1
         for utterance, tokens in zip(shard.utterances, prompt_tokens, strict=True):
             self._add_utterance(utterance, tokens)

@@ -25,7 +25,7 @@ def plan_utterances(
     run_seed: int,
     ids_may_repeat: bool = True,
 ) -> Iterator[Utterance]:
-    """Yields the utterances of all documents in reading order, without a bucket.
+    """Yield the utterances of all documents in reading order, without a bucket.
 
     A segment with a problem comes through as well, with that problem, so that what is planned is always what is written
     plus what is rejected. A document without any segment yields one such utterance. The second utterance with the same
@@ -56,7 +56,7 @@ def plan_utterances(
 
 
 def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterator[Document]:
-    """Yields each document once for each reading, as copies of it."""
+    """Yield each document once for each reading, as copies of it."""
     for document in documents:
         for reading in range(num_readings):
             if num_readings == 1:
@@ -68,7 +68,7 @@ def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterat
 
 
 def group_into_shards(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
-    """Yields shards of `shard_size` utterances in reading order, each of one split; the last may be smaller."""
+    """Yield shards of `shard_size` utterances in reading order, each of one split; the last may be smaller."""
     index = 0
     hands: dict[str, list[Utterance]] = {}
     for utterance in utterances:
@@ -92,7 +92,7 @@ def _name_of_content(document: Document, counts: Occurrences) -> str:
 
 
 def _with_unique_names(utterance: Utterance, number: int, counts: Occurrences) -> Utterance:
-    """Checks that the id is new, and gives the audio another file name where that of the id is taken already."""
+    """Check that the id is new, and give the audio another file name where that of the id is taken already."""
     if counts.add("id", utterance.id):
         raise SourceError(
             f"the id {utterance.id!r} of source text number {number} is already taken by an earlier one: "
@@ -105,7 +105,7 @@ def _with_unique_names(utterance: Utterance, number: int, counts: Occurrences) -
 
 
 def _seeded(utterance: Utterance, own_seed: int | None, run_seed: int, counts: Occurrences) -> Utterance:
-    """Gives the seed. What cannot be spoken is not counted: nobody hears it."""
+    """Give the seed. What cannot be spoken is not counted: nobody hears it."""
     prompt, description = utterance.prompt, utterance.description
     if own_seed is not None:
         return replace(utterance, seed=own_seed)

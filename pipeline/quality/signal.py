@@ -30,7 +30,7 @@ _LOSSY_SECONDS = 0.1  # such a format may pad
 
 
 def measure(samples: npt.NDArray[np.float32], sampling_rate: int) -> dict[str, float]:
-    """Measures one clip. Levels are in dB relative to full scale, samples that are no number count as zero.
+    """Measure one clip. Levels are in dB relative to full scale, samples that are no number count as zero.
 
     Args:
         samples: [N], mono, full scale is 1.0.

@@ -15,7 +15,7 @@ from pipeline.storage.paths import file_sizes, is_local, put_file, remove_folder
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Gives the path to write to; when the block ends well, that file appears as `path`, complete and on the disk.
+    """Give the path to write to; when the block ends well, that file appears as `path`, complete and on the disk.
 
     The temporary name begins with a dot, since `data_files` patterns of a dataset would match any other, and is new
     each time, so that two writers cannot mix their bytes. When the block fails, the temporary file is removed. The
@@ -42,7 +42,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def write_folder(folder: Path, last: str) -> Iterator[Path]:
-    """Gives a folder on a disk to write files to: `folder` itself, or one whose files are put there afterwards.
+    """Give a folder on a disk to write files to: `folder` itself, or one whose files are put there afterwards.
 
     In a remote place the old files go first and the one named `last` comes last: while it is there, all are.
     """
@@ -79,13 +79,13 @@ def _cannot_be_written(path: Path, error: OSError) -> RunDirectoryError:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 file, atomically."""
+    """Write a whole UTF-8 file, atomically."""
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def remove_file(path: Path) -> None:
-    """Removes a file if it is there, for good: it does not come back when the power fails."""
+    """Remove a file if it is there, for good: it does not come back when the power fails."""
     if path.exists():
         path.unlink()
         if is_local(path):
@@ -93,7 +93,7 @@ def remove_file(path: Path) -> None:
 
 
 def remove_leftovers(run_dir: Path) -> None:
-    """Removes the temporary files of a killed run; only while nothing else writes to the run."""
+    """Remove the temporary files of a killed run; only while nothing else writes to the run."""
     if is_local(run_dir):  # elsewhere nothing has a temporary name
         for path in list(run_dir.rglob(".*.tmp")):
             path.unlink()

@@ -32,7 +32,7 @@ def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({
 
 
 def delete_checksums(run_dir: Path) -> None:
-    """Removes `SHA256SUMS` before anything changes: while it is there, the run is finished."""
+    """Remove `SHA256SUMS` before anything changes: while it is there, the run is finished."""
     remove_file(run_dir / CHECKSUMS_NAME)
 
 
@@ -52,7 +52,7 @@ def book_hashes(run_dir: Path) -> dict[str, str]:
 
 
 def checksum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] = ()) -> Iterator[str]:
-    """Compares the run with its `SHA256SUMS`, line by line and file by file.
+    """Compare the run with its `SHA256SUMS`, line by line and file by file.
 
     Args:
         run_dir: Directory of the run.

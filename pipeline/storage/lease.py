@@ -46,12 +46,12 @@ class Lease:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it was renewed lately, by a process that is not known to be dead."""
+        """Return whether it was renewed lately, by a process that is not known to be dead."""
         return time.time() - self.renewed < LEASE_SECONDS and is_alive_here(self.owner) is not False
 
 
 def is_alive_here(owner: str) -> bool | None:
-    """Whether the process of this name, `process 77 on myhost`, lives; None: it is on another machine.
+    """Return whether the process of this name, `process 77 on myhost`, lives; None: it is on another machine.
 
     What its job is may stand before it: `job 3 of 8, process 77 on myhost`.
     """
@@ -79,7 +79,7 @@ def read_lease(run_dir: Path) -> Lease | None:
 
 @contextmanager
 def hold_lease(run_dir: Path) -> Iterator[None]:
-    """Keeps other runs out of a remote place.
+    """Keep other runs out of a remote place.
 
     Raises:
         RunDirectoryError: Another run is at work there, or it cannot be written.

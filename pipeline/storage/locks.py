@@ -34,7 +34,7 @@ class Holder:
 
 
 def find_holders(run_dir: Path) -> tuple[Holder, ...]:
-    """Looks who is at work, without disturbing it."""
+    """Look who is at work, without disturbing it."""
     if not is_local(run_dir):
         lease = read_lease(run_dir)
         return () if lease is None else (Holder(lease.owner, lease.is_alive),)
@@ -115,7 +115,7 @@ def check_jobs(run_dir: Path, job: int | None) -> None:
 
 @contextmanager
 def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator[Writer]:
-    """Makes the directory and keeps all out of it who may not be there at the same time.
+    """Make the directory and keep out all who may not be there at the same time.
 
     Args:
         run_dir: Directory of the run.
@@ -188,7 +188,7 @@ class _Lock:
             ) from error
 
     def is_in_place(self) -> bool:
-        """Whether the file that is locked is the one that others find under its name."""
+        """Return whether the file that is locked is the one that others find under its name."""
         if self._descriptor is None:
             return True
         try:
@@ -198,7 +198,7 @@ class _Lock:
         return os.path.samestat(there, held)
 
     def try_acquire(self, *, shared: bool = False) -> bool:
-        """Takes the lock, or turns it into one of the other kind, if nobody minds."""
+        """Take the lock, or turn it into one of the other kind, if no other holder prevents it."""
         try:
             self.acquire(wait=False, shared=shared)
         except BlockingIOError:
@@ -206,7 +206,7 @@ class _Lock:
         return True
 
     def try_for_a_moment(self) -> bool:
-        """Takes the lock of a job: others take it for an instant, to see whether its last holder is gone."""
+        """Take the lock of a job: others take it for an instant, to see whether its last holder is gone."""
         for _ in range(_TRIES):
             if self.try_acquire():
                 return True
@@ -241,7 +241,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _delete_killed_jobs(run_dir: Path) -> None:
-    """Removes the names of jobs that are gone, which would be told of as at work for ever."""
+    """Remove the names of jobs that are gone, which would be told of as at work for ever."""
     for tag in run_dir.glob(".writer-*"):
         lock = _Lock(_lock_of(tag))
         try:
@@ -264,7 +264,7 @@ def _lock_of(tag: Path) -> Path:
 
 
 def _remove_if_empty(run_dir: Path) -> None:
-    """Leaves no trace of a run that was refused before anything was written."""
+    """Leave no trace of a run that was refused before anything was written."""
     entries = list(run_dir.iterdir()) if run_dir.is_dir() else []
     if not entries:  # somebody has deleted it
         return

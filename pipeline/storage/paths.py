@@ -30,7 +30,7 @@ _MAX_NESTED_LINKS = 4  # symbolic links to folders on one path; more are taken f
 
 
 def is_address(text: str) -> bool:
-    """Whether this is an address of fsspec, and no path of this machine."""
+    """Return whether this is an address of fsspec, and no path of this machine."""
     return "://" in text
 
 
@@ -59,7 +59,7 @@ def place(text: str) -> Path:
 
 
 def is_local(path: Path) -> bool:
-    """Whether a place lies on a disk of this machine."""
+    """Return whether a place lies on a disk of this machine."""
     return isinstance(cast(object, path), Path)
 
 
@@ -162,7 +162,7 @@ def readable(path: Path) -> Iterator[Path | BinaryIO]:
 
 @contextlib.contextmanager
 def open_input(path: Path, max_inflated_bytes: int | None = None) -> Iterator[BinaryIO]:
-    """Opens a file for reading as a stream of bytes; what has the ending of a compression is decompressed.
+    """Open a file for reading as a stream of bytes; what has the ending of a compression is decompressed.
 
     Raises:
         SourceError: It inflates to more than `max_inflated_bytes`, or its compression cannot be read here.
@@ -179,7 +179,7 @@ def open_input(path: Path, max_inflated_bytes: int | None = None) -> Iterator[Bi
 def open_text(
     path: Path, encoding: str, newline: str | None = None, max_inflated_bytes: int | None = None
 ) -> Iterator[TextIO]:
-    """Opens a file for reading as a stream of text; see `open_input`."""
+    """Open a file for reading as a stream of text; see `open_input`."""
     with (
         open_input(path, max_inflated_bytes) as content,
         io.TextIOWrapper(content, encoding=encoding, newline=newline) as text,
@@ -235,7 +235,7 @@ def file_sizes(folder: Path) -> dict[str, int]:
 
 
 def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
-    """Whether this is a symbolic link to itself, to a folder that it lies in, or one too deep among such links."""
+    """Return whether this is a symbolic link to itself, to a folder that contains it, or too deep among links."""
     if not entry.is_symlink():
         return False
     try:
@@ -277,13 +277,13 @@ def _file_mark(path: Path) -> str | None:
 
 
 def put_file(local: Path, path: Path) -> None:
-    """Copies a local file to a remote place, where it appears whole."""
+    """Copy a local file to a remote place, where it appears whole."""
     with as_os_errors(path):
         _store(path).put_file(str(local), _key(path))
 
 
 def move_folder(folder: Path, target: Path, last: str) -> None:
-    """Makes a folder appear under another name, into what may be there already.
+    """Make a folder appear under another name, into what may be there already.
 
     On a disk a folder without such a target is renamed, at once. Otherwise file by file, the one named `last` at the
     end: once it is there, all are. After an interruption the same call goes on.
@@ -302,7 +302,7 @@ def move_folder(folder: Path, target: Path, last: str) -> None:
 
 
 def remove_folder(folder: Path, last: str = "") -> None:
-    """Removes a folder and what is in it, if it is there; elsewhere than on a disk the file named `last` at the end."""
+    """Remove a folder and what is in it, if it is there; elsewhere than on a disk the file named `last` at the end."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return

@@ -63,12 +63,12 @@ class Reason(str, Enum):
 
     @property
     def is_expected(self) -> bool:
-        """Whether it needs no warning, however much is left out."""
+        """Return whether it needs no warning, however much is left out."""
         return self in _EXPECTED
 
     @property
     def is_damage(self) -> bool:
-        """Whether something is wrong with the file itself."""
+        """Return whether something is wrong with the file itself."""
         return self in _DAMAGE
 
 

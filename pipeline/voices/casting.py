@@ -192,7 +192,7 @@ class Casting:
 
     @property
     def spoken_by(self) -> str:
-        """Names or description of the voice, for messages."""
+        """Name or description of the voice, for messages."""
         return f'"{self.voice.description}"' if self.voice.description else listed(self.names) or "no named speaker"
 
     def row_warnings(self) -> tuple[str, ...]:

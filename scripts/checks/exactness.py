@@ -132,7 +132,7 @@ def windows_equal_whole(setting: Setting) -> str:
 
 
 def codecs_bits(setting: Setting) -> str:
-    """Whether a clip's samples are the same bits alone and beside others."""
+    """Return whether a clip's samples are the same bits alone and beside others."""
     clips, found = random_clips(setting), []
     for dtype in DTYPES:
         batched = BatchedCodec(setting.codec(dtype))
@@ -143,7 +143,7 @@ def codecs_bits(setting: Setting) -> str:
 
 
 def bits_in_company(setting: Setting, dtype: str) -> str:
-    """Whether drawn clips are the same bits alone, in a batch, and among more slots."""
+    """Return whether drawn clips are the same bits alone, in a batch, and among more slots."""
     utterances = random_utterances(seed=2, count=4 if setting.tiny else 12)
     engine = setting.engine(TINY, dtype=dtype, slots=8)
     together = by_id(engine.generate(utterances))

@@ -146,7 +146,7 @@ def _fault(source: Source, parts: list[npt.NDArray[Any]], first: int, count: int
 
 
 def _with(source: Source, parts: list[npt.NDArray[Any]]) -> Recording:
-    """Joins parts; each is faded at both ends, so that no click tells where the cut is."""
+    """Join parts; each is faded at both ends, so that no click tells where the cut is."""
     rate = source.recording.sampling_rate
     faded = []
     for part in parts:

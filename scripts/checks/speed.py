@@ -128,7 +128,7 @@ class ChannelsLast(nn.Module):
 
 
 def channels_last(module: nn.Module) -> None:
-    """Keeps activations in the order that tensor cores read, which the engine does not do yet."""
+    """Keep activations in the order that tensor cores read, which the engine does not do yet."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv1d | nn.ConvTranspose1d):

@@ -219,7 +219,7 @@ def comparison_of(line: dict[str, Any]) -> Comparison:
 
 
 def _add_scores(case: Case, line: dict[str, Any], listener: Listener) -> bool:
-    """Adds the scores of the texts that judging needs; False: they were all there."""
+    """Add the scores of the texts that judging needs; False: they were all there."""
     texts = dict.fromkeys(texts_to_score(comparison_of(line), listener.thresholds))
     missing = [text for text in texts if text not in line["scores"]]
     if not missing or not isinstance(listener.recognizer, TextScorer):

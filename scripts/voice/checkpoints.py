@@ -19,7 +19,7 @@ _PIECE_BYTES = 15_000_000
 
 
 def save(folder: Path, state: Mapping[str, Any]) -> None:
-    """Replaces the checkpoint in `folder`."""
+    """Replace the checkpoint in `folder`."""
     tensors: dict[str, Tensor] = {}
     outline = _take_tensors(state, "", tensors)
     unfinished = folder.with_name(f".{folder.name}.part")
@@ -37,7 +37,7 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(folder: Path) -> Any:
-    """Returns the state of the checkpoint in `folder`, with tensors on the CPU, or None if there is none.
+    """Return the state of the checkpoint in `folder`, with tensors on the CPU, or None if there is none.
 
     A save that was killed between its two renames leaves the one before, which is then taken.
     """

@@ -52,7 +52,7 @@ def make_codec(recipe: CodecRecipe) -> Any:
 
 @torch.no_grad()
 def set_codebooks(codec: Any, vectors: Tensor, seed: int) -> None:
-    """Sets what codes stand for, `[K - 1, codes, hidden]`, and what the decoder makes pulses and noise of.
+    """Set what codes stand for, `[K - 1, codes, hidden]`, and what the decoder makes pulses and noise of.
 
     Codebooks are trained with the decoder, and nothing else beside them. The first one is silent: whatever the decoder
     notes there adds nothing to a frame.
@@ -76,7 +76,7 @@ def set_codebooks(codec: Any, vectors: Tensor, seed: int) -> None:
 
 @torch.inference_mode()
 def write_codes(quantizer: Quantizer, speech: Path, folder: Path, recipe: CodecRecipe) -> None:
-    """Encodes each utterance by itself: `NAME.npy` `[frames of the shard, K - 1]` for each shard without one."""
+    """Encode each utterance by itself: `NAME.npy` `[frames of the shard, K - 1]` for each shard without one."""
     folder.mkdir(parents=True, exist_ok=True)
     frames = 0
     for shard in shards(speech, "train") + shards(speech, "held_out"):

@@ -99,7 +99,7 @@ class Speaking(nn.Module):
 def train_codec_decoder(
     training: Training, crops: Crops, whole: Recipe, device: torch.device, workers: int = 0
 ) -> None:
-    """Trains `training.model`, a `Speaking`, to the last step; `workers` processes draw crops ahead.
+    """Train `training.model`, a `Speaking`, to the last step; `workers` processes draw crops ahead.
 
     One optimizer serves both sides in the same step: the discriminators' loss reaches only them, since they judge a
     detached copy, and the codec's loss reaches only the codec, through frozen discriminators.

@@ -120,7 +120,7 @@ def make_model(decoder: DecoderRecipe, codec: CodecRecipe, codec_model: Any, voc
 
 @torch.no_grad()
 def _start_embeddings(model: Any, codebook_size: int) -> None:
-    """Starts embeddings as wide as the positions that are added to them: upstream's start is 30 times narrower.
+    """Start embeddings as wide as the positions that are added to them: upstream's start is 30 times narrower.
 
     The codes of the first codebook start as the positions that they name, backwards, so that they are not mistaken for
     the position at which they stand. Then attention has little to learn to find the token that a frame says it speaks.
@@ -167,7 +167,7 @@ def delayed(codes: Tensor, bos: int, eos: int) -> tuple[Tensor, Tensor]:
 def collate(
     examples: Sequence[Example], reader: Reader, recipe: DecoderRecipe, codec: CodecRecipe, seed: tuple[int, ...]
 ) -> Batch:
-    """Makes a batch. Wordings of descriptions, spelled words and corrupted codes are drawn from `seed`."""
+    """Make a batch. Wordings of descriptions, spelled words and corrupted codes are drawn from `seed`."""
     chance = random.Random(repr(seed))
     noise = np.random.default_rng(seed)
     wordings = [any_description(example.utterance.line, chance) for example in examples]

@@ -67,7 +67,7 @@ def summary(judged: list[Judged]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints what is heard in a run."""
+    """Print what is heard in a run."""
     parser = argparse.ArgumentParser("python -m scripts.voice.evaluate_run", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", type=Path, help="directory of a finished run")
     run = parser.parse_args(arguments).run

@@ -51,7 +51,7 @@ _STRAIGHT = 1e-3  # alpha of Snakes that change little
 
 
 def set_excitation(decoder: Any, spread: Tensor, seed: int) -> None:
-    """Sets pulses and noise into a DacDecoder of four blocks; hooks keep them so in training, without weight decay.
+    """Set pulses and noise into a DacDecoder of four blocks; hooks keep them so in training, without weight decay.
 
     Args:
         decoder: Its latents are the vectors of height, loudness and phase after others, each of a quarter of them.
@@ -233,7 +233,7 @@ def _paired(values: Tensor, dim: int) -> Tensor:
 
 
 def set_and_keep(parameter: nn.Parameter, part: slice | Sequence[slice], value: Tensor | None = None) -> None:
-    """Sets this part of a parameter, to 0 if nothing is said, and keeps it: it never has a gradient.
+    """Set this part of a parameter, to 0 if nothing is said, and keep it: it never has a gradient.
 
     To be called while no gradients are recorded, of a parameter that has one. A training must have no weight decay,
     which would change it all the same.

@@ -15,7 +15,7 @@ _CARD = Path(__file__).with_name("model_card.md")
 
 
 def export(model: Any, codec: Any, tokenizer: Any, folder: Path, dtype: torch.dtype = torch.float16) -> float:
-    """Writes the checkpoint, made of the trained `model` and the trained `codec`. Returns its size in MB.
+    """Write the checkpoint, made of the trained `model` and the trained `codec`. Returns its size in MB.
 
     The weights are checked to survive `dtype`, and are stored under the names that upstream gives them.
     """
@@ -37,7 +37,7 @@ def export(model: Any, codec: Any, tokenizer: Any, folder: Path, dtype: torch.dt
 
 
 def write_card(folder: Path, facts: Mapping[str, object], speakers: Sequence[str], report: Mapping[str, Any]) -> None:
-    """Fills in the model card. `report` is the evaluation, or empty before there is one."""
+    """Fill in the model card. `report` is the evaluation, or empty before there is one."""
     names = {"teacher": "teacher", "codec": "codec alone", "voice": "this checkpoint"}
     rows = [
         f"| {names[kind]} | {100 * report[kind]['word_error_rate']:.1f} % | {report[kind]['distillmos']:.2f} "

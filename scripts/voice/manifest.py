@@ -19,11 +19,11 @@ class Line:
 
 
 def write_lines(path: Path, lines: Sequence[Line]) -> None:
-    """Writes them as JSON lines."""
+    """Write them as JSON lines."""
     path.write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines), encoding="utf-8")
 
 
 def read_lines(path: Path) -> list[Line]:
-    """Reads what `write_lines` wrote."""
+    """Read what `write_lines` wrote."""
     with path.open(encoding="utf-8") as file:
         return [Line(**json.loads(row)) for row in file]

@@ -165,7 +165,7 @@ def _voice(hertz: npt.NDArray[Any], summed: npt.NDArray[np.float64]) -> Voice:
 
 
 def _speak(line: Line, sampling_rate: int, synthesize: Callable[[str], _Rendering]) -> Speech:
-    """Speaks sentence by sentence: both networks were made for one at a time."""
+    """Speak sentence by sentence: both networks were made for one at a time."""
     from hibari import Hibari as Reader
 
     pieces: list[npt.NDArray[np.float32]] = []

@@ -58,7 +58,7 @@ def spread_durations(durations: Any, places: Sequence[int], phonemes: str) -> np
 def locate_words(
     text: str, words: Sequence[tuple[str, str]], character: int, durations: npt.NDArray[np.int64], frame: int
 ) -> tuple[list[Span], int]:
-    """Finds the words of one sentence in `text` from `character` on; `frame` is where its audio begins.
+    """Find the words of one sentence in `text` from `character` on; `frame` is where its audio begins.
 
     A word that the teacher has rewritten is not found and gets no span.
     """

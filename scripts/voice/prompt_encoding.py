@@ -67,7 +67,7 @@ class Reader:
         return self._known[part]
 
     def _learn(self, parts: Sequence[str]) -> None:
-        """Reads parts, of which none has a line break, many at a time."""
+        """Read parts, of which none has a line break, many at a time."""
         for first in range(0, len(parts), _PARTS_AT_ONCE):
             lines = parts[first : first + _PARTS_AT_ONCE]
             read = self._tokenizer("\n".join(lines), return_offsets_mapping=True, add_special_tokens=False)

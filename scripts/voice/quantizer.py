@@ -164,7 +164,7 @@ def _waves(points: Tensor, hidden: int, generator: torch.Generator) -> Tensor:
 
 
 def fit(speech: Sequence[Shard], recipe: CodecRecipe, seed: int) -> Quantizer:
-    """Fits heights and loudness to frames of utterances drawn from `speech`, and prints how near codes come."""
+    """Fit heights and loudness to frames of utterances drawn from `speech`, and print how near codes come."""
     began = time.monotonic()
     utterances = [utterance for shard in speech for utterance in shard.utterances]
     names = Counter(name for utterance in utterances for name in classes_of(utterance.sounds))

@@ -21,7 +21,7 @@ from scripts.voice.template_sentences import own_sentences
 
 
 def choose_lines(texts: Path, folder: Path, recipe: SpeechRecipe, speakers: Mapping[str, float], seed: int) -> None:
-    """Writes `held_out.jsonl`, `train.jsonl` and `counted.jsonl`, which the teacher does not speak, into `folder`.
+    """Write `held_out.jsonl`, `train.jsonl` and `counted.jsonl`, which the teacher does not speak, into `folder`.
 
     No sentence is chosen twice, so that no training line has the words of another part.
 

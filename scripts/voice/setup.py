@@ -25,7 +25,7 @@ _FREE_KEYS = (
 
 
 def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None) -> None:
-    """Notes in `folder` what it is made with, and puts there what belongs to the checkpoint that it goes on from.
+    """Note in `folder` what it is made with, and put there what belongs to the checkpoint that it goes on from.
 
     Raises:
         ConfigError: It was begun with something else, or the checkpoint has another shape.
@@ -51,7 +51,7 @@ def begin(folder: Path, recipe: Recipe, teacher: str, start: Path | None = None)
 
 
 def _check_shape(start: Path, recipe: Recipe) -> None:
-    """Refuses a checkpoint whose weights do not fit the recipe."""
+    """Refuse a checkpoint whose weights do not fit the recipe."""
     if not (start / WORKSHOP).is_dir():
         raise ConfigError(f"{start}: no checkpoint with a folder {WORKSHOP}; give one that the stage export wrote")
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))

@@ -100,7 +100,7 @@ class TeacherPool:
 
 
 def render(lines: Path, folder: Path, studio: TeacherPool, shard_lines: int, processes: int) -> None:
-    """Renders what is missing of both parts and prints how long everything is."""
+    """Render what is missing of both parts and print how long everything is."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     tasks = list(_missing(lines, folder, shard_lines))
@@ -135,7 +135,7 @@ def _teacher(studio: TeacherPool) -> Teacher:
 
 
 def _render_shard(task: tuple[Path, Sequence[Line]], studio: TeacherPool) -> float:
-    """Writes one shard and returns its seconds."""
+    """Write one shard and return its seconds."""
     path, lines = task
     speeches = [_teacher(studio).speak(line, studio.seed + number) for number, line in enumerate(lines)]
     utterances = [
@@ -149,7 +149,7 @@ def _render_shard(task: tuple[Path, Sequence[Line]], studio: TeacherPool) -> flo
 def write_shard(
     path: Path, utterances: Sequence[Utterance], pieces: Sequence[Samples], voices: Sequence[Voice]
 ) -> None:
-    """Writes a shard of these utterances with their samples. The samples come last: they mark it as complete."""
+    """Write a shard of these utterances with their samples. The samples come last: they mark it as complete."""
     rows: list[dict[str, Any]] = []
     start = 0
     for utterance, piece in zip(utterances, pieces, strict=True):

@@ -44,20 +44,20 @@ class VoiceRecipe:
     rate: float = 1.0  # times the recipe's learning rates
 
     def text(self) -> None:
-        """Chooses what is spoken, once."""
+        """Choose what is spoken, once."""
         from scripts.voice.sentences import choose_lines
 
         if not (self.folder / "text" / "train.jsonl").exists():
             choose_lines(self.texts, self.folder / "text", self.recipe.speech, self._speakers(), self.recipe.seed)
 
     def speech(self) -> None:
-        """Has it spoken by the teacher."""
+        """Have it spoken by the teacher."""
         studio = TeacherPool(self.teacher, self.recipe.codec.sampling_rate, self.recipe.seed, self.voice_packs)
         lines = self.recipe.speech.shard_lines
         render(self.folder / "text", self.folder / "speech", studio, lines, self.processes)
 
     def codes(self) -> None:
-        """Fits the quantizer and turns all speech into codes."""
+        """Fit the quantizer and turn all speech into codes."""
         recipe = self.recipe.codec
         if not (self.folder / "quantizer").exists():
             fitted = quantizer.fit(self._shards("train"), recipe, self.recipe.seed)
@@ -67,7 +67,7 @@ class VoiceRecipe:
             self._write_lexicon()
 
     def codec(self) -> None:
-        """Trains the codec's decoder."""
+        """Train the codec's decoder."""
         from scripts.voice.codec_decoder import train_codec_decoder
 
         recipe, training = self.recipe.codec, self._codec_training()
@@ -79,7 +79,7 @@ class VoiceRecipe:
         train_codec_decoder(training, crops, replace(self.recipe, codec=recipe), self.device, self._workers)
 
     def decoder(self) -> None:
-        """Trains the Parler decoder."""
+        """Train the Parler decoder."""
         from scripts.voice import decoder_training
 
         training = self._decoder_training()
@@ -88,7 +88,7 @@ class VoiceRecipe:
         decoder_training.train(training, training_set, self.recipe, self.device)
 
     def export(self) -> None:
-        """Writes `model/`, the checkpoint."""
+        """Write `model/`, the checkpoint."""
         from scripts.voice.export import export
 
         training, decoder = self._codec_training(), self._decoder_training()
@@ -103,7 +103,7 @@ class VoiceRecipe:
         self._write_card({})
 
     def evaluate(self) -> None:
-        """Judges the checkpoint on held-out sentences."""
+        """Judge the checkpoint on held-out sentences."""
         from scripts.voice.evaluate import EvaluationSet, evaluate
 
         chosen = self._examples("held_out")[: self.evaluated]
@@ -134,7 +134,7 @@ class VoiceRecipe:
         return make_tokenizer(known["lexicon"], known["sounds"])
 
     def _write_lexicon(self) -> None:
-        """Notes how the words of the training speech are spoken."""
+        """Note how the words of the training speech are spoken."""
         from scripts.voice.tokenizer import add_words, make_lexicon
 
         teacher = make_teacher(self.teacher, self.recipe.codec.sampling_rate)
@@ -232,7 +232,7 @@ class VoiceRecipe:
         return training
 
     def _weigh_end(self, model: Any, factor: float) -> None:
-        """Makes the end of an utterance more likely where it is likely, and less where it is not.
+        """Make the end of an utterance more likely where it is likely, and less where it is not.
 
         At a temperature of a quarter an end with a chance of a third is drawn once in 17 times, and a voice that has
         missed it talks on.

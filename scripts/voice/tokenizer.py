@@ -67,7 +67,7 @@ def make_lexicon(pronounced: Iterable[tuple[str, Sequence[str]]], largest: int) 
 def add_words(
     lexicon: dict[str, list[str]], pronounced: Iterable[tuple[str, Sequence[str]]], known: Iterable[str]
 ) -> None:
-    """Adds words that consist of `known` sounds and are not in the lexicon yet."""
+    """Add words that consist of `known` sounds and are not in the lexicon yet."""
     allowed = set(known)
     for word, sounds in pronounced:
         if sounds and _WORD.fullmatch(word) and allowed.issuperset(sounds):

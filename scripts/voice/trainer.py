@@ -77,7 +77,7 @@ class Training:
             )
 
     def resume(self) -> None:
-        """Loads the checkpoint, if there is one."""
+        """Load the checkpoint, if there is one."""
         state = checkpoints.load(self.folder)
         if state is None:
             return
@@ -92,7 +92,7 @@ class Training:
         print(f"{self.name}: goes on at step {self.step} of {self.steps}", flush=True)
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Write a checkpoint."""
         state = {
             "model": self._by_name,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
@@ -103,17 +103,17 @@ class Training:
 
     @torch.no_grad()
     def take_average(self) -> None:
-        """Sets the model to the average of its last thousand steps or so, which is better than any single one."""
+        """Set the model to the average of its last thousand steps or so, which is better than any single one."""
         for parameter, average in zip(self._trained, self._average, strict=True):
             parameter.copy_(average)
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is done."""
+        """Return whether the last step is done."""
         return self.step >= self.steps
 
     def run(self, losses: Callable[[int], Mapping[str, Tensor]]) -> None:
-        """Trains to the last step, or until its time is over.
+        """Train to the last step, or until its time is over.
 
         Args:
             losses: Given the step, returns the loss under "loss" and whatever else is to be printed. A `Recorded` one
@@ -213,7 +213,7 @@ class Recorded:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether `device` has units for that: without them it is seven times as slow as float32."""
+    """Return whether `device` has units for that: without them it is seven times as slow as float32."""
     return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -231,7 +231,7 @@ class _Steps(Dataset[Any]):
 
 
 def prepared(make: Callable[[int], T], steps: range, workers: int) -> Iterator[T]:
-    """Yields `make(step)` for each step in order; with workers, some are made ahead in other processes."""
+    """Yield `make(step)` for each step in order; with workers, some are made ahead in other processes."""
     if not workers:
         return map(make, steps)
     os.environ["TOKENIZERS_PARALLELISM"] = (

@@ -240,7 +240,7 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def publish(staging: Path, directory: Path, names: Sequence[str], old_names: Sequence[str]) -> None:
-    """Moves the files `names` of `staging` to `directory`, in this order, and removes the old ones that are no more."""
+    """Move the files `names` of `staging` to `directory`, in this order; delete old ones that are no longer made."""
     for name in names:
         with (staging / name).open("rb+") as file:
             os.fsync(file.fileno())

@@ -76,7 +76,7 @@ class ChapterSpan:
 
 
 def trim_edges(samples: Samples, sampling_rate: int) -> Samples:
-    """Cuts the silent edges of a clip down to `MARGIN_SECONDS`; of a silent clip nothing is left.
+    """Cut the silent edges of a clip down to `MARGIN_SECONDS`; of a silent clip nothing is left.
 
     An edge is silent as long as its windows stay 45 dB below the clip's loudest window, or below -75 dBFS. The weakest
     sounds of speech (the f of "fine", an h, a fading breath) lie some 30 to 40 dB below its vowels, so that the first
@@ -107,7 +107,7 @@ def fade_edges(samples: Samples, sampling_rate: int) -> Samples:
 
 
 def join(clips: Iterable[BookClip], config: BookConfig) -> Iterator[Part]:
-    """Makes the clips ready, one at a time.
+    """Make the clips ready, one at a time.
 
     Raises:
         ValueError: The clips are not in reading order, or differ in their sampling rate.
@@ -147,7 +147,7 @@ class Timeline:
         self._chapters: list[tuple[int, int, list[Spoken]]] = []  # index, mark, spoken
 
     def add(self, part: Part) -> None:
-        """Puts `part` at the end."""
+        """Put `part` at the end."""
         clip = part.clip
         self.sampling_rate = clip.sampling_rate
         if not len(part.samples):

@@ -33,7 +33,7 @@ class LivePreview:
     """`beginning.wav`, open for writing. Clips come in any order and are written in that of the book."""
 
     def __init__(self, run_dir: Path, utterances: Sequence[Utterance], config: BookConfig) -> None:
-        """Writes nothing yet.
+        """Write nothing yet.
 
         Args:
             run_dir: A folder on a disk of this machine.
@@ -48,7 +48,7 @@ class LivePreview:
         self._file: soundfile.SoundFile | None = None
 
     def add(self, id: str, samples: Samples, sampling_rate: int) -> bool:
-        """Takes in the clip of an utterance and writes what follows on the last one written; whether it is the first.
+        """Add the clip of an utterance, write what follows the last one written, and return whether it is the first.
 
         Args:
             id: Of the utterance.
@@ -64,7 +64,7 @@ class LivePreview:
         return was_silent and self._file is not None
 
     def close(self) -> None:
-        """Writes what is there, now that others will not come, and no more."""
+        """Write what is there, now that others will not come, and no more."""
         while self._awaited:
             self._write(self._awaited.popleft())
         if self._file is not None:
@@ -101,6 +101,6 @@ class LivePreview:
 
 
 def delete_live_preview(run_dir: Path) -> None:
-    """Deletes it, now that the whole book can be heard."""
+    """Delete it, now that the whole book can be heard."""
     if is_local(run_dir):
         (run_dir / NAME).unlink(missing_ok=True)

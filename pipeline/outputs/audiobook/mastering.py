@@ -47,7 +47,7 @@ class LoudnessMeter:
         self._hop_powers: list[Powers] = []
 
     def add(self, samples: Samples) -> None:
-        """Measures the next piece."""
+        """Measure the next piece."""
         if not len(samples):
             return
         weighted, self._state = signal.sosfilt(self._sections, samples.astype(np.float64), zi=self._state)
@@ -88,7 +88,7 @@ def gain_for(measured_lufs: float, target_lufs: float) -> float:
 
 
 def limit(samples: Samples, sampling_rate: int, peak_dbfs: float) -> Samples:
-    """Turns `samples` down around every true peak above `peak_dbfs`; leaves them as they are when there is none.
+    """Turn `samples` down around every true peak above `peak_dbfs`; leaves them as they are when there is none.
 
     Clips begin and end in silence, so that each can be limited alone. The gain each sample needs is held over a window
     (a running minimum) and then averaged over one of the same length: the average of values that are all low enough is
@@ -147,12 +147,12 @@ class ChapterMeter:
         self._noise: list[Powers] = []
 
     def add_pause(self, num_samples: int) -> None:
-        """Counts silence between clips."""
+        """Count silence between clips."""
         self._num_samples += num_samples
         self._loudness.add(np.zeros(num_samples, dtype=np.float32))
 
     def add_clip(self, samples: Samples) -> None:
-        """Measures a mastered clip."""
+        """Measure a mastered clip."""
         squares = np.square(samples, dtype=np.float64)
         window = round(NOISE_WINDOW_SECONDS * self._sampling_rate)
         whole = len(squares) // window * window

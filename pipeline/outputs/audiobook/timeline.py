@@ -66,7 +66,7 @@ class Layout:
 def lay_out(
     clips: Iterator[BookClip], chapter_titles: Sequence[str], metadata: BookMetadata, config: BookConfig
 ) -> Layout:
-    """Reads all clips once.
+    """Read all clips once.
 
     Raises:
         PipelineError: There is no clip that can be heard.

@@ -125,7 +125,7 @@ def clip_durations(run_dir: Path) -> npt.NDArray[np.float64]:
 
 
 def collect_statistics(run_dir: Path) -> Statistics:
-    """Folds the manifests and a few small columns of all finished shards."""
+    """Fold the manifests and a few small columns of all finished shards."""
     durations: list[npt.NDArray[np.float64]] = []
     voice_clips: Counter[str] = Counter()
     voice_seconds: Counter[str] = Counter()
@@ -322,7 +322,7 @@ def _length(seconds: float) -> str:
 
 
 def _plot_durations(path: Path, durations: npt.NDArray[np.float64]) -> None:
-    """Draws a histogram. The same durations make the same file, so that a card can be compared."""
+    """Draw a histogram. The same durations make the same file, so that a card can be compared."""
     # Slow to import, and only a run's last step draws. The canvas is named, so that no display is looked for.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

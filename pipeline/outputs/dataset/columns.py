@@ -83,7 +83,7 @@ class Row:
         return hashlib.sha256(self.audio).hexdigest()
 
     def decode(self) -> tuple[npt.NDArray[np.float32], int]:
-        """Returns samples [N] and the sampling rate in Hz."""
+        """Return samples [N] and the sampling rate in Hz."""
         try:
             return decode(self.audio)
         except soundfile.LibsndfileError as error:

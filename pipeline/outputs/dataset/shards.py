@@ -138,7 +138,7 @@ def write_shard(
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads one manifest; a `RunDirectoryError` says so when it is missing or damaged."""
+    """Read one manifest; a `RunDirectoryError` says so when it is missing or damaged."""
     try:
         content = read_json(path)
         clips = tuple(WrittenClip(**clip) for clip in content.pop("clips"))
@@ -173,7 +173,7 @@ def _check_types(manifest: Manifest) -> None:
 
 
 def finished_shards(run_dir: Path) -> Iterator[Manifest]:
-    """Yields the manifest of each finished shard, in order of shards. No audio is read.
+    """Yield the manifest of each finished shard, in order of shards. No audio is read.
 
     A shard is finished when its Parquet file is there with the size that its manifest tells, or when it has no clips.
     """
@@ -196,7 +196,7 @@ def list_manifests(run_dir: Path) -> list[Path]:
 
 
 def is_finished(manifest: Manifest, sizes: Mapping[str, int]) -> bool:
-    """Whether a shard's Parquet file is there, whole; `sizes` are from `list_data`."""
+    """Return whether a shard's Parquet file is there, whole; `sizes` are from `list_data`."""
     return sizes.get(manifest.file, 0) == manifest.num_bytes
 
 
@@ -212,7 +212,7 @@ def finished_shard(run_dir: Path, index: int) -> Manifest | None:
 
 
 def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yields the rows of one shard in reading order, a few in memory at a time.
+    """Yield the rows of one shard in reading order, a few in memory at a time.
 
     Args:
         run_dir: Directory of the run.
@@ -237,7 +237,7 @@ def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None 
 
 
 def read_checked(run_dir: Path, manifest: Manifest) -> Iterator[tuple[Row, bool]]:
-    """Yields the rows of one shard, each with whether its audio still is what was written; see `read_shard`.
+    """Yield the rows of one shard, each with whether its audio still is what was written; see `read_shard`.
 
     For rows that go on into another shard: its manifest vouches for their bytes, whatever they are by then.
     """
@@ -246,13 +246,13 @@ def read_checked(run_dir: Path, manifest: Manifest) -> Iterator[tuple[Row, bool]
 
 
 def iter_clips(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yields the clips of all finished shards in reading order, a few in memory at a time; see `read_shard`."""
+    """Yield the clips of all finished shards in reading order, a few in memory at a time; see `read_shard`."""
     for manifest in finished_shards(run_dir):
         yield from read_shard(run_dir, manifest, columns)
 
 
 def write_rejects(run_dir: Path) -> None:
-    """Writes `rejects.jsonl` from the manifests, in reading order."""
+    """Write `rejects.jsonl` from the manifests, in reading order."""
     with write_atomically(run_dir / "rejects.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
         for manifest in finished_shards(run_dir):
             for reject in manifest.rejects:
@@ -274,7 +274,7 @@ def _replace_manifest(run_dir: Path, manifest: Manifest, path: Path) -> None:
 def _write_parquet(
     path: Path, rows: Sequence[Row], sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUMNS
 ) -> None:
-    """Writes rows as a Parquet file that streams well and shows well on the hub."""
+    """Write rows as a Parquet file that streams well and shows well on the hub."""
     schema = arrow_schema(sampling_rate, kept_columns)
     for row in rows:
         amiss = (row.columns.keys() ^ set(schema.names)) - (kept_columns.keys() - row.columns.keys())

@@ -77,7 +77,7 @@ class _PlanHead:
 
 
 def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) -> VerifyReport:
-    """Compares a run with its plan, down to each clip's samples, and all of its files with `SHA256SUMS`.
+    """Compare a run with its plan, down to each clip's samples, and all of its files with `SHA256SUMS`.
 
     Args:
         run_dir: Directory of the run.

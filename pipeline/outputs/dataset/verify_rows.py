@@ -131,7 +131,7 @@ def _schema_problem(schema: pa.Schema, manifest: Manifest, kept: Mapping[str, Ty
 
 
 def _has_our_columns(schema: pa.Schema) -> bool:
-    """Whether rows can be compared: each of our columns is there, once and with its type."""
+    """Return whether rows can be compared: each of our columns is there, once and with its type."""
     return all(
         schema.names.count(field.name) == 1 and schema.field(field.name).type == field.type for field in arrow_schema(0)
     )

@@ -44,7 +44,7 @@ class Step:
 
     @property
     def is_error(self) -> bool:
-        """Whether the words differ."""
+        """Return whether the words differ."""
         return self.kind not in (Difference.EQUAL, Difference.SAME_SOUND)
 
     @property
@@ -149,7 +149,7 @@ def _moved(step: Step, rows: int, columns: int) -> Step:
 
 
 def _joined(steps: Sequence[Step]) -> Iterator[Step]:
-    """Joins neighbours that are both equal, left out, or added."""
+    """Join neighbours that are both equal, left out, or added."""
     open_step: Step | None = None
     for step in steps:
         joins = open_step and step.kind is open_step.kind and step.kind is not Difference.SUBSTITUTED

@@ -147,7 +147,7 @@ def _whole_tokens(comparison: Comparison, deviation: Deviation) -> tuple[int, in
 
 
 def _shares(words: Sequence[Word], index: int) -> bool:
-    """Whether the words before and at an index have one place in the text."""
+    """Return whether the words before and at an index have one place in the text."""
     return 0 < index < len(words) and words[index].start < words[index - 1].end
 
 
@@ -198,7 +198,7 @@ def _fault(steps: tuple[Step, ...], words: Sequence[Word], heard: Sequence[Word]
 
 
 def _sounds_swapped(steps: tuple[Step, ...], words: Sequence[Word], heard: Sequence[Word]) -> bool:
-    """Whether it sounds much more like the prompt with two neighbours swapped; one may lie outside of the steps."""
+    """Return whether it sounds much more like the prompt with two neighbours swapped; one may be outside the steps."""
     for before, after in ((0, 0), (1, 0), (0, 1)):
         first, heard_first = steps[0].first - before, steps[0].heard_first - before
         last, heard_last = steps[-1].last + after, steps[-1].heard_last + after
@@ -217,7 +217,7 @@ def _sounds_swapped(steps: tuple[Step, ...], words: Sequence[Word], heard: Seque
 
 
 def _is_doubled(step: Step, heard: Sequence[Word]) -> bool:
-    """Whether added words repeat those before or after them, or part of them."""
+    """Return whether added words repeat those before or after them, or part of them."""
     added = [word.form for word in heard[step.heard_first : step.heard_last]]
     length = len(added)
     before = [word.form for word in heard[max(0, step.heard_first - length) : step.heard_first]]

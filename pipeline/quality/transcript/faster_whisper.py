@@ -120,7 +120,7 @@ class FasterWhisperRecognizer:
         return scores
 
     def _transcribe_to_the_end(self, clips: list[Samples], language: str) -> list[Transcript]:
-        """Transcribes clips, and what follows the last word if there is sound: Whisper may stop early."""
+        """Transcribe clips, and what follows the last word if there is sound: Whisper may stop early."""
         transcripts = list(self._transcribe_batch(clips, language))
         unfinished = list(range(len(clips)))
         for _ in range(_MAX_PASSES):
@@ -184,7 +184,7 @@ def _transcript(segments: list[Any], offset: float, seconds: float) -> Transcrip
 
 
 def _windows(clip: Samples) -> Iterator[tuple[int, Samples]]:
-    """Yields the pieces of a clip that fit into the model's window, each with its first sample."""
+    """Yield the pieces of a clip that fit into the model's window, each with its first sample."""
     start, window, earliest = 0, int(WINDOW_SECONDS * SAMPLING_RATE), int(_CUT_SECONDS * SAMPLING_RATE)
     while len(clip) - start > window:
         stretch = np.square(clip[start + earliest : start + window], dtype=np.float64)

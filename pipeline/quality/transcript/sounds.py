@@ -63,7 +63,7 @@ def similarity(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
 
 
 def _is_written_out(short: Sequence[str], long: Sequence[str]) -> bool:
-    """Whether one is "its", "hed" (it's, he'd) and the other one "it is", "he would"."""
+    """Return whether one is "its", "hed" (it's, he'd) and the other one "it is", "he would"."""
     if len(short) != 1 or len(long) != 2:
         return False
     word, ending = short[0], long[1]

@@ -161,12 +161,12 @@ def _evidence_limit(comparison: Comparison, deviation: Deviation, thresholds: Th
 
 
 def _is_one_word(deviation: Deviation) -> bool:
-    """Whether one word was heard as another one."""
+    """Return whether one word was heard as another one."""
     return deviation.last - deviation.first == deviation.heard_last - deviation.heard_first == 1
 
 
 def _is_shorter(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> bool:
-    """Whether so much less was heard in a place that something was not spoken. Short words say nothing about that."""
+    """Return whether so much less was heard in a place that something was not spoken. Short words do not count."""
     letters = sum(len(word.form) for word in comparison.words[deviation.first : deviation.last])
     return letters >= thresholds.shorter_letters and _letters_heard(comparison, deviation) < thresholds.shorter
 
@@ -179,7 +179,7 @@ def _letters_heard(comparison: Comparison, deviation: Deviation) -> float:
 
 
 def _has_time(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> bool:
-    """Whether the words heard in a place can have been spoken in the time that they are said to have taken."""
+    """Return whether the words heard in a place can have been spoken in the time that they are said to have taken."""
     words = comparison.heard_words[deviation.heard_first : deviation.heard_last]
     first, last = words[0].seconds, words[-1].seconds
     if first is None or last is None:

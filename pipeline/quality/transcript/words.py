@@ -118,7 +118,7 @@ def stretches(forms: Sequence[str], others: Sequence[str]) -> Iterator[tuple[boo
 
 
 def _timed(words: Sequence[Word], heard: Sequence[HeardWord], ends: Sequence[int]) -> Iterator[Word]:
-    """Gives words their times. Words with one place in the text share its time by their lengths."""
+    """Give words their times. Words with one place in the text share its time by their lengths."""
     first = 0
     while first < len(words):
         place = (words[first].start, words[first].end)
@@ -150,7 +150,7 @@ def _fold(token: str) -> str:
 
 
 def _place(written: Sequence[tuple[str, int, int]], spoken: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Yields each spoken token with its place in the written text: its own, or that of the tokens it stands for."""
+    """Yield each spoken token with its place in the written text: its own, or that of the tokens it stands for."""
     if not written:
         return
     for is_equal, first, last, spoken_first, spoken_last in stretches([token for token, _, _ in written], spoken):
@@ -177,7 +177,7 @@ def _english(token: str) -> tuple[str, ...]:
 
 
 def _without_and(words: Sequence[Word]) -> Iterator[Word]:
-    """Leaves out "and" inside a number: a hundred and five is a hundred five."""
+    """Leave out "and" inside a number: a hundred and five is a hundred five."""
     for index, word in enumerate(words):
         if word.form == "and" and 0 < index < len(words) - 1:
             before, after = words[index - 1].form, words[index + 1].form

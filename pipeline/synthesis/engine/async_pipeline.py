@@ -115,7 +115,7 @@ class Outbox(Protocol[Value_in]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether all values are finished."""
+        """Return whether all values are finished."""
 
     def emit(self, value: Value_in) -> None:
         """Pass a value to the finishers."""

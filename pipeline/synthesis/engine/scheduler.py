@@ -59,7 +59,7 @@ class Scheduler(Generic[Item]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no item is waiting or running."""
+        """Return whether no item is waiting or running."""
         return not self._waiting and not self._running
 
     def add(self, item: Item, predicted_length: float, *, priority: bool = False) -> None:

@@ -79,7 +79,7 @@ class Weights:
 
     @property
     def prompt_is_prepended(self) -> bool:
-        """Whether the prompt is the beginning of the decoder's sequence; otherwise it is cross-attended."""
+        """Return whether the prompt is the beginning of the decoder's sequence; otherwise it is cross-attended."""
         return self.prompt_positions is None
 
 

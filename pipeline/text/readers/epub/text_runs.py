@@ -25,7 +25,7 @@ class TextRun:
 
     @property
     def is_spoken(self) -> bool:
-        """Whether it has words that are spoken."""
+        """Return whether it has words that are spoken."""
         return self.role not in (Role.SKIP, Role.SCENE) and bool(self.words)
 
 
