@@ -25,7 +25,7 @@ from pipeline.config.frozen import (
     run_directory,
 )
 from pipeline.errors import ConfigError, RunDirectoryError
-from pipeline.storage.locks import writer
+from pipeline.storage.locks import write_lock
 from pipeline.synthesis.untrained import UntrainedShape
 
 
@@ -131,19 +131,19 @@ def test_a_broken_frozen_config_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_has_one_writer_at_a_time(tmp_path: Path) -> None:
     """Guards against two processes that write one run."""
-    with writer(tmp_path / "run"):
+    with write_lock(tmp_path / "run"):
         program = (
-            "import sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
-            "with writer(Path(sys.argv[1])): pass"
+            "import sys; from pathlib import Path; from pipeline.storage.locks import write_lock\n"
+            "with write_lock(Path(sys.argv[1])): pass"
         )
         second = subprocess.run([sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True)
         assert second.returncode != 0
         assert RunDirectoryError.__name__ in second.stderr
         assert re.search(rf"\b{os.getpid()}\b", second.stderr), "who is there"
-    with writer(tmp_path / "run"):
+    with write_lock(tmp_path / "run"):
         pass
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunDirectoryError, match=r"run.*Not a directory"), writer(tmp_path / "file" / "run"):
+    with pytest.raises(RunDirectoryError, match=r"run.*Not a directory"), write_lock(tmp_path / "file" / "run"):
         pass
 
 

@@ -28,8 +28,8 @@ from pipeline.planning.planner import EstimatedTokens
 from pipeline.reporting.as_json import show_json
 from pipeline.reporting.journal import Journal
 from pipeline.reporting.speeds import Speed, find_speed
-from pipeline.storage.locks import writer
-from pipeline.storage.paths import file_sizes, place
+from pipeline.storage.locks import write_lock
+from pipeline.storage.paths import file_sizes, resolve_path
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "dry_run.md").read_text(encoding="utf-8")
 SENTENCE = "The keeper of the lamp went slowly up the long stair, and counted each of the steps as he went. "
@@ -255,7 +255,7 @@ def test_what_is_estimated_is_what_is_written(finished: Path) -> None:
 
 def test_a_remote_place_is_not_asked_but_its_temporary_files_are(monkeypatch: pytest.MonkeyPatch) -> None:
     set_free(monkeypatch, 1000)
-    run_dir = place("memory://bucket/run")
+    run_dir = resolve_path("memory://bucket/run")
     assert free_bytes(run_dir) is None
     needs = estimate_disk(compose_config([]), Work([60.0], 10, 60.0, 16_000))
     assert "TMPDIR" in disk_problem(compose_config([]), run_dir, needs)
@@ -297,7 +297,7 @@ def test_a_place_that_cannot_be_written_is_refused_in_the_dry_run(
 
 def test_a_run_at_work_is_refused_in_the_dry_run(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Guards a dry run beside a running process, which would have to be waited for."""
-    with writer(rows.parent / "out" / "run"):
+    with write_lock(rows.parent / "out" / "run"):
         assert f"process {os.getpid()}" in told(capsys, command(rows, "name=run", "dry_run=true"), code=3)["refusal"]
         jobs = ("job_index=0", "num_jobs=2")
         assert told(capsys, command(rows, "name=run", "dry_run=true", *jobs))["refusal"] == ""

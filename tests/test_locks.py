@@ -19,7 +19,7 @@ from fakes import INFO, StandInSynthesizer, speak
 from pipeline.__main__ import main
 from pipeline.commands import dispatch as run_module
 from pipeline.errors import RunDirectoryError
-from pipeline.storage.locks import check_locks, find_holders, writer
+from pipeline.storage.locks import check_locks, find_holders, write_lock
 from pipeline.types import Clip, Utterance
 
 HERE = rf"\b{os.getpid()}\b.*{re.escape(platform.node())}"  # how a message names this process
@@ -27,17 +27,17 @@ HERE = rf"\b{os.getpid()}\b.*{re.escape(platform.node())}"  # how a message name
 
 def test_a_whole_run_is_alone(tmp_path: Path) -> None:
     """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
-    with writer(tmp_path / "run") as right, right.alternate() as is_alone:
+    with write_lock(tmp_path / "run") as right, right.alternate() as is_alone:
         assert is_alone
-        with pytest.raises(RunDirectoryError, match=HERE), writer(tmp_path / "run"):
+        with pytest.raises(RunDirectoryError, match=HERE), write_lock(tmp_path / "run"):
             pass
         with (
-            writer(tmp_path / "run", 0, 2) as job,
+            write_lock(tmp_path / "run", 0, 2) as job,
             pytest.raises(RunDirectoryError, match=rf"^(?!.*\b0 of 2\b).*{HERE}"),
             job.alternate(),
         ):
             pass
-    with writer(tmp_path / "run"):
+    with write_lock(tmp_path / "run"):
         pass
 
 
@@ -45,16 +45,16 @@ def test_a_lock_that_was_deleted_is_missed(tmp_path: Path) -> None:
     """Bug: when somebody deleted `.lock`, a second run began in the directory and the first went on writing there."""
     for name, job in ((".lock", None), (".lock-0-of-2", 0), (".lock", 0)):
         run_dir = tmp_path / f"{name}-{job}"
-        with writer(run_dir, job, 2):
+        with write_lock(run_dir, job, 2):
             check_locks(run_dir)
             (run_dir / name).unlink()
             with pytest.raises(RunDirectoryError, match=rf"{name}: was deleted"):
                 check_locks(run_dir)
             check_locks(tmp_path)  # nothing is held there
         check_locks(run_dir)
-    with writer(tmp_path / "run"):
+    with write_lock(tmp_path / "run"):
         (tmp_path / "run" / ".lock").unlink()
-        with writer(tmp_path / "run"), pytest.raises(RunDirectoryError, match="was deleted"):
+        with write_lock(tmp_path / "run"), pytest.raises(RunDirectoryError, match="was deleted"):
             check_locks(tmp_path / "run")
 
 
@@ -76,15 +76,18 @@ def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_path: Path) -> None:
-    with writer(tmp_path, 0, 2) as first:
+    with write_lock(tmp_path, 0, 2) as first:
         with first.alternate() as is_alone:
             assert is_alone, "the plan is its to make"
-        with writer(tmp_path, 1, 2) as second:
+        with write_lock(tmp_path, 1, 2) as second:
             with second.alternate() as is_alone:
                 assert not is_alone, "the plan is there"
-            with pytest.raises(RunDirectoryError, match=rf"\b0 of 2\b.*{HERE}.*\b1 of 2\b.*{HERE}"), writer(tmp_path):
+            with (
+                pytest.raises(RunDirectoryError, match=rf"\b0 of 2\b.*{HERE}.*\b1 of 2\b.*{HERE}"),
+                write_lock(tmp_path),
+            ):
                 pass
-            with pytest.raises(RunDirectoryError, match=r"\b1 of 2\b"), writer(tmp_path, 1, 2):
+            with pytest.raises(RunDirectoryError, match=r"\b1 of 2\b"), write_lock(tmp_path, 1, 2):
                 pass
         with first.alternate() as is_alone:
             assert is_alone, "the other has left"
@@ -92,35 +95,35 @@ def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_pa
 
 def test_a_job_waits_for_who_only_looks_at_its_lock(tmp_path: Path) -> None:
     """Guards an array that starts again as a whole: each job looks whether the others' last holders are gone."""
-    with writer(tmp_path, 0, 2):
+    with write_lock(tmp_path, 0, 2):
         pass
     looker = os.open(tmp_path / ".lock-0-of-2", os.O_RDWR)
     fcntl.flock(looker, fcntl.LOCK_EX)
     threading.Timer(0.3, os.close, (looker,)).start()
-    with writer(tmp_path, 0, 2):
+    with write_lock(tmp_path, 0, 2):
         pass
 
 
 def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     """Guards the morning after: neither a lock nor a name that is left may keep the next run out, or be told of."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
-        "with writer(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import write_lock\n"
+        "with write_lock(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / ".writer").exists()
-    with writer(tmp_path, 0, 2) as job, job.alternate():
+    with write_lock(tmp_path, 0, 2) as job, job.alternate():
         pass
-    with writer(tmp_path):
+    with write_lock(tmp_path):
         assert re.search(HERE, (tmp_path / ".writer").read_text())
 
 
 def kill_a_job(run_dir: Path) -> None:
     """Leaves what job 3 of 5 leaves that is killed."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import writer\n"
-        "with writer(Path(sys.argv[1]), 3, 5): os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import write_lock\n"
+        "with write_lock(Path(sys.argv[1]), 3, 5): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", program, run_dir], check=False).returncode == -signal.SIGKILL
 
@@ -128,21 +131,21 @@ def kill_a_job(run_dir: Path) -> None:
 def test_a_killed_job_is_not_told_of_as_at_work(tmp_path: Path) -> None:
     """Bug: nobody asked after the process of a job, whose name is longer than that of a whole run."""
     kill_a_job(tmp_path)
-    with writer(tmp_path, 0, 5):
+    with write_lock(tmp_path, 0, 5):
         here, dead = find_holders(tmp_path)
     assert re.search(rf"\b0 of 5\b.*{HERE}", here.name)
     assert re.search(r"\b3 of 5\b", dead.name)
     assert (here.is_alive, dead.is_alive) == (True, False)
 
 
-def test_the_name_of_a_killed_job_goes_with_the_next_writer(tmp_path: Path) -> None:
+def test_the_name_of_a_killed_job_goes_with_the_next_write_lock(tmp_path: Path) -> None:
     """Bug: status told of it for ever, of a finished run as well."""
     kill_a_job(tmp_path)
-    with writer(tmp_path, 1, 5), writer(tmp_path, 0, 5) as other, other.alternate():
+    with write_lock(tmp_path, 1, 5), write_lock(tmp_path, 0, 5) as other, other.alternate():
         jobs = [re.findall(r"\b\d of 5\b", holder.name) for holder in find_holders(tmp_path)]
         assert jobs == [["0 of 5"], ["1 of 5"]]
     kill_a_job(tmp_path)
-    with writer(tmp_path):
+    with write_lock(tmp_path):
         (holder,) = find_holders(tmp_path)
         assert re.search(HERE, holder.name)
     assert find_holders(tmp_path) == ()
@@ -164,7 +167,7 @@ def test_a_disk_that_is_still_full_is_one_line(tmp_path: Path, monkeypatch: pyte
 
 
 def enter(run_dir: Path, job: int | None = None) -> None:
-    with writer(run_dir, job, 2) as right, right.alternate():
+    with write_lock(run_dir, job, 2) as right, right.alternate():
         pass
 
 
@@ -184,9 +187,9 @@ def test_a_file_system_without_locks_is_one_line(
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
-    with writer(tmp_path / "run"):
+    with write_lock(tmp_path / "run"):
         pass
     assert not (tmp_path / "run").exists()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunDirectoryError, match="Not a directory"), writer(tmp_path / "file" / "run"):
+    with pytest.raises(RunDirectoryError, match="Not a directory"), write_lock(tmp_path / "file" / "run"):
         pass

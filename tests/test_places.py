@@ -28,7 +28,7 @@ from pipeline.reporting.journal import read_journals
 from pipeline.storage import lease
 from pipeline.storage.atomic import write_atomically, write_text
 from pipeline.storage.lease import hold_lease
-from pipeline.storage.paths import file_sizes, is_local, move_folder, place
+from pipeline.storage.paths import file_sizes, is_local, move_folder, resolve_path
 from pipeline.text.readers.dispatch import read_documents
 from pipeline.types import Clip, Utterance
 
@@ -52,7 +52,7 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def command(bucket: str, *more: str) -> list[str]:
-    write_text(place(f"{bucket}/in/texts.jsonl"), "".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    write_text(resolve_path(f"{bucket}/in/texts.jsonl"), "".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     given = [f"input={bucket}/in/texts.jsonl", f"output_dir={bucket}/out", "name=run", "planning.shard_size=2"]
     return ["task=dataset", *given, *more]
 
@@ -66,7 +66,7 @@ def test_a_dataset_behind_an_address_is_that_of_a_disk(
 ) -> None:
     """The whole journey: made, told of, verified, found finished; not a byte beside it on the disk."""
     assert quick.main(command(bucket)) == 0
-    run_dir = place(f"{bucket}/out/run")
+    run_dir = resolve_path(f"{bucket}/out/run")
     assert quick.main(command(bucket, f"output_dir={tmp_path / 'disk'}")) == 0
     on_disk = tmp_path / "disk" / "run"
     assert hashes(run_dir) == hashes(on_disk)
@@ -90,7 +90,7 @@ def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: StandInMode
         return speak(utterance)
 
     assert main(command(bucket), loader_of(lambda *_, **__: StandInSynthesizer(until_ctrl_c))) == 130
-    run_dir = place(f"{bucket}/out/run")
+    run_dir = resolve_path(f"{bucket}/out/run")
     assert len(hashes(run_dir)) == 2
     assert quick.main(command(bucket)) == 0
     assert sum(len(synthesizer.asked) for synthesizer in quick) == 5
@@ -101,7 +101,7 @@ def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick:
     """Guards the setting aside of an old plan where nothing can be renamed."""
     assert quick.main(command(bucket)) == 0
     arguments = command(bucket)
-    texts = place(f"{bucket}/in/texts.jsonl")
+    texts = resolve_path(f"{bucket}/in/texts.jsonl")
     write_text(texts, texts.read_text(encoding="utf-8").replace("number 3", "number thirteen"))
     assert quick.main(arguments) == 0
     assert [len(synthesizer.asked) for synthesizer in quick] == [7, 1]
@@ -110,11 +110,11 @@ def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick:
 
 def test_a_book_behind_an_address(bucket: str, quick: StandInModel) -> None:
     write_text(
-        place(f"{bucket}/in/lamp.md"), "# The Lamp\n\n## One\n\nMr. Grey lit the lamp.\n\n## Two\n\nIt smoked.\n"
+        resolve_path(f"{bucket}/in/lamp.md"), "# The Lamp\n\n## One\n\nMr. Grey lit the lamp.\n\n## Two\n\nIt smoked.\n"
     )
     arguments = [f"input={bucket}/in/lamp.md", f"output_dir={bucket}/out", "name=lamp"]
     assert quick.main(arguments) == 0
-    names = file_sizes(place(f"{bucket}/out/lamp/book")).keys()
+    names = file_sizes(resolve_path(f"{bucket}/out/lamp/book")).keys()
     assert {Path(name).suffix for name in names} >= {".m4b", ".flac", ".json"}
     assert quick.main(["task=verify", f"run={bucket}/out/lamp"]) == 0
     assert quick.main(arguments) == 0
@@ -124,7 +124,7 @@ def test_what_is_lost_behind_an_address_is_missed(
     bucket: str, quick: StandInModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert quick.main(command(bucket)) == 0
-    run_dir = place(f"{bucket}/out/run")
+    run_dir = resolve_path(f"{bucket}/out/run")
     (run_dir / "data" / "train-00001-of-00004.parquet").unlink()
     content = (run_dir / "README.md").read_bytes()
     (run_dir / "README.md").write_bytes(content + b" ")
@@ -136,7 +136,7 @@ def test_what_is_lost_behind_an_address_is_missed(
 
 def test_an_object_is_put_whole_or_not_at_all(store: type[StrictStore]) -> None:  # noqa: F811
     """Guards the one atomic step that a store has: a block that fails puts nothing."""
-    path = place("s3://bucket/a/b.txt")
+    path = resolve_path("s3://bucket/a/b.txt")
     with pytest.raises(UnicodeEncodeError), write_atomically(path) as temporary:
         temporary.write_text("half \ud800", encoding="utf-8")
     assert store.puts == []
@@ -152,17 +152,21 @@ def test_a_full_store_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(StrictStore, "put_file", full)
     with pytest.raises(RunDirectoryError, match=r"s3://bucket/x.*quota exceeded"):
-        write_text(place("s3://bucket/x"), "text")
+        write_text(resolve_path("s3://bucket/x"), "text")
 
 
 def test_a_folder_moves_with_its_mark_last(store: type[StrictStore]) -> None:  # noqa: F811
     """Guards a plan against counting as whole while half of it has moved."""
     for name in ("plan.json", "shard-00000.jsonl", "shard-00001.jsonl"):
-        write_text(place(f"s3://bucket/old/{name}"), name)
+        write_text(resolve_path(f"s3://bucket/old/{name}"), name)
     store.puts.clear()
-    move_folder(place("s3://bucket/old"), place("s3://bucket/new"), last="plan.json")
-    assert file_sizes(place("s3://bucket/old")) == {}
-    assert sorted(file_sizes(place("s3://bucket/new"))) == ["plan.json", "shard-00000.jsonl", "shard-00001.jsonl"]
+    move_folder(resolve_path("s3://bucket/old"), resolve_path("s3://bucket/new"), last="plan.json")
+    assert file_sizes(resolve_path("s3://bucket/old")) == {}
+    assert sorted(file_sizes(resolve_path("s3://bucket/new"))) == [
+        "plan.json",
+        "shard-00000.jsonl",
+        "shard-00001.jsonl",
+    ]
 
 
 def put_lease(run_dir: Path, token: str) -> None:
@@ -171,7 +175,7 @@ def put_lease(run_dir: Path, token: str) -> None:
 
 
 def test_a_lease_keeps_a_second_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    run_dir = place("s3://bucket/run")
+    run_dir = resolve_path("s3://bucket/run")
     with hold_lease(run_dir):
         with pytest.raises(RunDirectoryError, match=rf"\b{os.getpid()}\b"), hold_lease(run_dir):
             pass
@@ -183,7 +187,7 @@ def test_a_lease_keeps_a_second_run_out(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_of_two_that_start_at_once_the_last_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the moment in which both have seen no lease."""
-    run_dir = place("s3://bucket/run")
+    run_dir = resolve_path("s3://bucket/run")
 
     def while_it_settles(_: float) -> None:
         monkeypatch.setattr(lease.time, "sleep", lambda _: None)
@@ -195,7 +199,7 @@ def test_of_two_that_start_at_once_the_last_wins(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_lease_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    run_dir = place("s3://bucket/run")
+    run_dir = resolve_path("s3://bucket/run")
     monkeypatch.setattr(lease, "_RENEWAL_SECONDS", 0.01)
     with hold_lease(run_dir):
         first = lease.read_lease(run_dir)
@@ -223,7 +227,7 @@ def test_a_run_that_was_followed_stops(
     """
     for number, handler in ((signal.SIGINT, on_ctrl_c), (signal.SIGTERM, stop)):
         request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
-    run_dir = place("s3://bucket/run")
+    run_dir = resolve_path("s3://bucket/run")
     monkeypatch.setattr(lease, "_RENEWAL_SECONDS", 0.2)
     began = time.monotonic()
 
@@ -244,7 +248,7 @@ def test_of_a_process_of_this_machine_the_system_knows(store: type[StrictStore])
     process.wait()
     left = {"owner": f"process {process.pid} on {platform.node()}", "token": "t", "renewed": time.time()}
     store.objects["bucket/run/.lease"] = json.dumps(left).encode()
-    with hold_lease(place("s3://bucket/run")):
+    with hold_lease(resolve_path("s3://bucket/run")):
         pass
     assert store.objects == {}
 
@@ -252,7 +256,7 @@ def test_of_a_process_of_this_machine_the_system_knows(store: type[StrictStore])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.txt", "a.md"])
 def test_every_format_is_read_from_an_address(name: str, tmp_path: Path) -> None:
     rows = [{"text": "One."}, {"text": "Two."}]
-    path = place(f"memory://bucket/{tmp_path.name}/{name}")
+    path = resolve_path(f"memory://bucket/{tmp_path.name}/{name}")
     if name.endswith("parquet"):
         with write_atomically(path) as temporary:
             pq.write_table(pa.Table.from_pylist(rows), temporary)
@@ -265,7 +269,7 @@ def test_every_format_is_read_from_an_address(name: str, tmp_path: Path) -> None
 
 def test_a_long_table_is_never_held_whole(store: type[StrictStore]) -> None:  # noqa: F811
     """Guards memory: a row is there before the second half of the file was read."""
-    path = place("memory://bucket/long.jsonl")
+    path = resolve_path("memory://bucket/long.jsonl")
     path.write_text("".join(json.dumps({"text": f"{n} " + "x" * 1000}) + "\n" for n in range(20_000)))
     documents = read_documents("memory://bucket/long.jsonl", SourceConfig())
     assert next(documents).text.startswith("0 ")
@@ -275,10 +279,10 @@ def test_a_long_table_is_never_held_whole(store: type[StrictStore]) -> None:  # 
 
 def test_addresses_that_lead_nowhere_are_one_line() -> None:
     with pytest.raises(ConfigError, match="nonsense://x"):
-        place("nonsense://x")
+        resolve_path("nonsense://x")
     with pytest.raises(SourceError, match=r"memory://bucket/nowhere\.jsonl"):
         list(read_documents("memory://bucket/nowhere.jsonl", SourceConfig()))
-    assert is_local(place("~/x"))
+    assert is_local(resolve_path("~/x"))
     assert main(["task=preview", "text=Hello.", "output_dir=memory://x"]) == 2
 
 

@@ -24,7 +24,7 @@ from pipeline.errors import RunDirectoryError, SourceError
 from pipeline.reporting.report import Report, render_report
 from pipeline.storage.atomic import write_text
 from pipeline.storage.lease import hold_lease
-from pipeline.storage.paths import place
+from pipeline.storage.paths import resolve_path
 from pipeline.text.readers.dispatch import check_source, read_documents
 
 ROWS = [{"text": f"Sentence number {number}."} for number in range(9)]
@@ -94,7 +94,7 @@ def test_what_a_store_raises_is_one_line(
 ) -> None:
     """Guards a user against the tracebacks of a store's own package, and a name against half an object."""
     store.objects["bucket/t.jsonl"] = LINES
-    path = place("s3://bucket/run/config.yaml")
+    path = resolve_path("s3://bucket/run/config.yaml")
     with monkeypatch.context() as patch:
         patch.setattr(StrictStore, "put_file", refuse)
         with pytest.raises(RunDirectoryError, match=r"config\.yaml.*Unable to locate"):

@@ -11,7 +11,7 @@ from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.planning.plan_store import delete_previous_runs, earlier_runs, is_half_set_aside
 from pipeline.storage.atomic import write_text
-from pipeline.storage.paths import file_sizes, place
+from pipeline.storage.paths import file_sizes, resolve_path
 
 FILES = ("data/train-00000-of-00001.parquet", "manifests/shard-00000.json", "plan/plan.json", "plan/shard-00000.jsonl")
 
@@ -46,7 +46,7 @@ def test_a_kill_while_earlier_plans_are_deleted_is_not_taken_for_one_while_they_
 
 @pytest.mark.parametrize("removals", range(2 * len(FILES)))
 def test_nor_is_it_in_a_remote_place(removals: int, store: type[StrictStore], monkeypatch: pytest.MonkeyPatch) -> None:
-    run_dir = make_previous(place("s3://bucket/run"))
+    run_dir = make_previous(resolve_path("s3://bucket/run"))
     remove, countdown = StrictStore._rm, iter([True] * removals)
 
     def until_killed(self: StrictStore, path: str) -> None:

@@ -15,7 +15,7 @@ from pipeline.commands import plan_job as run_module
 from pipeline.config import Config, SourceConfig
 from pipeline.planning import staleness as unchanged
 from pipeline.planning.staleness import plan_digest
-from pipeline.storage.paths import content_mark, place
+from pipeline.storage.paths import content_version, resolve_path
 
 
 @pytest.fixture
@@ -144,9 +144,9 @@ def test_what_a_plan_is_made_of_is_in_its_mark(tmp_path: Path) -> None:
 
 
 def test_a_remote_file_is_marked_by_what_its_store_tells(store: type[StrictStore]) -> None:  # noqa: F811
-    path = place("s3://bucket/a.jsonl")
+    path = resolve_path("s3://bucket/a.jsonl")
     path.write_text("one")
-    assert content_mark(path) is None, "size and time alone prove nothing"
+    assert content_version(path) is None, "size and time alone prove nothing"
     original = store.info
 
     def with_tag(self: StrictStore, key: str, **more: object) -> dict[str, object]:
@@ -154,9 +154,9 @@ def test_a_remote_file_is_marked_by_what_its_store_tells(store: type[StrictStore
 
     store.info = with_tag  # type: ignore[method-assign]
     try:
-        first = content_mark(path)
+        first = content_version(path)
         path.write_text("two")
         assert first is not None
-        assert content_mark(path) != first
+        assert content_version(path) != first
     finally:
         store.info = original  # type: ignore[method-assign]

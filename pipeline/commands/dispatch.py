@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError, VerificationError
 from pipeline.reporting.as_json import show_json, status_values, verify_values
 from pipeline.reporting.progress import say, show
 from pipeline.reporting.status import read_status, render_status
-from pipeline.storage.paths import place
+from pipeline.storage.paths import resolve_path
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.tokenizers import load_tokenizers
 
@@ -56,7 +56,7 @@ def _preview(config: Config, loader: ModelLoader) -> int:
 
 
 def _status(config: Config, loader: ModelLoader) -> int:
-    status = read_status(place(config.run or ""))
+    status = read_status(resolve_path(config.run or ""))
     if config.json:
         show_json(status_values(status))
     else:

@@ -15,7 +15,7 @@ from pipeline.planning import PlanSummary, duration, render_plan, size
 from pipeline.planning.plan_store import LEFT_OUT_NAME, json_lines
 from pipeline.reporting.speeds import Speed, find_speed
 from pipeline.storage.atomic import write_text
-from pipeline.storage.paths import file_sizes, is_local, place, reason_of
+from pipeline.storage.paths import file_sizes, is_local, reason_of, resolve_path
 from pipeline.text.readers.dispatch import STORY
 from pipeline.text.readers.inputs import input_paths
 
@@ -81,7 +81,7 @@ def check_left_out(config: Config) -> None:
     Raises:
         ConfigError: It would lie there.
     """
-    path = place(config.left_out or "")
+    path = resolve_path(config.left_out or "")
     if path.is_dir():
         raise ConfigError(f"left_out={path}: is a folder; name a file in it, e.g. left_out={path / LEFT_OUT_NAME}")
     is_file = config.source.format != "datasets" and config.input != STORY and path.exists()
@@ -97,7 +97,7 @@ def write_left_out(name: str, records: Sequence[dict[str, Any]]) -> None:
         ConfigError: It cannot be written there.
     """
     try:
-        write_text(place(name), json_lines(records))
+        write_text(resolve_path(name), json_lines(records))
     except RunDirectoryError as error:  # its advice is about a run
         reason = reason_of(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
         raise ConfigError(f"left_out={name}: cannot be written ({reason}); name another file") from error

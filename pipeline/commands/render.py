@@ -27,7 +27,7 @@ from pipeline.reporting.as_json import show_json, status_values
 from pipeline.reporting.progress import count, say
 from pipeline.reporting.report import RunStats
 from pipeline.reporting.status import read_status
-from pipeline.storage.locks import writer
+from pipeline.storage.locks import write_lock
 from pipeline.synthesis.checkpoint import check_revision, find_checkpoint
 from pipeline.types import ModelInfo
 
@@ -58,7 +58,7 @@ def render(config: Config, loader: ModelLoader) -> int:
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
     model_source = (checkpoint, loader)
-    with writer(run_dir, config.job_index, config.num_jobs) as right:
+    with write_lock(run_dir, config.job_index, config.num_jobs) as right:
         with right.alternate() as is_alone:
             check_config(run_dir, config, input_digest(config))
             config = keep_standard_input(config, asked)

@@ -22,8 +22,8 @@ from pipeline.planning.plan_store import read_head, read_shard_plan
 from pipeline.reporting.progress import count, say
 from pipeline.storage.atomic import remove_leftovers
 from pipeline.storage.checksums import CHECKSUMS_NAME
-from pipeline.storage.locks import writer
-from pipeline.storage.paths import place
+from pipeline.storage.locks import write_lock
+from pipeline.storage.paths import resolve_path
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import find_catalogue, speaker_names
 
@@ -36,11 +36,11 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
     Raises:
         PipelineError: There is no such run, it is not finished, or somebody is at work in it.
     """
-    run_dir = place(asked.run or "")
+    run_dir = resolve_path(asked.run or "")
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
     frozen_config(run_dir)  # refuses a folder that is no run before a lock is put there
-    with writer(run_dir):
+    with write_lock(run_dir):
         frozen = frozen_config(run_dir)
         engine = replace(frozen.engine, device=asked.engine.device, slots=asked.engine.slots)
         config = check_executor(replace(frozen, engine=engine, executor=asked.executor))

@@ -23,7 +23,7 @@ from pipeline.outputs.dataset.verify import VerifyReport, collect, verify_run
 from pipeline.outputs.deliverable import FinishedRun, chosen_deliverables
 from pipeline.planning.plan_store import PlanHead, read_head
 from pipeline.reporting.report import REPORT_NAME, RunStats, make_report
-from pipeline.storage.paths import as_unreadable, place, read_json, read_regular_text, reason_of
+from pipeline.storage.paths import read_json, read_regular_text, reason_of, resolve_path, wrap_read_errors
 from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, manifest_path, plan_path
 from pipeline.synthesis import Synthesizer
 from pipeline.types import ModelInfo
@@ -59,8 +59,8 @@ def verify(
     Raises:
         RunDirectoryError: There is no such folder, or no readable plan in it.
     """
-    run_dir = place(asked.run or "")
-    with as_unreadable(run_dir):
+    run_dir = resolve_path(asked.run or "")
+    with wrap_read_errors(run_dir):
         is_there = run_dir.is_dir()
     if not is_there:
         raise RunDirectoryError(f"run={run_dir}: no such folder")

@@ -24,7 +24,7 @@ from pipeline.config.schema_output import OUTPUT_KEYS
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.seeds import content_digest
 from pipeline.storage.atomic import write_text
-from pipeline.storage.paths import place, read_regular_text, reason_of
+from pipeline.storage.paths import read_regular_text, reason_of, resolve_path
 from pipeline.storage.run_directory import FORMAT_VERSION
 
 CONFIG_NAME = "config.yaml"
@@ -109,7 +109,7 @@ def run_directory(config: Config) -> Path:
         raise ConfigError(f"name={name}: give a plain name; the folder that contains it is output_dir=...")
     if len(name.encode()) > _MAX_NAME_BYTES:
         raise ConfigError(f"name={name[:40]}...: is longer than {_MAX_NAME_BYTES} bytes; give a shorter name=...")
-    return place(config.output_dir) / name
+    return resolve_path(config.output_dir) / name
 
 
 def fingerprint(config: Config) -> str:

@@ -18,7 +18,7 @@ from pipeline.config.frozen import fingerprint
 from pipeline.errors import RunDirectoryError
 from pipeline.planning.plan_store import LEFT_OUT_NAME, PlanHead, hash_files, is_half_set_aside, read_head
 from pipeline.seeds import content_digest
-from pipeline.storage.paths import content_mark, file_sizes, is_local, sha256_of
+from pipeline.storage.paths import content_version, file_sizes, is_local, sha256_of
 from pipeline.storage.run_directory import plan_shard_path
 from pipeline.text.readers.dispatch import STORY
 from pipeline.text.readers.inputs import input_paths
@@ -45,7 +45,7 @@ def input_digest(config: Config) -> str:
     """Hash of what is in the files of the input; empty: it cannot be told without reading them from afar."""
     if config.source.format == "datasets":
         return ""
-    marks = [] if config.input == STORY else [content_mark(path) for path in input_paths(config.input)]
+    marks = [] if config.input == STORY else [content_version(path) for path in input_paths(config.input)]
     if None in marks:
         return ""
     return marks[0] if len(marks) == 1 and marks[0] else content_digest("inputs", *filter(None, marks), size=16).hex()

@@ -22,7 +22,7 @@ from pipeline.reporting.journal import MAX_INTERVAL, History, WorkerHistory, Wor
 from pipeline.reporting.progress import clock, count
 from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import Holder, find_holders
-from pipeline.storage.paths import as_unreadable
+from pipeline.storage.paths import wrap_read_errors
 from pipeline.storage.run_directory import staged_plan_folder
 
 _SILENT_AFTER = 3 * MAX_INTERVAL  # seconds without a line, after which a worker counts as dead
@@ -83,7 +83,7 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
     Raises:
         RunDirectoryError: The folder does not exist, cannot be read, or is not a run.
     """
-    with as_unreadable(run_dir):
+    with wrap_read_errors(run_dir):
         return _read_status(run_dir, time.time() if now is None else now)
 
 

@@ -69,7 +69,7 @@ def check_locks(run_dir: Path) -> None:
             )
 
 
-class Writer:
+class WriteLock:
     """The right to write to a run directory."""
 
     def __init__(self, run_dir: Path, shared: _Lock | None = None, own: _Lock | None = None) -> None:
@@ -114,7 +114,7 @@ def check_jobs(run_dir: Path, job: int | None) -> None:
 
 
 @contextmanager
-def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator[Writer]:
+def write_lock(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator[WriteLock]:
     """Make the directory and keep out all who may not be there at the same time.
 
     Args:
@@ -129,7 +129,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
     check_jobs(run_dir, job)
     if not is_local(run_dir):
         with hold_lease(run_dir):
-            yield Writer(run_dir)
+            yield WriteLock(run_dir)
         return
     lock = _Lock(run_dir / ".lock")
     own = lock if job is None else _Lock(run_dir / f".lock-{job}-of-{num_jobs}")
@@ -148,7 +148,7 @@ def writer(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator
                 _held.append(one)
                 held.callback(_held.remove, one)
             own.sign("" if job is None else f"job {job} of {num_jobs}, ")
-        yield Writer(run_dir) if job is None else Writer(run_dir, lock, own)
+        yield WriteLock(run_dir) if job is None else WriteLock(run_dir, lock, own)
 
 
 @contextmanager

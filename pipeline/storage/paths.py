@@ -34,8 +34,8 @@ def is_address(text: str) -> bool:
     return "://" in text
 
 
-def place(text: str) -> Path:
-    """The place that a user named.
+def resolve_path(text: str) -> Path:
+    """Return the path or the address that a user gave.
 
     Raises:
         ConfigError: A name in it is too long; or fsspec does not know such addresses, a package for them is not
@@ -59,7 +59,7 @@ def place(text: str) -> Path:
 
 
 def is_local(path: Path) -> bool:
-    """Return whether a place lies on a disk of this machine."""
+    """Return whether a path is on a disk of this machine, and not behind an address."""
     return isinstance(cast(object, path), Path)
 
 
@@ -128,7 +128,7 @@ def parse_json(text: str) -> Any:
 
 
 @contextlib.contextmanager
-def as_unreadable(folder: Path) -> Iterator[None]:
+def wrap_read_errors(folder: Path) -> Iterator[None]:
     """Turn an `OSError` of reading a run's folder into an error that names the file and what to do."""
     try:
         yield
@@ -150,7 +150,7 @@ def _kind_of(mode: int) -> str:
 
 
 @contextlib.contextmanager
-def readable(path: Path) -> Iterator[Path | BinaryIO]:
+def open_for_arrow(path: Path) -> Iterator[Path | BinaryIO]:
     """What Arrow can read from: the path itself, or a file that fetches what is asked for."""
     if is_local(path):
         with open_regular(path):  # Arrow would wait for ever for the writer of a pipe
@@ -248,7 +248,7 @@ def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
         return error.errno == errno.ELOOP
 
 
-def content_mark(path: Path) -> str | None:
+def content_version(path: Path) -> str | None:
     """Changes with what is in a file, or in any file of a folder; None: that cannot be told without fetching it all."""
     marks = []
     for name in sorted(file_sizes(path)) if path.is_dir() else [""]:

@@ -23,7 +23,7 @@ from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.planning.kept_columns import Type, card_entry
 from pipeline.quality.flaws import reason_codes
 from pipeline.storage.atomic import write_atomically, write_text
-from pipeline.storage.paths import readable
+from pipeline.storage.paths import open_for_arrow
 from pipeline.storage.run_directory import TRAIN
 from pipeline.types import DIGITAL_SOURCE_TYPE, ModelInfo
 
@@ -138,7 +138,7 @@ def collect_statistics(run_dir: Path) -> Statistics:
         if not manifest.clips:
             continue
         num_file_bytes += manifest.num_bytes
-        with readable(run_dir / "data" / manifest.file) as source, pq.ParquetFile(source) as file:
+        with open_for_arrow(run_dir / "data" / manifest.file) as source, pq.ParquetFile(source) as file:
             groups = range(file.metadata.num_row_groups)
             num_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             columns = file.read(columns=["duration", "speaker_id", "language", "sampling_rate"]).to_pydict()

@@ -26,7 +26,7 @@ from pipeline.outputs.dataset.columns import Row, arrow_schema
 from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.planning.kept_columns import NO_COLUMNS, Type, fit, leaf_paths
 from pipeline.storage.atomic import remove_file, write_atomically
-from pipeline.storage.paths import file_sizes, read_json, readable, reason_of, sha256_of
+from pipeline.storage.paths import file_sizes, open_for_arrow, read_json, reason_of, sha256_of
 from pipeline.storage.run_directory import (
     FORMAT_VERSION,
     MAX_SECONDS,
@@ -224,7 +224,10 @@ def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None 
     path = run_dir / "data" / manifest.file
     keys = iter([clip.key for clip in manifest.clips])
     try:
-        with readable(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
+        with (
+            open_for_arrow(path) as source,
+            pq.ParquetFile(source, pre_buffer=False, buffer_size=BYTES_PER_READ) as file,
+        ):
             if file.metadata.num_rows != len(manifest.clips):
                 raise pa.ArrowInvalid(f"{file.metadata.num_rows} rows, its manifest has {len(manifest.clips)}")
             for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=list(columns) if columns else None):

@@ -24,7 +24,6 @@ from pipeline.planning.plan_format import utterance_from_json
 from pipeline.seeds import content_digest
 from pipeline.storage.checksums import book_hashes, checksum_problems
 from pipeline.storage.paths import (
-    as_unreadable,
     file_sizes,
     parse_json,
     read_json,
@@ -32,6 +31,7 @@ from pipeline.storage.paths import (
     read_regular_text,
     reason_of,
     sha256_of,
+    wrap_read_errors,
 )
 from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
 from pipeline.types import Utterance
@@ -93,7 +93,7 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
     splits: dict[int, str] = {}
     hashes: list[str] = []
     num_planned = 0
-    with as_unreadable(run_dir):
+    with wrap_read_errors(run_dir):
         indices = _shards_to_check(run_dir, head, problems)
     for index in watch(indices):
         planned = _planned_shard(run_dir, index, problems)

@@ -25,7 +25,7 @@ from pipeline.outputs.dataset.shards import Manifest, read_shard
 from pipeline.planning import take_seed, utterance_key
 from pipeline.planning.kept_columns import Type, fit
 from pipeline.quality.signal import lossy_measures_problem, measures_problem
-from pipeline.storage.paths import readable, reason_of, sha256_of
+from pipeline.storage.paths import open_for_arrow, reason_of, sha256_of
 from pipeline.storage.run_directory import manifest_path
 from pipeline.types import Utterance
 
@@ -74,7 +74,7 @@ def file_problems(run_dir: Path, manifest: Manifest, expected: Expected) -> Iter
         yield f"{name}: missing"
         return
     try:
-        with readable(path) as source:
+        with open_for_arrow(path) as source:
             yield from _byte_problems(path, name, manifest)
             with pq.ParquetFile(source) as file:
                 schema = file.schema_arrow
@@ -82,7 +82,7 @@ def file_problems(run_dir: Path, manifest: Manifest, expected: Expected) -> Iter
                 yield f"{name}: {problem}"
             if not _has_our_columns(schema):
                 return
-        with readable(path) as source:
+        with open_for_arrow(path) as source:
             ids = pq.read_table(source, columns=["id"], partitioning=None)["id"].to_pylist()
     except FileNotFoundError:
         yield f"{name}: missing"

@@ -9,7 +9,7 @@ from typing import BinaryIO, TextIO
 
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError
-from pipeline.storage.paths import compression_of, open_input, open_text, plain_name, readable
+from pipeline.storage.paths import compression_of, open_for_arrow, open_input, open_text, plain_name
 from pipeline.text.readers.encodings import SAMPLE_BYTES, with_bom, wrong_encoding
 
 _SIGNATURES = {b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive (DOCX ...)", b"{\\rtf": "RTF", b"\x1f\x8b": "gzip"}
@@ -78,7 +78,7 @@ class InputFile:
         if ending := compression_of(self.path):
             raise SourceError(f"{self}: this format is compressed inside the file; unpack it from {ending} first")
         self._head()
-        with self._reading(), readable(self.path) as file:
+        with self._reading(), open_for_arrow(self.path) as file:
             yield file
 
     def check_is_text(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.config import SourceConfig
 from pipeline.config.checks import load_yaml
 from pipeline.errors import SourceError, nearest_first
-from pipeline.storage.paths import file_sizes, is_address, is_local, place
+from pipeline.storage.paths import file_sizes, is_address, is_local, resolve_path
 
 _MAX_CARD_BYTES = 1 << 20
 # The words in the name of a file or folder that `datasets` takes for a split.
@@ -147,16 +147,16 @@ def _card(folder: Path) -> dict[str, Any]:
 def _matches(entry: str) -> Iterator[Path]:
     marks = r"[*\[]" if is_address(entry) else r"[*?\[]"  # the query of an address begins with a question mark
     if not re.search(marks, entry) or is_there(entry):
-        yield place(entry)
+        yield resolve_path(entry)
         return
     if is_address(entry):
-        base = place(entry.partition("*")[0].rpartition("/")[0])
+        base = resolve_path(entry.partition("*")[0].rpartition("/")[0])
         found = sorted(str(base / name) for name in file_sizes(base) if fnmatchcase(str(base / name), entry))
     else:
         found = sorted(glob.glob(str(Path(entry).expanduser()), recursive=True))  # noqa: PTH207
     if not found:
         raise SourceError(f"input={entry}: no file matches; check the path")
-    yield from (place(name) for name in found)
+    yield from (resolve_path(name) for name in found)
 
 
 def is_there(name: str) -> bool:
