@@ -44,6 +44,7 @@ from pipeline.text.structure.blocks import Role
 
 _SCENE = re.compile(r"[\s*·•⁂⁎∗§#~_–—❦❧☙✦✧✱✲✳✶✷✺✻✽❋❖◆◇■□●○★☆†‡-]+")
 _MAX_MARK = 24  # characters of a note mark or page number
+_MAX_MARK_SOURCE = 96  # characters of it with the white space of the file
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,9 @@ class _PageReader:
 
     def _read_script(self, element: etree._Element, tag: str, context: _Context, style: Style) -> bool:
         """Read an inline element that is a note mark, superscript or subscript; return whether it is one."""
-        text = " ".join(start_of(element, _MAX_MARK).split())
-        if not text or len(text) > _MAX_MARK:
+        start = start_of(element, _MAX_MARK_SOURCE)
+        text = " ".join(start.split())
+        if not text or len(text) > _MAX_MARK or len(start) > _MAX_MARK_SOURCE:
             return False
         chain = list(chain_of_only_children(element))
         address = next((str(each.get("href")) for each in chain if tag_of(each) == "a" and each.get("href")), "")
