@@ -15,7 +15,7 @@ from pipeline.outputs.dataset.card import NOT_NAMED, CardFacts, collect_statisti
 from pipeline.outputs.dataset.columns import make_row
 from pipeline.outputs.dataset.shards import hash_plan
 from pipeline.storage.atomic import write_text
-from pipeline.storage.run_directory import plan_shard_path, shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 16000
@@ -42,7 +42,7 @@ def run_dir(tmp_path: Path) -> Path:
     """Two shards of two clips each, one of rejects alone."""
     voices = {"a": "Jon", "b": "Lea", "c": None, "d": "Jon"}
     for index, ids in enumerate((("a", "b"), (), ("c", "d"))):
-        write_text(plan_shard_path(tmp_path, index), "")
+        write_text(RunDirectory(tmp_path).plan_shard(index), "")
         write_shard(
             tmp_path,
             index,
@@ -74,7 +74,7 @@ def test_statistics_are_those_of_the_clips(run_dir: Path) -> None:
     assert statistics.voice_seconds["Jon"] == pytest.approx(1.2)
     assert statistics.reject_reasons == {"silent": 2, "length": 1}
     assert statistics.languages == ("en",)
-    assert statistics.num_file_bytes == sum(shard_path(run_dir, index, 3).stat().st_size for index in (0, 2))
+    assert statistics.num_file_bytes == sum(RunDirectory(run_dir).shard(index, 3).stat().st_size for index in (0, 2))
 
 
 def test_card_tells_what_was_made_and_how(run_dir: Path) -> None:
@@ -128,7 +128,7 @@ def test_same_run_same_card(run_dir: Path) -> None:
 
 def test_a_run_without_clips_has_a_card(tmp_path: Path) -> None:
     """Bug: a mean of nothing, a histogram of nothing, audio at 0 Hz, patterns that match no file."""
-    write_text(plan_shard_path(tmp_path, 0), "")
+    write_text(RunDirectory(tmp_path).plan_shard(0), "")
     write_shard(
         tmp_path,
         0,
@@ -168,9 +168,11 @@ def test_datasets_reads_our_features_and_misses_a_missing_shard(run_dir: Path, t
     """Bug: features in the card that differ from the files; a copy without one shard that loads silently short."""
     write_card(run_dir, FACTS)
     builder = datasets.load_dataset_builder(str(run_dir), cache_dir=str(tmp_path / "one"))
-    schema = datasets.Dataset.from_parquet(str(shard_path(run_dir, 0, 3)), cache_dir=str(tmp_path / "two")).features
+    schema = datasets.Dataset.from_parquet(
+        str(RunDirectory(run_dir).shard(0, 3)), cache_dir=str(tmp_path / "two")
+    ).features
     assert builder.info.features == schema
     assert builder.info.features["audio"].sampling_rate == RATE
-    shard_path(run_dir, 2, 3).unlink()
+    RunDirectory(run_dir).shard(2, 3).unlink()
     with pytest.raises(Exception, match=r"num_examples=4.*num_examples=2"):
         datasets.load_dataset(str(run_dir), cache_dir=str(tmp_path / "three"))

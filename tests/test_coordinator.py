@@ -12,7 +12,6 @@ from pipeline.config import Config, ExecutorConfig
 from pipeline.errors import RunDirectoryError
 from pipeline.execution.coordinator import Coordinator
 from pipeline.execution.messages import Claim, Died, ItemDone, Ready, Started, WorkItem
-from pipeline.execution.sub_shards import sub_shards_dir
 from pipeline.execution.supervisor import Supervisor, Workload
 from pipeline.execution.worker import RunContext
 from pipeline.outputs.dataset.columns import make_row
@@ -21,7 +20,7 @@ from pipeline.planning import shard_to_json_lines
 from pipeline.planning.plan_store import PlanHead
 from pipeline.reporting.progress import Progress
 from pipeline.storage.atomic import write_text
-from pipeline.storage.run_directory import plan_shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.types import Shard, Utterance
 
@@ -32,7 +31,7 @@ HEAD = PlanHead("f", 1, 4, 1.0, "T", "A", "en", (), "h", (1.0,))
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """A run of one planned shard."""
-    write_text(plan_shard_path(tmp_path, 0), shard_to_json_lines(Shard(0, PLANNED)))
+    write_text(RunDirectory(tmp_path).plan_shard(0), shard_to_json_lines(Shard(0, PLANNED)))
     return tmp_path
 
 
@@ -49,7 +48,7 @@ def coordinator(run_dir: Path) -> Iterator[Coordinator]:
 def make_sub_shard(run_dir: Path, positions: tuple[int, ...], plan_hash: str | None = None) -> None:
     rows = [make_row(speak(PLANNED[position]), f"key-{position}", "en", INFO) for position in positions]
     write_shard(
-        sub_shards_dir(run_dir, 0),
+        RunDirectory(run_dir).sub_shards(0),
         positions[0],
         1,
         rows,
@@ -105,7 +104,7 @@ def test_a_damaged_sub_shard_is_not_merged(run_dir: Path, coordinator: Coordinat
     item = assign(coordinator)
     assert item is not None
     make_sub_shard(run_dir, item.positions or ())
-    (path,) = (sub_shards_dir(run_dir, 0) / "data").iterdir()
+    (path,) = (RunDirectory(run_dir).sub_shards(0) / "data").iterdir()
     content = path.read_bytes()
     middle = content.index(b"fLaC") + 500
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])

@@ -20,7 +20,7 @@ from pipeline.__main__ import main
 from pipeline.commands import dispatch as run_module
 from pipeline.commands.disk_space import Work, disk_problem, estimate_disk, free_bytes
 from pipeline.config.compose import compose_config
-from pipeline.config.frozen import CONFIG_NAME, fingerprint
+from pipeline.config.frozen import fingerprint
 from pipeline.outputs.dataset.shards import finished_shards, read_manifest
 from pipeline.planning import PlanSummary
 from pipeline.planning.plan_store import read_head
@@ -30,6 +30,7 @@ from pipeline.reporting.journal import Journal
 from pipeline.reporting.speeds import Speed, find_speed
 from pipeline.storage.locks import write_lock
 from pipeline.storage.paths import file_sizes, resolve_path
+from pipeline.storage.run_directory import CONFIG_NAME
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "dry_run.md").read_text(encoding="utf-8")
 SENTENCE = "The keeper of the lamp went slowly up the long stair, and counted each of the steps as he went. "

@@ -12,12 +12,13 @@ import pytest
 from fakes import INFO, RATE, StandInSynthesizer, speak, write_shard
 
 from pipeline.config import ChecksConfig, Config
-from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
+from pipeline.generation.renderer import RenderedShard, RenderOptions, render_shards
+from pipeline.outputs.dataset.clip_store import ClipStore
 from pipeline.planning import take_seed, utterance_key
 from pipeline.quality.check import Checker
 from pipeline.types import Clip, Finish, Shard, Utterance
 
-NOTHING_EARLIER = EarlierClips([])
+NOTHING_EARLIER = ClipStore([])
 
 
 def shard(num_utterances: int = 4) -> Shard:
@@ -31,7 +32,7 @@ def shard(num_utterances: int = 4) -> Shard:
 
 
 def render(
-    shard: Shard, synthesizer: StandInSynthesizer, config: Config | None = None, earlier: EarlierClips = NOTHING_EARLIER
+    shard: Shard, synthesizer: StandInSynthesizer, config: Config | None = None, earlier: ClipStore = NOTHING_EARLIER
 ) -> RenderedShard:
     ((_, rendered),) = render_all([shard], synthesizer, config, earlier)
     return rendered
@@ -41,7 +42,7 @@ def render_all(
     shards: Iterable[Shard],
     synthesizer: StandInSynthesizer,
     config: Config | None = None,
-    earlier: EarlierClips = NOTHING_EARLIER,
+    earlier: ClipStore = NOTHING_EARLIER,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
     config = config or Config(checks=ChecksConfig(takes=3))
     options = RenderOptions(config, "model", "en", earlier, Checker(config.checks), lambda clip, row: None)
@@ -133,7 +134,7 @@ def test_unchanged_clips_are_reused_from_an_earlier_plan(tmp_path: Path) -> None
     edited = dataclasses.replace(kept[1], prompt="Other words.", seed=77)
     moved = dataclasses.replace(kept[3], id="v0")
     synthesizer = StandInSynthesizer()
-    rendered = render(Shard(0, (moved, kept[0], edited)), synthesizer, earlier=EarlierClips([tmp_path]))
+    rendered = render(Shard(0, (moved, kept[0], edited)), synthesizer, earlier=ClipStore([tmp_path]))
     assert [utterance.id for utterance in synthesizer.asked] == ["u1"]
     assert rendered.num_reused == 2
     assert [row.id for row in rendered.rows] == ["v0", "u0", "u1"]
@@ -154,7 +155,7 @@ def test_a_damaged_clip_is_not_reused_but_generated_again(tmp_path: Path, caplog
     first = render(shard(), StandInSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     damage(tmp_path, first.rows[2].audio)
-    synthesizer, earlier = StandInSynthesizer(), EarlierClips([tmp_path])
+    synthesizer, earlier = StandInSynthesizer(), ClipStore([tmp_path])
     again = render(shard(), synthesizer, earlier=earlier)
     assert audio_of(again) == audio_of(first)
     assert (again.num_reused, [utterance.id for utterance in synthesizer.asked]) == (3, ["u2"])
@@ -162,7 +163,7 @@ def test_a_damaged_clip_is_not_reused_but_generated_again(tmp_path: Path, caplog
     assert "u2" in record.getMessage()
     # Also beside other work, and when it is the only clip to generate of its shard.
     others = replace_ids(shard(), "v")
-    both = dict(render_all([shard(), others], StandInSynthesizer(), earlier=EarlierClips([tmp_path])))
+    both = dict(render_all([shard(), others], StandInSynthesizer(), earlier=ClipStore([tmp_path])))
     assert [rendered.num_reused for rendered in both.values()] == [3, 3]
     assert list(audio_of(both[others]).values()) == list(audio_of(first).values())
 
@@ -182,7 +183,7 @@ def test_clips_that_cannot_be_read_any_more_are_generated_again(
     """Bug: the run ended if a sub-shard with a needed clip was merged and deleted by another worker meanwhile."""
     first = render(shard(), StandInSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
-    earlier = EarlierClips([tmp_path])
+    earlier = ClipStore([tmp_path])
     path = next((tmp_path / "data").iterdir())
     path.unlink()
     assert audio_of(render(shard(), StandInSynthesizer(), earlier=earlier)) == audio_of(first)
@@ -296,7 +297,7 @@ def test_shards_of_reused_clips_do_not_pile_up(tmp_path: Path) -> None:
     drawn: list[int] = []
     synthesizer = StandInSynthesizer()
     for number, (_, rendered) in enumerate(
-        render_all(numbered_shards(30, drawn), synthesizer, earlier=EarlierClips([tmp_path]))
+        render_all(numbered_shards(30, drawn), synthesizer, earlier=ClipStore([tmp_path]))
     ):
         assert rendered.num_reused == len(rendered.rows) == 3
         assert len(drawn) <= number + 5

@@ -31,7 +31,7 @@ from pipeline.outputs.dataset.shards import (
 from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.storage.atomic import remove_leftovers, write_atomically, write_text
 from pipeline.storage.paths import sha256_of
-from pipeline.storage.run_directory import manifest_path, plan_shard_path, shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Boundary, Clip, Finish, Flaw, ModelInfo, Reject, Segment, Utterance
 
 RATE = 16000
@@ -56,7 +56,7 @@ def make_rows(*names: str) -> list[Row]:
 def write(
     run_dir: Path, index: int, num_shards: int, names: tuple[str, ...], rejected: tuple[str, ...] = (), **changes: Any
 ) -> Manifest:
-    plan = plan_shard_path(run_dir, index)
+    plan = RunDirectory(run_dir).plan_shard(index)
     if not plan.exists():
         write_text(plan, "".join(json.dumps({"id": name}) + "\n" for name in (*names, *rejected)))
     arguments = {"sampling_rate": RATE, "fingerprint": "f", "plan_hash": hash_plan(run_dir, index)} | changes
@@ -98,7 +98,7 @@ def test_what_is_written_is_read_back_in_order(tmp_path: Path) -> None:
 def test_every_column_of_a_row_has_a_value_of_its_type(tmp_path: Path) -> None:
     """Bug: a measure under another name leaves a column of nulls that nobody notices."""
     write(tmp_path, 0, 1, ("a", "b"))
-    table = pq.read_table(shard_path(tmp_path, 0, 1))
+    table = pq.read_table(RunDirectory(tmp_path).shard(0, 1))
     assert table.schema.equals(arrow_schema(RATE))
     assert {column.name: table[column.name].null_count for column in COLUMNS} == dict.fromkeys(
         (column.name for column in COLUMNS), 0
@@ -120,9 +120,9 @@ def test_a_shard_of_rejects_is_finished_without_a_file(tmp_path: Path) -> None:
 def test_manifest_tells_what_is_in_the_file(tmp_path: Path) -> None:
     """Bug: a manifest that cannot prove its file, or retry its rejects."""
     manifest = write(tmp_path, 4, 9, ("a", "b"), ("c",), work_seconds=1.5)
-    path = shard_path(tmp_path, 4, 9)
+    path = RunDirectory(tmp_path).shard(4, 9)
     assert path.name == "train-00004-of-00009.parquet"
-    assert read_manifest(manifest_path(tmp_path, 4)) == manifest
+    assert read_manifest(RunDirectory(tmp_path).manifest(4)) == manifest
     assert (manifest.sha256, manifest.num_bytes) == (sha256_of(path), path.stat().st_size)
     assert manifest.audio_seconds == pytest.approx(0.5)
     assert [clip.id for clip in manifest.clips] == ["a", "b"]
@@ -140,7 +140,7 @@ def test_same_rows_make_the_same_file(tmp_path: Path) -> None:
 def row_groups(run_dir: Path, rows: Sequence[Row]) -> list[int]:
     """Writes a shard of these rows; returns how many rows its groups have."""
     write_shard(run_dir, 0, 1, rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
-    metadata = pq.ParquetFile(shard_path(run_dir, 0, 1)).metadata
+    metadata = pq.ParquetFile(RunDirectory(run_dir).shard(0, 1)).metadata
     return [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
 
 
@@ -153,7 +153,7 @@ def test_row_groups_are_small_enough_for_the_viewer(tmp_path: Path, monkeypatch:
     assert row_groups(tmp_path, rows[:10]) == [3, 3, 3, 1]
     monkeypatch.setattr(shards, "BYTES_PER_GROUP", 1)
     assert row_groups(tmp_path, rows[:3]) == [1, 1, 1]
-    metadata = pq.ParquetFile(shard_path(tmp_path, 0, 1)).metadata
+    metadata = pq.ParquetFile(RunDirectory(tmp_path).shard(0, 1)).metadata
     assert metadata.row_group(0).column(0).has_column_index
 
 
@@ -162,7 +162,7 @@ def test_audio_is_stored_once_and_not_in_the_statistics(tmp_path: Path) -> None:
     rows = make_rows(*(f"clip-{number}" for number in range(50)))
     row_groups(tmp_path, rows)
     audio = sum(len(row.audio) for row in rows)
-    assert shard_path(tmp_path, 0, 1).stat().st_size - audio < 25_000
+    assert RunDirectory(tmp_path).shard(0, 1).stat().st_size - audio < 25_000
 
 
 def test_a_copied_row_keeps_audio_and_measures_and_takes_the_new_place(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_killed_at_any_moment_a_shard_is_whole_or_not_there(
         with pytest.raises(KilledError):
             write_shard(tmp_path, 0, 1, rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     for manifest in finished_shards(tmp_path):
-        assert manifest.sha256 == sha256_of(shard_path(tmp_path, 0, 1))
+        assert manifest.sha256 == sha256_of(RunDirectory(tmp_path).shard(0, 1))
     manifest = write(tmp_path, 0, 1, ("a", "b"))
     assert [row.id for row in iter_clips(tmp_path)] == ["a", "b"]
     if older:
@@ -284,8 +284,8 @@ def test_a_shard_without_its_manifest_or_with_another_size_is_not_finished(tmp_p
     """Bug: a truncated copy of a run is taken for a whole one, and its book has holes."""
     for index in range(3):
         write(tmp_path, index, 3, (f"a{index}",))
-    manifest_path(tmp_path, 0).unlink()
-    path = shard_path(tmp_path, 1, 3)
+    RunDirectory(tmp_path).manifest(0).unlink()
+    path = RunDirectory(tmp_path).shard(1, 3)
     path.write_bytes(path.read_bytes()[:-1])
     assert [manifest.index for manifest in finished_shards(tmp_path)] == [2]
 
@@ -302,7 +302,7 @@ def remove(path: Path) -> None:
 def test_a_damaged_shard_is_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """Bug: an Arrow traceback that names no file and no way out."""
     manifest = write(tmp_path, 0, 1, ("a",))
-    damage(shard_path(tmp_path, 0, 1))
+    damage(RunDirectory(tmp_path).shard(0, 1))
     with pytest.raises(RunDirectoryError, match=r"train-00000-of-00001\.parquet"):
         list(read_shard(tmp_path, manifest))
     with pytest.raises(RunDirectoryError, match=r"\ba\b"):
@@ -312,7 +312,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path, damage: Callable[[Path], None]
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"clips": [], "rejects": []}', '{"clips": [{}]}'])
 def test_a_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
     """Bug: a KeyError instead of the name of the file to delete."""
-    path = manifest_path(tmp_path, 0)
+    path = RunDirectory(tmp_path).manifest(0)
     write_text(path, content)
     with pytest.raises(RunDirectoryError, match=r"shard-00000\.json"):
         read_manifest(path)

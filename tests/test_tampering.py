@@ -34,7 +34,7 @@ from pipeline.reporting.as_json import verify_values
 from pipeline.seeds import take_seed
 from pipeline.storage.checksums import write_checksums
 from pipeline.storage.paths import sha256_of
-from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Clip, Utterance
 
 ROWS = [
@@ -100,7 +100,7 @@ def make_hashes_fit(run_dir: Path) -> None:
     for path in sorted((run_dir / "manifests").iterdir()):
         manifest = json.loads(path.read_text())
         file = run_dir / "data" / manifest["file"]
-        manifest["plan_hash"] = sha256_of(plan_shard_path(run_dir, manifest["index"]))
+        manifest["plan_hash"] = sha256_of(RunDirectory(run_dir).plan_shard(manifest["index"]))
         if manifest["file"]:
             manifest["sha256"], manifest["num_bytes"] = sha256_of(file), file.stat().st_size
         path.write_text(json.dumps(manifest))
@@ -277,12 +277,12 @@ def shorter_audio(run_dir: Path) -> str:
     set_column(run_dir, "audio", set_first({**row["audio"], "bytes": sound}))
     set_column(run_dir, "duration", set_first(len(samples) / RATE))
     digest = hashlib.sha256(sound).hexdigest()
-    rewrite(manifest_path(run_dir, 0), lambda manifest: manifest["clips"][0].update(audio_sha256=digest))
+    rewrite(RunDirectory(run_dir).manifest(0), lambda manifest: manifest["clips"][0].update(audio_sha256=digest))
     return "of audio, the rows have"
 
 
 def edited_plan(run_dir: Path) -> str:
-    path = plan_shard_path(run_dir, 0)
+    path = RunDirectory(run_dir).plan_shard(0)
     path.write_text(path.read_text().replace("One morning", "One evening"))
     return "plan/plan.json: its plan_hash is not that of the plan's shards"
 
@@ -292,8 +292,8 @@ def edited_plan_and_rows(run_dir: Path) -> str:
     edited_plan(run_dir)
     for name in ("text", "text_normalized"):
         set_column(run_dir, name, lambda values: [value.replace("One morning", "One evening") for value in values])
-    shards = [plan_shard_path(run_dir, index) for index in range(3)]
-    rewrite(plan_path(run_dir), lambda head: head.update(plan_hash=hash_files(shards)))
+    shards = [RunDirectory(run_dir).plan_shard(index) for index in range(3)]
+    rewrite(RunDirectory(run_dir).plan_head, lambda head: head.update(plan_hash=hash_files(shards)))
     return "shard-00000.json: id a: was not made of the words"
 
 
@@ -457,7 +457,7 @@ def test_a_pipe_in_place_of_a_file_is_one_problem(dataset: Path, name: str) -> N
 
 def older_format(run_dir: Path) -> None:
     """A file that says it is older than the run, of which less would be compared."""
-    for path in (plan_path(run_dir), manifest_path(run_dir, 0)):
+    for path in (RunDirectory(run_dir).plan_head, RunDirectory(run_dir).manifest(0)):
         rewrite(path, lambda content: content.pop("format_version"))
 
 
@@ -510,7 +510,7 @@ def other_audio_everywhere(run_dir: Path) -> None:
             samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
             sound = encode(samples[::-1].copy(), rate)
             digest = hashlib.sha256(sound).hexdigest()
-            rewrite(manifest_path(run_dir, index), lambda m: m["clips"][position].update(audio_sha256=digest))  # noqa: B023
+            rewrite(RunDirectory(run_dir).manifest(index), lambda m: m["clips"][position].update(audio_sha256=digest))  # noqa: B023
             set_column(
                 run_dir,
                 "audio",

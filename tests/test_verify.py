@@ -24,7 +24,7 @@ from pipeline.planning.plan_store import hash_files
 from pipeline.storage.atomic import write_text
 from pipeline.storage.checksums import write_checksums
 from pipeline.storage.paths import sha256_of
-from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8000
@@ -73,10 +73,13 @@ def run_dir(made_once: Path, tmp_path: Path) -> Path:
 def make_run(tmp_path: Path) -> Path:
     """A finished run of four shards, 7 planned, 5 written, 2 rejected, and a book of two files."""
     for index, ids in enumerate(PLAN):
-        write_text(plan_shard_path(tmp_path, index), "".join(map(plan_line, ids)))
-    plan_hash = hash_files(plan_shard_path(tmp_path, index) for index in range(len(PLAN)))
+        write_text(RunDirectory(tmp_path).plan_shard(index), "".join(map(plan_line, ids)))
+    plan_hash = hash_files(RunDirectory(tmp_path).plan_shard(index) for index in range(len(PLAN)))
     head = {"num_shards": len(PLAN), "num_utterances": 7, "fingerprint": "f00d", "plan_hash": plan_hash}
-    write_text(plan_path(tmp_path), json.dumps({**head, "language": "en", "kept_columns": {}, "format_version": 2}))
+    write_text(
+        RunDirectory(tmp_path).plan_head,
+        json.dumps({**head, "language": "en", "kept_columns": {}, "format_version": 2}),
+    )
     for index, ids in enumerate(PLAN):
         rows = [row(id) for id in ids if id not in REJECTED]
         write(tmp_path, index, rows, [id for id in ids if id in REJECTED])
@@ -108,44 +111,44 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def rewrite_parquet(run_dir: Path, index: int, change: Callable[[pa.Table], pa.Table]) -> None:
     """Changes a Parquet file and makes its manifest agree, so that only what lies deeper can tell."""
-    path = shard_path(run_dir, index, len(PLAN))
+    path = RunDirectory(run_dir).shard(index, len(PLAN))
     pq.write_table(change(pq.read_table(path)), path)
     rewrite(
-        manifest_path(run_dir, index),
+        RunDirectory(run_dir).manifest(index),
         lambda manifest: manifest.update(num_bytes=path.stat().st_size, sha256=sha256_of(path)),
     )
 
 
 def missing_shard(run_dir: Path) -> None:
-    shard_path(run_dir, 1, 4).unlink()
+    RunDirectory(run_dir).shard(1, 4).unlink()
 
 
 def missing_manifest(run_dir: Path) -> None:
-    manifest_path(run_dir, 1).unlink()
+    RunDirectory(run_dir).manifest(1).unlink()
 
 
 def missing_plan_shard(run_dir: Path) -> None:
-    plan_shard_path(run_dir, 1).unlink()
+    RunDirectory(run_dir).plan_shard(1).unlink()
 
 
 def damaged_manifest(run_dir: Path) -> None:
-    manifest_path(run_dir, 1).write_text("{")
+    RunDirectory(run_dir).manifest(1).write_text("{")
 
 
 def truncated_shard(run_dir: Path) -> None:
-    path = shard_path(run_dir, 1, 4)
+    path = RunDirectory(run_dir).shard(1, 4)
     path.write_bytes(path.read_bytes()[:-20])
 
 
 def flipped_byte_in_audio(run_dir: Path) -> None:
-    path = shard_path(run_dir, 1, 4)
+    path = RunDirectory(run_dir).shard(1, 4)
     content = bytearray(path.read_bytes())
     content[content.index(row("e").audio) + 500] ^= 1
     path.write_bytes(bytes(content))
 
 
 def removed_row(run_dir: Path) -> None:
-    path = shard_path(run_dir, 1, 4)
+    path = RunDirectory(run_dir).shard(1, 4)
     pq.write_table(pq.read_table(path).slice(0, 1), path)
 
 
@@ -179,14 +182,14 @@ def swapped_rows_in_the_file(run_dir: Path) -> None:
 
 
 def swapped_manifests(run_dir: Path) -> None:
-    one, other = manifest_path(run_dir, 1), manifest_path(run_dir, 3)
+    one, other = RunDirectory(run_dir).manifest(1), RunDirectory(run_dir).manifest(3)
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
 
 
 def swapped_files(run_dir: Path) -> None:
-    one, other = shard_path(run_dir, 1, 4), shard_path(run_dir, 3, 4)
+    one, other = RunDirectory(run_dir).shard(1, 4), RunDirectory(run_dir).shard(3, 4)
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
@@ -219,22 +222,22 @@ def another_config(run_dir: Path) -> None:
 
 
 def another_plan(run_dir: Path) -> None:
-    path = plan_shard_path(run_dir, 1)
+    path = RunDirectory(run_dir).plan_shard(1)
     path.write_text(path.read_text().replace('"id"', '"seed": 2, "id"'))
 
 
 def id_planned_twice(run_dir: Path) -> None:
-    write_text(plan_shard_path(run_dir, 3), '{"id": "d"}\n')
+    write_text(RunDirectory(run_dir).plan_shard(3), '{"id": "d"}\n')
     write(run_dir, 3, [row("d")], [])
 
 
 def id_planned_twice_in_one_shard(run_dir: Path) -> None:
-    write_text(plan_shard_path(run_dir, 1), '{"id": "d"}\n{"id": "d"}\n{"id": "e"}\n')
+    write_text(RunDirectory(run_dir).plan_shard(1), '{"id": "d"}\n{"id": "d"}\n{"id": "e"}\n')
     write(run_dir, 1, [row("d"), row("d"), row("e")], [])
 
 
 def plan_with_another_count(run_dir: Path) -> None:
-    rewrite(plan_path(run_dir), lambda head: head.update(num_utterances=8))
+    rewrite(RunDirectory(run_dir).plan_head, lambda head: head.update(num_utterances=8))
 
 
 def leftover_of_a_killed_run(run_dir: Path) -> None:
@@ -242,11 +245,11 @@ def leftover_of_a_killed_run(run_dir: Path) -> None:
 
 
 def shard_of_another_count(run_dir: Path) -> None:
-    shard_path(run_dir, 4, 5).write_bytes(shard_path(run_dir, 1, 4).read_bytes())
+    RunDirectory(run_dir).shard(4, 5).write_bytes(RunDirectory(run_dir).shard(1, 4).read_bytes())
 
 
 def file_of_a_shard_without_clips(run_dir: Path) -> None:
-    shard_path(run_dir, 2, 4).write_bytes(shard_path(run_dir, 1, 4).read_bytes())
+    RunDirectory(run_dir).shard(2, 4).write_bytes(RunDirectory(run_dir).shard(1, 4).read_bytes())
 
 
 def no_card(run_dir: Path) -> None:
@@ -377,7 +380,7 @@ def test_a_dataset_needs_no_book(run_dir: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
     """Bug: an empty or mistyped directory is verified without a problem."""
     if content is not None:
-        write_text(plan_path(tmp_path), content)
+        write_text(RunDirectory(tmp_path).plan_head, content)
     with pytest.raises(RunDirectoryError, match=r"plan\.json: no readable plan"):
         verify_run(tmp_path)
 

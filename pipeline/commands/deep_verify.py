@@ -30,9 +30,10 @@ from pipeline.outputs.dataset.shards import Manifest, finished_shard, finished_s
 from pipeline.planning import make_batches
 from pipeline.planning.plan_store import PlanHead, read_shard_plan
 from pipeline.reporting.progress import count, say
-from pipeline.reporting.report import REPORT_NAME, versions
+from pipeline.reporting.report import versions
 from pipeline.seeds import content_digest
 from pipeline.storage.paths import read_json
+from pipeline.storage.run_directory import REPORT_NAME, RunDirectory
 from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, ModelInfo, Utterance
 
@@ -227,7 +228,7 @@ def compare_samples(stored: Samples, new: Samples, sampling_rate: int, is_lossle
 def _reasons_for_difference(run_dir: Path, info: ModelInfo) -> list[str]:
     """Why bit equality cannot be expected here; none: it can."""
     try:
-        report = read_json(run_dir / REPORT_NAME)
+        report = read_json(RunDirectory(run_dir).report)
         model, then = report["model"], report.get("versions") or {}
         made = {"device": str(model["device"]).split(":")[0], "dtype": str(model["dtype"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

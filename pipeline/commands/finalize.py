@@ -17,6 +17,7 @@ from pipeline.reporting.progress import say
 from pipeline.reporting.report import RunStats, make_report, render_report, write_report
 from pipeline.storage.atomic import remove_leftovers
 from pipeline.storage.checksums import delete_checksums, write_checksums
+from pipeline.storage.run_directory import RunDirectory
 
 
 def finalize_run(run: FinishedRun, session: RunStats | None) -> None:
@@ -49,4 +50,4 @@ def finalize_run(run: FinishedRun, session: RunStats | None) -> None:
     write_checksums(run_dir, {f"data/{shard.file}": shard.sha256 for shard in finished_shards(run_dir) if shard.clips})
     say(render_report(report))
     if not report.num_clips:
-        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {run_dir / 'rejects.jsonl'} has the reasons")
+        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {RunDirectory(run_dir).rejects} has the reasons")

@@ -12,10 +12,11 @@ from pipeline.config import Config
 from pipeline.config.frozen import run_directory
 from pipeline.errors import ConfigError, PipelineError, RunDirectoryError, printable
 from pipeline.planning import PlanSummary, duration, render_plan, size
-from pipeline.planning.plan_store import LEFT_OUT_NAME, json_lines
+from pipeline.planning.plan_store import json_lines
 from pipeline.reporting.speeds import Speed, find_speed
 from pipeline.storage.atomic import write_text
 from pipeline.storage.paths import file_sizes, is_local, reason_of, resolve_path
+from pipeline.storage.run_directory import LEFT_OUT_NAME
 from pipeline.text.readers.dispatch import STORY
 from pipeline.text.readers.inputs import input_paths
 

@@ -18,7 +18,7 @@ from pipeline.planning.staleness import input_digest, plan_digest, reusable_plan
 from pipeline.reporting.progress import clock, count, say, warn
 from pipeline.storage.atomic import remove_leftovers
 from pipeline.storage.paths import remove_folder
-from pipeline.storage.run_directory import staged_plan_folder
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.voices import Casting
 
@@ -49,7 +49,7 @@ def make_plan(
             try:
                 check_disk_for(run_dir, working, head, checkpoint, range(head.num_shards))
             except RunDirectoryError:
-                remove_folder(staged_plan_folder(run_dir))
+                remove_folder(RunDirectory(run_dir).staged_plan)
                 raise
         freeze_config(run_dir, frozen, input_digest(config))
         install_plan(run_dir, head)

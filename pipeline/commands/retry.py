@@ -21,9 +21,9 @@ from pipeline.outputs.deliverable import FinishedRun
 from pipeline.planning.plan_store import read_head, read_shard_plan
 from pipeline.reporting.progress import count, say
 from pipeline.storage.atomic import remove_leftovers
-from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import write_lock
 from pipeline.storage.paths import resolve_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.synthesis.checkpoint import Checkpoint, find_checkpoint
 from pipeline.voices import find_catalogue, speaker_names
 
@@ -57,7 +57,7 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
         narrator = ", ".join(speaker_names(frozen.voice, find_catalogue(frozen.model)))
         if not items:
             say(f"{run_dir}: nothing was rejected that another take could change")
-            if not (run_dir / CHECKSUMS_NAME).exists():  # an earlier retry was killed at its end
+            if not RunDirectory(run_dir).checksums.exists():  # an earlier retry was killed at its end
                 described = loader.describe(same_checkpoint(run_dir, config), config.engine)
                 finalize_run(FinishedRun(run_dir, frozen, head, described, narrator, say), None)
             return 0

@@ -16,15 +16,15 @@ from typing import Any
 from pipeline.commands.deep_verify import Outcome, deep_problems
 from pipeline.config import Config
 from pipeline.config.checks import load_yaml
-from pipeline.config.frozen import CONFIG_NAME, frozen_config, is_of_first_format, run_fingerprint
+from pipeline.config.frozen import frozen_config, is_of_first_format, run_fingerprint
 from pipeline.errors import PipelineError, RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips
 from pipeline.outputs.dataset.verify import VerifyReport, collect, verify_run
 from pipeline.outputs.deliverable import FinishedRun, chosen_deliverables
 from pipeline.planning.plan_store import PlanHead, read_head
-from pipeline.reporting.report import REPORT_NAME, RunStats, make_report
+from pipeline.reporting.report import RunStats, make_report
 from pipeline.storage.paths import read_json, read_regular_text, reason_of, resolve_path, wrap_read_errors
-from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, manifest_path, plan_path
+from pipeline.storage.run_directory import CONFIG_NAME, FORMAT_VERSION, MAX_SECONDS, REPORT_NAME, RunDirectory
 from pipeline.synthesis import Synthesizer
 from pipeline.types import ModelInfo
 from pipeline.voices import find_catalogue, speaker_names
@@ -101,7 +101,7 @@ def _deliverable_problems(run_dir: Path, head: PlanHead, is_whole: bool, told: S
 def _reported_model(run_dir: Path) -> ModelInfo:
     """Return the model that the report names; `_NO_MODEL` if it cannot be read, which was told."""
     try:
-        return replace(_NO_MODEL, revision=str(read_json(run_dir / REPORT_NAME)["model"]["revision"]))
+        return replace(_NO_MODEL, revision=str(read_json(RunDirectory(run_dir).report)["model"]["revision"]))
     except (OSError, ValueError, KeyError, TypeError):
         return _NO_MODEL
 
@@ -117,9 +117,9 @@ def _narrator(config: Config) -> str:
 def _config_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     """The frozen config is the one that the plan was made with."""
     config = frozen_config(run_dir)  # refuses what is no such file
-    if "format_version" in load_yaml(read_regular_text(run_dir / CONFIG_NAME)):
-        older = [manifest_path(run_dir, one.index) for one in finished_shards(run_dir) if _is_old(one)]
-        for path in [*([plan_path(run_dir)] if _is_old(head) else []), *older]:
+    if "format_version" in load_yaml(read_regular_text(RunDirectory(run_dir).config)):
+        older = [RunDirectory(run_dir).manifest(one.index) for one in finished_shards(run_dir) if _is_old(one)]
+        for path in [*([RunDirectory(run_dir).plan_head] if _is_old(head) else []), *older]:
             name = path.relative_to(run_dir).as_posix()
             yield f"{name}: has an older format than {CONFIG_NAME}, so that less of it would be verified"
     found = run_fingerprint(run_dir, config)
@@ -137,7 +137,7 @@ def _is_old(file: PlanHead | Manifest) -> bool:
 def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     """The counts of the report are those of the manifests, what it says of the book is what the book's index says."""
     try:
-        there = read_json(run_dir / REPORT_NAME)
+        there = read_json(RunDirectory(run_dir).report)
     except FileNotFoundError:
         return  # told of
     except (OSError, ValueError) as error:
@@ -182,7 +182,7 @@ def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
 def _figures_of_book(run_dir: Path) -> dict[str, Any]:
     """Return what the report has to say of a book; nothing where there is none, or no index that can be read."""
     try:
-        index = read_json(run_dir / "book" / "book.json")
+        index = read_json(RunDirectory(run_dir).book_index)
         return {
             "book.seconds": float(index["seconds"]),
             "book.loudness_lufs": float(index["mastering"]["loudness_lufs"]),

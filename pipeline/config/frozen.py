@@ -25,9 +25,8 @@ from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.seeds import content_digest
 from pipeline.storage.atomic import write_text
 from pipeline.storage.paths import read_regular_text, reason_of, resolve_path
-from pipeline.storage.run_directory import FORMAT_VERSION
+from pipeline.storage.run_directory import CONFIG_NAME, FORMAT_VERSION, RunDirectory
 
-CONFIG_NAME = "config.yaml"
 STANDARD_INPUT = ("-", "/dev/stdin")
 _MAX_NAME_BYTES = 150  # of the name of a run directory; file systems allow 255, and some names of files contain it
 _MAX_CONFIG_BYTES = 1 << 22
@@ -130,7 +129,7 @@ def fingerprint(config: Config) -> str:
 
 def run_fingerprint(run_dir: Path, config: Config) -> str:
     """Return the fingerprint of a run, as the version that started the run computes it."""
-    path = run_dir / CONFIG_NAME
+    path = RunDirectory(run_dir).config
     if path.exists() and _FORMAT not in (values := _read(path)):
         content = sorted(
             (key, repr(value))
@@ -150,7 +149,7 @@ def refuse_foreign(run_dir: Path) -> None:
         RunDirectoryError: It contains other files, or cannot be read.
     """
     try:
-        if (run_dir / CONFIG_NAME).exists() or not run_dir.is_dir():
+        if RunDirectory(run_dir).config.exists() or not run_dir.is_dir():
             return
         is_foreign = any(not entry.name.startswith(".") for entry in run_dir.iterdir())
     except OSError as error:
@@ -163,7 +162,7 @@ def refuse_foreign(run_dir: Path) -> None:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder is a run directory."""
-    return (folder / CONFIG_NAME).exists()
+    return RunDirectory(folder).config.exists()
 
 
 def check_config(run_dir: Path, config: Config, input_digest: str = "", unknown_keys: Collection[str] = ()) -> None:
@@ -179,7 +178,7 @@ def check_config(run_dir: Path, config: Config, input_digest: str = "", unknown_
         RunDirectoryError: The directory was made with another config, is no run, or cannot be read.
     """
     refuse_foreign(run_dir)
-    path = run_dir / CONFIG_NAME
+    path = RunDirectory(run_dir).config
     if not path.exists():
         return
     old, new = (dict(_flatten(dataclasses.asdict(each))) for each in (frozen_config(run_dir), config))
@@ -200,7 +199,7 @@ def freeze_config(run_dir: Path, config: Config, input_digest: str = "") -> None
 
     A file of the first format keeps its keys and its input, because its fingerprint is computed from them.
     """
-    path = run_dir / CONFIG_NAME
+    path = RunDirectory(run_dir).config
     values: dict[str, Any] = dataclasses.asdict(config)
     if path.exists() and _FORMAT not in (frozen := _read(path)):
         values = _with_keys_of(values, frozen) | {"input": frozen.get("input", config.input)}
@@ -219,7 +218,7 @@ def frozen_config(run_dir: Path) -> Config:
     Raises:
         RunDirectoryError: There is no `config.yaml`, or it cannot be read.
     """
-    path = run_dir / CONFIG_NAME
+    path = RunDirectory(run_dir).config
     values = {key: value for key, value in _read(path).items() if key not in (_FORMAT, _INPUT_DIGEST)}
     executor = values.get("executor")
     if isinstance(executor, dict) and executor.get("kind") not in EXECUTOR_REGISTRY:
@@ -232,12 +231,12 @@ def frozen_config(run_dir: Path) -> Config:
 
 def recorded_input_digest(run_dir: Path) -> str:
     """Return the hash of the content of a run's input; "" if it was not recorded."""
-    return str(_read(run_dir / CONFIG_NAME).get(_INPUT_DIGEST, ""))
+    return str(_read(RunDirectory(run_dir).config).get(_INPUT_DIGEST, ""))
 
 
 def is_of_first_format(run_dir: Path) -> bool:
     """Return whether the config of a run has the first format, which has no version."""
-    return _FORMAT not in _read(run_dir / CONFIG_NAME)
+    return _FORMAT not in _read(RunDirectory(run_dir).config)
 
 
 def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
@@ -246,7 +245,7 @@ def recorded_revisions(run_dir: Path, model: ModelConfig) -> ModelConfig:
     A branch of the hub may point to another commit by now. If the run was made with another repository, the model is
     returned unchanged.
     """
-    path = run_dir / CONFIG_NAME
+    path = RunDirectory(run_dir).config
     recorded = (_read(path).get("model") if path.exists() else None) or {}
     if not model.path or recorded.get("path") != model.path:
         return model

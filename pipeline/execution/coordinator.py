@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from pipeline.execution.messages import Died, Failed, ItemDone, Message, PreviewStarted, Ready, TakeDone, WorkItem
-from pipeline.execution.sub_shards import merge_sub_shards, sub_shards_dir
+from pipeline.execution.sub_shards import merge_sub_shards
 from pipeline.execution.supervisor import Supervisor
 from pipeline.execution.worker import RunContext
 from pipeline.outputs.dataset.shards import Manifest, finished_shard, hash_plan
@@ -20,6 +20,7 @@ from pipeline.reporting.progress import Progress
 from pipeline.reporting.report import RunStats
 from pipeline.storage.checksums import delete_checksums
 from pipeline.storage.locks import check_locks
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import ModelInfo
 
 
@@ -134,7 +135,7 @@ class Coordinator:
         run_dir = self._context.run_dir
         if item.sub_shard is None:
             return finished_shard(run_dir, item.shard)
-        return finished_shard(sub_shards_dir(run_dir, item.shard), item.sub_shard)
+        return finished_shard(RunDirectory(run_dir).sub_shards(item.shard), item.sub_shard)
 
     def _is_result(self, manifest: Manifest, item: WorkItem) -> bool:
         """Return whether a file is the result of an item.

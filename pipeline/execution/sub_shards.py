@@ -26,26 +26,20 @@ from pipeline.outputs.dataset.shards import (
 from pipeline.planning import take_seed
 from pipeline.planning.plan_store import PlanHead, read_shard_plan
 from pipeline.storage.paths import remove_folder
-from pipeline.storage.run_directory import manifest_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Reject, Utterance
 
 POISON = "worker_died"  # code of the rejects that crashed their worker
-_FOLDER = ".pieces"
 
 
-def sub_shards_dir(run_dir: Path, shard: int) -> Path:
-    """Return the folder with the sub-shards of a shard."""
-    return run_dir / _FOLDER / f"shard-{shard:05d}"
-
-
-def all_sub_shards(run_dir: Path) -> list[Path]:
+def split_shards(run_dir: Path) -> list[Path]:
     """Return the folders of all shards that are split; each has the layout of a run directory."""
-    return sorted((run_dir / _FOLDER).glob("*"), key=lambda folder: folder.name)
+    return sorted(RunDirectory(run_dir).all_sub_shards.glob("*"), key=lambda folder: folder.name)
 
 
 def delete_sub_shards(run_dir: Path) -> None:
     """Delete the sub-shards of all shards, once every shard is written."""
-    remove_folder(run_dir / _FOLDER)
+    remove_folder(RunDirectory(run_dir).all_sub_shards)
 
 
 def earlier_rejects(run_dir: Path, shard: int) -> dict[str, Mapping[str, Any]]:
@@ -60,11 +54,11 @@ def merge_sub_shards(run_dir: Path, head: PlanHead, split: SplitShard) -> Manife
     Raises:
         RunDirectoryError: The audio in a sub-shard, or in the earlier file, is damaged.
     """
-    index, folder = split.shard, sub_shards_dir(run_dir, split.shard)
+    index, folder = split.shard, RunDirectory(run_dir).sub_shards(split.shard)
     planned = read_shard_plan(run_dir, index).utterances
     old = finished_shard(run_dir, index)
     sources = [(run_dir, old)] if old else []
-    sources += [(folder, read_manifest(manifest_path(folder, sub_shard))) for sub_shard in split.sub_shards]
+    sources += [(folder, read_manifest(RunDirectory(folder).manifest(sub_shard))) for sub_shard in split.sub_shards]
     rows, rejects = _collect(planned, sources)
     for position, reason in split.poison.items():
         utterance = planned[position]
@@ -114,8 +108,8 @@ def _intact_rows(folder: Path, manifest: Manifest) -> Iterator[Row]:
     for row, is_intact in read_checked(folder, manifest):
         if not is_intact:
             raise RunDirectoryError(
-                f"{folder / 'data' / manifest.file}: the audio of {row.id} has changed since it was written; delete "
-                "the file and rerun the run's own command to generate it again"
+                f"{RunDirectory(folder).data / manifest.file}: the audio of {row.id} has changed since it was written; "
+                "delete the file and rerun the run's own command to generate it again"
             )
         yield row
 

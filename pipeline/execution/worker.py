@@ -17,10 +17,11 @@ import numpy.typing as npt
 from pipeline.audio.encoding import stored_rate
 from pipeline.config import Config
 from pipeline.execution.messages import Claim, ItemDone, Message, PreviewStarted, Ready, TakeDone, WorkItem
-from pipeline.execution.sub_shards import all_sub_shards, earlier_rejects, sub_shards_dir
-from pipeline.generation.checkpointing import ClipCheckpointer, checkpoints_dir
-from pipeline.generation.renderer import EarlierClips, RenderedShard, RenderOptions, render_shards
+from pipeline.execution.sub_shards import earlier_rejects, split_shards
+from pipeline.generation.checkpointing import ClipCheckpointer
+from pipeline.generation.renderer import RenderedShard, RenderOptions, render_shards
 from pipeline.outputs.audiobook.live_preview import MAX_PREVIEW_UTTERANCES, LivePreview
+from pipeline.outputs.dataset.clip_store import ClipStore
 from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import ShardInfo, hash_plan, write_shard
 from pipeline.planning import utterance_key
@@ -28,6 +29,7 @@ from pipeline.planning.plan_store import PlanHead, earlier_runs, read_shard_plan
 from pipeline.quality.check import Checker
 from pipeline.reporting.journal import Journal
 from pipeline.storage.paths import is_local
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.synthesis import Synthesizer
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.types import Bucket, Clip, ModelInfo, Shard, Utterance
@@ -103,7 +105,7 @@ class _Worker:
         self._shard_of: dict[str, int] = {}  # by the id of each assigned utterance
         self._rate = stored_rate(synthesizer.info.sampling_rate, context.config.dataset.format)
         self._checkpointer = ClipCheckpointer(context.run_dir, self._rate, head.fingerprint, head.kept_columns)
-        self._earlier = EarlierClips([*earlier_runs(context.run_dir), *all_sub_shards(context.run_dir)])
+        self._earlier = ClipStore([*earlier_runs(context.run_dir), *split_shards(context.run_dir)])
         self._is_new_run = not len(self._earlier)
         self._preview: LivePreview | None = None  # of the first shard of a book, while it is assigned
 
@@ -133,7 +135,7 @@ class _Worker:
             if item.positions is not None:
                 shard = replace(shard, utterances=tuple(shard.utterances[position] for position in item.positions))
             self._shard_of.update((utterance.id, item.shard) for utterance in shard.utterances)
-            self._earlier.add(checkpoints_dir(run_dir, item.shard))
+            self._earlier.add(RunDirectory(run_dir).checkpoints(item.shard))
             if self._has_preview(item):
                 self._start_preview(shard.utterances[:MAX_PREVIEW_UTTERANCES])
             yield shard
@@ -185,11 +187,11 @@ class _Worker:
             shard.utterances[0].split,
             head.kept_columns,
         )
-        folder = run_dir if item.sub_shard is None else sub_shards_dir(run_dir, item.shard)
+        folder = run_dir if item.sub_shard is None else RunDirectory(run_dir).sub_shards(item.shard)
         manifest = write_shard(folder, info, rendered.rows, rendered.rejects, rendered.work_seconds)
         if item.sub_shard is None:
             self._journal.record_shard(manifest)
-            self._earlier.remove(checkpoints_dir(run_dir, item.shard))
+            self._earlier.discard(RunDirectory(run_dir).checkpoints(item.shard))
         self._checkpointer.discard(item.shard, is_whole=item.sub_shard is None)
         self._channel.report(ItemDone(item, len(shard.utterances), rendered.num_reused, self._computed_seconds))
 

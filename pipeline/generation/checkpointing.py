@@ -15,19 +15,14 @@ from pipeline.outputs.dataset.columns import Row
 from pipeline.outputs.dataset.shards import ShardInfo, list_manifests, write_shard
 from pipeline.planning.kept_columns import NO_COLUMNS, Type
 from pipeline.storage.paths import remove_folder
+from pipeline.storage.run_directory import RunDirectory
 
 CHECKPOINT_SECONDS = 30.0  # between the first clip that is not saved and its checkpoint
-_FOLDER = ".kept"
-
-
-def checkpoints_dir(run_dir: Path, shard: int) -> Path:
-    """Return the folder with the checkpoints of a shard. Only the worker of the shard reads or writes it."""
-    return run_dir / _FOLDER / f"shard-{shard:05d}"
 
 
 def delete_checkpoints(run_dir: Path) -> None:
     """Delete the checkpoints of all shards, once every shard is written."""
-    remove_folder(run_dir / _FOLDER)
+    remove_folder(RunDirectory(run_dir).all_checkpoints)
 
 
 class ClipCheckpointer:
@@ -49,7 +44,7 @@ class ClipCheckpointer:
         rows.append(row)
         if time.monotonic() - first_time < CHECKPOINT_SECONDS:
             return
-        folder = checkpoints_dir(self._run_dir, shard)
+        folder = RunDirectory(self._run_dir).checkpoints(shard)
         number = len(list_manifests(folder))
         info = ShardInfo(
             number,
@@ -71,4 +66,4 @@ class ClipCheckpointer:
         """
         self._unsaved.pop(shard, None)
         if is_whole:
-            remove_folder(checkpoints_dir(self._run_dir, shard))
+            remove_folder(RunDirectory(self._run_dir).checkpoints(shard))

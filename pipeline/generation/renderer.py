@@ -10,15 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeVar
 
 from pipeline.config import Config
-from pipeline.errors import RunDirectoryError
+from pipeline.outputs.dataset.clip_store import ClipStore
 from pipeline.outputs.dataset.columns import Row, make_row, renew_row
-from pipeline.outputs.dataset.shards import Manifest, finished_shards, read_checked
 from pipeline.planning import make_batches, take_seed, utterance_key
 from pipeline.quality.check import Checker, check_columns
 from pipeline.quality.flaws import is_writable, join_flaws
@@ -42,61 +40,6 @@ class RenderedShard:
     work_seconds: float  # sum, over the takes of this shard, of the time since the take before
 
 
-class EarlierClips:
-    """Clips that this run has generated before, found by their keys."""
-
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self._locations: dict[str, tuple[Path, Manifest]] = {}  # by key
-        self._folders: set[Path] = set()  # those that have clips
-        for folder in folders:
-            self.add(folder)
-
-    def add(self, folder: Path) -> None:
-        """Add the clips of a folder with the layout of a run directory; it may be missing."""
-        for manifest in finished_shards(folder):
-            self._folders.add(folder)
-            for clip in manifest.clips:
-                self._locations.setdefault(clip.key, (folder, manifest))
-
-    def remove(self, folder: Path) -> None:
-        """Remove the clips of a folder that is about to be deleted."""
-        if folder in self._folders:  # else a million clips would be searched for each shard
-            self._folders.remove(folder)
-            self._locations = {key: location for key, location in self._locations.items() if location[0] != folder}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._locations
-
-    def __len__(self) -> int:
-        return len(self._locations)
-
-    def find(self, keys: Iterable[str]) -> dict[str, Row]:
-        """Return the rows of the keys that there are, without damaged ones. Each file is read once."""
-        wanted = {key for key in keys if key in self._locations}
-        files = {(folder, manifest.index): manifest for folder, manifest in map(self._locations.__getitem__, wanted)}
-        found: dict[str, Row] = {}
-        for (folder, _), manifest in files.items():
-            found.update((row.key, row) for row in _intact_rows(folder, manifest, wanted))
-        for key in wanted - found.keys():
-            del self._locations[key]  # it is damaged
-        return found
-
-
-def _intact_rows(folder: Path, manifest: Manifest, wanted: Container[str]) -> Iterator[Row]:
-    """Yield the rows of wanted keys; warn of damaged ones instead."""
-    path = folder / "data" / manifest.file
-    try:
-        for row, is_intact in read_checked(folder, manifest):
-            if row.key in wanted and is_intact:
-                yield row
-            elif row.key in wanted:
-                _log.warning(
-                    "warning: %s: the audio of %s has changed since it was written; it is generated again", path, row.id
-                )
-    except RunDirectoryError as error:
-        _log.warning("warning: %s: cannot be read (%s); its clips are generated again", path, error.__cause__)
-
-
 @dataclass(frozen=True)
 class RenderOptions:
     """What `render_shards` needs beside shards and synthesizer.
@@ -115,7 +58,7 @@ class RenderOptions:
     config: Config
     model_fingerprint: str
     language: str
-    earlier: EarlierClips
+    earlier: ClipStore
     checker: Checker
     on_take: OnTake
     num_earlier_takes: Mapping[str, int] = field(default_factory=dict)

@@ -35,12 +35,10 @@ from pipeline.storage.paths import (
     remove_folder,
     sha256_of,
 )
-from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, plan_path, plan_shard_path, staged_plan_folder
+from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, RunDirectory
 from pipeline.types import Bucket, Shard
 
 MAX_PLAN_BYTES = 2**30  # of one shard
-LEFT_OUT_NAME = "left_out.jsonl"
-_PREVIOUS = ".previous"
 _FORGOTTEN = ".forgotten"  # while it is deleted
 
 
@@ -77,7 +75,8 @@ class PlanHead:
 
 def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
     """Plan the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
-    following = staged_plan_folder(run_dir)
+    run = RunDirectory(run_dir)
+    following = run.staged_plan
     remove_folder(following)
     try:
         hashes: list[str] = []
@@ -85,13 +84,13 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
         num_bytes = 0
         for shard in planner.shards():
             content = shard_to_json_lines(shard)
-            write_text(following / plan_shard_path(run_dir, shard.index).name, content)
+            write_text(following / run.plan_shard(shard.index).name, content)
             encoded = content.encode()
             hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
         left_out = json_lines(planner.left_out)
-        write_text(following / LEFT_OUT_NAME, left_out)
+        write_text(following / run.left_out.name, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
             fingerprint=run_fingerprint(run_dir, config),
@@ -99,7 +98,7 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             input_mark=input_mark,
             left_out_sha256=hashlib.sha256(left_out.encode()).hexdigest(),
         )
-        write_text(following / plan_path(run_dir).name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
+        write_text(following / run.plan_head.name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
     except BaseException:
         remove_folder(following)
         raise
@@ -117,20 +116,20 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
     Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
     finished shards are set aside first (see `earlier_runs`), so that a kill at any moment loses no clip.
     """
-    folder, following = run_dir / "plan", staged_plan_folder(run_dir)
+    run = RunDirectory(run_dir)
     if is_half_set_aside(run_dir):
         _set_aside(run_dir)
-    if folder.exists() and _planned_hash(run_dir) == head.plan_hash:
-        move_folder(following, folder, last=plan_path(run_dir).name)
+    if run.plan.exists() and _planned_hash(run_dir) == head.plan_hash:
+        move_folder(run.staged_plan, run.plan, last=run.plan_head.name)
         return
-    if folder.exists():
+    if run.plan.exists():
         _set_aside(run_dir)
-    move_folder(following, folder, last=plan_path(run_dir).name)
+    move_folder(run.staged_plan, run.plan, last=run.plan_head.name)
 
 
 def read_head(run_dir: Path) -> PlanHead:
     """Read `plan/plan.json`."""
-    path = plan_path(run_dir)
+    path = RunDirectory(run_dir).plan_head
     try:
         content = read_json(path)
         chapters = tuple(PlannedChapter(**chapter) for chapter in content.pop("chapters"))
@@ -166,7 +165,7 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 def read_shard_plan(run_dir: Path, index: int) -> Shard:
     """Read the planned utterances of a shard."""
-    path = plan_shard_path(run_dir, index)
+    path = RunDirectory(run_dir).plan_shard(index)
     try:
         return shard_from_json_lines(index, read_regular_text(path, MAX_PLAN_BYTES))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -175,7 +174,7 @@ def read_shard_plan(run_dir: Path, index: int) -> Shard:
 
 def earlier_runs(run_dir: Path) -> list[Path]:
     """What was made for earlier plans of this run, newest first: folders with `data/` and `manifests/`."""
-    return sorted((run_dir / _PREVIOUS).glob("*"), key=lambda folder: folder.name, reverse=True)
+    return sorted(RunDirectory(run_dir).earlier_plans.glob("*"), key=lambda folder: folder.name, reverse=True)
 
 
 def delete_previous_runs(run_dir: Path) -> None:
@@ -184,14 +183,14 @@ def delete_previous_runs(run_dir: Path) -> None:
     A kill on the way must leave nothing that looks like an interrupted `_set_aside`: that would be gone on with, and
     all shards be made again. So on a disk everything loses its name first; elsewhere each plan's head goes last.
     """
-    folder, nameless = run_dir / _PREVIOUS, run_dir / _FORGOTTEN
+    folder, nameless = RunDirectory(run_dir).earlier_plans, run_dir / _FORGOTTEN
     remove_folder(nameless)
     if is_local(folder) and folder.exists():
         folder.rename(nameless)
         remove_folder(nameless)
         return
     for previous in earlier_runs(run_dir):
-        remove_folder(previous, last=plan_path(previous).relative_to(previous).as_posix())
+        remove_folder(previous, last=RunDirectory(previous).plan_head.relative_to(previous).as_posix())
 
 
 def _hash_of(hashes: Sequence[str]) -> str:
@@ -230,15 +229,16 @@ def _planned_hash(run_dir: Path) -> str | None:
 def is_half_set_aside(run_dir: Path) -> bool:
     """Return whether a kill has interrupted `_set_aside`: the plan goes last."""
     newest = earlier_runs(run_dir)[:1]
-    return any(not plan_path(folder).exists() for folder in newest)
+    return any(not RunDirectory(folder).plan_head.exists() for folder in newest)
 
 
 def _set_aside(run_dir: Path) -> None:
     """Move the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
     number = len(earlier_runs(run_dir)) - is_half_set_aside(run_dir)
-    target = run_dir / _PREVIOUS / f"{number:03d}"
+    run = RunDirectory(run_dir)
+    target = run.earlier_plans / f"{number:03d}"
     if is_local(target):
         target.mkdir(parents=True, exist_ok=True)
-    for name in ("data", "manifests", "plan"):
-        if (run_dir / name).exists():
-            move_folder(run_dir / name, target / name, last=plan_path(run_dir).name)
+    for folder in (run.data, run.manifests, run.plan):
+        if folder.exists():
+            move_folder(folder, target / folder.name, last=run.plan_head.name)

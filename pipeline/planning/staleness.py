@@ -16,10 +16,10 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.config.frozen import fingerprint
 from pipeline.errors import RunDirectoryError
-from pipeline.planning.plan_store import LEFT_OUT_NAME, PlanHead, hash_files, is_half_set_aside, read_head
+from pipeline.planning.plan_store import PlanHead, hash_files, is_half_set_aside, read_head
 from pipeline.seeds import content_digest
 from pipeline.storage.paths import content_version, file_sizes, is_local, sha256_of
-from pipeline.storage.run_directory import plan_shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.text.readers.dispatch import STORY
 from pipeline.text.readers.inputs import input_paths
 
@@ -61,16 +61,16 @@ def reusable_plan(run_dir: Path, mark: str) -> PlanHead | None:
         return None
     if head.input_mark != mark:
         return None
-    folder = plan_shard_path(run_dir, 0).parent
+    folder = RunDirectory(run_dir).plan
     sizes = {name: size for name, size in file_sizes(folder).items() if name.startswith("shard-")}
-    names = [plan_shard_path(run_dir, index).name for index in range(head.num_shards)]
+    names = [RunDirectory(run_dir).plan_shard(index).name for index in range(head.num_shards)]
     if sizes.keys() != set(names) or sum(sizes.values()) != head.num_bytes:
         return None
     # On a disk the files are hashed, which is quick beside planning; from afar names and sizes have to do.
     if not is_local(folder):
         return head
     is_whole = hash_files(folder / name for name in names) == head.plan_hash
-    return head if is_whole and _is_left_out_as_planned(folder / LEFT_OUT_NAME, head) else None
+    return head if is_whole and _is_left_out_as_planned(RunDirectory(run_dir).left_out, head) else None
 
 
 def _is_left_out_as_planned(path: Path, head: PlanHead) -> bool:

@@ -23,15 +23,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.audio.encoding import encode
-from pipeline.config.frozen import CONFIG_NAME
 from pipeline.outputs.dataset.card import NOT_NAMED, CardFacts
 from pipeline.outputs.dataset.shards import finished_shards, list_manifests, read_manifest, read_shard
 from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.journal import WorkerHistory, read_journals
 from pipeline.reporting.progress import clock, count
-from pipeline.reporting.report import HTML_REPORT_NAME, Report
+from pipeline.reporting.report import Report
 from pipeline.reporting.svg_charts import Series, histogram, line_chart, waveform
 from pipeline.storage.atomic import write_text
+from pipeline.storage.run_directory import RunDirectory
 
 _MAX_VOICES = 12
 _CLIPS_PER_VOICE = 3
@@ -65,7 +65,7 @@ def write_html_report(run_dir: Path, report: Report, facts: CardFacts, durations
         facts: As on the dataset card.
         durations: [clips], in seconds.
     """
-    write_text(run_dir / HTML_REPORT_NAME, _render(run_dir, report, facts, durations))
+    write_text(RunDirectory(run_dir).html_report, _render(run_dir, report, facts, durations))
 
 
 def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> str:
@@ -97,7 +97,7 @@ def _render(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDAr
             for failure in history.failures[-_MAX_FAILURES:]
         ],
         facts=_facts(report, facts),
-        config=(run_dir / CONFIG_NAME).read_text(encoding="utf-8") if (run_dir / CONFIG_NAME).exists() else "",
+        config=_config_text(RunDirectory(run_dir).config),
         footer=f"parler-pipeline {facts.version}. The speech is synthetic: no person spoke these words.",
     )
 
@@ -146,7 +146,7 @@ def _voices(run_dir: Path) -> dict[str, list[ClipPreview]]:
 
 
 def _chapters(run_dir: Path) -> list[dict[str, Any]]:
-    chapters = json.loads((run_dir / "book" / "book.json").read_text(encoding="utf-8"))["chapters"]
+    chapters = json.loads(RunDirectory(run_dir).book_index.read_text(encoding="utf-8"))["chapters"]
     return [
         {
             "number": chapter["number"],
@@ -237,6 +237,10 @@ def _rejects(run_dir: Path) -> list[dict[str, Any]]:
         {"code": code, "number": f"{number:,}", "examples": examples[code], "more": number - len(examples[code])}
         for code, number in numbers.most_common()
     ]
+
+
+def _config_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _facts(report: Report, facts: CardFacts) -> list[tuple[str, str]]:

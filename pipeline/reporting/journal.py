@@ -28,8 +28,7 @@ from typing import Any
 
 from pipeline.outputs.dataset.shards import Manifest
 from pipeline.storage.paths import as_os_errors, is_local, parse_json, read_regular, reason_of
-
-FOLDER = "journal"
+from pipeline.storage.run_directory import RunDirectory
 
 # Seconds between two progress lines. The interval grows with the age of the session, so that the journal of a run of
 # days stays small, but not so much that a worker would seem dead.
@@ -78,7 +77,7 @@ class Journal:
             wall: Returns seconds since 1970.
             monotonic: Returns the seconds of a monotonic clock.
         """
-        path = run_dir / FOLDER / f"{worker}.jsonl"
+        path = RunDirectory(run_dir).journal / f"{worker}.jsonl"
         self._lines = _AppendedLines(path) if is_local(path) else _RewrittenLines(path)
         self._device = device
         self._wall, self._monotonic = wall, monotonic
@@ -295,7 +294,7 @@ def read_journals(run_dir: Path) -> History:
     Journals that cannot be read are listed in `History.damage`.
     """
     workers, failures, damage = [], [], []
-    for path in sorted((run_dir / FOLDER).glob("*.jsonl"), key=lambda path: path.name):
+    for path in sorted(RunDirectory(run_dir).journal.glob("*.jsonl"), key=lambda path: path.name):
         sessions: list[WorkerSession] = []
         try:
             for line in _read_lines(path):

@@ -18,10 +18,8 @@ from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.progress import clock, count
 from pipeline.storage.atomic import write_text
+from pipeline.storage.run_directory import HTML_REPORT_NAME, RunDirectory
 from pipeline.types import ModelInfo
-
-REPORT_NAME = "report.json"
-HTML_REPORT_NAME = "report.html"
 
 
 @dataclass(frozen=True)
@@ -111,14 +109,14 @@ def versions() -> dict[str, str]:
 
 def _last_session(run_dir: Path) -> RunStats | None:
     try:
-        return RunStats(**json.loads((run_dir / REPORT_NAME).read_text(encoding="utf-8"))["session"])
+        return RunStats(**json.loads(RunDirectory(run_dir).report.read_text(encoding="utf-8"))["session"])
     except (OSError, ValueError, TypeError, KeyError):
         return None  # there is none, or it is damaged or of another version
 
 
 def write_report(run_dir: Path, report: Report) -> None:
     """Write `report.json`."""
-    write_text(run_dir / REPORT_NAME, json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
+    write_text(RunDirectory(run_dir).report, json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
 
 
 def render_report(report: Report) -> str:

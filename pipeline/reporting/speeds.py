@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.config.frozen import CONFIG_NAME, frozen_config, run_directory
+from pipeline.config.frozen import frozen_config, run_directory
 from pipeline.errors import PipelineError
 from pipeline.reporting.journal import WorkerSession, read_journals
-from pipeline.reporting.report import REPORT_NAME
 from pipeline.storage.paths import is_local, read_json
+from pipeline.storage.run_directory import CONFIG_NAME, RunDirectory
 
 _MAX_RUNS = 50  # that are read, newest first
 _MIN_SECONDS = 10.0  # of audio; a shorter run does not fill the devices, and measures nothing
@@ -88,7 +88,7 @@ def _settings(config: Config) -> dict[str, Any]:
 def _reported(run_dir: Path) -> Speed | None:
     """Return the speed of the last call, from the report of a finished run."""
     try:
-        report = read_json(run_dir / REPORT_NAME)
+        report = read_json(RunDirectory(run_dir).report)
         audio, wall = float(report["session"]["audio_seconds"]), float(report["session"]["wall_seconds"])
         return _speed(run_dir, audio, wall, str(report["model"]["device"]))
     except (OSError, ValueError, TypeError, KeyError, OverflowError):  # not finished, or a report of another version

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pipeline.config.frozen import CONFIG_NAME
 from pipeline.errors import RunDirectoryError
 from pipeline.outputs.dataset.shards import Manifest, is_finished, list_data, list_manifests, read_manifest
 from pipeline.planning.plan_store import PlanHead, read_head
 from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.journal import MAX_INTERVAL, History, WorkerHistory, WorkerSession, read_journals
 from pipeline.reporting.progress import clock, count
-from pipeline.storage.checksums import CHECKSUMS_NAME
 from pipeline.storage.locks import Holder, find_holders
 from pipeline.storage.paths import wrap_read_errors
-from pipeline.storage.run_directory import staged_plan_folder
+from pipeline.storage.run_directory import CONFIG_NAME, RunDirectory
 
 _SILENT_AFTER = 3 * MAX_INTERVAL  # seconds without a line, after which a worker counts as dead
 _MAX_LINES = 5  # of damage, and of failures
@@ -90,12 +88,13 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
 def _read_status(run_dir: Path, now: float) -> Status:
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
-    staged = list(staged_plan_folder(run_dir).glob("shard-*"))
+    run = RunDirectory(run_dir)
+    staged = list(run.staged_plan.glob("shard-*"))
     holders = find_holders(run_dir)
-    if not staged and not holders and not (run_dir / "plan").exists() and not (run_dir / CONFIG_NAME).exists():
+    if not staged and not holders and not run.plan.exists() and not run.config.exists():
         raise RunDirectoryError(f"run={run_dir}: is not a run (no {CONFIG_NAME}, no plan); name one, e.g. outputs/book")
     damage: list[str] = []
-    head = _readable_head(run_dir, damage) if (run_dir / "plan").exists() else None
+    head = _readable_head(run_dir, damage) if run.plan.exists() else None
     done = clips = rejects = 0
     reasons: Counter[str] = Counter()
     audio_seconds = 0.0
@@ -118,7 +117,7 @@ def _read_status(run_dir: Path, now: float) -> Status:
         audio_seconds=audio_seconds,
         history=history,
         holders=holders,
-        is_complete=(run_dir / CHECKSUMS_NAME).exists(),
+        is_complete=RunDirectory(run_dir).checksums.exists(),
         damage=(*damage, *history.damage),
     )
 
@@ -149,7 +148,7 @@ def _finished(run_dir: Path, damage: list[str]) -> Iterator[Manifest]:
             yield manifest
         elif manifest.file in data:
             damage.append(
-                f"{run_dir / 'data' / manifest.file}: {data[manifest.file]} bytes, its manifest says "
+                f"{RunDirectory(run_dir).data / manifest.file}: {data[manifest.file]} bytes, its manifest says "
                 f"{manifest.num_bytes}; rerun the run's command to generate it again"
             )
 

@@ -13,8 +13,7 @@ from types import MappingProxyType
 
 from pipeline.storage.atomic import remove_file, write_atomically
 from pipeline.storage.paths import file_sizes, read_json, read_regular_text, reason_of, sha256_of
-
-CHECKSUMS_NAME = "SHA256SUMS"
+from pipeline.storage.run_directory import CHECKSUMS_NAME, RunDirectory
 
 
 def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -25,7 +24,7 @@ def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({
         known: Hashes by relative name of files that need not be read again, besides those in `book.json`.
     """
     known = {**known, **book_hashes(run_dir)}
-    with write_atomically(run_dir / CHECKSUMS_NAME) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with write_atomically(RunDirectory(run_dir).checksums) as temporary, temporary.open("w", encoding="utf-8") as file:
         for name in sorted(listed_files(run_dir)):
             digest = known.get(name) or sha256_of(run_dir / name)
             file.write(f"{digest}  {name}\n")
@@ -33,7 +32,7 @@ def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({
 
 def delete_checksums(run_dir: Path) -> None:
     """Remove `SHA256SUMS` before anything changes: while it is there, the run is finished."""
-    remove_file(run_dir / CHECKSUMS_NAME)
+    remove_file(RunDirectory(run_dir).checksums)
 
 
 def listed_files(run_dir: Path) -> set[str]:
@@ -45,7 +44,7 @@ def listed_files(run_dir: Path) -> set[str]:
 def book_hashes(run_dir: Path) -> dict[str, str]:
     """What `book.json` says of the book's files; nothing if there is none, or none that can be read."""
     try:
-        entries = read_json(run_dir / "book" / "book.json")["files"]
+        entries = read_json(RunDirectory(run_dir).book_index)["files"]
         return {f"book/{entry['name']}": str(entry["sha256"]) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -60,7 +59,7 @@ def checksum_problems(run_dir: Path, known: Mapping[str, str], told: Container[s
         told: Names of files with which something else is wrong; they are not read again.
     """
     try:
-        lines = read_regular_text(run_dir / CHECKSUMS_NAME).split("\n")[:-1]
+        lines = read_regular_text(RunDirectory(run_dir).checksums).split("\n")[:-1]
     except FileNotFoundError:
         yield f"{CHECKSUMS_NAME}: missing, so that the run did not come to its end"
         return

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from pipeline.errors import RunDirectoryError
 from pipeline.storage.paths import as_os_errors
+from pipeline.storage.run_directory import RunDirectory
 
-LEASE_NAME = ".lease"
 LEASE_SECONDS = 180.0
 _RENEWAL_SECONDS = 30.0
 _SETTLE_SECONDS = 1.0
@@ -71,7 +71,7 @@ def read_lease(run_dir: Path) -> Lease | None:
     """The lease of a place; None: there is none, or none that can be read."""
     try:
         with as_os_errors(run_dir):
-            content = (run_dir / LEASE_NAME).read_text(encoding="utf-8")
+            content = RunDirectory(run_dir).lease.read_text(encoding="utf-8")
         return Lease(**json.loads(content))
     except (FileNotFoundError, ValueError, TypeError):
         return None
@@ -117,14 +117,14 @@ def hold_lease(run_dir: Path) -> Iterator[None]:
 def _write(run_dir: Path, token: str) -> None:
     lease = Lease(f"process {os.getpid()} on {platform.node()}", token, time.time())
     with as_os_errors(run_dir):
-        (run_dir / LEASE_NAME).write_text(json.dumps(asdict(lease)) + "\n", encoding="utf-8")
+        RunDirectory(run_dir).lease.write_text(json.dumps(asdict(lease)) + "\n", encoding="utf-8")
 
 
 def _give_back(run_dir: Path, token: str) -> None:
     try:
         if (there := read_lease(run_dir)) is not None and there.token == token:
             with as_os_errors(run_dir):
-                (run_dir / LEASE_NAME).unlink(missing_ok=True)
+                RunDirectory(run_dir).lease.unlink(missing_ok=True)
     except OSError as error:  # nobody renews it any more
         _log.warning("warning: %s: the lease cannot be given back (%s)", run_dir, error)
 

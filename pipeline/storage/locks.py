@@ -20,6 +20,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError, RunDirectoryError, printable
 from pipeline.storage.lease import hold_lease, is_alive_here, read_lease
 from pipeline.storage.paths import is_local, read_regular, reason_of
+from pipeline.storage.run_directory import RunDirectory
 
 _MAX_TAG_BYTES = 4096
 _TRIES, _BETWEEN_TRIES_SECONDS = 10, 0.1
@@ -131,7 +132,7 @@ def write_lock(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iter
         with hold_lease(run_dir):
             yield WriteLock(run_dir)
         return
-    lock = _Lock(run_dir / ".lock")
+    lock = _Lock(RunDirectory(run_dir).lock)
     own = lock if job is None else _Lock(run_dir / f".lock-{job}-of-{num_jobs}")
     with ExitStack() as held:
         with wrap_os_errors(run_dir):

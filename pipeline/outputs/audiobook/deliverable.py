@@ -10,6 +10,7 @@ from pipeline.config.frozen import is_of_first_format
 from pipeline.errors import PipelineError
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.outputs.deliverable import Deliverable, FinishedRun
+from pipeline.storage.run_directory import RunDirectory
 
 
 class AudiobookDeliverable:
@@ -31,7 +32,7 @@ class AudiobookDeliverable:
 
     def problems(self, run: FinishedRun) -> Iterator[str]:
         """See `Deliverable`. Where the clips are damaged or of an early version, only lengths are compared."""
-        if not (run.directory / "book").is_dir():
+        if not RunDirectory(run.directory).book.is_dir():
             return
         if run.is_whole and not is_of_first_format(run.directory):
             from pipeline.outputs.audiobook.from_run import book_problems  # imports PyAV and scipy
@@ -43,7 +44,7 @@ class AudiobookDeliverable:
         else:
             from pipeline.outputs.audiobook.verify_audio import audio_problems  # imports PyAV
 
-            yield from audio_problems(run.directory / "book")
+            yield from audio_problems(RunDirectory(run.directory).book)
 
 
 AUDIOBOOK: Deliverable = AudiobookDeliverable()

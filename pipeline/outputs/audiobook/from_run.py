@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError, RunDirectoryError, SourceError
 from pipeline.outputs.audiobook.containers import check_cover, picture_problem
 from pipeline.outputs.audiobook.joining import BookClip
 from pipeline.outputs.audiobook.live_preview import delete_live_preview
-from pipeline.outputs.audiobook.make import INDEX_NAME, make_book
+from pipeline.outputs.audiobook.make import make_book
 from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec
 from pipeline.outputs.audiobook.verification import ExpectedBook, made_again_problems
 from pipeline.outputs.dataset.shards import finished_shards, read_shard
@@ -27,6 +27,7 @@ from pipeline.planning.plan_store import PlanHead, read_shard_plan
 from pipeline.planning.staleness import input_digest
 from pipeline.storage.atomic import write_folder
 from pipeline.storage.paths import read_json
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.text.readers.dispatch import read_cover_of
 from pipeline.types import Boundary
 
@@ -47,11 +48,11 @@ def make_run_book(
     """
     metadata = replace(_metadata(config, head, narrator), cover=_cover(config, warn))
     spec = BookSpec([chapter.title for chapter in head.chapters], metadata, config.book)
-    with _progress("book") as progress, write_folder(run_dir / "book", last="book.json") as folder:
+    with _progress("book") as progress, write_folder(RunDirectory(run_dir).book, last="book.json") as folder:
         book = make_book(partial(book_clips, run_dir), spec, folder, progress)
     delete_live_preview(run_dir)
     return {
-        "m4b": str(run_dir / "book" / book.m4b.name),
+        "m4b": str(RunDirectory(run_dir).book / book.m4b.name),
         "seconds": book.seconds,
         "loudness_lufs": book.loudness_lufs,
         "chapters": len(book.chapters),
@@ -72,7 +73,7 @@ def book_problems(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         PipelineError: The clips cannot be read, or none of them can be heard.
         OSError: A file of the book cannot be read.
     """
-    index = read_json(run_dir / "book" / INDEX_NAME)
+    index = read_json(RunDirectory(run_dir).book_index)
     cover, is_cover_known = _expected_cover(run_dir, config)
     expected = ExpectedBook(
         clips=partial(book_clips, run_dir),
@@ -84,7 +85,7 @@ def book_problems(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
         is_cover_known=is_cover_known,
     )
     with _progress("verifying the book") as progress:
-        yield from made_again_problems(run_dir / "book", expected, progress)
+        yield from made_again_problems(RunDirectory(run_dir).book, expected, progress)
 
 
 def _expected_cover(run_dir: Path, config: Config) -> tuple[bytes | None, bool]:
@@ -151,8 +152,8 @@ def book_clips(run_dir: Path) -> Iterator[BookClip]:
                 row = next(rows, None)
                 if row is None or row.id != utterance.id:
                     raise RunDirectoryError(
-                        f"{run_dir / 'data' / manifest.file}: holds other clips than were planned; delete it and give "
-                        "the same command again"
+                        f"{RunDirectory(run_dir).data / manifest.file}: holds other clips than were planned; delete it "
+                        "and give the same command again"
                     )
                 samples, sampling_rate = row.decode()
             if sampling_rate:

@@ -36,9 +36,9 @@ from pipeline.outputs.audiobook.index import book_json, cues, files_of
 from pipeline.outputs.audiobook.joining import HEAD_SECONDS, TAIL_SECONDS, BookClip, Part, Samples, join
 from pipeline.outputs.audiobook.mastering import ChapterMeter, Measures, Powers, integrated_loudness, limit
 from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec, Layout, lay_out
+from pipeline.storage.run_directory import BOOK_INDEX_NAME
 from pipeline.types import SYNTHETIC_SPEECH
 
-INDEX_NAME = "book.json"
 STAGING_NAME = ".partial"
 
 
@@ -88,7 +88,7 @@ def make_book(
     metadata, config = spec.metadata, spec.config
     cover = check_cover(metadata.cover) if isinstance(metadata.cover, Path) else metadata.cover
     spec = replace(spec, metadata=replace(metadata, cover=cover))
-    old_names = files_of(directory / INDEX_NAME)
+    old_names = files_of(directory / BOOK_INDEX_NAME)
     layout = lay_out(clips(), spec.chapter_titles, metadata, config)
     staging = directory / STAGING_NAME
     shutil.rmtree(staging, ignore_errors=True)
@@ -99,8 +99,8 @@ def make_book(
         for ending, subtitles in (("srt", srt), ("vtt", vtt)):
             (staging / f"{layout.book_name}.{ending}").write_text(subtitles(cues(layout)), encoding="utf-8")
         files = sorted(staging.iterdir())
-        (staging / INDEX_NAME).write_text(book_json(layout, measures, loudness, spec, files), encoding="utf-8")
-        publish(staging, directory, [*(path.name for path in files), INDEX_NAME], old_names)
+        (staging / BOOK_INDEX_NAME).write_text(book_json(layout, measures, loudness, spec, files), encoding="utf-8")
+        publish(staging, directory, [*(path.name for path in files), BOOK_INDEX_NAME], old_names)
     except OSError as error:
         raise RunDirectoryError(
             f"{directory}: cannot be written ({error.strerror or error}): free some space or correct the permissions, "
@@ -221,7 +221,7 @@ def _book_files(layout: Layout, measures: Sequence[Measures], loudness: float, d
     return BookFiles(
         m4b=directory / f"{layout.book_name}.m4b",
         subtitles=(directory / f"{layout.book_name}.srt", directory / f"{layout.book_name}.vtt"),
-        index=directory / INDEX_NAME,
+        index=directory / BOOK_INDEX_NAME,
         seconds=layout.num_samples / rate,
         loudness_lufs=loudness,
         chapters=tuple(

@@ -22,10 +22,11 @@ from pipeline.outputs.audiobook.comparison import EXACT_STEPS, LOSSY_STEPS, Comp
 from pipeline.outputs.audiobook.containers import MARK_BYTES, MP4_LANGUAGES, cover_packet, cut_to_bytes, srt, vtt
 from pipeline.outputs.audiobook.index import book_json, cues
 from pipeline.outputs.audiobook.joining import BookClip, join
-from pipeline.outputs.audiobook.make import INDEX_NAME, Sink, Sinks, chapter_tags, m4b_tags, write_parts
+from pipeline.outputs.audiobook.make import Sink, Sinks, chapter_tags, m4b_tags, write_parts
 from pipeline.outputs.audiobook.mastering import Measures
 from pipeline.outputs.audiobook.timeline import BookMetadata, BookSpec, Layout, lay_out
 from pipeline.storage.paths import open_regular, read_json, read_regular_text, reason_of
+from pipeline.storage.run_directory import BOOK_INDEX_NAME
 
 _MEND = "give the run's own command again to make the book anew"
 _TOLERANCE = 0.002  # of a number in the index: seconds and levels are rounded to 4 digits
@@ -162,11 +163,11 @@ def _index_problems(book: Path, expected: ExpectedBook, made: _Made) -> Iterator
     there = [book / name for name in sorted(names) if (book / name).is_file()]  # others were told of
     spec = BookSpec(expected.chapter_titles, expected.metadata, expected.config)
     text = book_json(layout, made.measures, made.loudness_lufs, spec, there)
-    index = read_json(book / INDEX_NAME)
+    index = read_json(book / BOOK_INDEX_NAME)
     found = list(differences(index, json.loads(text)))
-    yield from (f"book/{INDEX_NAME}: {problem}; {_MEND}" for problem in found[:_MAX_DIFFERENCES])
+    yield from (f"book/{BOOK_INDEX_NAME}: {problem}; {_MEND}" for problem in found[:_MAX_DIFFERENCES])
     if len(found) > _MAX_DIFFERENCES:
-        yield f"book/{INDEX_NAME}: {len(found) - _MAX_DIFFERENCES} more values differ"
+        yield f"book/{BOOK_INDEX_NAME}: {len(found) - _MAX_DIFFERENCES} more values differ"
 
 
 def differences(there: Any, wanted: Any, place: str = "") -> Iterator[str]:

@@ -24,7 +24,7 @@ from pipeline.planning.kept_columns import Type, card_entry
 from pipeline.quality.flaws import reason_codes
 from pipeline.storage.atomic import write_atomically, write_text
 from pipeline.storage.paths import open_for_arrow
-from pipeline.storage.run_directory import TRAIN
+from pipeline.storage.run_directory import TRAIN, RunDirectory
 from pipeline.types import DIGITAL_SOURCE_TYPE, ModelInfo
 
 NOT_NAMED = "(described, not named)"  # voice of a clip whose speaker has no name
@@ -113,9 +113,9 @@ class Statistics:
 def write_card(run_dir: Path, facts: CardFacts) -> None:
     """Write `README.md` and `durations.png`."""
     statistics = collect_statistics(run_dir)
-    with write_atomically(run_dir / "durations.png") as temporary:
+    with write_atomically(RunDirectory(run_dir).duration_histogram) as temporary:
         _plot_durations(temporary, statistics.durations)
-    write_text(run_dir / "README.md", render_card(facts, statistics))
+    write_text(RunDirectory(run_dir).card, render_card(facts, statistics))
 
 
 def clip_durations(run_dir: Path) -> npt.NDArray[np.float64]:
@@ -138,7 +138,7 @@ def collect_statistics(run_dir: Path) -> Statistics:
         if not manifest.clips:
             continue
         num_file_bytes += manifest.num_bytes
-        with open_for_arrow(run_dir / "data" / manifest.file) as source, pq.ParquetFile(source) as file:
+        with open_for_arrow(RunDirectory(run_dir).data / manifest.file) as source, pq.ParquetFile(source) as file:
             groups = range(file.metadata.num_row_groups)
             num_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             columns = file.read(columns=["duration", "speaker_id", "language", "sampling_rate"]).to_pydict()

@@ -27,14 +27,7 @@ from pipeline.planning.dataset_schema import COLUMNS
 from pipeline.planning.kept_columns import NO_COLUMNS, Type, fit, leaf_paths
 from pipeline.storage.atomic import remove_file, write_atomically
 from pipeline.storage.paths import file_sizes, open_for_arrow, read_json, reason_of, sha256_of
-from pipeline.storage.run_directory import (
-    FORMAT_VERSION,
-    MAX_SECONDS,
-    TRAIN,
-    manifest_path,
-    plan_shard_path,
-    shard_path,
-)
+from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, TRAIN, RunDirectory
 from pipeline.types import Reject
 
 # The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
@@ -81,7 +74,7 @@ class Manifest:
 
 def hash_plan(run_dir: Path, index: int) -> str:
     """Hash of a shard's plan file. A finished shard with another one was made for a text that has changed since."""
-    return sha256_of(plan_shard_path(run_dir, index))
+    return sha256_of(RunDirectory(run_dir).plan_shard(index))
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ def write_shard(
     Raises:
         RunDirectoryError: No space left, or the directory cannot be written.
     """
-    path = shard_path(run_dir, shard.index, shard.num_shards, shard.split)
+    path = RunDirectory(run_dir).shard(shard.index, shard.num_shards, shard.split)
     manifest = Manifest(
         index=shard.index,
         num_shards=shard.num_shards,
@@ -186,12 +179,12 @@ def finished_shards(run_dir: Path) -> Iterator[Manifest]:
 
 def list_data(run_dir: Path) -> dict[str, int]:
     """The Parquet files that are there, by name, with their sizes."""
-    return {name: size for name, size in file_sizes(run_dir / "data").items() if _DATA_NAME.fullmatch(name)}
+    return {name: size for name, size in file_sizes(RunDirectory(run_dir).data).items() if _DATA_NAME.fullmatch(name)}
 
 
 def list_manifests(run_dir: Path) -> list[Path]:
     """The manifests that are there, in order of shards."""
-    folder = run_dir / "manifests"
+    folder = RunDirectory(run_dir).manifests
     return [folder / name for name in sorted(file_sizes(folder)) if _MANIFEST_NAME.fullmatch(name)]
 
 
@@ -202,11 +195,11 @@ def is_finished(manifest: Manifest, sizes: Mapping[str, int]) -> bool:
 
 def finished_shard(run_dir: Path, index: int) -> Manifest | None:
     """The manifest of one shard, if it is finished; see `finished_shards`."""
-    path = manifest_path(run_dir, index)
+    path = RunDirectory(run_dir).manifest(index)
     if not path.exists():
         return None
     manifest = read_manifest(path)
-    file = run_dir / "data" / manifest.file
+    file = RunDirectory(run_dir).data / manifest.file
     sizes = {file.name: file.stat().st_size} if manifest.file and file.exists() else {}
     return manifest if is_finished(manifest, sizes) else None
 
@@ -221,7 +214,7 @@ def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None 
     """
     if not manifest.clips:
         return
-    path = run_dir / "data" / manifest.file
+    path = RunDirectory(run_dir).data / manifest.file
     keys = iter([clip.key for clip in manifest.clips])
     try:
         with (
@@ -256,7 +249,7 @@ def iter_clips(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[
 
 def write_rejects(run_dir: Path) -> None:
     """Write `rejects.jsonl` from the manifests, in reading order."""
-    with write_atomically(run_dir / "rejects.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
+    with write_atomically(RunDirectory(run_dir).rejects) as temporary, temporary.open("w", encoding="utf-8") as file:
         for manifest in finished_shards(run_dir):
             for reject in manifest.rejects:
                 file.write(reject_line(reject))
@@ -268,7 +261,7 @@ def reject_line(reject: Mapping[str, Any]) -> str:
 
 
 def _replace_manifest(run_dir: Path, manifest: Manifest, path: Path) -> None:
-    with write_atomically(manifest_path(run_dir, manifest.index)) as temporary:
+    with write_atomically(RunDirectory(run_dir).manifest(manifest.index)) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         # An older file of this shard must not be taken for the one that the new manifest describes.
         remove_file(path)

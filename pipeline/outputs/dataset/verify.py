@@ -33,7 +33,7 @@ from pipeline.storage.paths import (
     sha256_of,
     wrap_read_errors,
 )
-from pipeline.storage.run_directory import manifest_path, plan_path, plan_shard_path, shard_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Utterance
 
 _MAX_MISSING = 1000  # shards without any file that are told of one by one
@@ -86,7 +86,7 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
     Raises:
         RunDirectoryError: There is no readable plan, so that there is nothing to compare with.
     """
-    head = _read_head(run_dir)
+    head, run = _read_head(run_dir), RunDirectory(run_dir)
     problems: list[str] = []
     manifests: list[Manifest] = []
     first_seen: dict[str, int] = {}
@@ -102,15 +102,14 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
         for id in planned.ids:
             if first_seen.setdefault(id, index) != index:
                 problems.append(
-                    f"{_name(run_dir, plan_shard_path(run_dir, index))}: id {id} is also planned in "
-                    f"shard {first_seen[id]}"
+                    f"{_name(run_dir, run.plan_shard(index))}: id {id} is also planned in shard {first_seen[id]}"
                 )
         splits[index] = planned.split
         manifest = _checked_manifest(run_dir, index, head, planned, problems)
         if manifest is not None:
             manifests.append(manifest)
             if planned.sha256:  # else nothing is known of its ids, which was told
-                problems += _id_problems(f"manifests/{manifest_path(run_dir, index).name}", planned.ids, manifest)
+                problems += _id_problems(_name(run_dir, run.manifest(index)), planned.ids, manifest)
             expected = Expected(planned.utterances, head.language, head.kept_columns, head.check_columns)
             collect(run_dir, problems, key_problems(manifest, planned.utterances))
             collect(run_dir, problems, file_problems(run_dir, manifest, expected))
@@ -118,7 +117,7 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
     collect(run_dir, problems, _stray_problems(run_dir, head, splits, manifests))
     collect(run_dir, problems, _repeated_audio(run_dir, head, manifests))
     collect(run_dir, problems, _summary_problems(run_dir, manifests))
-    collect(run_dir, problems, book_problems(run_dir / "book"))
+    collect(run_dir, problems, book_problems(run.book))
     collect(run_dir, problems, _unknown_damage(run_dir, manifests, tuple(problems)))
     return VerifyReport(
         problems=tuple(problems),
@@ -150,7 +149,7 @@ def collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
 
 
 def _read_head(run_dir: Path) -> _PlanHead:
-    path = plan_path(run_dir)
+    path = RunDirectory(run_dir).plan_head
     try:
         head = read_json(path)
         num_shards, num_utterances = head["num_shards"], head["num_utterances"]
@@ -200,7 +199,7 @@ class _PlannedShard:
 
 def _planned_shard(run_dir: Path, index: int, problems: list[str]) -> _PlannedShard:
     """What a shard's plan says."""
-    path = plan_shard_path(run_dir, index)
+    path = RunDirectory(run_dir).plan_shard(index)
     try:
         content = read_regular(path, _MAX_PLAN_BYTES)
         # Not splitlines(): texts may hold U+2028 and its like, which JSON does not escape.
@@ -229,7 +228,7 @@ def _plan_problems(run_dir: Path, head: _PlanHead, num_planned: int, hashes: Seq
         yield f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}"
     if all(hashes) and content_digest(*hashes, size=16).hex() != head.plan_hash:
         yield "plan/plan.json: its plan_hash is not that of the plan's shards; some were changed after planning"
-    left_out = run_dir / "plan" / "left_out.jsonl"
+    left_out = RunDirectory(run_dir).left_out
     if head.left_out_sha256 and left_out.exists() and sha256_of(left_out) != head.left_out_sha256:
         yield "plan/left_out.jsonl: is not the list that was planned (left_out_sha256 in plan/plan.json differs)"
 
@@ -238,7 +237,7 @@ def _checked_manifest(
     run_dir: Path, index: int, head: _PlanHead, planned: _PlannedShard, problems: list[str]
 ) -> Manifest | None:
     """The manifest of a shard, if it is one: what belongs to another shard proves nothing about this one."""
-    path = manifest_path(run_dir, index)
+    path = RunDirectory(run_dir).manifest(index)
     name = _name(run_dir, path)
     try:
         manifest = read_manifest(path)
@@ -247,7 +246,7 @@ def _checked_manifest(
         told = str(error).removeprefix(f"{run_dir}/")
         problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else told)
         return None
-    file = shard_path(run_dir, index, head.num_shards, planned.split).name if manifest.clips else ""
+    file = RunDirectory(run_dir).shard(index, head.num_shards, planned.split).name if manifest.clips else ""
     if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
         problems.append(
             f"{name}: belongs to shard {manifest.index} of {manifest.num_shards} ({manifest.file or 'no file'}), "
@@ -257,7 +256,7 @@ def _checked_manifest(
     if manifest.fingerprint != head.fingerprint:
         problems.append(f"{name}: made with config {manifest.fingerprint}, the plan is of {head.fingerprint}")
     if planned.sha256 and manifest.plan_hash != planned.sha256:
-        problems.append(f"{name}: made for another plan than {_name(run_dir, plan_shard_path(run_dir, index))}")
+        problems.append(f"{name}: made for another plan than {_name(run_dir, RunDirectory(run_dir).plan_shard(index))}")
     return manifest
 
 
@@ -284,11 +283,11 @@ def _stray_problems(
 ) -> Iterator[str]:
     """Files that no shard owns: a dataset's loader would read some of them, the others are left over."""
     names = {manifest.index: manifest.file for manifest in manifests}
-    owned = set()
+    owned, run = set(), RunDirectory(run_dir)
     for index, split in splits.items():
         # A shard whose manifest is missing or wrong was told of already; its file is no stray.
-        name = names.get(index, shard_path(run_dir, index, head.num_shards, split).name)
-        owned |= {run_dir / "data" / name, manifest_path(run_dir, index), plan_shard_path(run_dir, index)}
+        name = names.get(index, run.shard(index, head.num_shards, split).name)
+        owned |= {run.data / name, run.manifest(index), run.plan_shard(index)}
     found = {
         run_dir / name
         for name in file_sizes(run_dir)
@@ -317,7 +316,7 @@ def _repeated_audio(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest
 def _frozen(run_dir: Path) -> dict[str, Any]:
     """Two keys of the frozen config, dotted; nothing of one that cannot be read, which others tell of."""
     try:
-        content = load_yaml(read_regular_text(run_dir / "config.yaml"))
+        content = load_yaml(read_regular_text(RunDirectory(run_dir).config))
         return {"source.seed_column": content["source"].get("seed_column"), "task.name": content["task"]["name"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -328,7 +327,7 @@ def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[
     for name in ("README.md", "durations.png", "report.json"):
         if not (run_dir / name).exists():
             yield f"{name}: missing, so that the run did not come to its end"
-    path = run_dir / "rejects.jsonl"
+    path = RunDirectory(run_dir).rejects
     expected = "".join(reject_line(reject) for manifest in manifests for reject in manifest.rejects)
     if not path.exists():
         yield "rejects.jsonl: missing"

@@ -22,8 +22,8 @@ from pipeline.outputs.dataset.card import (
 )
 from pipeline.planning.kept_columns import Type
 from pipeline.storage.paths import read_regular_text, reason_of
+from pipeline.storage.run_directory import CARD_NAME, RunDirectory
 
-CARD_NAME = "README.md"
 _MEND = "give the run's own command again to write the card anew"
 
 
@@ -45,7 +45,7 @@ def card_problems(run_dir: Path, kept_columns: Mapping[str, Type], stated: State
     Other wording and settings are not compared: another version words them differently.
     """
     try:
-        text = read_regular_text(run_dir / CARD_NAME)
+        text = read_regular_text(RunDirectory(run_dir).card)
         head, separator, body = text.removeprefix("---\n").partition("\n---\n")
         metadata = load_yaml(head) if separator else None
     except (OSError, ValueError) as error:

@@ -26,7 +26,7 @@ from pipeline.planning import take_seed, utterance_key
 from pipeline.planning.kept_columns import Type, fit
 from pipeline.quality.signal import lossy_measures_problem, measures_problem
 from pipeline.storage.paths import open_for_arrow, reason_of, sha256_of
-from pipeline.storage.run_directory import manifest_path
+from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Utterance
 
 DURATION_TOLERANCE = 0.001  # seconds; a lossy format may round the length to one of its own samples
@@ -51,7 +51,7 @@ class Expected:
 
 def key_problems(manifest: Manifest, utterances: Mapping[str, Utterance]) -> Iterator[str]:
     """Compare each clip's content hash with prompt, description, seed and shape in the plan."""
-    name = f"manifests/{manifest_path(Path(), manifest.index).name}"
+    name = RunDirectory(Path()).manifest(manifest.index).as_posix()
     likely = _ENVIRONMENTS[0]
     for clip in manifest.clips:
         if clip.id not in utterances:
@@ -68,7 +68,7 @@ def file_problems(run_dir: Path, manifest: Manifest, expected: Expected) -> Iter
     """The Parquet file is the manifest's, and so is each clip in it; its rows are those of the plan."""
     if not manifest.clips:
         return
-    path = run_dir / "data" / manifest.file
+    path = RunDirectory(run_dir).data / manifest.file
     name = path.relative_to(run_dir).as_posix()
     if not path.exists() and not path.is_symlink():
         yield f"{name}: missing"
@@ -155,7 +155,7 @@ def _row_problems(run_dir: Path, name: str, manifest: Manifest, expected: Expect
             found += _plan_problems(row, utterance, expected, manifest.format_version)
         yield from (f"{name}: id {row.id}: {problem}" for problem in found if problem)
     if not math.isclose(seconds, manifest.audio_seconds, abs_tol=DURATION_TOLERANCE):
-        manifest_name = f"manifests/{manifest_path(Path(), manifest.index).name}"
+        manifest_name = RunDirectory(Path()).manifest(manifest.index).as_posix()
         yield f"{manifest_name}: says {manifest.audio_seconds:.3f} s of audio, the rows have {seconds:.3f} s"
 
 
