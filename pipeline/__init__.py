@@ -1,6 +1,6 @@
 """Offline batch text-to-speech with Parler-TTS: audiobooks and synthetic speech datasets.
 
-The packages, from the top. Each may import only those below it; `tests/test_architecture.py` checks this:
+The packages, from the top. Each may import only those below it; `tests/project/test_architecture.py` checks this:
 
     commands     the tasks of the command line: render, preview, status, verify, retry, finalize
     execution    assignment of shards to workers: coordinator, supervisor, inline, processes, Ray

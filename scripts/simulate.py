@@ -1,7 +1,7 @@
 """What would limit a run of a billion utterances on a thousand GPUs that fail once a minute.
 
 `python -m scripts.simulate` prints it; every assumption is a flag. Small formulas, and beside them a simulation of the
-workers, event by event, which must agree with them (`tests/test_simulate.py`). `docs/log/scale.md` says where
+workers, event by event, which must agree with them (`tests/scripts/test_simulate.py`). `docs/log/scale.md` says where
 the measured figures among the defaults are from, and which are assumed.
 """
 

@@ -1,7 +1,7 @@
 """Recognition of plain text, which no rule changes, as most sentences of a novel are. It only saves time.
 
-Everything that a rule of this package may change has to be excluded here; `tests/test_normalization.py` compares plain
-text with the output of all rules. Each pattern begins with a set of characters, which `re` finds quickly.
+Everything that a rule of this package may change has to be excluded here; `tests/text/test_normalization.py` compares
+plain text with the output of all rules. Each pattern begins with a set of characters, which `re` finds quickly.
 """
 
 from __future__ import annotations

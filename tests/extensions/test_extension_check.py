@@ -1,0 +1,115 @@
+"""A check of another distribution, in one file: it rejects hums, and adds a column to the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from conftest import StandInModel
+from distributions import install_distribution
+
+from pipeline.config import ChecksConfig
+from pipeline.errors import ConfigError
+from pipeline.outputs.dataset.shards import finished_shards
+from pipeline.quality.check import CHECKS, Finding
+from pipeline.quality.flaws import Flaw
+from pipeline.types import Clip, Column
+
+
+class HumInspector:
+    def inspect(self, clips: Sequence[Clip]) -> list[Finding]:
+        return [self._finding(clip) for clip in clips]
+
+    def _finding(self, clip: Clip) -> Finding:
+        rate = float(np.mean(np.signbit(clip.samples[1:]) != np.signbit(clip.samples[:-1]))) * clip.sampling_rate
+        is_hum = "hum" in clip.utterance.prompt  # what the stand-in for a model makes has no pitch
+        flaws = (Flaw("hum", f"{rate:.0f} zero crossings a second"),) if is_hum else ()
+        return Finding({"zero_crossings_per_second": rate, "letters": len(clip.utterance.prompt)}, flaws)
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+class HumCheck:
+    columns = (
+        Column("zero_crossings_per_second", "float64", "how often the sign of the samples changes"),
+        Column("letters", "int64", "characters of the prompt"),
+    )
+
+    def load(self, config: ChecksConfig) -> HumInspector:
+        return HumInspector()
+
+
+HUM = HumCheck()
+
+
+@pytest.fixture
+def added() -> Iterator[None]:
+    CHECKS.add("hum", HUM)
+    yield
+    CHECKS.remove("hum")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    site = tmp_path / "site"
+    site.mkdir()
+    install_distribution(site, "hum = test_extension_check:HUM", group="parler_pipeline.checks")
+    monkeypatch.syspath_prepend(str(site))
+    CHECKS.__dict__.pop("_installed", None)  # entry points are looked up once
+    yield
+    CHECKS.__dict__.pop("_installed", None)
+    CHECKS._loaded.pop("hum", None)
+
+
+@pytest.mark.parametrize("source", ["added", "installed"])
+def test_a_check_of_another_distribution(
+    source: str, request: pytest.FixtureRequest, tmp_path: Path, stand_in: StandInModel
+) -> None:
+    """Guards extension: the column is in the shards, the card and `datasets`; the flaw retakes and rejects."""
+    request.getfixturevalue(source)
+    table = tmp_path / "t.csv"
+    table.write_text("id,text,letters\na,Good morning.,five\nb,A long hum.,six\n")
+    run_dir = tmp_path / "runs" / "t"
+    command = ["task=dataset", f"input={table}", "source.id_column=id", "model=untrained", "name=t"]
+    command += [f"output_dir={run_dir.parent}", "checks.extra=[hum]"]
+    assert stand_in.main(command) == 0
+    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    [row] = datasets.load_dataset(str(run_dir), split="train", cache_dir=str(tmp_path / "cache")).remove_columns(
+        "audio"
+    )
+    assert (row["id"], row["letters"], row["source_letters"]) == ("a", 13, "five")
+    assert row["zero_crossings_per_second"] > 0
+    [reject] = [reject for shard in finished_shards(run_dir) for reject in shard.rejects]
+    assert (reject["id"], reject["takes"]) == ("b", 3)
+    assert reject["reason"].startswith("hum: ")
+    assert "how often the sign" in (run_dir / "README.md").read_text()
+    with table.open("a") as file:
+        file.write("c,Another row.,seven\n")
+    assert stand_in.main(command) == 0, "the earlier clip is reused with its measures"
+    rows = datasets.load_dataset(str(run_dir), split="train", cache_dir=str(tmp_path / "cache2"))["letters"]
+    assert list(rows) == [13, 12]
+
+
+def test_a_check_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ChecksConfig(extra=["hum"])
+    assert "checks.extra" in str(caught.value)
+
+
+@pytest.mark.usefixtures("added")
+@pytest.mark.parametrize("column", [Column("audio", "string", "no"), Column("new", "picture", "no")])
+def test_a_check_may_not_take_a_standard_column(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stand_in: StandInModel,
+    column: Column,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Guards the audio and its texts against being replaced."""
+    monkeypatch.setattr(HumCheck, "columns", (column,))
+    assert stand_in.main(["model=untrained", "checks.extra=[hum]", f"output_dir={tmp_path}"]) == 2
+    assert column.name in capsys.readouterr().err
