@@ -1,4 +1,4 @@
-"""What tests share: small untrained checkpoints, made once for each shape, and a stand-in for the model of a run."""
+"""Shared fixtures: small untrained checkpoints, made once for each shape, and a fake model for whole runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
 os.environ["HF_HOME"] = _HOME.name
 
 import torch
-from fakes import INFO, StandInSynthesizer, loader_of
+from fakes import FakeSynthesizer, loader_of
 
 from pipeline.__main__ import main
-from pipeline.commands import dispatch as run_module
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most
@@ -50,23 +49,19 @@ def small_hub_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modeling_dac, "DAC", partial(modeling_dac.DAC, encoder_dim=4, decoder_dim=64))
 
 
-class StandInModel(list[StandInSynthesizer]):
+class FakeModel(list[FakeSynthesizer]):
     """A model that costs nothing: the synthesizers that commands have built, in order."""
 
     def main(self, arguments: Sequence[str]) -> int:
         """Runs a command with this model in the place of a checkpoint's; returns the exit code."""
         return main(arguments, loader_of(self.build))
 
-    def build(self, *_: object, **__: object) -> StandInSynthesizer:
-        self.append(StandInSynthesizer())
+    def build(self, *_: object, **__: object) -> FakeSynthesizer:
+        self.append(FakeSynthesizer())
         return self[-1]
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandInModel:
-    """A model for `stand_in.main(arguments)`."""
-    model = StandInModel()
-    # For the tests that still call `main` itself: test_verify, test_tampering, test_dry_run.
-    monkeypatch.setattr(run_module, "build_synthesizer", model.build)
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
-    return model
+def fake_model() -> FakeModel:
+    """A model for `fake_model.main(arguments)`."""
+    return FakeModel()

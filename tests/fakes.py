@@ -1,4 +1,4 @@
-"""Stand-ins that tests share."""
+"""Fakes that tests share: models that cost nothing, also in other processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.synthesis.tokenizers import load_tokenizers
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8_000
-INFO = ModelInfo("stand-in", "r1", RATE, 50.0, 1500, 4, "float32", "cpu")
+INFO = ModelInfo("fake", "r1", RATE, 50.0, 1500, 4, "float32", "cpu")
 
 Speak = Callable[[Utterance], Clip]
 
@@ -36,7 +36,7 @@ def speak(utterance: Utterance) -> Clip:
     return Clip(utterance, samples, RATE, round(seconds * 50), Finish.EOS, seed=utterance.seed)
 
 
-class StandInSynthesizer:
+class FakeSynthesizer:
     """A synthesizer that costs nothing and keeps what it was asked for."""
 
     def __init__(self, speak: Speak = speak) -> None:
@@ -60,7 +60,7 @@ class StandInSynthesizer:
         """Nothing is held."""
 
 
-def loader_of(build: Callable[..., StandInSynthesizer]) -> ModelLoader:
+def loader_of(build: Callable[..., FakeSynthesizer]) -> ModelLoader:
     """A model that costs nothing, for `main(arguments, loader)`."""
     return ModelLoader(build, lambda *_: INFO, tokenizers_of)
 
@@ -79,11 +79,11 @@ def tokenizers_of(checkpoint: Checkpoint) -> TokenCounter:
 # What stands in for `build_synthesizer` in another process: found there by name.
 
 
-def build_stand_in(*_: object, **__: object) -> StandInSynthesizer:
-    return StandInSynthesizer()
+def build_fake(*_: object, **__: object) -> FakeSynthesizer:
+    return FakeSynthesizer()
 
 
-def build_mortal(*_: object, **__: object) -> StandInSynthesizer:
+def build_mortal(*_: object, **__: object) -> FakeSynthesizer:
     """Its process aborts at a poisonous utterance."""
 
     def speak_or_abort(utterance: Utterance) -> Clip:
@@ -91,10 +91,10 @@ def build_mortal(*_: object, **__: object) -> StandInSynthesizer:
             os.abort()
         return speak(utterance)
 
-    return StandInSynthesizer(speak_or_abort)
+    return FakeSynthesizer(speak_or_abort)
 
 
-def build_drowsy(*_: object, **__: object) -> StandInSynthesizer:
+def build_drowsy(*_: object, **__: object) -> FakeSynthesizer:
     """It falls asleep at some utterance, once: a file tells that it has."""
 
     def speak_or_sleep(utterance: Utterance) -> Clip:
@@ -104,7 +104,7 @@ def build_drowsy(*_: object, **__: object) -> StandInSynthesizer:
             time.sleep(600)
         return speak(utterance)
 
-    return StandInSynthesizer(speak_or_sleep)
+    return FakeSynthesizer(speak_or_sleep)
 
 
 def _speak_slowly(utterance: Utterance, seconds: float) -> Clip:
@@ -112,26 +112,26 @@ def _speak_slowly(utterance: Utterance, seconds: float) -> Clip:
     return speak(utterance)
 
 
-def build_slow(*_: object, **__: object) -> StandInSynthesizer:
+def build_slow(*_: object, **__: object) -> FakeSynthesizer:
     """A quarter of a second for each clip."""
-    return StandInSynthesizer(partial(_speak_slowly, seconds=0.25))
+    return FakeSynthesizer(partial(_speak_slowly, seconds=0.25))
 
 
-def build_interrupted(*_: object, **__: object) -> StandInSynthesizer:
+def build_interrupted(*_: object, **__: object) -> FakeSynthesizer:
     """Its process is sent what Ctrl-C sends."""
     os.kill(os.getpid(), signal.SIGINT)
-    return StandInSynthesizer()
+    return FakeSynthesizer()
 
 
-def build_broken(*_: object, **__: object) -> StandInSynthesizer:
+def build_broken(*_: object, **__: object) -> FakeSynthesizer:
     raise ModelError("the weights are damaged")
 
 
-def build_full_disk(*_: object, **__: object) -> StandInSynthesizer:
+def build_full_disk(*_: object, **__: object) -> FakeSynthesizer:
     def fail(utterance: Utterance) -> Clip:
         raise RunDirectoryError("there is no space left")
 
-    return StandInSynthesizer(fail)
+    return FakeSynthesizer(fail)
 
 
 def write_shard(

@@ -10,15 +10,17 @@ import shlex
 import shutil
 import sys
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import RATE, StandInSynthesizer
+from conftest import FakeModel
+from fakes import INFO, RATE
 
-from pipeline.__main__ import main
-from pipeline.commands import dispatch as run_module
+from pipeline.__main__ import main as run
 from pipeline.commands.disk_space import Work, disk_problem, estimate_disk, free_bytes
+from pipeline.commands.model_loader import ModelLoader
 from pipeline.config.compose import compose_config
 from pipeline.config.frozen import fingerprint
 from pipeline.outputs.dataset.shards import finished_shards, read_manifest
@@ -45,10 +47,10 @@ def book(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def quick_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loads no tokenizers, which takes longer than all the rest of a command."""
-    monkeypatch.setattr(run_module, "load_tokenizers", lambda _: EstimatedTokens())
+def main(arguments: Sequence[str], model: FakeModel | None = None) -> int:
+    """Run a command with a fake model, and with estimated tokens: to load tokenizers takes longer than a command."""
+    build = (FakeModel() if model is None else model).build  # a list that is empty at first
+    return run(arguments, ModelLoader(build, lambda *_: INFO, lambda _: EstimatedTokens()))
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps({"text": f"Row {n}. {SENTENCE}"}) + "\n" for n in range(40)), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer())
-        patch.setattr(run_module, "load_tokenizers", lambda _: EstimatedTokens())
-        assert main(command(path, "name=run")) == 0
+    assert main(command(path, "name=run")) == 0
     return folder
 
 
@@ -78,10 +77,12 @@ def command(path: Path, *more: str) -> list[str]:
     return [f"task={task}", *common, *more]
 
 
-def told(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int = 0) -> dict[str, Any]:
+def told(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int = 0, model: FakeModel | None = None
+) -> dict[str, Any]:
     """The JSON of a command, which must be all that it prints."""
     capsys.readouterr()
-    assert main([*arguments, "json=true"]) == code
+    assert main([*arguments, "json=true"], model) == code
     (line,) = capsys.readouterr().out.splitlines()
 
     def refuse(name: str) -> None:
@@ -202,31 +203,31 @@ def test_a_damaged_report_measures_nothing(rows: Path) -> None:
 
 def test_a_full_disk_is_told_of_before_the_model_is_loaded(
     rows: Path,
-    stand_in: list[StandInSynthesizer],
+    fake_model: FakeModel,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     set_free(monkeypatch, 50_000)
     run_dir = rows.parent / "out" / "new"
     new = command(rows, "name=new", "source.limit=4")
-    assert main([*new, "dry_run=true"]) == 3
+    assert main([*new, "dry_run=true"], fake_model) == 3
     assert "REFUSED" in capsys.readouterr().out
-    assert main([*new, "dry_run=true", "check_disk=false"]) == 0
+    assert main([*new, "dry_run=true", "check_disk=false"], fake_model) == 0
     assert "WARNING" in capsys.readouterr().out
-    assert main(new) == 3
+    assert main(new, fake_model) == 3
     error = capsys.readouterr().err
     for fact in (str(run_dir), "kB", "50 kB", "output_dir=", "dataset.format=opus", "check_disk=false"):
         assert fact in error
-    assert stand_in == []
+    assert fake_model == []
     assert not (run_dir / CONFIG_NAME).exists(), "another format may still be chosen"
     assert not list(run_dir.glob(".plan-next*"))
-    assert main([*new, "dataset.format=opus", "check_disk=false"]) == 0
-    assert len(stand_in) == 1
+    assert main([*new, "dataset.format=opus", "check_disk=false"], fake_model) == 0
+    assert len(fake_model) == 1
 
 
 def test_only_what_is_still_missing_must_have_room(
     rows: Path,
-    stand_in: list[StandInSynthesizer],
+    fake_model: FakeModel,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -234,14 +235,14 @@ def test_only_what_is_still_missing_must_have_room(
     run_dir = rows.parent / "out" / "run"
     for index in (3, 7):
         (run_dir / "data" / read_manifest(run_dir / "manifests" / f"shard-{index:05d}.json").file).unlink()
-    plan = told(capsys, command(rows, "name=run", "dry_run=true"))
+    plan = told(capsys, command(rows, "name=run", "dry_run=true"), model=fake_model)
     set_free(monkeypatch, plan["disk_peak_bytes"] - plan["disk_written_bytes"])
-    assert told(capsys, command(rows, "name=run", "dry_run=true"))["disk_problem"] == ""
-    assert main(command(rows, "name=run")) == 0
+    assert told(capsys, command(rows, "name=run", "dry_run=true"), model=fake_model)["disk_problem"] == ""
+    assert main(command(rows, "name=run"), fake_model) == 0
     assert len(list(finished_shards(run_dir))) == 10
     shutil.rmtree(run_dir / "data")
-    assert main(command(rows, "name=run")) == 3
-    assert len(stand_in) == 1
+    assert main(command(rows, "name=run"), fake_model) == 3
+    assert len(fake_model) == 1
 
 
 def test_what_is_estimated_is_what_is_written(finished: Path) -> None:
@@ -310,7 +311,6 @@ def test_standard_input_has_its_own_name(capsys: pytest.CaptureFixture[str], tmp
     arguments = ["task=dataset", "input=-", "source.format=jsonl", f"output_dir={tmp_path}", "planning.shard_size=4"]
     for _ in range(2):  # before there is a run, and beside one
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer())
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
             values = told(capsys, [*arguments, "dry_run=true"])
             assert (values["input"], values["refusal"]) == ("-", "")
@@ -393,12 +393,12 @@ def test_an_error_is_json_too(arguments: list[str], capsys: pytest.CaptureFixtur
 
 
 def test_what_is_printed_is_no_part_of_a_run(
-    rows: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+    rows: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a resumed run against being refused, or made anew, for a key that changes no clip."""
     output = ["verbose=true", "speed=3", "price_per_hour=2", "check_disk=false"]
     assert fingerprint(compose_config([*output, "json=true"])) == fingerprint(compose_config([]))
-    status = told(capsys, command(rows, "name=run", *output))
+    status = told(capsys, command(rows, "name=run", *output), model=fake_model)
     assert set(status) == documented("task=status")
     assert status["state"] == "finished"
-    assert stand_in == []
+    assert fake_model == []

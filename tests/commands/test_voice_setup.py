@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkpoints, StandInModel
+from conftest import Checkpoints, FakeModel
 from epub_files import write_epub
 
 from pipeline.__main__ import main
@@ -66,7 +66,7 @@ def test_the_language_that_is_set_wins_over_the_book(tmp_path: Path, capsys: pyt
 
 
 def test_what_is_frozen_says_who_speaks(
-    fine_tune: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    fine_tune: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards a resumed run against the default voice of another version, and a book against a nameless narrator."""
     command = [
@@ -75,7 +75,7 @@ def test_what_is_frozen_says_who_speaks(
         f"output_dir={fine_tune.parent}",
         "name=r",
     ]
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     told = capsys.readouterr().err
     assert "Otto" in told
     assert "text.max_seconds=8" in told
@@ -83,15 +83,15 @@ def test_what_is_frozen_says_who_speaks(
     run_dir = fine_tune.parent / "r"
     frozen = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert (frozen["voice"]["speaker"], frozen["model"]["max_seconds"]) == ("Otto", 10)
-    assert {utterance.speaker for utterance in stand_in[0].asked} == {"Otto"}
+    assert {utterance.speaker for utterance in fake_model[0].asked} == {"Otto"}
     assert json.loads((run_dir / "book/book.json").read_text())["narrator"] == "Otto"
-    assert stand_in.main([f"run={run_dir}", "task=retry_rejects"]) == 0
-    assert stand_in.main([*command, "voice=otto"]) == 0, "the same voice"
-    assert stand_in.main([*command, "voice=lena"]) == 3
+    assert fake_model.main([f"run={run_dir}", "task=retry_rejects"]) == 0
+    assert fake_model.main([*command, "voice=otto"]) == 0, "the same voice"
+    assert fake_model.main([*command, "voice=lena"]) == 3
     assert re.search(r"voice\.speaker\b.*Otto.*Lena", capsys.readouterr().err)
 
 
-def test_another_default_is_another_run(fine_tune: Path, stand_in: StandInModel) -> None:
+def test_another_default_is_another_run(fine_tune: Path, fake_model: FakeModel) -> None:
     """Guards one book against two voices, when its checkpoint's file has changed in between."""
     command = [
         f"input={epub(fine_tune.parent, 'de')}",
@@ -99,21 +99,21 @@ def test_another_default_is_another_run(fine_tune: Path, stand_in: StandInModel)
         f"output_dir={fine_tune.parent}",
         "name=r",
     ]
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     (fine_tune / "voices.yaml").write_text("languages: [de]\nmax_seconds: 10\nvoices: [Lena, Otto]\n")
-    assert stand_in.main(command) == 3
+    assert fake_model.main(command) == 3
 
 
-def test_a_new_spelling_of_a_row_is_planned_anew(fine_tune: Path, stand_in: StandInModel) -> None:
+def test_a_new_spelling_of_a_row_is_planned_anew(fine_tune: Path, fake_model: FakeModel) -> None:
     """Guards the plan that still stands: it holds the spelling that an older voices.yaml gave."""
     table = fine_tune.parent / "t.jsonl"
     table.write_text('{"text": "Ein Satz mit Worten.", "speaker": "OTTO"}\n')
     command = ["task=dataset", f"input={table}", f"model={fine_tune}", f"output_dir={fine_tune.parent}", "name=r",
                "source.speaker_column=speaker", "voice=lena"]  # fmt: skip
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     (fine_tune / "voices.yaml").write_text("languages: [de]\nmax_seconds: 10\ndefault: Lena\nvoices: [oTTo, Lena]\n")
-    assert stand_in.main(command) == 0
-    assert [one.speaker for each in stand_in for one in each.asked] == ["Otto", "oTTo"]
+    assert fake_model.main(command) == 0
+    assert [one.speaker for each in fake_model for one in each.asked] == ["Otto", "oTTo"]
 
 
 @pytest.mark.parametrize("name", ["leah", "jon"])

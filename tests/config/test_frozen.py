@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkpoints, StandInModel
+from conftest import Checkpoints, FakeModel
 
 from pipeline.config import Config, EngineConfig, ModelConfig
 from pipeline.config.frozen import (
@@ -94,7 +94,7 @@ def test_a_run_keeps_the_commits_of_its_own_repositories(tmp_path: Path) -> None
 
 
 def test_the_frozen_sampling_is_what_clips_were_drawn_with(
-    tmp_path: Path, checkpoint_of: Checkpoints, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, checkpoint_of: Checkpoints, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bug: the frozen temperature was not that of the checkpoint, which was used."""
     folder = shutil.copytree(checkpoint_of(UntrainedShape(mean_seconds=0.4, codec_hidden=24)), tmp_path / "cool")
@@ -103,15 +103,15 @@ def test_the_frozen_sampling_is_what_clips_were_drawn_with(
     (tmp_path / "book.txt").write_text("The lamp was lit.")
     command = [f"input={tmp_path / 'book.txt'}", f"model={folder}", f"output_dir={tmp_path}", "name=run"]
     command = [*command, "task=dataset", "engine.sampling.top_k=7"]
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     used = {"do_sample": True, "temperature": 0.25, "top_k": 7, "top_p": 1.0}
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["engine"]["sampling"] == used
     assert "0.25" in (tmp_path / "run" / "README.md").read_text()
     for again in ([], ["engine.sampling.temperature=0.25"]):
-        assert stand_in.main([*command, *again]) == 0
-    assert stand_in.main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
-    assert len(stand_in) == 1, "nothing was made twice"
-    assert stand_in.main([*command, "engine.sampling.temperature=1"]) == 3
+        assert fake_model.main([*command, *again]) == 0
+    assert fake_model.main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+    assert len(fake_model) == 1, "nothing was made twice"
+    assert fake_model.main([*command, "engine.sampling.temperature=1"]) == 3
     assert re.search(r"engine\.sampling\.temperature\b.*0\.25.*1\.0", capsys.readouterr().err)
 
 

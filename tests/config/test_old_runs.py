@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import StandInModel
+from conftest import FakeModel
 
 from pipeline.__main__ import main
 from pipeline.config import Config, DatasetConfig, ModelConfig, SourceConfig, StyleConfig, VoiceConfig
@@ -276,34 +276,34 @@ def hashes(run_dir: Path) -> Mapping[str, str]:
     return {clip.id: clip.audio_sha256 for shard in finished_shards(run_dir) for clip in shard.clips}
 
 
-def test_a_run_moves_with_its_input(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_a_run_moves_with_its_input(tmp_path: Path, fake_model: FakeModel) -> None:
     """Bug: a copy of a run with its input was refused because of its path."""
-    assert stand_in.main(command(tmp_path / "a")) == 0
+    assert fake_model.main(command(tmp_path / "a")) == 0
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert stand_in.main(command(tmp_path / "b")) == 0
-    assert len(stand_in) == 1
-    assert stand_in.main(["task=verify", f"run={tmp_path / 'b' / 'run'}"]) == 0
+    assert fake_model.main(command(tmp_path / "b")) == 0
+    assert len(fake_model) == 1
+    assert fake_model.main(["task=verify", f"run={tmp_path / 'b' / 'run'}"]) == 0
     (tmp_path / "c").mkdir()
     other = tmp_path / "c" / "rows.jsonl"
     other.write_text(json.dumps({"id": "x", "text": "Other words."}))
     task, _, *rest = command(tmp_path / "b")
-    assert stand_in.main([task, f"input={other}", *rest]) == 3, "other content"
+    assert fake_model.main([task, f"input={other}", *rest]) == 3, "other content"
 
 
-def test_a_refused_folder_stays_as_it_is(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_a_refused_folder_stays_as_it_is(tmp_path: Path, fake_model: FakeModel) -> None:
     """Bug: a lock file was left in a folder that is not a run."""
     command(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("precious")
-    assert stand_in.main(command(tmp_path)) == 3
-    assert stand_in.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
+    assert fake_model.main(command(tmp_path)) == 3
+    assert fake_model.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
-def run_of_first_format(tmp_path: Path, stand_in: StandInModel) -> Path:
+def run_of_first_format(tmp_path: Path, fake_model: FakeModel) -> Path:
     """Make a run like one of the first version: without later keys, and with its fingerprint in all files."""
     run_dir = tmp_path / "run"
-    assert stand_in.main(command(tmp_path, "source.keep_columns=[]")) == 0
+    assert fake_model.main(command(tmp_path, "source.keep_columns=[]")) == 0
     values = yaml.safe_load((run_dir / "config.yaml").read_text())
     old: dict[str, Any] = {}
     for key, group in yaml.safe_load(FIRST).items():
@@ -316,7 +316,7 @@ def run_of_first_format(tmp_path: Path, stand_in: StandInModel) -> Path:
     (run_dir / "config.yaml").write_text(yaml.safe_dump(old, sort_keys=False))
     rows = [{key: row[key] for key in ("id", "text")} for row in ROWS]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert stand_in.main(command(tmp_path)) == 0
+    assert fake_model.main(command(tmp_path)) == 0
     for path in (run_dir / "plan" / "plan.json", *(run_dir / "manifests").iterdir()):
         content = json.loads(path.read_text())
         assert content["fingerprint"] != fingerprint(frozen_config(run_dir))
@@ -327,20 +327,20 @@ def run_of_first_format(tmp_path: Path, stand_in: StandInModel) -> Path:
     return run_dir
 
 
-def test_a_run_of_the_first_format_resumes_retries_and_verifies(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_a_run_of_the_first_format_resumes_retries_and_verifies(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards against runs of the first version that are refused or made again."""
-    run_dir = run_of_first_format(tmp_path, stand_in)
-    before, num_made = hashes(run_dir), len(stand_in)
+    run_dir = run_of_first_format(tmp_path, fake_model)
+    before, num_made = hashes(run_dir), len(fake_model)
     (run_dir / "SHA256SUMS").unlink()
-    assert stand_in.main(["task=retry_rejects", f"run={run_dir}"]) == 0
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
-    assert stand_in.main(command(tmp_path)) == 0
-    assert len(stand_in) == num_made, "nothing was to be made"
+    assert fake_model.main(["task=retry_rejects", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(command(tmp_path)) == 0
+    assert len(fake_model) == num_made, "nothing was to be made"
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    assert stand_in.main(command(tmp_path)) == 0
-    assert not any(each.computed_frames for each in stand_in[num_made:]), "a new column needs no new clip"
+    assert fake_model.main(command(tmp_path)) == 0
+    assert not any(each.computed_frames for each in fake_model[num_made:]), "a new column needs no new clip"
     assert hashes(run_dir) == before
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
     (run_dir / "data" / "train-00000-of-00002.parquet").unlink()
-    assert stand_in.main(command(tmp_path)) == 0
+    assert fake_model.main(command(tmp_path)) == 0
     assert hashes(run_dir) == before

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import INFO, RATE, build_stand_in, speak, write_shard
+from fakes import INFO, RATE, build_fake, speak, write_shard
 
 from pipeline.config import Config, ExecutorConfig
 from pipeline.errors import RunDirectoryError
@@ -40,7 +40,7 @@ def coordinator(run_dir: Path) -> Iterator[Coordinator]:
     """A coordinator with one fake worker, whose shard is one sub-shard."""
     workload = Workload(sub_shards=(WorkItem(0, (0, 1, 2, 3), exclusive=True),))
     supervisor = Supervisor(workload, ["w"], ExecutorConfig(backoff_seconds=0.0), lambda _: 4)
-    context = RunContext(run_dir, Config(), HEAD, Checkpoint("m", "r", run_dir, None, {}, 1), (), build_stand_in)
+    context = RunContext(run_dir, Config(), HEAD, Checkpoint("m", "r", run_dir, None, {}, 1), (), build_fake)
     with Progress(4, 0, 1, ["w"]) as progress:
         yield Coordinator(context, supervisor, progress, ["w"], None)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import fakes
 import pytest
 from conftest import Checkpoints
-from fakes import StandInSynthesizer, loader_of
+from fakes import FakeSynthesizer, loader_of
 
 from pipeline.__main__ import main
 from pipeline.execution.local import worker_specs
@@ -25,7 +25,7 @@ from pipeline.synthesis.untrained import UntrainedShape
 
 TINY = UntrainedShape(mean_seconds=0.4, codec_hidden=24)
 LOCAL = ("executor=local", "executor.devices=[cpu,cpu]", "executor.backoff_seconds=0")
-Build = Callable[..., StandInSynthesizer]
+Build = Callable[..., FakeSynthesizer]
 
 
 def command(folder: Path, texts: list[str], *more: str) -> list[str]:
@@ -94,7 +94,7 @@ def test_an_utterance_that_crashes_workers_is_rejected_and_all_others_are_genera
     assert len(set(again["seeds"])) == 2, "the retry used another seed"  # type: ignore[arg-type]
     assert hashes(run_dir) == before
 
-    assert main(retry, loader_of(fakes.build_stand_in)) == 0
+    assert main(retry, loader_of(fakes.build_fake)) == 0
     assert rejects(run_dir) == []
     after = hashes(run_dir)
     assert len(after) == 6
@@ -191,7 +191,7 @@ def test_a_run_that_is_ended_leaves_no_worker_and_can_be_resumed(
         assert not list((tmp_path / "run").rglob(".*.tmp"))
     assert "Traceback" not in error
     alone = [argument for argument in arguments if argument not in LOCAL]
-    assert main(alone, loader_of(fakes.build_stand_in)) == 0
+    assert main(alone, loader_of(fakes.build_fake)) == 0
     assert len(hashes(tmp_path / "run")) == 400
     assert main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
 

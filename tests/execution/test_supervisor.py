@@ -18,7 +18,7 @@ from pipeline.execution.pool import supervise
 from pipeline.execution.supervisor import SplitShard, Supervisor, Workload
 from pipeline.types import ModelInfo
 
-READY = Ready(ModelInfo("stand-in", "r1", 8_000, 50.0, 1500, 4, "float32", "cpu"))
+READY = Ready(ModelInfo("fake", "r1", 8_000, 50.0, 1500, 4, "float32", "cpu"))
 SIZE = 8
 LIMITS = ExecutorConfig(hang_seconds=100.0, restarts=16, backoff_seconds=0.0)
 

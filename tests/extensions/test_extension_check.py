@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from conftest import StandInModel
+from conftest import FakeModel
 from distributions import install_distribution
 
 from pipeline.config import ChecksConfig
@@ -25,7 +25,7 @@ class HumInspector:
 
     def _finding(self, clip: Clip) -> Finding:
         rate = float(np.mean(np.signbit(clip.samples[1:]) != np.signbit(clip.samples[:-1]))) * clip.sampling_rate
-        is_hum = "hum" in clip.utterance.prompt  # what the stand-in for a model makes has no pitch
+        is_hum = "hum" in clip.utterance.prompt  # what the fake model makes has no pitch
         flaws = (Flaw("hum", f"{rate:.0f} zero crossings a second"),) if is_hum else ()
         return Finding({"zero_crossings_per_second": rate, "letters": len(clip.utterance.prompt)}, flaws)
 
@@ -67,7 +67,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.mark.parametrize("source", ["added", "installed"])
 def test_a_check_of_another_distribution(
-    source: str, request: pytest.FixtureRequest, tmp_path: Path, stand_in: StandInModel
+    source: str, request: pytest.FixtureRequest, tmp_path: Path, fake_model: FakeModel
 ) -> None:
     """Guards extension: the column is in the shards, the card and `datasets`; the flaw retakes and rejects."""
     request.getfixturevalue(source)
@@ -76,8 +76,8 @@ def test_a_check_of_another_distribution(
     run_dir = tmp_path / "runs" / "t"
     command = ["task=dataset", f"input={table}", "source.id_column=id", "model=untrained", "name=t"]
     command += [f"output_dir={run_dir.parent}", "checks.extra=[hum]"]
-    assert stand_in.main(command) == 0
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(command) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
     [row] = datasets.load_dataset(str(run_dir), split="train", cache_dir=str(tmp_path / "cache")).remove_columns(
         "audio"
     )
@@ -89,7 +89,7 @@ def test_a_check_of_another_distribution(
     assert "how often the sign" in (run_dir / "README.md").read_text()
     with table.open("a") as file:
         file.write("c,Another row.,seven\n")
-    assert stand_in.main(command) == 0, "the earlier clip is reused with its measures"
+    assert fake_model.main(command) == 0, "the earlier clip is reused with its measures"
     rows = datasets.load_dataset(str(run_dir), split="train", cache_dir=str(tmp_path / "cache2"))["letters"]
     assert list(rows) == [13, 12]
 
@@ -105,11 +105,11 @@ def test_a_check_that_is_not_installed_is_refused() -> None:
 def test_a_check_may_not_take_a_standard_column(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    stand_in: StandInModel,
+    fake_model: FakeModel,
     column: Column,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Guards the audio and its texts against being replaced."""
     monkeypatch.setattr(HumCheck, "columns", (column,))
-    assert stand_in.main(["model=untrained", "checks.extra=[hum]", f"output_dir={tmp_path}"]) == 2
+    assert fake_model.main(["model=untrained", "checks.extra=[hum]", f"output_dir={tmp_path}"]) == 2
     assert column.name in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StandInModel
+from conftest import FakeModel
 from distributions import install_distribution
 
 from pipeline.config import Config
@@ -66,7 +66,7 @@ def test_a_deliverable_of_another_distribution(
     source: str,
     request: pytest.FixtureRequest,
     tmp_path: Path,
-    stand_in: StandInModel,
+    fake_model: FakeModel,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Guards extension: it is made, counted in the report, listed with its checksum, and verified."""
@@ -76,27 +76,27 @@ def test_a_deliverable_of_another_distribution(
     run_dir = tmp_path / "runs" / "t"
     command = ["task=dataset", f"input={table}", "source.id_column=id", "model=untrained", "name=t"]
     command += [f"output_dir={run_dir.parent}"]
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     assert not (run_dir / "metadata.csv").exists()
-    assert stand_in.main([*command, "extra_deliverables=[ljspeech]"]) == 0
-    assert len(stand_in) == 1, "no clip is made again for it"
+    assert fake_model.main([*command, "extra_deliverables=[ljspeech]"]) == 0
+    assert len(fake_model) == 1, "no clip is made again for it"
     assert (run_dir / "metadata.csv").read_text() == "a|Room 5.|Room five.\nb|No.|No.\n"
     assert json.loads((run_dir / "report.json").read_text())["deliverables"] == {"ljspeech": {"rows": 2}}
     assert "  metadata.csv" in (run_dir / "SHA256SUMS").read_text()
     verify = ["task=verify", f"run={run_dir}"]
-    assert stand_in.main(verify) == 0
+    assert fake_model.main(verify) == 0
     (run_dir / "metadata.csv").write_text("a|Room 5.|Room five.\n")
     capsys.readouterr()
-    assert stand_in.main(verify) == 4
+    assert fake_model.main(verify) == 4
     assert "metadata.csv" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("added")
-def test_what_does_not_apply_is_refused_before_a_model_loads(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_what_does_not_apply_is_refused_before_a_model_loads(tmp_path: Path, fake_model: FakeModel) -> None:
     command = ["model=untrained", "extra_deliverables=[ljspeech]", f"output_dir={tmp_path}"]
-    assert stand_in.main(command) == 2
-    assert stand_in.main([*command, "dry_run=true"]) == 2
-    assert not stand_in
+    assert fake_model.main(command) == 2
+    assert fake_model.main([*command, "dry_run=true"]) == 2
+    assert not fake_model
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from fakes import build_stand_in, loader_of
+from fakes import build_fake, loader_of
 
 from pipeline.__main__ import main
 from pipeline.config import Config
@@ -120,7 +120,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
 @pytest.mark.usefixtures("threads")
 def test_a_run_uses_an_executor_that_a_program_adds(tmp_path: Path) -> None:
     """Guards the extension point, and clips that do not depend on the executor."""
-    run = partial(main, loader=loader_of(build_stand_in))
+    run = partial(main, loader=loader_of(build_fake))
     assert run(arguments(tmp_path, "threads", "threads")) == 0
     assert {path.stem for path in (tmp_path / "threads" / "journal").iterdir()} == {"thread-0", "thread-1"}
     assert run(arguments(tmp_path, "inline", "inline")) == 0
@@ -131,7 +131,7 @@ def test_a_run_uses_an_executor_that_a_program_adds(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("threads")
 def test_a_run_is_read_when_its_executor_is_not_installed_any_more(tmp_path: Path) -> None:
     """Guards against a dataset that cannot be verified without the distribution that generated it."""
-    assert main(arguments(tmp_path, "run", "threads"), loader_of(build_stand_in)) == 0
+    assert main(arguments(tmp_path, "run", "threads"), loader_of(build_fake)) == 0
     assert frozen_config(tmp_path / "run").executor.kind == "threads"
     EXECUTORS.remove("threads")
     try:
@@ -161,7 +161,7 @@ def test_a_run_uses_an_executor_that_another_distribution_installs(tmp_path: Pat
     (info / "entry_points.txt").write_text(f"[parler_pipeline.executors]\n{entry}\n")
     program = (
         "import sys, fakes; from pipeline.__main__ import main; "
-        "sys.exit(main(sys.argv[1:], fakes.loader_of(fakes.build_stand_in)))"
+        "sys.exit(main(sys.argv[1:], fakes.loader_of(fakes.build_fake)))"
     )
     path = os.pathsep.join(map(str, (tmp_path, *Path(__file__).parents[:3])))
     command = [sys.executable, "-c", program, *arguments(tmp_path, "run", "threads")]

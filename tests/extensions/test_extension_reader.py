@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import StandInSynthesizer
+from fakes import build_fake, loader_of
 
 from pipeline.__main__ import main
-from pipeline.commands import dispatch as run_module
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
-from pipeline.planning.planner import EstimatedTokens
 from pipeline.text.readers.books import Book, BookReader
 from pipeline.text.readers.dispatch import read_cover_of, read_documents
 from pipeline.text.readers.reader import READERS, InputFile, Reader
@@ -184,15 +182,11 @@ def test_the_schema_knows_installed_readers_without_importing_them(tmp_path: Pat
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("form", ["auto", "subs"])
-def test_a_dry_run_of_an_installed_format(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
-) -> None:
+def test_a_dry_run_of_an_installed_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
     """Guards the whole way of an added format: command line, schema, plan, and what is said of what is left out."""
-    monkeypatch.setattr(run_module, "load_tokenizers", lambda _: EstimatedTokens())
-    monkeypatch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer())
     path = write(tmp_path, "show.sub")
     arguments = [f"input={path}", f"output_dir={tmp_path / 'out'}", f"source.format={form}", "dry_run=true"]
-    assert main([*arguments, "json=true"]) == 0
+    assert main([*arguments, "json=true"], loader_of(build_fake)) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["chapters"][0]["title"] == "Show"
     assert values["words"] == 7

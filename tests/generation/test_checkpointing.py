@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from fakes import StandInSynthesizer, build_mortal, loader_of, speak
+from fakes import FakeSynthesizer, build_mortal, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import render as run_module
@@ -36,11 +36,11 @@ class Building:
     """Builds synthesizers; the first one is interrupted before its clip number `dies_at`."""
 
     def __init__(self, dies_at: int) -> None:
-        self.built: list[StandInSynthesizer] = []
+        self.built: list[FakeSynthesizer] = []
         self.dies_at = dies_at
 
-    def __call__(self, *_: object, **__: object) -> StandInSynthesizer:
-        self.built.append(StandInSynthesizer(speak if self.built else self._speak_and_die))
+    def __call__(self, *_: object, **__: object) -> FakeSynthesizer:
+        self.built.append(FakeSynthesizer(speak if self.built else self._speak_and_die))
         return self.built[-1]
 
     def main(self, arguments: Sequence[str]) -> int:
@@ -139,7 +139,7 @@ def test_the_checkpoints_of_a_crashed_worker_are_used(
     assert not (tmp_path / "run" / ".kept").exists()
 
 
-def build_hoarding(*_: object, **__: object) -> StandInSynthesizer:
+def build_hoarding(*_: object, **__: object) -> FakeSynthesizer:
     """Build, in a worker process, a synthesizer that aborts at poison; each clip gets a checkpoint."""
     checkpointing.CHECKPOINT_SECONDS = 0.0
     return build_mortal()

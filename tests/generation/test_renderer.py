@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import INFO, RATE, StandInSynthesizer, speak, write_shard
+from fakes import INFO, RATE, FakeSynthesizer, speak, write_shard
 
 from pipeline.config import ChecksConfig, Config
 from pipeline.generation.renderer import RenderedShard, RenderOptions, render_shards
@@ -32,7 +32,7 @@ def shard(num_utterances: int = 4) -> Shard:
 
 
 def render(
-    shard: Shard, synthesizer: StandInSynthesizer, config: Config | None = None, earlier: ClipStore = NOTHING_EARLIER
+    shard: Shard, synthesizer: FakeSynthesizer, config: Config | None = None, earlier: ClipStore = NOTHING_EARLIER
 ) -> RenderedShard:
     ((_, rendered),) = render_all([shard], synthesizer, config, earlier)
     return rendered
@@ -40,7 +40,7 @@ def render(
 
 def render_all(
     shards: Iterable[Shard],
-    synthesizer: StandInSynthesizer,
+    synthesizer: FakeSynthesizer,
     config: Config | None = None,
     earlier: ClipStore = NOTHING_EARLIER,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
@@ -51,7 +51,7 @@ def render_all(
 
 def test_rows_are_in_reading_order_whatever_order_they_were_generated_in() -> None:
     """Guards against a dataset in the order of generation, in which the longest utterances are first."""
-    synthesizer = StandInSynthesizer()
+    synthesizer = FakeSynthesizer()
     bucketed = [dataclasses.replace(u, bucket=None) for u in shard().utterances]
     rendered = render(Shard(0, tuple(bucketed)), synthesizer)
     assert [row.id for row in rendered.rows] == ["u0", "u1", "u2", "u3"]
@@ -65,7 +65,7 @@ def test_a_flawed_take_is_followed_by_one_with_another_recorded_seed() -> None:
         clip = speak(utterance)
         return dataclasses.replace(clip, samples=clip.samples * 0) if utterance.seed == 2 else clip
 
-    synthesizer = StandInSynthesizer(silent_at_first)
+    synthesizer = FakeSynthesizer(silent_at_first)
     rendered = render(shard(), synthesizer)
     (retaken,) = [row for row in rendered.rows if row.id == "u2"]
     assert (retaken.columns["take"], retaken.columns["seed"]) == (1, take_seed(2, 1))
@@ -80,7 +80,7 @@ def test_an_utterance_without_a_good_take_is_rejected_with_reason_and_seeds() ->
         clip = speak(utterance)
         return dataclasses.replace(clip, finish=Finish.MAX_FRAMES) if utterance.id == "u1" else clip
 
-    rendered = render(shard(), StandInSynthesizer(runaway))
+    rendered = render(shard(), FakeSynthesizer(runaway))
     (reject,) = rendered.rejects
     assert reject.utterance.id == "u1"
     assert reject.reason.startswith("limit: ")
@@ -95,7 +95,7 @@ def test_the_last_take_is_written_with_its_flaw_if_configured() -> None:
         return dataclasses.replace(speak(utterance), finish=Finish.MAX_FRAMES)
 
     config = Config(checks=ChecksConfig(takes=3, accept_last_take=True))
-    rendered = render(shard(), StandInSynthesizer(runaway), config)
+    rendered = render(shard(), FakeSynthesizer(runaway), config)
     assert rendered.rejects == ()
     assert all(row.columns["flaws"].startswith("limit: ") for row in rendered.rows)
     assert {row.columns["take"] for row in rendered.rows} == {2}
@@ -108,7 +108,7 @@ def test_audio_that_cannot_be_written_is_never_accepted() -> None:
         return dataclasses.replace(speak(utterance), samples=np.array([np.nan], dtype=np.float32))
 
     config = Config(checks=ChecksConfig(takes=3, accept_last_take=True))
-    rendered = render(shard(2), StandInSynthesizer(broken), config)
+    rendered = render(shard(2), FakeSynthesizer(broken), config)
     assert rendered.rows == ()
     assert all("non-finite" in reject.reason for reject in rendered.rejects)
 
@@ -117,7 +117,7 @@ def test_an_utterance_with_a_planned_problem_is_rejected_without_a_take() -> Non
     """Guards against work on text that cannot be spoken."""
     planned = shard().utterances
     problem = dataclasses.replace(planned[0], problem="only symbols")
-    synthesizer = StandInSynthesizer()
+    synthesizer = FakeSynthesizer()
     rendered = render(Shard(0, (problem, *planned[1:])), synthesizer)
     (reject,) = rendered.rejects
     assert (reject.reason, reject.takes, reject.seeds) == ("only symbols", 0, ())
@@ -126,14 +126,14 @@ def test_an_utterance_with_a_planned_problem_is_rejected_without_a_take() -> Non
 
 def test_unchanged_clips_are_reused_from_an_earlier_plan(tmp_path: Path) -> None:
     """Guards against the generation of more than one clip after one line was edited."""
-    first = render(shard(), StandInSynthesizer())
+    first = render(shard(), FakeSynthesizer())
     write_shard(
         tmp_path, 0, 1, first.rows, first.rejects, sampling_rate=INFO.sampling_rate, fingerprint="f", plan_hash="p"
     )
     kept = shard().utterances
     edited = dataclasses.replace(kept[1], prompt="Other words.", seed=77)
     moved = dataclasses.replace(kept[3], id="v0")
-    synthesizer = StandInSynthesizer()
+    synthesizer = FakeSynthesizer()
     rendered = render(Shard(0, (moved, kept[0], edited)), synthesizer, earlier=ClipStore([tmp_path]))
     assert [utterance.id for utterance in synthesizer.asked] == ["u1"]
     assert rendered.num_reused == 2
@@ -152,10 +152,10 @@ def damage(run_dir: Path, audio: bytes) -> None:
 
 def test_a_damaged_clip_is_not_reused_but_generated_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Bug: damaged audio was copied and given a new hash, with which every later check passed."""
-    first = render(shard(), StandInSynthesizer())
+    first = render(shard(), FakeSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     damage(tmp_path, first.rows[2].audio)
-    synthesizer, earlier = StandInSynthesizer(), ClipStore([tmp_path])
+    synthesizer, earlier = FakeSynthesizer(), ClipStore([tmp_path])
     again = render(shard(), synthesizer, earlier=earlier)
     assert audio_of(again) == audio_of(first)
     assert (again.num_reused, [utterance.id for utterance in synthesizer.asked]) == (3, ["u2"])
@@ -163,7 +163,7 @@ def test_a_damaged_clip_is_not_reused_but_generated_again(tmp_path: Path, caplog
     assert "u2" in record.getMessage()
     # Also beside other work, and when it is the only clip to generate of its shard.
     others = replace_ids(shard(), "v")
-    both = dict(render_all([shard(), others], StandInSynthesizer(), earlier=ClipStore([tmp_path])))
+    both = dict(render_all([shard(), others], FakeSynthesizer(), earlier=ClipStore([tmp_path])))
     assert [rendered.num_reused for rendered in both.values()] == [3, 3]
     assert list(audio_of(both[others]).values()) == list(audio_of(first).values())
 
@@ -181,12 +181,12 @@ def test_clips_that_cannot_be_read_any_more_are_generated_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Bug: the run ended if a sub-shard with a needed clip was merged and deleted by another worker meanwhile."""
-    first = render(shard(), StandInSynthesizer())
+    first = render(shard(), FakeSynthesizer())
     write_shard(tmp_path, 0, 1, first.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p")
     earlier = ClipStore([tmp_path])
     path = next((tmp_path / "data").iterdir())
     path.unlink()
-    assert audio_of(render(shard(), StandInSynthesizer(), earlier=earlier)) == audio_of(first)
+    assert audio_of(render(shard(), FakeSynthesizer(), earlier=earlier)) == audio_of(first)
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert path.name in caplog.text
 
@@ -203,7 +203,7 @@ def numbered_shards(count: int, drawn: list[int], size: int = 3) -> Iterator[Sha
 def test_a_shard_is_drawn_when_it_is_needed() -> None:
     """Guards against a shard that is claimed early, which no other worker can generate then."""
     drawn: list[int] = []
-    rendered = render_all(numbered_shards(5, drawn), StandInSynthesizer())
+    rendered = render_all(numbered_shards(5, drawn), FakeSynthesizer())
     assert drawn == []
     for number, (shard, _) in enumerate(rendered):
         assert shard.index == number
@@ -214,7 +214,7 @@ def test_shards_share_one_stream_of_work() -> None:
     """Guards against slots that are idle at the end of each shard: one call of the synthesizer generates all."""
     calls = 0
 
-    class Counting(StandInSynthesizer):
+    class Counting(FakeSynthesizer):
         def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
             nonlocal calls
             calls += 1
@@ -231,7 +231,7 @@ def test_a_shard_waits_for_its_retakes_and_other_shards_do_not() -> None:
         clip = speak(utterance)
         return dataclasses.replace(clip, samples=clip.samples * 0) if utterance.seed in (1, 4) else clip
 
-    synthesizer = StandInSynthesizer(silent_at_first)
+    synthesizer = FakeSynthesizer(silent_at_first)
     rendered = list(render_all(numbered_shards(5, []), synthesizer))
     assert [shard.index for shard, _ in rendered] == [0, 1, 2, 3, 4]
     for shard, result in rendered:
@@ -245,7 +245,7 @@ def test_a_retake_of_the_last_shard_joins_the_running_batch() -> None:
     """Guards the end of a run against a retake that waits for all others and is then generated alone."""
     calls = 0
 
-    class ThreeAtOnce(StandInSynthesizer):
+    class ThreeAtOnce(FakeSynthesizer):
         def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
             nonlocal calls
             calls += 1
@@ -270,7 +270,7 @@ def test_a_retake_of_the_last_shard_joins_the_running_batch() -> None:
 def test_a_clip_that_the_synthesizer_loses_is_an_error() -> None:
     """Guards against an endless loop when a synthesizer does not return a clip."""
 
-    class Forgetful(StandInSynthesizer):
+    class Forgetful(FakeSynthesizer):
         def generate(self, utterances: Iterable[Utterance | None]) -> Iterator[Clip]:
             yield from list(super().generate(iter(iter(utterances).__next__, None)))[1:]
 
@@ -281,7 +281,7 @@ def test_a_clip_that_the_synthesizer_loses_is_an_error() -> None:
 def test_shards_may_be_complete_out_of_order() -> None:
     """Guards against shards that wait in memory for an earlier one."""
 
-    class Backwards(StandInSynthesizer):
+    class Backwards(FakeSynthesizer):
         def generate(self, utterances: Iterable[Utterance]) -> Iterator[Clip]:
             yield from super().generate(list(iter(iter(utterances).__next__, None))[::-1])
 
@@ -290,12 +290,12 @@ def test_shards_may_be_complete_out_of_order() -> None:
 
 def test_shards_of_reused_clips_do_not_pile_up(tmp_path: Path) -> None:
     """Guards the memory of a run that reuses all clips: they have to be read shard by shard."""
-    for shard, rendered in render_all(numbered_shards(30, []), StandInSynthesizer()):
+    for shard, rendered in render_all(numbered_shards(30, []), FakeSynthesizer()):
         write_shard(
             tmp_path, shard.index, 30, rendered.rows, [], sampling_rate=RATE, fingerprint="f", plan_hash="p"
         )  # fmt: skip
     drawn: list[int] = []
-    synthesizer = StandInSynthesizer()
+    synthesizer = FakeSynthesizer()
     for number, (_, rendered) in enumerate(
         render_all(numbered_shards(30, drawn), synthesizer, earlier=ClipStore([tmp_path]))
     ):
@@ -313,6 +313,6 @@ def test_the_work_of_all_shards_adds_up_to_the_elapsed_time() -> None:
         return speak(utterance)
 
     start = time.monotonic()
-    rendered = [result for _, result in render_all(numbered_shards(3, []), StandInSynthesizer(slow))]
+    rendered = [result for _, result in render_all(numbered_shards(3, []), FakeSynthesizer(slow))]
     assert 0.045 <= sum(result.work_seconds for result in rendered) <= time.monotonic() - start
     assert all(result.work_seconds >= 0.015 for result in rendered)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import StandInSynthesizer, loader_of, speak
+from fakes import FakeSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.outputs.audiobook.from_run import book_clips
@@ -33,7 +33,7 @@ def speak_but_for_the_mute(utterance: Utterance) -> Clip:
 @pytest.mark.parametrize("opening", ["", "A mute opening.\n\n"])  # a reject before every clip
 def test_a_reject_leaves_its_boundary_behind(shard_size: int, opening: str, tmp_path: Path) -> None:
     """Bug: the last sentence of a scene is rejected, and the next scene follows as if it were the next sentence."""
-    synthesizer = StandInSynthesizer(speak_but_for_the_mute)
+    synthesizer = FakeSynthesizer(speak_but_for_the_mute)
     book = tmp_path / "book.txt"
     book.write_text(opening + BOOK, encoding="utf-8")
     options = [f"planning.shard_size={shard_size}", f"output_dir={tmp_path}", "name=run", "text.min_seconds=0"]

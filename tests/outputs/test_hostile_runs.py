@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import StandInSynthesizer
+from fakes import FakeSynthesizer
 from test_verify import make_run
 
 from pipeline.__main__ import main
@@ -58,7 +58,7 @@ def _no_hang() -> Iterator[None]:
 def found_by_verify(run_dir: Path) -> str:
     asked = replace(Config(), task=TaskConfig("verify"), run=str(run_dir))
     try:
-        return "\n".join(verify(asked, StandInSynthesizer).problems)
+        return "\n".join(verify(asked, FakeSynthesizer).problems)
     except RunDirectoryError as error:
         return str(error)
 

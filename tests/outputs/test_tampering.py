@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from fakes import RATE, StandInSynthesizer, build_stand_in, speak
+from conftest import FakeModel
+from fakes import RATE, FakeSynthesizer, build_fake, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode
-from pipeline.commands import dispatch as run_module
 from pipeline.commands.deep_verify import Outcome, choose_clips, compare_samples
 from pipeline.commands.verify import verify
 from pipeline.config import Config, TaskConfig
@@ -65,15 +65,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (folder / "lamp.md").write_text(BOOK)
-    with pytest.MonkeyPatch.context() as patch:
-        from fakes import INFO
-
-        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(speak_at_second_try))
-        patch.setattr(run_module, "describe_model", lambda *_: INFO)
-        given = [f"output_dir={folder}", "planning.shard_size=2", "seed=7"]
-        rows = ["task=dataset", f"input={folder / 'rows.jsonl'}", "name=dataset", "source.id_column=id"]
-        assert main([*rows, *given]) == 0
-        assert main([f"input={folder / 'lamp.md'}", "name=book", *given]) == 0
+    loader = loader_of(lambda *_, **__: FakeSynthesizer(speak_at_second_try))
+    given = [f"output_dir={folder}", "planning.shard_size=2", "seed=7"]
+    rows = ["task=dataset", f"input={folder / 'rows.jsonl'}", "name=dataset", "source.id_column=id"]
+    assert main([*rows, *given], loader) == 0
+    assert main([f"input={folder / 'lamp.md'}", "name=book", *given], loader) == 0
     (folder / "rows.jsonl").unlink()
     (folder / "lamp.md").unlink()
     return folder
@@ -118,7 +114,7 @@ def make_hashes_fit(run_dir: Path) -> None:
 def problems_of(run_dir: Path) -> str:
     """What verification finds."""
     asked = replace(Config(), task=TaskConfig("verify"), run=str(run_dir))
-    return "\n".join(verify(asked, StandInSynthesizer).problems)
+    return "\n".join(verify(asked, FakeSynthesizer).problems)
 
 
 def said_of(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -149,14 +145,14 @@ def set_first(value: Any) -> Callable[[list[Any]], list[Any]]:
 
 
 def test_hashes_that_fit_are_no_problem(
-    dataset: Path, book: Path, stand_in: list[StandInSynthesizer], capsys: pytest.CaptureFixture[str]
+    dataset: Path, book: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tests below would find something in any run; also, a run whose input is gone is still whole."""
     assert max(row.columns["take"] for row in iter_clips(dataset)) == 1
     for run_dir in (dataset, book):
         make_hashes_fit(run_dir)
-        assert main(["task=verify", f"run={run_dir}"]) == 0, capsys.readouterr()
-    assert not stand_in, "without deep=true no model is loaded"
+        assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0, capsys.readouterr()
+    assert not fake_model, "without deep=true no model is loaded"
 
 
 def other_text(run_dir: Path) -> str:
@@ -522,15 +518,15 @@ def other_audio_everywhere(run_dir: Path) -> None:
 
 def test_deep_finds_audio_that_the_model_does_not_make(dataset: Path) -> None:
     """Bug: a recording put in place of a clip, with all that is said of it, was proved to be whole."""
-    stand_in = StandInSynthesizer()
-    assert deep(dataset, lambda *_, **__: stand_in) == []
+    synthesizer = FakeSynthesizer()
+    assert deep(dataset, lambda *_, **__: synthesizer) == []
     retaken = {row.id: row for row in iter_clips(dataset) if row.columns["take"]}
-    assert {asked.id: asked.seed for asked in stand_in.asked}.items() >= {
+    assert {asked.id: asked.seed for asked in synthesizer.asked}.items() >= {
         id: row.columns["seed"] for id, row in retaken.items()
     }.items(), "also takes with a seed of their own"
-    assert len(stand_in.asked) == 4
+    assert len(synthesizer.asked) == 4
     other_audio_everywhere(dataset)
-    found = deep(dataset, build_stand_in)
+    found = deep(dataset, build_fake)
     assert any(f"id {id}: generated again it is another clip" in problem for id in retaken for problem in found)
 
 
@@ -545,14 +541,14 @@ def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) 
     assert any(takes[id] for ids in choose_clips(dataset, 1, "salt").values() for id in ids), "a retaken one"
 
 
-def speak_with(change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., StandInSynthesizer]:
+def speak_with(change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., FakeSynthesizer]:
     """Builds a model on which another device or version has an effect."""
 
     def speak_otherwise(utterance: Utterance) -> Clip:
         clip = speak(utterance)
         return replace(clip, samples=change(clip.samples).astype(np.float32))
 
-    return lambda *_, **__: StandInSynthesizer(speak_otherwise)
+    return lambda *_, **__: FakeSynthesizer(speak_otherwise)
 
 
 def other_versions(run_dir: Path) -> None:

@@ -10,11 +10,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from fakes import INFO, RATE, StandInSynthesizer, speak
+from fakes import RATE, FakeSynthesizer, loader_of, speak
 from test_tampering import BOOK, make_hashes_fit, problems_of, rewrite
 
 from pipeline.__main__ import main
-from pipeline.commands import dispatch as run_module
 from pipeline.outputs.audiobook.comparison import spectral_distance
 from pipeline.outputs.audiobook.containers import M4bOptions, Mark, cover_packet, open_m4b
 from pipeline.types import SYNTHETIC_SPEECH
@@ -35,11 +34,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "lamp.md").write_text(BOOK)
     picture(folder / "cover.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(speak))
-        patch.setattr(run_module, "describe_model", lambda *_: INFO)
-        given = [f"output_dir={folder}", "name=book", "source.author=Ann Author", f"book.cover={folder / 'cover.png'}"]
-        assert main([f"input={folder / 'lamp.md'}", *given]) == 0
+    given = [f"output_dir={folder}", "name=book", "source.author=Ann Author", f"book.cover={folder / 'cover.png'}"]
+    loader = loader_of(lambda *_, **__: FakeSynthesizer(speak))
+    assert main([f"input={folder / 'lamp.md'}", *given], loader) == 0
     return folder / "book"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import StandInModel
+from conftest import FakeModel
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.commands import plan_job as run_module
@@ -39,10 +39,10 @@ def command(tmp_path: Path) -> list[str]:
     return ["task=dataset", f"input={table}", f"output_dir={tmp_path}", "name=run", "planning.shard_size=2"]
 
 
-def test_the_same_input_is_planned_once(command: list[str], planned: list[object], stand_in: StandInModel) -> None:
+def test_the_same_input_is_planned_once(command: list[str], planned: list[object], fake_model: FakeModel) -> None:
     """Guards the minutes that planning a million rows takes, at each resume."""
-    assert stand_in.main(command) == 0
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
+    assert fake_model.main(command) == 0
     assert len(planned) == 1
 
 
@@ -111,22 +111,22 @@ PLAN_CHANGES = [
 
 @pytest.mark.parametrize("change", TEXT_CHANGES + PLAN_CHANGES)
 def test_whatever_has_changed_is_planned_again(
-    command: list[str], planned: list[object], stand_in: StandInModel, tmp_path: Path, change: Callable[[Path], None]
+    command: list[str], planned: list[object], fake_model: FakeModel, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     """Guards the promise that a changed text is noticed, and that a damaged plan is mended."""
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     change(tmp_path / "run")
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     assert len(planned) == 2
 
 
 def test_new_code_plans_anew(
-    command: list[str], planned: list[object], stand_in: StandInModel, monkeypatch: pytest.MonkeyPatch
+    command: list[str], planned: list[object], fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards against the normalisation of an older version in a run that goes on after an update."""
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     monkeypatch.setattr(unchanged, "_code_digest", lambda: "another")
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     assert len(planned) == 2
 
 

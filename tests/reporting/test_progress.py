@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import StandInModel
+from conftest import FakeModel
 from fakes import INFO
 
 from pipeline.reporting import progress as progress_module
@@ -61,21 +61,21 @@ def test_the_report_has_a_speed_only_where_something_was_generated(audio_seconds
 
 
 def test_a_run_that_reuses_all_clips_shows_no_speed(
-    tmp_path: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards all outputs of such a run: terminal, report.html and status."""
     table = tmp_path / "texts.jsonl"
     table.write_text("".join(json.dumps({"text": f"This is number {n}."}) + "\n" for n in range(6)))
     arguments = ["task=dataset", f"input={table}", f"output_dir={tmp_path}", "name=run"]
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     assert SPEED.search(capsys.readouterr().err)
     table.write_text(table.read_text().replace("}", ', "source": "new"}'))  # another plan with the same clips
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     error = capsys.readouterr().err
     assert not SPEED.search(error)
     assert re.search(r"\b6 clips\b", error)
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert re.search(r"<b>6</b><span>clips reused", page)
     assert not re.search(r"\b0\.00x", page)
-    assert stand_in.main(["task=status", f"run={tmp_path / 'run'}"]) == 0
+    assert fake_model.main(["task=status", f"run={tmp_path / 'run'}"]) == 0
     assert not SPEED.search(capsys.readouterr().out)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Checkpoints, StandInModel
-from fakes import StandInSynthesizer, loader_of, speak
+from conftest import Checkpoints, FakeModel
+from fakes import FakeSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import retry as retry_module
@@ -58,16 +58,16 @@ def fill(path: Path) -> None:
 
 
 def test_a_run_keeps_finished_work_on_a_full_disk_and_resumes_when_there_is_space(
-    tmp_path: Path, small_disk: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small_disk: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards finished shards, and the error message, on a real file system without space."""
     arguments = command(tmp_path, small_disk)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(110_000))
-    assert stand_in.main(arguments) == 3, "refused before it starts"
+    assert fake_model.main(arguments) == 3, "refused before it starts"
     assert "check_disk=false" in capsys.readouterr().err
-    assert stand_in == []
-    assert stand_in.main([*arguments, "check_disk=false"]) == 3
+    assert fake_model == []
+    assert fake_model.main([*arguments, "check_disk=false"]) == 3
     error = capsys.readouterr().err
     assert "No space left on device" in error
     assert str(small_disk / "run") in error
@@ -75,40 +75,40 @@ def test_a_run_keeps_finished_work_on_a_full_disk_and_resumes_when_there_is_spac
     assert 0 < len(survived) < NUM_TEXTS
     assert not list(small_disk.rglob(".*.tmp"))
     fill(small_disk / "more ballast")
-    code = stand_in.main([*arguments, "check_disk=false"])
+    code = fake_model.main([*arguments, "check_disk=false"])
     assert code == 3, "there is no space for the lock file either"
     assert "No space left on device" in capsys.readouterr().err
     (small_disk / "more ballast").unlink()
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     assert survived.items() <= hashes(small_disk / "run").items()
-    assert len(stand_in[1].asked) == NUM_TEXTS - len(survived)
-    assert stand_in.main(["task=verify", f"run={small_disk / 'run'}"]) == 0
+    assert len(fake_model[1].asked) == NUM_TEXTS - len(survived)
+    assert fake_model.main(["task=verify", f"run={small_disk / 'run'}"]) == 0
 
 
 def test_a_read_only_folder_is_refused_before_a_model_loads(
-    tmp_path: Path, small_disk: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small_disk: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards against a traceback after the model was loaded."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert stand_in.main(command(tmp_path, small_disk)) == 3
+    assert fake_model.main(command(tmp_path, small_disk)) == 3
     error = capsys.readouterr().err
     assert "Read-only file system" in error
     assert "output_dir=" in error
-    assert stand_in == []
+    assert fake_model == []
 
 
 def test_status_is_finished_only_when_all_files_are_of_the_current_text(
     tmp_path: Path,
-    stand_in: StandInModel,
+    fake_model: FakeModel,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Bug: the report of an earlier text was enough for "finished", while card, report and checksums were not those of
     the new text."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     (tmp_path / "texts.jsonl").write_text('{"text": "This is another text."}\n')
 
     def interrupt(*_: object) -> None:
@@ -116,13 +116,13 @@ def test_status_is_finished_only_when_all_files_are_of_the_current_text(
 
     with monkeypatch.context() as patch:
         patch.setattr(deliverable, "write_card", interrupt)
-        assert stand_in.main(arguments) == 130
+        assert fake_model.main(arguments) == 130
     capsys.readouterr()
-    assert stand_in.main(["task=status", f"run={run_dir}", "json=true"]) == 0
+    assert fake_model.main(["task=status", f"run={run_dir}", "json=true"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "unfinished"
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     capsys.readouterr()
-    assert stand_in.main(["task=status", f"run={run_dir}", "json=true"]) == 0
+    assert fake_model.main(["task=status", f"run={run_dir}", "json=true"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
 
 
@@ -137,81 +137,81 @@ def alter(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_truncated_shard_is_generated_again(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_a_truncated_shard_is_generated_again(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards against a resumed run that takes a truncated file for a finished shard."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     before = hashes(run_dir)
     truncate(run_dir / "data" / "train-00002-of-00006.parquet")
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 4
-    assert stand_in.main(arguments) == 0
-    assert len(stand_in[1].asked) == 2
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 4
+    assert fake_model.main(arguments) == 0
+    assert len(fake_model[1].asked) == 2
     assert hashes(run_dir) == before
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
 def test_an_altered_shard_is_found_by_verify_and_generated_again_when_deleted(
-    tmp_path: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards against a changed byte that nothing detects."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     before, path = hashes(run_dir), run_dir / "data" / "train-00002-of-00006.parquet"
     alter(path)
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 4
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 4
     assert "train-00002-of-00006.parquet" in capsys.readouterr().out
     path.unlink()
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     assert hashes(run_dir) == before
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
-def test_a_shard_of_another_config_is_replaced(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_a_shard_of_another_config_is_replaced(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards a dataset against files that were copied into it from another run."""
     arguments = command(tmp_path, tmp_path)
-    assert stand_in.main([*arguments, "name=other", "seed=7"]) == 0
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main([*arguments, "name=other", "seed=7"]) == 0
+    assert fake_model.main(arguments) == 0
     before = hashes(tmp_path / "run")
     for name in ("data/train-00001-of-00006.parquet", "manifests/shard-00001.json"):
         (tmp_path / "run" / name).write_bytes((tmp_path / "other" / name).read_bytes())
     assert hashes(tmp_path / "run") != before
-    assert stand_in.main(arguments) == 0
-    assert len(stand_in[2].asked) == 2
+    assert fake_model.main(arguments) == 0
+    assert len(fake_model[2].asked) == 2
     assert hashes(tmp_path / "run") == before
-    assert stand_in.main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
+    assert fake_model.main(["task=verify", f"run={tmp_path / 'run'}"]) == 0
 
 
-def test_a_shard_of_an_older_text_is_generated_again(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_a_shard_of_an_older_text_is_generated_again(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards against a shard of another text, e.g. after two calls with different texts at the same time."""
     arguments, run_dir = command(tmp_path, tmp_path), tmp_path / "run"
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     kept = {
         name: (run_dir / name).read_bytes()
         for name in ("data/train-00001-of-00006.parquet", "manifests/shard-00001.json")
     }
     table = tmp_path / "texts.jsonl"
     table.write_text(table.read_text().replace("number 3", "number 33"))
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     before = hashes(run_dir)
     for name, content in kept.items():
         (run_dir / name).write_bytes(content)
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 4
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 4
+    assert fake_model.main(arguments) == 0
     assert hashes(run_dir) == before
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
 def test_a_retry_that_is_killed_at_its_end_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bug: there was nothing left to retry, so that card, report and checksums were not updated."""
-    silent = StandInSynthesizer(lambda utterance: replace(speak(utterance), samples=np.zeros(800, np.float32)))
-    synthesizers = [silent, StandInSynthesizer()]
+    silent = FakeSynthesizer(lambda utterance: replace(speak(utterance), samples=np.zeros(800, np.float32)))
+    synthesizers = [silent, FakeSynthesizer()]
     loader = loader_of(lambda *_, **__: synthesizers.pop(0))
     assert main(command(tmp_path, tmp_path), loader) == 5
     retry, verify = (["task=" + name, f"run={tmp_path / 'run'}"] for name in ("retry_rejects", "verify"))
 
-    def interrupt(*_: object, **__: object) -> StandInSynthesizer:
+    def interrupt(*_: object, **__: object) -> FakeSynthesizer:
         raise KeyboardInterrupt
 
     assert main(retry, loader_of(interrupt)) == 130
@@ -227,39 +227,39 @@ def test_a_retry_that_is_killed_at_its_end_is_completed_by_the_next(
 def test_rejects_are_not_retried_with_other_weights(
     tmp_path: Path,
     checkpoint_of: Checkpoints,
-    stand_in: StandInModel,
+    fake_model: FakeModel,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Bug: after the model in a folder was trained further, it generated clips for a run whose card names the old
     model."""
     model = Path(shutil.copytree(checkpoint_of(UntrainedShape()), tmp_path / "model"))
     nothing_is_loud_enough = [f"model={model}", "checks.silence_dbfs=0"]
-    assert stand_in.main([*command(tmp_path, tmp_path), *nothing_is_loud_enough]) == 5
+    assert fake_model.main([*command(tmp_path, tmp_path), *nothing_is_loud_enough]) == 5
     old = (model / "config.json").read_text()
     (model / "config.json").write_text(old + "\n")
-    assert stand_in.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
+    assert fake_model.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 3
     error = capsys.readouterr().err
     assert frozen_config(tmp_path / "run").model.revision in error, "the revision of the run"
     assert "name=" in error
-    assert len(stand_in) == 1
+    assert len(fake_model) == 1
     (model / "config.json").write_text(old)
-    assert stand_in.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 5
-    assert len(stand_in) == 2
+    assert fake_model.main(["task=retry_rejects", f"run={tmp_path / 'run'}"]) == 5
+    assert len(fake_model) == 2
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
 def test_a_clock_that_jumps_changes_nothing(
-    jump: float, tmp_path: Path, stand_in: StandInModel, monkeypatch: pytest.MonkeyPatch
+    jump: float, tmp_path: Path, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards speeds, time limits and resume against a wall clock that is set during a run."""
     real, jumps = time.time, itertools.count()
     jumping: Callable[[], float] = lambda: real() + jump * next(jumps)  # noqa: E731
     monkeypatch.setattr(time, "time", jumping)
     arguments, run_dir = [*command(tmp_path, tmp_path), "executor.hang_seconds=60"], tmp_path / "run"
-    assert stand_in.main(arguments) == 0
+    assert fake_model.main(arguments) == 0
     session = json.loads((run_dir / "report.json").read_text())["session"]
     assert 0 < session["wall_seconds"] < 60
     assert session["num_restarts"] == 0
-    assert stand_in.main(arguments) == 0
-    assert len(stand_in) == 1, "nothing was generated twice"
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(arguments) == 0
+    assert len(fake_model) == 1, "nothing was generated twice"
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0

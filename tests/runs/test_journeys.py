@@ -18,8 +18,8 @@ from pathlib import Path
 import av
 import pytest
 import soundfile
-from conftest import Checkpoints, StandInModel
-from fakes import StandInSynthesizer, loader_of, speak
+from conftest import Checkpoints, FakeModel
+from fakes import FakeSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest
@@ -94,20 +94,20 @@ def test_a_book_from_text_to_m4b(book: Path, checkpoint_of: Checkpoints, capsys:
     assert "Flash attention" not in printed.err
 
 
-def test_the_same_command_again_does_nothing_twice(book: Path, stand_in: StandInModel) -> None:
+def test_the_same_command_again_does_nothing_twice(book: Path, fake_model: FakeModel) -> None:
     """Guards finished work: a second call must not load a model, nor write a shard."""
-    assert stand_in.main(command(book)) == 0
+    assert fake_model.main(command(book)) == 0
     run_dir = book.parent / "out" / "run"
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()}
-    assert stand_in.main(command(book)) == 0
-    assert len(stand_in) == 1
+    assert fake_model.main(command(book)) == 0
+    assert len(fake_model) == 1
     assert json.loads((run_dir / "report.json").read_text())["session"]["audio_seconds"] > 0, "of the first call"
     assert {path: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()} == before
 
 
-def test_a_stopped_run_goes_on_and_is_as_if_never_stopped(book: Path, stand_in: StandInModel) -> None:
+def test_a_stopped_run_goes_on_and_is_as_if_never_stopped(book: Path, fake_model: FakeModel) -> None:
     """Guards resume: Ctrl-C in the second shard keeps the first, and the rest comes out the same."""
-    assert stand_in.main(command(book, f"output_dir={book.parent / 'whole'}")) == 0
+    assert fake_model.main(command(book, f"output_dir={book.parent / 'whole'}")) == 0
     countdown = iter([True] * 4)
 
     def until_ctrl_c(utterance: Utterance) -> Clip:
@@ -115,51 +115,51 @@ def test_a_stopped_run_goes_on_and_is_as_if_never_stopped(book: Path, stand_in: 
             raise KeyboardInterrupt
         return speak(utterance)
 
-    assert main(command(book), loader_of(lambda *_, **__: StandInSynthesizer(until_ctrl_c))) == 130
+    assert main(command(book), loader_of(lambda *_, **__: FakeSynthesizer(until_ctrl_c))) == 130
     run_dir = book.parent / "out" / "run"
     assert len(hashes(run_dir)) == 3
-    assert stand_in.main(command(book)) == 0
+    assert fake_model.main(command(book)) == 0
     assert hashes(run_dir) == hashes(book.parent / "whole" / "run")
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
-def test_a_run_that_goes_on_forgets_the_manifests_it_has_read(book: Path, stand_in: StandInModel) -> None:
+def test_a_run_that_goes_on_forgets_the_manifests_it_has_read(book: Path, fake_model: FakeModel) -> None:
     """Bug: it held those of all finished shards while it rendered, 390 MiB for a million clips."""
-    assert stand_in.main(command(book)) == 0
+    assert fake_model.main(command(book)) == 0
     run_dir = book.parent / "out" / "run"
     marks = {read_manifest(path).plan_hash for path in list_manifests(run_dir)}
     next((run_dir / "data").iterdir()).unlink()
 
-    def count(*_: object, **__: object) -> StandInSynthesizer:
+    def count(*_: object, **__: object) -> FakeSynthesizer:
         gc.collect()
         there = [one for one in gc.get_objects() if type(one) is Manifest and one.plan_hash in marks]
         assert there == []
-        return StandInSynthesizer()
+        return FakeSynthesizer()
 
     assert main(command(book), loader_of(count)) == 0
 
 
-def test_one_changed_line_costs_its_own_clips(book: Path, stand_in: StandInModel) -> None:
+def test_one_changed_line_costs_its_own_clips(book: Path, fake_model: FakeModel) -> None:
     """Guards an author's corrections: everything that was not touched is kept, though shards may shift."""
-    assert stand_in.main(command(book)) == 0
+    assert fake_model.main(command(book)) == 0
     run_dir = book.parent / "out" / "run"
     before = set(hashes(run_dir).values())
     book.write_text(BOOK.replace("It cost him $5.50 in 1893.", "It cost him nothing.\n\nNothing at all, he said."))
-    assert stand_in.main(command(book)) == 0
-    prompts = {utterance.prompt for utterance in stand_in[1].asked}
+    assert fake_model.main(command(book)) == 0
+    prompts = {utterance.prompt for utterance in fake_model[1].asked}
     assert prompts == {"It cost him nothing.", "Nothing at all, he said."}
     after = hashes(run_dir)
     assert len(set(after.values()) & before) == len(after) - 2
     assert not (run_dir / ".previous").exists()
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
 @pytest.mark.parametrize("moves", [1, 2, 3])
 def test_a_kill_while_the_old_plan_is_set_aside_loses_no_clip(
-    moves: int, book: Path, stand_in: StandInModel, monkeypatch: pytest.MonkeyPatch
+    moves: int, book: Path, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the moment between two renames, when some of the old run has moved and some has not."""
-    assert stand_in.main(command(book)) == 0
+    assert fake_model.main(command(book)) == 0
     before = set(hashes(book.parent / "out" / "run").values())
     book.write_text(BOOK.replace("$5.50", "nothing"))
     rename, countdown = Path.rename, iter([True] * (moves - 1))
@@ -171,55 +171,55 @@ def test_a_kill_while_the_old_plan_is_set_aside_loses_no_clip(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", until_killed)
-        assert stand_in.main(command(book)) == 130
-    assert stand_in.main(command(book)) == 0
-    assert [len(synthesizer.asked) for synthesizer in stand_in[1:]] == [1], "only the changed line is made again"
+        assert fake_model.main(command(book)) == 130
+    assert fake_model.main(command(book)) == 0
+    assert [len(synthesizer.asked) for synthesizer in fake_model[1:]] == [1], "only the changed line is made again"
     assert len(set(hashes(book.parent / "out" / "run").values()) & before) == len(before) - 1
 
 
-def test_a_damaged_plan_is_mended_by_the_same_command(book: Path, stand_in: StandInModel) -> None:
+def test_a_damaged_plan_is_mended_by_the_same_command(book: Path, fake_model: FakeModel) -> None:
     """Guards against a run that can never go on because of one file that can be made again."""
-    assert stand_in.main(command(book)) == 0
+    assert fake_model.main(command(book)) == 0
     run_dir = book.parent / "out" / "run"
     (run_dir / "plan" / "shard-00001.jsonl").write_text("garbage\n")
     (run_dir / "manifests" / "shard-00001.json").unlink()
-    assert stand_in.main(command(book)) == 0
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(command(book)) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
     (run_dir / "plan" / "plan.json").write_text("{")
-    assert stand_in.main(command(book)) == 0
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
-    assert all(not synthesizer.asked for synthesizer in stand_in[2:]), "all clips were taken again"
+    assert fake_model.main(command(book)) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
+    assert all(not synthesizer.asked for synthesizer in fake_model[2:]), "all clips were taken again"
 
 
 def test_input_that_is_refused_while_it_is_planned_leaves_nothing(
-    tmp_path: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guards the fix that an error proposes: a config frozen too early would refuse it."""
     table = tmp_path / "texts.jsonl"
     table.write_text('{"id": "a", "text": "One."}\n{"id": "a", "text": "Two."}\n')
     arguments = ["task=dataset", *command(table)]
-    assert stand_in.main([*arguments, "source.id_column=id"]) == 2
+    assert fake_model.main([*arguments, "source.id_column=id"]) == 2
     assert "source.id_column=null" in capsys.readouterr().err
     assert not (tmp_path / "out" / "run").exists()
-    assert stand_in.main([*arguments, "source.id_column=null"]) == 0
+    assert fake_model.main([*arguments, "source.id_column=null"]) == 0
 
 
 def test_a_run_without_a_single_clip_says_so(
-    tmp_path: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "texts.jsonl"
     table.write_text('{"text": "***"}\n')
-    assert stand_in.main(["task=dataset", *command(table)]) == 5
+    assert fake_model.main(["task=dataset", *command(table)]) == 5
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
     assert json.loads((tmp_path / "out" / "run" / "report.json").read_text())["num_clips"] == 0
 
 
 def test_speakers_of_rows_that_nobody_knows_are_warned_of(
-    tmp_path: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "texts.jsonl"
     table.write_text('{"text": "One.", "speaker": ["Jon", "Zork"]}\n')
-    assert stand_in.main(["task=dataset", *command(table), "source.speaker_column=speaker"]) == 0
+    assert fake_model.main(["task=dataset", *command(table), "source.speaker_column=speaker"]) == 0
     told = capsys.readouterr().err
     (warning,) = [line for line in told.splitlines() if "Zork" in line]
     assert "model=bundled" in warning
@@ -227,31 +227,31 @@ def test_speakers_of_rows_that_nobody_knows_are_warned_of(
     assert len(hashes(tmp_path / "out" / "run")) == 2
 
 
-def test_another_config_is_refused(book: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]) -> None:
-    assert stand_in.main(command(book)) == 0
-    assert stand_in.main(command(book, "voice=sarah")) == 3
+def test_another_config_is_refused(book: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fake_model.main(command(book)) == 0
+    assert fake_model.main(command(book, "voice=sarah")) == 3
     assert re.search(r"voice\.speaker\b.*Heart.*Sarah", capsys.readouterr().err)
 
 
-def test_rows_that_cannot_be_spoken_are_rejected_and_the_rest_is_made(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_rows_that_cannot_be_spoken_are_rejected_and_the_rest_is_made(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards a million rows against the one that is empty."""
     rows = [{"text": text} for text in ("A good one.", "", "*** !!", "x" * 5000, "Another good one.", None)]
     table = tmp_path / "texts.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert stand_in.main(["task=dataset", *command(table)]) == 0
+    assert fake_model.main(["task=dataset", *command(table)]) == 0
     run_dir = tmp_path / "out" / "run"
     assert len(hashes(run_dir)) == 2
     rejects = [json.loads(line) for line in (run_dir / "rejects.jsonl").read_text().splitlines()]
     assert len(rejects) == 4
     assert all(reject["reason"] and reject["takes"] == 0 for reject in rejects)
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
-    assert stand_in.main([*command(table), "name=book"]) == 2, "a table is no book"
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main([*command(table), "name=book"]) == 2, "a table is no book"
     assert not (tmp_path / "out" / "book").exists()
 
 
 def test_a_full_disk_stops_cleanly_and_goes_on_later(
     book: Path,
-    stand_in: StandInModel,
+    fake_model: FakeModel,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -265,24 +265,24 @@ def test_a_full_disk_stops_cleanly_and_goes_on_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        assert stand_in.main(command(book)) == 3
+        assert fake_model.main(command(book)) == 3
     assert os.strerror(errno.ENOSPC) in capsys.readouterr().err
     run_dir = book.parent / "out" / "run"
     assert [manifest.index for manifest in finished_shards(run_dir)] == [0]
-    assert stand_in.main(command(book)) == 0
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(command(book)) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
 def test_a_dry_run_plans_and_writes_nothing(
-    book: Path, stand_in: StandInModel, capsys: pytest.CaptureFixture[str]
+    book: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert stand_in.main(command(book, "dry_run=true", "model=owner/unheard-of")) == 0
+    assert fake_model.main(command(book, "dry_run=true", "model=owner/unheard-of")) == 0
     printed = capsys.readouterr().out
     assert "I: Oil" in printed
-    assert stand_in.main(command(book, "dry_run=true", "model=owner/unheard-of", "verbose=true")) == 0
+    assert fake_model.main(command(book, "dry_run=true", "model=owner/unheard-of", "verbose=true")) == 0
     assert len(capsys.readouterr().out.splitlines()) > len(printed.splitlines())
     assert not (book.parent / "out").exists()
-    assert stand_in == []
+    assert fake_model == []
 
 
 @pytest.mark.parametrize(

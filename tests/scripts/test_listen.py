@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StandInModel
+from conftest import FakeModel
 
 from scripts.voice import evaluate_run as listen
 from scripts.voice.judges import SAMPLING_RATE
@@ -30,7 +30,7 @@ class HardOfHearing:
 
 def test_a_run_is_judged_clip_by_clip_and_its_worst_ones_shown_first(
     tmp_path: Path,
-    stand_in: StandInModel,
+    fake_model: FakeModel,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -38,7 +38,7 @@ def test_a_run_is_judged_clip_by_clip_and_its_worst_ones_shown_first(
     texts = ("This is number one.", "This is number two.", "Words.")
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     command = ["task=dataset", f"input={tmp_path / 'texts.jsonl'}", f"output_dir={tmp_path}", "name=run"]
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     monkeypatch.setattr(listen, "Judges", HardOfHearing)
     capsys.readouterr()
     assert listen.main([str(tmp_path / "run")]) == 0

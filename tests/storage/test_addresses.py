@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import StandInModel
-from fakes import StandInSynthesizer, loader_of, speak
+from conftest import FakeModel
+from fakes import FakeSynthesizer, loader_of, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import Terminated, main
@@ -39,11 +39,11 @@ TEXTS = [f"This is text number {number}, which is spoken." for number in range(7
 def quick(
     monkeypatch: pytest.MonkeyPatch,
     store: type[StrictStore],  # noqa: F811
-    stand_in: StandInModel,
-) -> StandInModel:
+    fake_model: FakeModel,
+) -> FakeModel:
     """Stand-ins for the model; gives those that were built. A lease settles at once."""
     monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.01)
-    return stand_in
+    return fake_model
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -62,7 +62,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
 
 
 def test_a_dataset_behind_an_address_is_that_of_a_disk(
-    bucket: str, tmp_path: Path, quick: StandInModel, capsys: pytest.CaptureFixture[str]
+    bucket: str, tmp_path: Path, quick: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole journey: made, told of, verified, found finished; not a byte beside it on the disk."""
     assert quick.main(command(bucket)) == 0
@@ -81,7 +81,7 @@ def test_a_dataset_behind_an_address_is_that_of_a_disk(
     assert len(quick) == 2, "nothing is made twice"
 
 
-def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: StandInModel) -> None:
+def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: FakeModel) -> None:
     countdown = iter([True] * 3)
 
     def until_ctrl_c(utterance: Utterance) -> Clip:
@@ -89,7 +89,7 @@ def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: StandInMode
             raise KeyboardInterrupt
         return speak(utterance)
 
-    assert main(command(bucket), loader_of(lambda *_, **__: StandInSynthesizer(until_ctrl_c))) == 130
+    assert main(command(bucket), loader_of(lambda *_, **__: FakeSynthesizer(until_ctrl_c))) == 130
     run_dir = resolve_path(f"{bucket}/out/run")
     assert len(hashes(run_dir)) == 2
     assert quick.main(command(bucket)) == 0
@@ -97,7 +97,7 @@ def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: StandInMode
     assert quick.main(["task=verify", f"run={bucket}/out/run"]) == 0
 
 
-def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick: StandInModel) -> None:
+def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick: FakeModel) -> None:
     """Guards the setting aside of an old plan where nothing can be renamed."""
     assert quick.main(command(bucket)) == 0
     arguments = command(bucket)
@@ -108,7 +108,7 @@ def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick:
     assert quick.main(["task=verify", f"run={bucket}/out/run"]) == 0
 
 
-def test_a_book_behind_an_address(bucket: str, quick: StandInModel) -> None:
+def test_a_book_behind_an_address(bucket: str, quick: FakeModel) -> None:
     write_text(
         resolve_path(f"{bucket}/in/lamp.md"), "# The Lamp\n\n## One\n\nMr. Grey lit the lamp.\n\n## Two\n\nIt smoked.\n"
     )
@@ -121,7 +121,7 @@ def test_a_book_behind_an_address(bucket: str, quick: StandInModel) -> None:
 
 
 def test_what_is_lost_behind_an_address_is_missed(
-    bucket: str, quick: StandInModel, capsys: pytest.CaptureFixture[str]
+    bucket: str, quick: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert quick.main(command(bucket)) == 0
     run_dir = resolve_path(f"{bucket}/out/run")

@@ -14,10 +14,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes import INFO, StandInSynthesizer, speak
+from fakes import FakeSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
-from pipeline.commands import dispatch as run_module
 from pipeline.errors import RunDirectoryError
 from pipeline.storage.locks import check_locks, find_holders, write_lock
 from pipeline.types import Clip, Utterance
@@ -58,7 +57,7 @@ def test_a_lock_that_was_deleted_is_missed(tmp_path: Path) -> None:
             check_locks(tmp_path / "run")
 
 
-def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path) -> None:
     """Bug: two runs wrote the same shards side by side, and neither said so."""
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "Line number {n}."}}\n' for n in range(6)))
     run_dir = tmp_path / "run"
@@ -67,10 +66,9 @@ def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path, monkeypatch: pytest.
         (run_dir / ".lock").unlink(missing_ok=True)
         return speak(utterance)
 
-    monkeypatch.setattr(run_module, "build_synthesizer", lambda *_, **__: StandInSynthesizer(speak_and_delete))
-    monkeypatch.setattr(run_module, "describe_model", lambda *_: INFO)
+    loader = loader_of(lambda *_, **__: FakeSynthesizer(speak_and_delete))
     command = ["task=dataset", f"input={tmp_path / 'rows.jsonl'}", f"output_dir={tmp_path}", "name=run"]
-    assert main([*command, "planning.shard_size=2"]) == 3
+    assert main([*command, "planning.shard_size=2"], loader) == 3
     assert len(list((run_dir / "data").iterdir())) < 3
     assert not (run_dir / "SHA256SUMS").exists()
 

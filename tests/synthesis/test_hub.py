@@ -26,7 +26,7 @@ import huggingface_hub.constants as hub_constants
 import pytest
 import torch
 import yaml
-from conftest import Checkpoints, StandInModel
+from conftest import Checkpoints, FakeModel
 from hub_server import TOKEN, Fault, HubRepository, HubServer, running_hub, sha256_of
 from huggingface_hub import file_download
 from huggingface_hub.utils import _http
@@ -507,23 +507,23 @@ def test_the_descriptions_tokenizer_is_said_to_be_a_second_repository(
 
 
 def test_a_run_keeps_its_commits_when_the_hub_moves_on(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandInModel
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_model: FakeModel
 ) -> None:
     """Bug: after a push to the hub, a resumed run was refused because of the new commit."""
     texts = tmp_path / "texts.txt"
     texts.write_text("One sentence.\n\nAnother sentence.\n")
     command = [f"input={texts}", f"output_dir={tmp_path / 'out'}", f"model={REPOSITORY}", "name=run", "voice=A voice."]
     command[-1] = "voice=A calm voice."
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     model = yaml.safe_load((tmp_path / "out" / "run" / "config.yaml").read_text())["model"]
     assert (model["revision"], model["description_tokenizer_revision"]) == (FIRST, TOKENIZER_FIRST)
     hub.repositories[REPOSITORY].refs["main"] = SECOND
     hub.repositories[TOKENIZER].refs["main"] = TOKENIZER_SECOND
-    assert stand_in.main(command) == 0
-    assert len(stand_in) == 1, "nothing is made again"
+    assert fake_model.main(command) == 0
+    assert len(fake_model) == 1, "nothing is made again"
     assert yaml.safe_load((tmp_path / "out" / "run" / "config.yaml").read_text())["model"] == model
-    assert stand_in.main([*command, "model.revision=main"]) == 3, "asked for by name, it is another run"
-    assert stand_in.main([*command[:-2], "name=other", command[-1]]) == 0
+    assert fake_model.main([*command, "model.revision=main"]) == 3, "asked for by name, it is another run"
+    assert fake_model.main([*command[:-2], "name=other", command[-1]]) == 0
     model = yaml.safe_load((tmp_path / "out" / "other" / "config.yaml").read_text())["model"]
     assert (model["revision"], model["description_tokenizer_revision"]) == (SECOND, TOKENIZER_SECOND)
 

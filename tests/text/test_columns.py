@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import StandInModel
+from conftest import FakeModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,10 +57,10 @@ def complaint(path: Path | str, **source: object) -> str:
     return str(caught.value)
 
 
-def run(stand_in: StandInModel, tmp_path: Path, *arguments: str, rows: list[dict[str, Any]] = ROWS) -> Path:
+def run(fake_model: FakeModel, tmp_path: Path, *arguments: str, rows: list[dict[str, Any]] = ROWS) -> Path:
     path = jsonl(tmp_path / "rows.jsonl", rows)
     command = ["task=dataset", f"input={path}", f"output_dir={tmp_path}", "name=run", *arguments]
-    assert stand_in.main(command) == 0
+    assert fake_model.main(command) == 0
     return tmp_path / "run"
 
 
@@ -69,9 +69,9 @@ def rows_of(run_dir: Path) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()}
 
 
-def test_columns_go_through_with_their_types(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_columns_go_through_with_their_types(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards other columns of the input, which were lost."""
-    run_dir = run(stand_in, tmp_path, *COLUMNS)
+    run_dir = run(fake_model, tmp_path, *COLUMNS)
     rows = rows_of(run_dir)
     assert [rows[f"e{n}"]["emotion"] for n in (1, 2, 3)] == ["happy", None, None]
     assert [rows[f"e{n}"]["wer"] for n in (1, 2, 3)] == [0.5, 1.0, None]
@@ -86,12 +86,12 @@ def test_columns_go_through_with_their_types(tmp_path: Path, stand_in: StandInMo
     assert loaded["train"].features["n"].dtype == "int64"
     card = yaml.safe_load((run_dir / "README.md").read_text().split("---")[1])
     assert [entry["split"] for entry in card["configs"][0]["data_files"]] == ["train", "validation"]
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
-def test_languages_seeds_and_splits_come_from_columns(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_languages_seeds_and_splits_come_from_columns(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards languages, seeds and splits of single rows."""
-    run_dir = run(stand_in, tmp_path, *COLUMNS)
+    run_dir = run(fake_model, tmp_path, *COLUMNS)
     rows = rows_of(run_dir)
     assert [rows[f"e{n}"]["language"] for n in (1, 2, 3)] == ["en", "de", "en"]
     assert rows["e1"]["seed"] == rows["e3"]["seed"] == 7
@@ -100,18 +100,18 @@ def test_languages_seeds_and_splits_come_from_columns(tmp_path: Path, stand_in: 
         "train-00000-of-00002.parquet",
         "validation-00001-of-00002.parquet",
     ]
-    assert stand_in.main(["task=status", f"run={run_dir}"]) == 0
+    assert fake_model.main(["task=status", f"run={run_dir}"]) == 0
 
 
-def test_an_edited_column_costs_no_clip(tmp_path: Path, stand_in: StandInModel) -> None:
+def test_an_edited_column_costs_no_clip(tmp_path: Path, fake_model: FakeModel) -> None:
     """Guards labels that are corrected later: they are updated without new speech."""
-    before = rows_of(run(stand_in, tmp_path, *COLUMNS))
+    before = rows_of(run(fake_model, tmp_path, *COLUMNS))
     edited = [{**row, "emotion": "calm", "new": 1} for row in ROWS]
-    after = rows_of(run(stand_in, tmp_path, *COLUMNS, rows=edited))
+    after = rows_of(run(fake_model, tmp_path, *COLUMNS, rows=edited))
     assert {row["emotion"] for row in after.values()} == {"calm"}
     assert after["e1"]["new"] == 1
     assert [row["audio"]["bytes"] for row in after.values()] == [row["audio"]["bytes"] for row in before.values()]
-    assert sum(each.computed_frames > 0 for each in stand_in) == 1
+    assert sum(each.computed_frames > 0 for each in fake_model) == 1
 
 
 @pytest.mark.parametrize(
@@ -123,25 +123,25 @@ def test_an_edited_column_costs_no_clip(tmp_path: Path, stand_in: StandInModel) 
         ("source.keep_columns=[uid]", {"uid"}),
     ],
 )
-def test_columns_can_be_chosen(tmp_path: Path, stand_in: StandInModel, setting: str, kept: set[str]) -> None:
+def test_columns_can_be_chosen(tmp_path: Path, fake_model: FakeModel, setting: str, kept: set[str]) -> None:
     """Guards a dataset against columns that its maker does not want to publish."""
-    rows = rows_of(run(stand_in, tmp_path, *COLUMNS, setting))
+    rows = rows_of(run(fake_model, tmp_path, *COLUMNS, setting))
     assert rows["e1"].keys() - COLUMN_NAMES == kept
 
 
-def test_repeated_audio_is_a_defect(tmp_path: Path, stand_in: StandInModel, capsys) -> None:
+def test_repeated_audio_is_a_defect(tmp_path: Path, fake_model: FakeModel, capsys) -> None:
     """Guards verification against datasets that hold a clip several times."""
     rows = [{"id": f"r{n}", "text": "Say it again.", "own": n // 2} for n in range(4)]
-    run_dir = run(stand_in, tmp_path, "source.id_column=id", rows=rows)
+    run_dir = run(fake_model, tmp_path, "source.id_column=id", rows=rows)
     assert len({clip.audio_sha256 for shard in finished_shards(run_dir) for clip in shard.clips}) == 4
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
-    given = run(stand_in, tmp_path, "source.id_column=id", "source.seed_column=own", "name=given", rows=rows)
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
+    given = run(fake_model, tmp_path, "source.id_column=id", "source.seed_column=own", "name=given", rows=rows)
     given = tmp_path / "given"
-    assert stand_in.main(["task=verify", f"run={given}"]) == 0, "seeds that were given may be equal"
+    assert fake_model.main(["task=verify", f"run={given}"]) == 0, "seeds that were given may be equal"
     config = given / "config.yaml"
     config.write_text(config.read_text().replace("seed_column: own", "seed_column: null"))
     capsys.readouterr()
-    assert stand_in.main(["task=verify", f"run={given}"]) == 4
+    assert fake_model.main(["task=verify", f"run={given}"]) == 4
     out = capsys.readouterr().out
     assert re.search(r"\br1\b.*\br0\b", out)
     assert re.search(r"\br3\b.*\br2\b", out)

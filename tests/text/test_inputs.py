@@ -17,7 +17,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import StandInModel
+from conftest import FakeModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -318,10 +318,10 @@ def test_splits_of_a_card(tmp_path):
         assert texts(tmp_path) == ["x", "y", "z"]
 
 
-def test_a_dataset_that_we_made_can_be_read_again(tmp_path, stand_in: StandInModel):
+def test_a_dataset_that_we_made_can_be_read_again(tmp_path, fake_model: FakeModel):
     """Guards the folder of a run as an input: only its clips are read."""
     (tmp_path / "a.jsonl").write_bytes(LINES)
-    assert stand_in.main(["task=dataset", f"input={tmp_path / 'a.jsonl'}", f"output_dir={tmp_path}", "name=run"]) == 0
+    assert fake_model.main(["task=dataset", f"input={tmp_path / 'a.jsonl'}", f"output_dir={tmp_path}", "name=run"]) == 0
     assert texts(tmp_path / "run") == ["One.", "Two."]
 
 
@@ -433,7 +433,7 @@ def test_damaged_parquet(tmp_path, seed):
         is_refused(path)
 
 
-def test_standard_input(tmp_path, stand_in: StandInModel, monkeypatch, capsys):
+def test_standard_input(tmp_path, fake_model: FakeModel, monkeypatch, capsys):
     """Guards input=/dev/stdin, which was read twice and found empty."""
 
     def pipe(content: bytes) -> None:
@@ -441,33 +441,33 @@ def test_standard_input(tmp_path, stand_in: StandInModel, monkeypatch, capsys):
 
     command = ["task=dataset", "input=-", f"output_dir={tmp_path}", "model=untrained"]
     pipe(LINES)
-    assert stand_in.main(command) == 2
+    assert fake_model.main(command) == 2
     assert "source.format" in capsys.readouterr().err
-    assert stand_in.main([*command, "source.format=jsonl", "dry_run=true", "json=true"]) == 0
+    assert fake_model.main([*command, "source.format=jsonl", "dry_run=true", "json=true"]) == 0
     assert json.loads(capsys.readouterr().out)["utterances"] == 2
     assert list(tmp_path.iterdir()) == []
     pipe(b"")
-    assert stand_in.main([*command, "source.format=jsonl"]) == 2
+    assert fake_model.main([*command, "source.format=jsonl"]) == 2
     pipe(LINES)
-    assert stand_in.main([*command, "source.format=jsonl"]) == 0
+    assert fake_model.main([*command, "source.format=jsonl"]) == 0
     run_dir = tmp_path / "stdin-untrained"
     assert pq.read_table(run_dir / "data")["text"].to_pylist() == ["One.", "Two."]
     for again in (LINES, b""):
         pipe(again)
-        assert stand_in.main([command[0], "input=/dev/stdin", *command[2:], "source.format=jsonl"]) == 0
-    assert len(stand_in) == 1
-    assert stand_in.main(["task=verify", f"run={run_dir}"]) == 0
+        assert fake_model.main([command[0], "input=/dev/stdin", *command[2:], "source.format=jsonl"]) == 0
+    assert len(fake_model) == 1
+    assert fake_model.main(["task=verify", f"run={run_dir}"]) == 0
 
 
 def test_refused_standard_input_leaves_nothing(
-    tmp_path: Path, stand_in: StandInModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bug: a refused run left a folder with the texts, and a refused change of a run replaced the texts of it."""
 
     def give(content: bytes, *more: str) -> int:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
         command = ["task=dataset", "input=-", f"output_dir={tmp_path}", "model=untrained", "source.format=jsonl"]
-        return stand_in.main([*command, *more])
+        return fake_model.main([*command, *more])
 
     assert give(LINES, "executor.devices=[cuda:99]") == 2
     assert list(tmp_path.iterdir()) == []
