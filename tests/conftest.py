@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +15,13 @@ _HOME = tempfile.TemporaryDirectory(prefix="parler-tests-")
 os.environ["HF_HOME"] = _HOME.name
 
 import torch
-from fakes import FakeSynthesizer, loader_of
+from fakes import Checkpoints, FakeModel
 
-from pipeline.__main__ import main
 from pipeline.synthesis.untrained import UntrainedShape, make_untrained
 
 torch.set_num_threads(1)  # these models are too small to share, and threads that wait for each other cost most
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-Checkpoints = Callable[[UntrainedShape], Path]
 
 
 @pytest.fixture(scope="session")
@@ -47,18 +43,6 @@ def small_hub_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     from parler_tts.dac_wrapper import modeling_dac
 
     monkeypatch.setattr(modeling_dac, "DAC", partial(modeling_dac.DAC, encoder_dim=4, decoder_dim=64))
-
-
-class FakeModel(list[FakeSynthesizer]):
-    """A model that costs nothing: the synthesizers that commands have built, in order."""
-
-    def main(self, arguments: Sequence[str]) -> int:
-        """Runs a command with this model in the place of a checkpoint's; returns the exit code."""
-        return main(arguments, loader_of(self.build))
-
-    def build(self, *_: object, **__: object) -> FakeSynthesizer:
-        self.append(FakeSynthesizer())
-        return self[-1]
 
 
 @pytest.fixture

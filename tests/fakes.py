@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.__main__ import main
 from pipeline.commands.model_loader import ModelLoader
 from pipeline.errors import ModelError, RunDirectoryError
 from pipeline.outputs.dataset import shards
@@ -20,12 +21,14 @@ from pipeline.outputs.dataset.shards import Manifest
 from pipeline.planning.planner import TokenCounter
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.synthesis.tokenizers import load_tokenizers
+from pipeline.synthesis.untrained import UntrainedShape
 from pipeline.types import Bucket, Clip, Finish, ModelInfo, Reject, Utterance
 
 RATE = 8_000
 INFO = ModelInfo("fake", "r1", RATE, 50.0, 1500, 4, "float32", "cpu")
 
 Speak = Callable[[Utterance], Clip]
+Checkpoints = Callable[[UntrainedShape], Path]  # gives the folder of an untrained checkpoint
 
 
 def speak(utterance: Utterance) -> Clip:
@@ -63,6 +66,18 @@ class FakeSynthesizer:
 def loader_of(build: Callable[..., FakeSynthesizer]) -> ModelLoader:
     """A model that costs nothing, for `main(arguments, loader)`."""
     return ModelLoader(build, lambda *_: INFO, tokenizers_of)
+
+
+class FakeModel(list[FakeSynthesizer]):
+    """A model that costs nothing: the synthesizers that commands have built, in order."""
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Runs a command with this model in the place of a checkpoint's; returns the exit code."""
+        return main(arguments, loader_of(self.build))
+
+    def build(self, *_: object, **__: object) -> FakeSynthesizer:
+        self.append(FakeSynthesizer())
+        return self[-1]
 
 
 _TOKENIZERS: dict[tuple[str | None, ...], TokenCounter] = {}

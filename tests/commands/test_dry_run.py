@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FakeModel
-from fakes import INFO, RATE
+from fakes import INFO, RATE, FakeModel
 
 from pipeline.__main__ import main as run
 from pipeline.commands.disk_space import Work, disk_problem, estimate_disk, free_bytes

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 import soundfile
-from conftest import Checkpoints
+from fakes import Checkpoints
 
 from pipeline.__main__ import main
 from pipeline.commands import preview as preview_module

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkpoints, FakeModel
 from epub_files import write_epub
+from fakes import Checkpoints, FakeModel
 
 from pipeline.__main__ import main
 from pipeline.commands import render

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkpoints, FakeModel
+from fakes import Checkpoints, FakeModel
 
 from pipeline.config import Config, EngineConfig, ModelConfig
 from pipeline.config.frozen import (

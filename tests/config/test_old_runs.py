@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import FakeModel
+from fakes import FakeModel
 
 from pipeline.__main__ import main
 from pipeline.config import Config, DatasetConfig, ModelConfig, SourceConfig, StyleConfig, VoiceConfig

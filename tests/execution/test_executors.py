@@ -14,8 +14,7 @@ from pathlib import Path
 
 import fakes
 import pytest
-from conftest import Checkpoints
-from fakes import FakeSynthesizer, loader_of
+from fakes import Checkpoints, FakeSynthesizer, loader_of
 
 from pipeline.__main__ import main
 from pipeline.execution.local import worker_specs

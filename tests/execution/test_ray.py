@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Checkpoints
-from fakes import build_mortal, build_slow, loader_of
+from fakes import Checkpoints, build_mortal, build_slow, loader_of
 from test_executors import TINY, command, hashes, numbered
 
 from pipeline.__main__ import main

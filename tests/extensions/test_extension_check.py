@@ -8,8 +8,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from conftest import FakeModel
 from distributions import install_distribution
+from fakes import FakeModel
 
 from pipeline.config import ChecksConfig
 from pipeline.errors import ConfigError

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FakeModel
 from distributions import install_distribution
+from fakes import FakeModel
 
 from pipeline.config import Config
 from pipeline.errors import ConfigError

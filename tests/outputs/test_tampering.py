@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import FakeModel
-from fakes import RATE, FakeSynthesizer, build_fake, loader_of, speak
+from fakes import RATE, FakeModel, FakeSynthesizer, build_fake, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.audio.encoding import encode

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import FakeModel
+from fakes import FakeModel
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.commands import plan_job as run_module

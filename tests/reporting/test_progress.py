@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import FakeModel
-from fakes import INFO
+from fakes import INFO, FakeModel
 
 from pipeline.reporting import progress as progress_module
 from pipeline.reporting.progress import Progress

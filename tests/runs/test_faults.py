@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Checkpoints, FakeModel
-from fakes import FakeSynthesizer, loader_of, speak
+from fakes import Checkpoints, FakeModel, FakeSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.commands import retry as retry_module

@@ -18,8 +18,7 @@ from pathlib import Path
 import av
 import pytest
 import soundfile
-from conftest import Checkpoints, FakeModel
-from fakes import FakeSynthesizer, loader_of, speak
+from fakes import Checkpoints, FakeModel, FakeSynthesizer, loader_of, speak
 
 from pipeline.__main__ import main
 from pipeline.outputs.dataset.shards import Manifest, finished_shards, iter_clips, list_manifests, read_manifest

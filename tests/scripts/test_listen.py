@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FakeModel
+from fakes import FakeModel
 
 from scripts.voice import evaluate_run as listen
 from scripts.voice.judges import SAMPLING_RATE

@@ -16,8 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import FakeModel
-from fakes import FakeSynthesizer, loader_of, speak
+from fakes import FakeModel, FakeSynthesizer, loader_of, speak
 from object_store import StrictStore, store  # noqa: F401  (a fixture)
 
 from pipeline.__main__ import Terminated, main

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Checkpoints
+from fakes import Checkpoints
 from safetensors.torch import load_file, save_file
 
 from pipeline.config import EngineConfig, ModelConfig, SamplingConfig

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import Checkpoints
 from engine_cases import TINY, engine, random_utterances
+from fakes import Checkpoints
 
 from pipeline.synthesis import upstream
 from pipeline.synthesis.engine.codec import ChunkSize, Codec, CodecStream

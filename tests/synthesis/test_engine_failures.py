@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Checkpoints
 from engine_cases import TINY, assert_same, by_id, engine, random_utterances
+from fakes import Checkpoints
 
 from pipeline.config import EngineConfig, SamplingConfig
 from pipeline.errors import ConfigError, ModelError

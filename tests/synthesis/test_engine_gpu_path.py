@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Checkpoints
 from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
+from fakes import Checkpoints
 
 from pipeline.config import EngineConfig, ModelConfig
 from pipeline.synthesis import build_synthesizer

@@ -6,8 +6,8 @@ import random
 
 import pytest
 import torch
-from conftest import Checkpoints
 from engine_cases import TINY, VARIANTS, assert_same, by_id, engine, random_utterances
+from fakes import Checkpoints
 
 from pipeline.synthesis.engine.cache import round_up
 from pipeline.synthesis.engine.layers import attend, attend_shared

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Checkpoints
 from engine_cases import TINY
+from fakes import Checkpoints
 from torch import nn
 from transformers.models.dac.modeling_dac import Snake1d
 

@@ -26,7 +26,7 @@ import huggingface_hub.constants as hub_constants
 import pytest
 import torch
 import yaml
-from conftest import Checkpoints, FakeModel
+from fakes import Checkpoints, FakeModel
 from hub_server import TOKEN, Fault, HubRepository, HubServer, running_hub, sha256_of
 from huggingface_hub import file_download
 from huggingface_hub.utils import _http

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Checkpoints
+from fakes import Checkpoints
 from transformers import AutoTokenizer
 
 from pipeline.config import SamplingConfig

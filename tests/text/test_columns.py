@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import FakeModel
+from fakes import FakeModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

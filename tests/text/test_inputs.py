@@ -17,7 +17,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import FakeModel
+from fakes import FakeModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
