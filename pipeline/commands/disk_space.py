@@ -1,8 +1,7 @@
-"""How much space a run needs, and whether its disk has it.
+"""Estimate the disk space that a run needs and compare it with the free space.
 
-The estimate is made of planned seconds and the format of the audio, without a margin: a disk that has just enough is
-not refused. On a disk all files of a run, temporary ones included, lie in its directory; for a remote place they pass
-through the folder for temporary files of this machine.
+The estimate follows from the planned seconds and the audio format, without a safety margin. A local run keeps all its
+files, temporary ones included, in its directory; a remote run needs space in the temporary folder of this machine.
 """
 
 from __future__ import annotations
@@ -21,53 +20,53 @@ from pipeline.planning.plan_store import PlanHead
 from pipeline.storage.paths import is_local
 from pipeline.synthesis.checkpoint import Checkpoint
 
-_RECORD_BYTES = 2_000  # for each utterance: plan, manifest, columns of the dataset, subtitles
-_FIXED_BYTES = 200_000  # the page with its clips to listen to, the card and its picture
-_SMALLER = "opus"  # the smallest of dataset.format
+_RECORD_BYTES = 2_000  # per utterance: plan, manifest, dataset columns, subtitles
+_FIXED_BYTES = 200_000  # report.html with its audio samples, the dataset card and its image
+_SMALLER = "opus"  # the dataset.format with the smallest files
 
 
 @dataclass(frozen=True)
 class DiskNeeds:
-    """Estimated bytes of what a run writes."""
+    """Estimated number of bytes that a run writes."""
 
-    clips_bytes: int  # of the dataset
-    records_bytes: int  # plan, manifests, report and the like
-    chapters_bytes: int  # of the book: FLAC
+    clips_bytes: int  # Parquet files of the dataset
+    records_bytes: int  # plan, manifests, reports
+    chapters_bytes: int  # FLAC files of the book
     m4b_bytes: int
-    open_bytes: int  # clips of shards that are not finished; gone before the book is made
-    beginning_bytes: int  # the first minutes of a book, until the book is there
-    scratch_bytes: int = 0  # of the temporary folder, for a remote place
+    open_bytes: int  # clips of unfinished shards; deleted before the book is made
+    beginning_bytes: int  # live preview of the first minutes of a book; deleted when the book is finished
+    scratch_bytes: int = 0  # in the temporary folder, for a remote run
 
     @property
     def total_bytes(self) -> int:
-        """What is there at the end."""
+        """Size of the finished run."""
         return self.clips_bytes + self.records_bytes + self.chapters_bytes + self.m4b_bytes
 
     @property
     def peak_bytes(self) -> int:
-        """The most that is there at a time."""
+        """Largest size during the run."""
         book_bytes = self.chapters_bytes + self.m4b_bytes
         return self.clips_bytes + self.records_bytes + self.beginning_bytes + max(self.open_bytes, book_bytes)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be written, in seconds of speech."""
+    """Amount of speech to write."""
 
-    shard_seconds: Sequence[float]  # of the shards that are to be made
-    num_utterances: int  # in these
-    book_seconds: float  # 0: no book is made
+    shard_seconds: Sequence[float]  # predicted speech of each shard to render
+    num_utterances: int  # in these shards
+    book_seconds: float  # speech in the book; 0: no book
     sampling_rate: int  # Hz
 
 
 def estimate_disk(config: Config, work: Work, num_workers: int = 1) -> DiskNeeds:
-    """Return what a run writes. Pauses of a book count for nothing: silence compresses to almost nothing."""
+    """Estimate what a run writes. The pauses of a book are ignored, since silence compresses to almost nothing."""
     seconds = sum(work.shard_seconds)
 
     def clips(of_seconds: float) -> int:
         return audio_bytes(of_seconds, config.dataset.format, work.sampling_rate)
 
-    # A worker keeps the finished clips of its open shard beside the file that it becomes.
+    # A worker keeps the clips of its unfinished shard until the Parquet file is complete.
     open_seconds = sum(sorted(work.shard_seconds, reverse=True)[: max(1, num_workers)])
     utterance_seconds = seconds / max(1, work.num_utterances)
     is_book = work.book_seconds > 0
@@ -86,24 +85,24 @@ def estimate_disk(config: Config, work: Work, num_workers: int = 1) -> DiskNeeds
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Return the free space where a folder is or will be; None: that cannot be asked of its place."""
+    """Return the free bytes on the disk of a folder, which need not exist yet; None if they are not known."""
     if not is_local(folder):
         return None
     existing = next((each for each in (folder, *folder.absolute().parents) if each.is_dir()), None)
     try:
         return shutil.disk_usage(existing).free if existing else None
     except OSError:
-        return None  # some network file systems do not tell; what cannot be written is told of when it happens
+        return None  # not supported by some network file systems; a full disk is then reported when writing fails
 
 
 def disk_problem(config: Config, run_dir: Path, needs: DiskNeeds, written_bytes: int = 0) -> str:
-    """Return what is wrong with the space for a run, and what to do; "": nothing is known to be.
+    """Return an error message if the disk has too little space for a run; "" otherwise.
 
     Args:
-        config: For the keys that a user can change.
-        run_dir: Directory of the run; need not be there yet.
-        needs: What is to be written.
-        written_bytes: How much of it is there already.
+        config: Of the run.
+        run_dir: Directory of the run; it need not exist yet.
+        needs: Estimate for the whole run.
+        written_bytes: Size of the files that the run has written already.
     """
     scratch = Path(tempfile.gettempdir())
     needed = needs.peak_bytes - written_bytes if is_local(run_dir) else needs.scratch_bytes
@@ -111,19 +110,23 @@ def disk_problem(config: Config, run_dir: Path, needs: DiskNeeds, written_bytes:
     free = free_bytes(folder)
     if free is None or needed <= free:
         return ""
-    where = "give output_dir=FOLDER on a larger disk" if folder == run_dir else "set TMPDIR to a larger disk"
-    smaller = "" if config.dataset.format == _SMALLER else f"; dataset.format={_SMALLER} needs less, in a new run"
+    where = (
+        "choose a larger disk with output_dir=FOLDER"
+        if folder == run_dir
+        else "set TMPDIR to a folder on a larger disk"
+    )
+    smaller = "" if config.dataset.format == _SMALLER else f"; dataset.format={_SMALLER} needs less space, in a new run"
     return (
-        f"{folder}: the run needs about {size(needed)} and {size(free)} are free: free some space, or {where}"
-        f"{smaller}; check_disk=false starts it all the same"
+        f"{folder}: the run needs about {size(needed)}, but only {size(free)} are free. Free disk space, or {where}"
+        f"{smaller}. check_disk=false skips this check."
     )
 
 
 def check_disk(config: Config, run_dir: Path, work: Work, num_workers: int = 1) -> None:
-    """Refuse a run for which the disk has too little space.
+    """Check that the disk has enough space for a run, unless `check_disk=false`.
 
     Raises:
-        RunDirectoryError: It has.
+        RunDirectoryError: The disk has too little space.
     """
     if config.check_disk and (problem := disk_problem(config, run_dir, estimate_disk(config, work, num_workers))):
         raise RunDirectoryError(problem)
@@ -132,10 +135,10 @@ def check_disk(config: Config, run_dir: Path, work: Work, num_workers: int = 1) 
 def check_disk_for(
     run_dir: Path, config: Config, head: PlanHead, checkpoint: Checkpoint, missing: Sequence[int]
 ) -> None:
-    """Refuse a disk that has too little space for the shards that are missing, and the book.
+    """Check that the disk has enough space for the missing shards and the book.
 
     Raises:
-        RunDirectoryError: It has.
+        RunDirectoryError: The disk has too little space.
     """
     num_utterances = round(head.num_utterances * len(missing) / max(1, head.num_shards))
     book_seconds = head.predicted_seconds if config.task.name == "audiobook" else 0.0

@@ -1,4 +1,4 @@
-"""From the config of a command to its exit code: one function for each task."""
+"""Run the task that a config names and return the exit code."""
 
 from __future__ import annotations
 
@@ -23,35 +23,40 @@ from pipeline.storage.paths import resolve_path
 from pipeline.synthesis import build_synthesizer, describe_model
 from pipeline.synthesis.tokenizers import load_tokenizers
 
+_UNTRAINED = "model=untrained has random weights, so its output is noise; for speech use model=bundled or model=mini"
+
 
 def run(config: Config, loader: ModelLoader | None = None) -> int:
-    """Do what a config asks for, and return the exit code.
+    """Run the task that a config names and return the exit code.
 
     Args:
-        config: The composed config of the command.
-        loader: Where the model comes from; None: from its checkpoint.
+        config: Composed config of the command.
+        loader: Functions that load the model; None: load it from its checkpoint.
 
     Raises:
-        PipelineError: The user has to change something.
+        PipelineError: The command cannot continue; the message says what to change.
     """
     loader = loader or ModelLoader(build_synthesizer, describe_model, load_tokenizers)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # It warns of each retry, for half a minute; in the end there is one error of ours. A level would be reset.
+    # This logger warns at each retry of a download. If all retries fail, the pipeline reports one error. A filter is
+    # used because huggingface_hub resets the log level.
     logging.getLogger("huggingface_hub.utils._http").addFilter(lambda _: False)
     return COMMANDS[config.task.name](config, loader)
 
 
 def _generate(config: Config, loader: ModelLoader) -> int:
     if config.model.name == "untrained":
-        say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
+        say(_UNTRAINED)
     return (run_dry if config.dry_run else render)(config, loader)
 
 
 def _preview(config: Config, loader: ModelLoader) -> int:
     if config.model.name == "untrained":
-        say("model=untrained has random weights: what you will hear is noise. For speech: model=bundled or mini")
+        say(_UNTRAINED)
     if config.json:
-        raise ConfigError("json=true: task=preview has no JSON; give dry_run=true, task=status or task=verify")
+        raise ConfigError(
+            "json=true: task=preview has no JSON output; use json=true with dry_run=true, task=status or task=verify"
+        )
     return run_preview(config, loader.build)
 
 

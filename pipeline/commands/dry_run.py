@@ -1,4 +1,4 @@
-"""`dry_run=true`: plan a run and print what it would make and need."""
+"""`dry_run=true`: plan a run and print what it would produce and which resources it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.reporting.as_json import show_json
 from pipeline.reporting.progress import say, show, warn
 from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
 
-# What a config has only once its checkpoint is on this machine.
+# Keys whose final value is known only when the checkpoint has been downloaded.
 _KEYS_OF_CHECKPOINT = (
     "model.revision",
     "model.description_tokenizer_revision",
@@ -29,18 +29,18 @@ _KEYS_OF_CHECKPOINT = (
     "text.min_seconds",
     *(f"engine.sampling.{key}" for key in SamplingConfig.__dataclass_fields__),
 )
-# Of the published checkpoints, for one that is not on this machine.
+# Limits of the published checkpoints, used for a checkpoint that has not been downloaded.
 _PUBLISHED_LIMITS = ModelLimits(44_100, frames_per_second=44_100 / 512, max_seconds=30.0, max_positions=4_087)
 
 
 def run_dry(config: Config, loader: ModelLoader) -> int:
-    """Print what a run would make. No model is loaded, nothing is downloaded or written.
+    """Print what a run would produce, without loading a model, downloading anything or writing to the run.
 
     Returns:
-        The exit code with which the run would be refused, so that `dry_run && run` stops in time.
+        The exit code of the error that would stop the run before it renders; 0 if none is known.
 
     Raises:
-        PipelineError: The user has to change something.
+        PipelineError: The plan cannot be made; the message says what to change.
     """
     asked = config
     config = copy_standard_input(config)

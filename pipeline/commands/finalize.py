@@ -1,4 +1,7 @@
-"""The end of a run: everything that is made of finished shards. Made again each time, from the files of the run."""
+"""Write the deliverables, reports and checksums of a run whose shards are all finished.
+
+Everything is written anew each time, from the files of the run.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,21 @@ from pipeline.storage.run_directory import RunDirectory
 
 
 def finalize_run(run: FinishedRun, session: RunStats | None) -> None:
-    """Write rejects, deliverables, report and, last, the checksums of all files.
+    """Write rejects, deliverables, reports and, last, the checksums of all files.
 
     Args:
-        run: All of its shards are finished.
-        session: What this call of the command did; None: nothing.
+        run: A run whose shards are all finished.
+        session: Statistics of this command; None if it rendered nothing.
 
     Raises:
-        NothingAcceptedError: There is not a single clip.
+        NothingAcceptedError: No clip was accepted.
     """
     run_dir = run.directory
     delete_checksums(run_dir)
     delete_previous_runs(run_dir)
     delete_sub_shards(run_dir)
     delete_checkpoints(run_dir)
-    remove_leftovers(run_dir)  # of workers that were killed while they wrote
+    remove_leftovers(run_dir)  # temporary files of killed workers
     write_rejects(run_dir)
     report = make_report(run_dir, run.model, run.head.num_utterances, session)
     write_report(run_dir, report)
@@ -50,4 +53,5 @@ def finalize_run(run: FinishedRun, session: RunStats | None) -> None:
     write_checksums(run_dir, {f"data/{shard.file}": shard.sha256 for shard in finished_shards(run_dir) if shard.clips})
     say(render_report(report))
     if not report.num_clips:
-        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; {RunDirectory(run_dir).rejects} has the reasons")
+        reasons = RunDirectory(run_dir).rejects
+        raise NothingAcceptedError(f"{run_dir}: no clip was accepted; see {reasons} for the reasons")

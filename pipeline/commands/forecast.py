@@ -1,4 +1,4 @@
-"""What a dry run tells, for a person and as JSON: what would be made, and the disk, time and cost that it needs."""
+"""Output of a dry run as text and as JSON: the plan, and the disk space, time and cost that the run needs."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from pipeline.text.readers.inputs import input_paths
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run needs."""
+    """Resources that a run needs, and the error that would stop it."""
 
     run_dir: Path
     disk: DiskNeeds
-    disk_written_bytes: int  # files that the run has already
+    disk_written_bytes: int  # size of the files that the run has written already
     disk_free_bytes: int | None  # None: not known
-    disk_problem: str  # "": none
+    disk_problem: str  # message; "": none
     speed: Speed | None  # None: not known
-    render_seconds: float | None  # of wall time; loading the model and making the book are not in it
-    cost: float | None  # in the currency of price_per_hour
-    refusal: str  # why the run itself would be refused; "": nothing is known to be in its way
-    exit_code: int  # with which it would be
+    render_seconds: float | None  # wall time, without loading the model and making the book
+    cost: float | None  # in the currency of price_per_hour; None: not known
+    refusal: str  # error that would stop the run before it renders; "": none is known
+    exit_code: int  # of that error; 0: none
 
 
 def make_forecast(
     config: Config, summary: PlanSummary, shard_seconds: Sequence[float], refusal: PipelineError | None = None
 ) -> Forecast:
-    """Work out what a whole run needs. Time and cost of a run that was begun are those of the whole as well.
+    """Estimate what a run needs. For a run that was started already, time and cost are those of the whole run.
 
     Args:
-        config: Of the run.
-        summary: Of its plan.
-        shard_seconds: Predicted speech of each shard.
-        refusal: What is in the way of the run beside the space on its disk.
+        config: Config of the run.
+        summary: Summary of its plan.
+        shard_seconds: Predicted seconds of speech of each shard.
+        refusal: Error that would stop the run, apart from too little disk space.
     """
     run_dir = run_directory(config)
     book_seconds = summary.seconds if config.task.name == "audiobook" else 0.0
     work = Work(shard_seconds, summary.utterances, book_seconds, summary.sampling_rate)
-    executor = config.executor  # devices that are chosen automatically are not known without loading torch
+    executor = config.executor  # devices chosen automatically are not known without importing torch
     num_workers = len(executor.devices) if isinstance(executor.devices, list) else max(1, executor.workers)
     needs = estimate_disk(config, work, num_workers)
-    # What lies in a directory that refuses the run is not part of it.
+    # If the directory refuses the run, its files belong to something else.
     written_bytes = sum(file_sizes(run_dir).values()) if is_local(run_dir) and refusal is None else 0
     disk = disk_problem(config, run_dir, needs, written_bytes)
     if refusal is None and disk and config.check_disk:
@@ -77,45 +77,47 @@ def make_forecast(
 
 
 def check_left_out(config: Config) -> None:
-    """Refuse a list of what is left out in the place of a folder, or of the input itself.
+    """Check that the file that `left_out` names can be written without replacing the input.
 
     Raises:
-        ConfigError: It would lie there.
+        ConfigError: `left_out` names a folder or the input.
     """
     path = resolve_path(config.left_out or "")
     if path.is_dir():
-        raise ConfigError(f"left_out={path}: is a folder; name a file in it, e.g. left_out={path / LEFT_OUT_NAME}")
+        raise ConfigError(f"left_out={path}: this is a folder; name a file in it, e.g. left_out={path / LEFT_OUT_NAME}")
     is_file = config.source.format != "datasets" and config.input != STORY and path.exists()
     inputs = input_paths(config.input) if is_file else []
     if any(is_local(each) and each.exists() and each.samefile(path) for each in inputs):
-        raise ConfigError(f"left_out={path}: is the input; name another file")
+        raise ConfigError(f"left_out={path}: this is the input file; name another file")
 
 
 def write_left_out(name: str, records: Sequence[dict[str, Any]]) -> None:
-    """Write the list of what is left out.
+    """Write the records of skipped source text as JSON Lines to the file `name`.
 
     Raises:
-        ConfigError: It cannot be written there.
+        ConfigError: The file cannot be written.
     """
     try:
         write_text(resolve_path(name), json_lines(records))
-    except RunDirectoryError as error:  # its advice is about a run
+    except RunDirectoryError as error:  # its advice applies to a run directory, not to this file
         reason = reason_of(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
         raise ConfigError(f"left_out={name}: cannot be written ({reason}); name another file") from error
 
 
 def render_dry_run(config: Config, summary: PlanSummary, forecast: Forecast) -> str:
-    """Return the dry run for a person."""
+    """Return the output of a dry run as text."""
     needs = [*_disk_lines(config, forecast), *_time_lines(config, forecast)]
     plan = render_plan(summary, config.task.name == "audiobook", needs, config.verbose)
     refused = "\n".join(map(printable, forecast.refusal.split("\n")))
-    end = f"\n\nREFUSED: without dry_run=true this command ends with an error: {refused}" if refused else ""
+    end = f"\n\nREFUSED: without dry_run=true, this command would end with an error: {refused}" if refused else ""
     return f"{printable(config.input)} -> {forecast.run_dir}\n\n{plan}{end}"
 
 
 def _disk_lines(config: Config, forecast: Forecast) -> list[str]:
     needs, free = forecast.disk, forecast.disk_free_bytes
-    written = f", of which {size(forecast.disk_written_bytes)} are there" if forecast.disk_written_bytes else ""
+    written = (
+        f", of which {size(forecast.disk_written_bytes)} are written already" if forecast.disk_written_bytes else ""
+    )
     is_free = f"; {size(free)} are free" if free is not None else ""
     parts = [f"{size(needs.clips_bytes)} of clips ({config.dataset.format})"]
     if needs.m4b_bytes:
@@ -134,9 +136,9 @@ def _time_lines(config: Config, forecast: Forecast) -> list[str]:
     if forecast.speed is None or forecast.render_seconds is None:
         part = "source.chapters=1" if config.task.name == "audiobook" else "source.limit=100"
         return [
-            "time            not known, since no run with these settings lies beside this one",
-            f"{'':16}to measure it, run a part of the input ({part} name=part), or give",
-            f"{'':16}speed=N if you know how many seconds of audio are made in a second",
+            "time            not known, since output_dir has no finished run with these settings",
+            f"{'':16}to measure it, render a part of the input ({part} name=part), or set",
+            f"{'':16}speed=N, the number of seconds of audio rendered per second",
             *([f"cost{'':12}not known without the time"] if config.price_per_hour is not None else []),
         ]
     lines = [f"time            about {duration(forecast.render_seconds)} of rendering", f"{'':16}{forecast.speed}"]
@@ -146,7 +148,7 @@ def _time_lines(config: Config, forecast: Forecast) -> list[str]:
 
 
 def dry_run_values(config: Config, summary: PlanSummary, forecast: Forecast) -> dict[str, Any]:
-    """Return the same for a program; see `docs/dry_run.md` for the keys."""
+    """Return the output of a dry run as JSON values; `docs/dry_run.md` documents the keys."""
     speed, left_out = forecast.speed, summary.left_out
     return {
         "task": config.task.name,

@@ -1,4 +1,4 @@
-"""Where the commands get their model from: its checkpoint, or what tests pass in its place."""
+"""Functions with which the commands load a model; tests pass their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ModelLoader:
     """The functions that load the parts of a model.
 
     Attributes:
-        build: Like `build_synthesizer`. Worker processes import it by name.
+        build: Like `build_synthesizer`. Worker processes import it by its name.
         describe: Like `describe_model`.
         tokenizers: Like `load_tokenizers`.
     """

@@ -1,4 +1,4 @@
-"""The plan of a run: made once, frozen together with the config, and kept as long as nothing has changed."""
+"""Make the plan of a run and freeze the config, or reuse the plan if neither config nor input has changed."""
 
 from __future__ import annotations
 
@@ -22,30 +22,33 @@ from pipeline.storage.run_directory import RunDirectory
 from pipeline.synthesis.checkpoint import Checkpoint
 from pipeline.voices import Casting
 
-_MAX_FILES = 10_000  # in a folder, which is what the hub takes
+_MAX_FILES = 10_000  # per folder, the limit of the Hugging Face Hub
 
 
 def make_plan(
     run_dir: Path, working: Config, config: Config, casting: Casting, model_source: tuple[Checkpoint, ModelLoader]
 ) -> PlanHead:
-    """Make the plan and freeze the config, while no other job is at work. A plan that is still valid is kept.
+    """Make the plan and freeze the config while no other job is active. A plan that is still valid is reused.
 
     Args:
         run_dir: Directory of the run.
-        working: The config with the devices of this command.
-        config: The config as it is frozen.
-        casting: Who speaks what.
-        model_source: The checkpoint, and the loader of its tokenizers.
+        working: Config with the devices of this command.
+        config: Config to freeze.
+        casting: Assigns voices to utterances.
+        model_source: The checkpoint and the loader of its tokenizers.
+
+    Raises:
+        RunDirectoryError: The disk has too little space, or the directory was made with another config.
     """
     checkpoint, loader = model_source
     remove_leftovers(run_dir)
-    mark = plan_digest(config, casting.catalogue.digest)
+    digest = plan_digest(config, casting.catalogue.digest)
     frozen = replace(config, job_index=None, num_jobs=1)
-    head = reusable_plan(run_dir, mark)
+    head = reusable_plan(run_dir, digest)
     if head is None:
         planner = Planner(config, casting, loader.tokenizers(checkpoint), model_limits(config, checkpoint))
-        head = stage_plan(run_dir, config, planner, mark)
-        if not any(finished_shards(run_dir)):  # before a config is frozen that asks for too much of the disk
+        head = stage_plan(run_dir, config, planner, digest)
+        if not any(finished_shards(run_dir)):  # check the disk before freezing, so that a smaller config stays possible
             try:
                 check_disk_for(run_dir, working, head, checkpoint, range(head.num_shards))
             except RunDirectoryError:
@@ -53,7 +56,7 @@ def make_plan(
                 raise
         freeze_config(run_dir, frozen, input_digest(config))
         install_plan(run_dir, head)
-        _tell_left_out(planner)
+        _report_left_out(planner)
     else:
         freeze_config(run_dir, frozen, input_digest(config))
     _announce(head, casting)
@@ -72,11 +75,16 @@ def _announce(head: PlanHead, casting: Casting) -> None:
     warn(casting.row_warnings())
     if head.num_shards > _MAX_FILES:
         size = -(-head.num_utterances // _MAX_FILES)
-        warn([f"{head.num_shards:,} files in a folder are more than the hub takes; give planning.shard_size={size}"])
+        warn(
+            [
+                f"the run has {head.num_shards:,} shards, but the Hugging Face Hub allows {_MAX_FILES:,} files in a "
+                f"folder; set planning.shard_size={size}"
+            ]
+        )
 
 
-def _tell_left_out(planner: Planner) -> None:
-    """Say what of the source is not spoken, by chapter, and warn where it may be missed."""
+def _report_left_out(planner: Planner) -> None:
+    """Print which source text is skipped, by chapter, with warnings about text that readers may miss."""
     left_out = planner.summary.left_out
     for line in (*left_out.lines(), *(f"WARNING: {warning}" for warning in left_out.warnings)):
         say(line)

@@ -1,4 +1,4 @@
-"""What comes before a plan: the input and the voices are checked, and the config is completed by the checkpoint."""
+"""Steps before planning: check the input, choose the voices, and complete the config from the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pipeline.text.readers.dispatch import check_source, read_documents
 from pipeline.text.readers.inputs import is_there
 from pipeline.voices import Casting
 
-_SHARE_OF_LIMIT = 0.8  # of the longest audio of a checkpoint: what segments may have, since predictions are inexact
+_SHARE_OF_LIMIT = 0.8  # longest segment / longest audio of a checkpoint; below 1, since predictions are inexact
 
 
 def check_input(config: Config) -> str:
-    """Check the input as far as its first text, and return the language of that.
+    """Read the input up to its first text and return the language of that text. Check the book cover, too.
 
     Raises:
-        PipelineError: It cannot be read, or is a table where a book is wanted.
+        PipelineError: The input or the cover cannot be used, or the input of an audiobook is a table of texts.
     """
     if config.task.name != "audiobook":
         language = check_source(config.input, config.source).language
@@ -32,7 +32,7 @@ def check_input(config: Config) -> str:
         documents = list(islice(read_documents(config.input, config.source), 2))
         language = documents[0].language if documents else check_source(config.input, config.source).language
         if len(documents) > 1:
-            raise ConfigError(f"{config.input}: a table of texts is no book; give task=dataset")
+            raise ConfigError(f"{config.input}: a table of texts cannot become an audiobook; use task=dataset")
     if config.book.cover:
         from pipeline.outputs.audiobook.containers import check_cover  # imports PyAV
 
@@ -41,7 +41,7 @@ def check_input(config: Config) -> str:
 
 
 def choose_voices(config: Config, language: str, checkpoint: Checkpoint | None) -> tuple[Config, Casting]:
-    """Choose the voices and print them. No checkpoint: it is not on this machine yet."""
+    """Choose the voices and print them. `checkpoint` is None if it has not been downloaded yet."""
     chosen, casting = set_up_voices(config, language, checkpoint.folder if checkpoint else None)
     announce_voice(config, chosen, casting)
     warn(casting.warnings)
@@ -49,8 +49,8 @@ def choose_voices(config: Config, language: str, checkpoint: Checkpoint | None) 
 
 
 def as_frozen(config: Config, checkpoint: Checkpoint | None) -> Config:
-    """Return the config as a run freezes it, with what only the checkpoint tells. None: it is not on this machine."""
-    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # as ./a
+    """Return the config to freeze, completed with values from the checkpoint (None: not downloaded yet)."""
+    source = os.path.normpath(config.input) if is_there(config.input) else config.input  # ./a -> a
     config = replace(config, input=source)
     if checkpoint is None:
         return config
@@ -66,10 +66,14 @@ def as_frozen(config: Config, checkpoint: Checkpoint | None) -> Config:
 
 
 def fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
-    """Shorten segments that the checkpoint cannot generate whole, and name its settings that have no effect here."""
+    """Limit the segment length to what the checkpoint can generate, and warn about its unsupported settings.
+
+    Raises:
+        ModelError: The checkpoint generates less than a usable length.
+    """
     if checkpoint.generation.unsupported:
         settings = ", ".join(checkpoint.generation.unsupported)
-        warn([f"{checkpoint.model_id}: {settings} in generation_config.json has no effect here"])
+        warn([f"{checkpoint.model_id}: {settings} in generation_config.json not supported and ignored"])
     if config.text.max_seconds <= checkpoint.max_seconds:
         return config
     seconds = round(_SHARE_OF_LIMIT * checkpoint.max_seconds, 1)
@@ -77,14 +81,14 @@ def fit_to_checkpoint(config: Config, checkpoint: Checkpoint) -> Config:
         limit = f"max_length={checkpoint.generation.max_length} in its generation_config.json"
         raise ModelError(f"{checkpoint.model_id}: {limit} allows {checkpoint.max_seconds:.1f} s, too little for speech")
     say(
-        f"{checkpoint.model_id} generates at most {checkpoint.max_seconds:.1f} s at a time: text.max_seconds="
-        f"{seconds:g} instead of {config.text.max_seconds:g}"
+        f"{checkpoint.model_id} generates at most {checkpoint.max_seconds:.1f} s of audio: text.max_seconds is reduced "
+        f"from {config.text.max_seconds:g} to {seconds:g}"
     )
     minimum = min(config.text.min_seconds, seconds / 2)
     return replace(config, text=replace(config.text, max_seconds=seconds, min_seconds=minimum))
 
 
 def model_limits(config: Config, checkpoint: Checkpoint) -> ModelLimits:
-    """Return what planning needs to know of a checkpoint."""
+    """Return the limits of a checkpoint that planning needs."""
     max_seconds = min(config.model.max_seconds, checkpoint.max_seconds)
     return ModelLimits(checkpoint.sampling_rate, checkpoint.frames_per_second, max_seconds, checkpoint.max_positions)

@@ -1,6 +1,6 @@
-"""`task=preview`: hear a sentence at once, in one voice or in several side by side.
+"""`task=preview`: speak a sentence in one or several voices and stream the audio to files.
 
-Turns the text of the command line into one utterance for each voice, and says how quickly each was heard.
+The text of the command line becomes one utterance for each voice. The time to first audio is printed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pipeline.text.normalization import is_speakable
 from pipeline.text.spoken_form import spoken_form
 from pipeline.types import Utterance
 
-_MAX_FILE_NAME = 40  # characters of a voice in the name of its file
+_MAX_FILE_NAME = 40  # characters of the voice in a file name
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one voice says, and into which file."""
+    """One voice of the preview, its utterance and its output file."""
 
     title: str
     utterance: Utterance
@@ -42,10 +42,13 @@ class _Part:
 def run_preview(config: Config, build: Callable[..., Synthesizer] = build_synthesizer) -> int:
     """Write `<output_dir>/<name, or preview>.wav` and print the time to first audio.
 
-    Of several voices, each has a file of its own, `<name>-<voice>.wav`, and `<name>.html` has all players.
+    With `task.voices`, each voice has its own file, `<name>-<voice>.wav`, and `<name>.html` has a player for each.
+
+    Raises:
+        PipelineError: A voice is not known, the text cannot be spoken, or a file cannot be written.
     """
     check_revision(config.model)
-    parts, warnings = _parts(config, None)  # refuses names before anything is downloaded
+    parts, warnings = _parts(config, None)  # reports unknown voices before anything is downloaded
     if config.dry_run:
         try:
             parts, warnings = _parts(config, find_checkpoint(config.model, download=False).folder)
@@ -54,7 +57,7 @@ def run_preview(config: Config, build: Callable[..., Synthesizer] = build_synthe
     else:
         if is_address(config.output_dir):
             raise ConfigError(
-                f"output_dir={config.output_dir}: a preview grows while it is spoken; give a local folder"
+                f"output_dir={config.output_dir}: a preview is written while it is generated; give a local folder"
             )
         _check_writable([parts[0].path])
         checkpoint = find_checkpoint(config.model)
@@ -69,7 +72,7 @@ def run_preview(config: Config, build: Callable[..., Synthesizer] = build_synthe
         return 0
     synthesizer = build(checkpoint, **vars(config.engine))
     if not isinstance(synthesizer, Streamer):
-        raise ConfigError(f"task=preview: engine.backend={config.engine.backend} cannot stream; give engine=default")
+        raise ConfigError(f"task=preview: engine.backend={config.engine.backend} cannot stream; use engine=default")
     heard = []
     for part in parts:
         report = preview(synthesizer, part.utterance, part.path)
@@ -81,15 +84,19 @@ def run_preview(config: Config, build: Callable[..., Synthesizer] = build_synthe
     if config.task.voices:
         page = _path(config, "", ".html")
         write_text(page, render_page(config.task.text or "", config.model.name, heard))
-        show(f"{page}: all {len(heard)} voices side by side")
+        show(f"{page}: players of all {len(heard)} voices")
     return 0
 
 
 def _parts(config: Config, folder: Path | None) -> tuple[list[_Part], list[str]]:
-    """Casts each voice; returns warnings as well. `folder` is that of the checkpoint, once it has been found.
+    """Return the parts of the preview and the warnings of casting.
+
+    Args:
+        config: Of the command.
+        folder: Of the checkpoint; None: not known yet.
 
     Raises:
-        ConfigError: A name that the checkpoint does not know, or a text that cannot be spoken.
+        ConfigError: The checkpoint does not have a speaker, or the text cannot be spoken.
     """
     parts: dict[tuple[str | None, str], _Part] = {}
     names: set[str] = set()
@@ -101,7 +108,7 @@ def _parts(config: Config, folder: Path | None) -> tuple[list[_Part], list[str]]
         warnings += casting.warnings
         cast = casting.cast("preview", config.task.text or "", config.seed)
         key = (cast.speaker, cast.description)
-        if key in parts:  # the same voice in two spellings
+        if key in parts:  # two spellings of the same voice
             continue
         title = cast.speaker or cast.description
         name = _file_name(title, names) if config.task.voices else ""
@@ -110,7 +117,7 @@ def _parts(config: Config, folder: Path | None) -> tuple[list[_Part], list[str]]
 
 
 def _voices(config: Config) -> list[VoiceConfig]:
-    """The voices to hear: those of the list, else the one of the config."""
+    """Return the voices of `task.voices`, or the voice of the config if that is empty."""
     plain = replace(config.voice, speakers=[])
     return [
         replace(plain, speaker=None, description=words)
@@ -124,12 +131,12 @@ def _utterance(config: Config, speaker: str | None, description: str) -> Utteran
     text = config.task.text or ""
     prompt = spoken_form(text, config.source.language or DEFAULT_LANGUAGE, config.text.normalize)
     if not is_speakable(prompt):
-        raise ConfigError(f"text={text}: there is nothing to say in it")
+        raise ConfigError(f"text={text}: the text contains nothing that can be spoken")
     seconds = predict_seconds(prompt)
     if seconds > config.model.max_seconds:
         raise ConfigError(
-            f"text={text[:40]}...: about {seconds:.0f} s of speech, and one generation has at most "
-            f"{config.model.max_seconds:g} s; give a shorter text, or put it into a file: input=text.txt"
+            f"text={text[:40]}...: about {seconds:.0f} s of speech, but a preview has at most "
+            f"{config.model.max_seconds:g} s; give a shorter text, or render it from a file with input=text.txt"
         )
     seed = utterance_seed(config.seed, prompt, description)
     return Utterance(prompt, description, seed, id="preview", speaker=speaker, predicted_seconds=seconds)
@@ -141,7 +148,7 @@ def _path(config: Config, voice: str, suffix: str) -> Path:
 
 
 def _file_name(title: str, taken: set[str]) -> str:
-    """Return a name for the file of a voice that is good on every file system, and add it to those that are taken."""
+    """Return a unique, portable file name for a voice, and add it to `taken`."""
     kept = "".join(
         letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else "-"
         for letter in unicodedata.normalize("NFC", title.lower())
@@ -161,7 +168,9 @@ def _check_writable(paths: Sequence[Path]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
             path.touch()
-            if is_new:  # leave no empty file when the command is stopped before this voice speaks
+            if is_new:  # so that no empty file remains if the command is stopped early
                 path.unlink()
         except OSError as error:
-            raise RunDirectoryError(f"{path}: cannot be written ({error.strerror}); give output_dir=...") from error
+            raise RunDirectoryError(
+                f"{path}: cannot be written ({error.strerror}); choose another place with output_dir=..."
+            ) from error

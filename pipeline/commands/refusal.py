@@ -1,4 +1,4 @@
-"""Why a run would be refused, found without writing anything: a dry run tells it before the user waits for a model."""
+"""Find the error that would stop a run before it renders, without writing anything. Used by dry runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from pipeline.storage.paths import is_local
 
 
 def find_refusal(config: Config, input_digest: str, unknown_keys: Collection[str] = ()) -> PipelineError | None:
-    """Return the error with which a run would end before it renders; None: nothing is known to be in its way.
+    """Return the error that would stop a run before it renders; None if none is known.
 
-    The free space of the disk is not looked at, nor whether the devices are there: a dry run may be made on another
-    machine.
+    Disk space and devices are not checked, because a dry run may be made on another machine.
 
     Args:
-        config: As the run would freeze it.
-        input_digest: Of the content of its input; "": not known.
-        unknown_keys: Keys whose value only a checkpoint tells that is not on this machine: they are not compared.
+        config: Config as the run would freeze it.
+        input_digest: Digest of the content of the input; "": not known.
+        unknown_keys: Keys whose values need a checkpoint that is not downloaded; they are not compared.
     """
     run_dir = run_directory(config)
     try:
@@ -40,21 +39,23 @@ def _check_writable(run_dir: Path) -> None:
     if not is_local(run_dir):
         return
     try:
-        there = next(each for each in (run_dir, *run_dir.absolute().parents) if os.path.lexists(each))
-        reason = "" if there.is_dir() else "is no folder"
+        existing = next(each for each in (run_dir, *run_dir.absolute().parents) if os.path.lexists(each))
+        reason = "" if existing.is_dir() else "is not a folder"
     except OSError as error:
-        there, reason = run_dir, str(error.strerror)
-    if not reason and not os.access(there, os.W_OK | os.X_OK):
-        reason = "may not be written"
+        existing, reason = run_dir, str(error.strerror)
+    if not reason and not os.access(existing, os.W_OK | os.X_OK):
+        reason = "is not writable"
     if reason:
         raise RunDirectoryError(
-            f"{run_dir}: cannot be written ({there} {reason}); mend the permissions, or give output_dir=... for "
-            "another place"
+            f"{run_dir}: cannot be written ({existing} {reason}); correct the permissions, or choose another place "
+            "with output_dir=..."
         )
 
 
 def _check_free(run_dir: Path, config: Config) -> None:
-    if config.job_index is not None:  # several jobs may be at work together
+    if config.job_index is not None:  # several jobs may share the run
         return
     if holders := [holder.name for holder in find_holders(run_dir) if holder.is_alive]:
-        raise RunDirectoryError(f"{run_dir}: {'; '.join(holders)} is at work here; wait for it, or give name=...")
+        raise RunDirectoryError(
+            f"{run_dir}: in use by {'; '.join(holders)}; wait until it ends, or choose another name with name=..."
+        )

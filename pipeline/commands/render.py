@@ -1,7 +1,8 @@
-"""`task=audiobook` and `task=dataset`: from the config to a finished run.
+"""`task=audiobook` and `task=dataset`: render a run from its config.
 
-Everything that can be refused is refused before a model loads. The plan is frozen before the first clip, a shard is
-written as soon as it is complete, and the deliverables are made of the files on disk. Finished work is kept.
+Invalid settings and inputs are reported before a model is loaded. The plan is frozen before the first clip is
+generated, each shard is written when it is complete, and the deliverables are made from the files of the run. An
+interrupted run resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ from pipeline.types import ModelInfo
 
 
 def render(config: Config, loader: ModelLoader) -> int:
-    """Render a run, or what is missing of it, and return the exit code.
+    """Render a run, or the missing part of it, and return the exit code.
 
     Raises:
-        PipelineError: The user has to change something.
+        PipelineError: The run cannot continue; the message says what to change.
     """
     asked = config
     config = copy_standard_input(config)
     language = check_input(config)
     check_revision(config.model)
-    set_up_voices(config, language)  # refuses names before anything is downloaded
+    set_up_voices(config, language)  # reports unknown voices before anything is downloaded
     if config.left_out:
         raise ConfigError(
-            f"left_out={config.left_out}: give dry_run=true with it; a run lists it in plan/left_out.jsonl"
+            f"left_out={config.left_out}: this key needs dry_run=true; a run always writes plan/left_out.jsonl"
         )
-    chosen_deliverables(config)  # refuses what does not apply
+    chosen_deliverables(config)  # raises ConfigError for deliverables that do not apply
     working = check_executor(config)
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config, casting = choose_voices(config, language, checkpoint)
@@ -58,18 +59,21 @@ def render(config: Config, loader: ModelLoader) -> int:
     run_dir = run_directory(config)
     refuse_foreign(run_dir)
     model_source = (checkpoint, loader)
-    with write_lock(run_dir, config.job_index, config.num_jobs) as right:
-        with right.alternate() as is_alone:
+    with write_lock(run_dir, config.job_index, config.num_jobs) as lock:
+        with lock.alternate() as is_alone:
             check_config(run_dir, config, input_digest(config))
             config = keep_standard_input(config, asked)
             working = replace(working, input=config.input, name=config.name)
             head = make_plan(run_dir, working, config, casting, model_source) if is_alone else read_head(run_dir)
-        order = RunContext(run_dir, working, head, checkpoint, head.buckets, loader.build)
-        session, model = _render_shards(order)
-        with right.alternate():
+        context = RunContext(run_dir, working, head, checkpoint, head.buckets, loader.build)
+        session, model = _render_shards(context)
+        with lock.alternate():
             finished = sum(1 for _ in finished_shards(run_dir))
             if finished < head.num_shards:
-                say(f"{run_dir}: {finished} of {count(head.num_shards, 'shard')} finished; the last job does the rest")
+                say(
+                    f"{run_dir}: {finished} of {count(head.num_shards, 'shard')} finished; "
+                    "the job that ends last finalizes the run"
+                )
             else:
                 model = model or loader.describe(checkpoint, working.engine)
                 run = FinishedRun(run_dir, config, head, model, ", ".join(casting.names), say)
@@ -80,25 +84,25 @@ def render(config: Config, loader: ModelLoader) -> int:
 
 
 def _share(config: Config, head: PlanHead) -> range:
-    """Shards that are this job's; of a run that is not shared, all."""
+    """Return the shards that this job renders; all shards if the run has no jobs."""
     return range(config.job_index or 0, head.num_shards, config.num_jobs)
 
 
-def _render_shards(order: RunContext) -> tuple[RunStats | None, ModelInfo | None]:
-    """Render the shards that are not there yet; nothing when there are none."""
-    head = order.head
-    share = _share(order.config, head)
-    finished = {  # numbers of utterances only: the manifests of a million clips would be in memory all the time
+def _render_shards(context: RunContext) -> tuple[RunStats | None, ModelInfo | None]:
+    """Render the missing shards of this job. Returns (None, None) if there are none."""
+    head = context.head
+    share = _share(context.config, head)
+    finished = {  # keep only counts: the manifests of a million clips need too much memory
         manifest.index: len(manifest.clips) + len(manifest.rejects)
-        for manifest in finished_shards(order.run_dir)
+        for manifest in finished_shards(context.run_dir)
         if manifest.index in share
         and manifest.fingerprint == head.fingerprint
-        and manifest.plan_hash == hash_plan(order.run_dir, manifest.index)
+        and manifest.plan_hash == hash_plan(context.run_dir, manifest.index)
     }
     missing = [index for index in share if index not in finished]
     if finished:
-        say(f"{order.run_dir}: {len(finished)} of {count(len(share), 'shard')} finished already")
+        say(f"{context.run_dir}: {len(finished)} of {count(len(share), 'shard')} already finished")
     if not missing:
         return None, None
-    check_disk_for(order.run_dir, order.config, head, order.checkpoint, missing)
-    return execute(order, Workload(tuple(missing)), num_done=sum(finished.values()))
+    check_disk_for(context.run_dir, context.config, head, context.checkpoint, missing)
+    return execute(context, Workload(tuple(missing)), num_done=sum(finished.values()))

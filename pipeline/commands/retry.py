@@ -1,7 +1,7 @@
-"""`task=retry_rejects`: what a run has rejected is tried again, with takes that were not tried yet.
+"""`task=retry_rejects`: retry the rejects of a finished run with new takes.
 
-Owns which rejects, and in which company: together as the pieces of their shards, but one that has killed its worker
-alone, and never in this process. Only their shards are written anew; all else stays, to the byte.
+This module selects the rejects to retry. The rejects of a shard form one sub-shard; utterances that crashed a worker
+run alone, and never in this process. Only shards with rejects are rewritten; other data files stay unchanged.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from pipeline.voices import find_catalogue, speaker_names
 
 
 def retry_rejects(asked: Config, loader: ModelLoader) -> int:
-    """Work the rejects of `run` off; returns the exit code.
+    """Retry the rejects of the run that `asked.run` names and return the exit code.
 
-    The run's own config holds. Device, slots and executor, on which clips do not depend, are those of this command.
+    The frozen config of the run is used, with the device, slots and executor of this command, which do not affect the
+    clips.
 
     Raises:
-        PipelineError: There is no such run, it is not finished, or somebody is at work in it.
+        PipelineError: The run does not exist, is not finished, or is in use by another process.
     """
     run_dir = resolve_path(asked.run or "")
     if not run_dir.is_dir():
         raise RunDirectoryError(f"run={run_dir}: no such folder")
-    frozen_config(run_dir)  # refuses a folder that is no run before a lock is put there
+    frozen_config(run_dir)  # raises an error before a lock is created in a folder that is not a run
     with write_lock(run_dir):
         frozen = frozen_config(run_dir)
         engine = replace(frozen.engine, device=asked.engine.device, slots=asked.engine.slots)
@@ -49,51 +50,53 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
         num_finished = sum(1 for _ in finished_shards(run_dir))
         if num_finished < head.num_shards:
             raise RunDirectoryError(
-                f"run={run_dir}: {num_finished} of {head.num_shards} shards are finished; give the run's own command "
-                "again first"
+                f"run={run_dir}: only {num_finished} of {head.num_shards} shards are finished; rerun the command of "
+                "the run first"
             )
-        workload = _to_try_again(run_dir)
+        workload = _retry_workload(run_dir)
         items = [*workload.sub_shards, *workload.suspects]
         narrator = ", ".join(speaker_names(frozen.voice, find_catalogue(frozen.model)))
         if not items:
-            say(f"{run_dir}: nothing was rejected that another take could change")
-            if not RunDirectory(run_dir).checksums.exists():  # an earlier retry was killed at its end
+            say(f"{run_dir}: no rejects to retry")
+            if not RunDirectory(run_dir).checksums.exists():  # an earlier retry was killed before it finalized the run
                 described = loader.describe(same_checkpoint(run_dir, config), config.engine)
                 finalize_run(FinishedRun(run_dir, frozen, head, described, narrator, say), None)
             return 0
         num_rejects = sum(len(item.positions or ()) for item in items)
         shards = {item.shard for item in items}
-        say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to be tried again")
-        order = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, loader.build)
-        session, model = execute(order, workload, head.num_utterances - num_rejects)
-        assert model is not None  # there was something to do, and it is done
+        say(f"{run_dir}: {count(num_rejects, 'reject')} of {count(len(shards), 'shard')} to retry")
+        context = RunContext(run_dir, config, head, same_checkpoint(run_dir, config), head.buckets, loader.build)
+        session, model = execute(context, workload, head.num_utterances - num_rejects)
+        assert model is not None  # `execute` returns a model if the workload is not empty
         finalize_run(FinishedRun(run_dir, frozen, head, model, narrator, say), session)
     return 0
 
 
 def same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
-    """Find the checkpoint that the run was made with: the clips of another one are not of this dataset.
+    """Return the checkpoint that the run was made with.
 
     Raises:
-        RunDirectoryError: Its weights, or those of its tokenizer, are others now.
+        RunDirectoryError: The available revision of the model or of its tokenizer is a different one.
     """
     checkpoint, revision = find_checkpoint(config.model), config.model.revision
     tokenizer, now = config.model.description_tokenizer_revision, checkpoint.description_tokenizer_revision
-    if checkpoint.revision != revision or tokenizer not in (None, now):  # None: an older run, or there is none
+    if checkpoint.revision != revision or tokenizer not in (
+        None,
+        now,
+    ):  # None: not recorded by older runs, or no such tokenizer
         descriptions = (f" and {tokenizer} of its tokenizer", f" and {now}") if tokenizer else ("", "")
         raise RunDirectoryError(
-            f"run={run_dir}: was made with revision {revision}{descriptions[0]} of model {checkpoint.model_id}, which "
-            f"is {checkpoint.revision}{descriptions[1]} now; put the old weights back, or give the run's own command "
-            "with name=... for a "
-            "new run"
+            f"run={run_dir}: made with revision {revision}{descriptions[0]} of model {checkpoint.model_id}, but the "
+            f"available revision is {checkpoint.revision}{descriptions[1]}; restore the old weights, or start a new "
+            "run with name=..."
         )
     return checkpoint
 
 
-def _to_try_again(run_dir: Path) -> Workload:
-    """Return the rejects of each shard as one sub-shard, and those that crashed a worker by themselves.
+def _retry_workload(run_dir: Path) -> Workload:
+    """Return the rejects of each shard as one sub-shard, and each utterance that crashed a worker as a suspect.
 
-    Rejects that no take was tried of, since they cannot be spoken, are left out.
+    Rejects without a take, which cannot be spoken, are not retried.
     """
     sub_shards, suspects = [], []
     for manifest in finished_shards(run_dir):
@@ -101,10 +104,10 @@ def _to_try_again(run_dir: Path) -> Workload:
         if not reasons:
             continue
         planned = read_shard_plan(run_dir, manifest.index).utterances
-        of = {position: reasons[one.id] for position, one in enumerate(planned) if one.id in reasons}
-        killers = [position for position, reason in of.items() if reason.startswith(POISON)]
-        others = tuple(position for position in of if position not in killers)
+        by_position = {position: reasons[one.id] for position, one in enumerate(planned) if one.id in reasons}
+        crashers = [position for position, reason in by_position.items() if reason.startswith(POISON)]
+        others = tuple(position for position in by_position if position not in crashers)
         if others:
             sub_shards.append(WorkItem(manifest.index, others, exclusive=True))
-        suspects += [WorkItem(manifest.index, (position,), exclusive=True) for position in killers]
+        suspects += [WorkItem(manifest.index, (position,), exclusive=True) for position in crashers]
     return Workload((), tuple(sub_shards), tuple(suspects))

@@ -1,4 +1,4 @@
-"""`input=-`: read standard input once, and keep it in the run when nothing refuses the run any more."""
+"""`input=-`: copy standard input to a temporary file, and to the run directory once the run is accepted."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _FOLDER = ".input"
 
 
 def kept_copy(config: Config) -> Path:
-    """Return where the copy of standard input lies in the run directory."""
+    """Return the path of the copy of standard input in the run directory."""
     return run_directory(config) / _FOLDER / f"stdin.{config.source.format}"
 
 
 def copy_standard_input(config: Config) -> Config:
-    """Return the config with a temporary copy as its input; the config itself if its input is something else.
+    """Return the config with a temporary copy of standard input as its input; other inputs are left unchanged.
 
-    The copy in the run is taken where standard input is empty or a terminal, so that the same command resumes.
+    If standard input is empty or a terminal, the copy in the run directory is used, so that the same command resumes.
 
     Raises:
-        SourceError: The format is not named, or there is nothing to read.
+        SourceError: `source.format` is not set, or standard input is empty and the run has no copy.
     """
     if config.input not in STANDARD_INPUT:
         return config
@@ -47,19 +47,17 @@ def copy_standard_input(config: Config) -> Config:
             shutil.copyfileobj(sys.stdin.buffer, file)
     if is_terminal or not read.stat().st_size:
         if not kept.exists():
-            raise SourceError(
-                f"input={config.input}: there is nothing on standard input; pipe the texts into this command"
-            )
+            raise SourceError(f"input={config.input}: standard input is empty; pipe the text into this command")
         return replace(config, input=str(kept))
     return replace(config, input=str(read), name=config.name or run_directory(config).name)
 
 
 def keep_standard_input(config: Config, asked: Config) -> Config:
-    """Keep the temporary copy in the run, and return the config with that as its input.
+    """Copy the temporary file to the run directory, and return the config with that copy as its input.
 
     Args:
-        config: As `copy_standard_input` returned it, with what was found since.
-        asked: The config of the command.
+        config: A config derived from the result of `copy_standard_input`.
+        asked: Config of the command.
     """
     if asked.input not in STANDARD_INPUT:
         return config

@@ -1,7 +1,7 @@
-"""`task=verify`: all that can be said against a finished run.
+"""`task=verify`: find all problems of a finished run.
 
-Owns the order of the searches, and the comparison of frozen config and report with plan and shards. `dataset.verify`
-compares the data; here is what needs the config, the report's arithmetic or a book's decoder.
+`outputs.dataset.verify` checks plan, manifests and shards. This module then checks the frozen config, the report, the
+deliverables and, with `deep=true`, the audio.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _COUNTS = (
     "num_bytes",
     "num_files",
 )
-_MEND = "give the run's own command again to write it anew"
-_LATER_KEYS = ("num_restarts", "given_up")  # of a session, which earlier versions did not write
-_DATA = ("data/", "manifests/", "plan/")  # problems with these make figures and book worthless
+_REPAIR = "rerun the command of the run to write this file again"
+_LATER_KEYS = ("num_restarts", "given_up")  # keys of a session that earlier versions did not write
+_DATA = ("data/", "manifests/", "plan/")  # if these have problems, report and book are not checked against them
 _NO_SESSION = RunStats(0.0, 0.0, 0.0, 0, 0)
 _NO_MODEL = ModelInfo("", "", 0, 0.0, 0, 0, "", "")
 
@@ -49,15 +49,15 @@ _NO_MODEL = ModelInfo("", "", 0, 0.0, 0, 0, "", "")
 def verify(
     asked: Config, build: Callable[..., Synthesizer], watch: Callable[[range], Iterable[int]] = iter
 ) -> VerifyReport:
-    """Verify the run that `asked.run` names.
+    """Verify the run that `asked.run` names and return its problems.
 
     Args:
-        asked: The config of this command.
-        build: `synthesis.build_synthesizer`, or what stands in for it; called for `deep` only.
-        watch: Passes the numbers of the shards on as they come up.
+        asked: Config of this command.
+        build: Like `synthesis.build_synthesizer`; called only for `deep=true`.
+        watch: Wraps the iteration over shard indices, e.g. with a progress bar.
 
     Raises:
-        RunDirectoryError: There is no such folder, or no readable plan in it.
+        RunDirectoryError: The folder does not exist or cannot be read.
     """
     run_dir = resolve_path(asked.run or "")
     with wrap_read_errors(run_dir):
@@ -71,35 +71,35 @@ def verify(
     except RunDirectoryError as error:
         return replace(report, problems=(*problems, str(error)))
     collect(run_dir, problems, _config_problems(run_dir, head))
-    # Figures of damaged shards are of no use, and their damage was told of.
-    is_whole = not _is_told_of(_DATA, problems)
-    if is_whole and not _is_told_of(REPORT_NAME, problems):
+    # The counts of damaged shards cannot be compared, and the damage was reported above.
+    is_whole = not _is_reported(_DATA, problems)
+    if is_whole and not _is_reported(REPORT_NAME, problems):
         collect(run_dir, problems, _report_problems(run_dir, head))
     collect(run_dir, problems, _deliverable_problems(run_dir, head, is_whole, tuple(problems)))
     outcomes: Counter[Outcome] = Counter()
     if asked.deep:
         try:
             collect(run_dir, problems, deep_problems(run_dir, asked, head, build, outcomes))
-        except PipelineError as error:  # what was found so far is told as well
+        except PipelineError as error:  # report the problems that were found before it, too
             problems.append(f"deep=true: no clip could be compared: {error}")
     deep = {outcome.value: outcomes[outcome] for outcome in Outcome} if asked.deep else None
     return replace(report, problems=tuple(problems), deep=deep)
 
 
-def _is_told_of(name: str | tuple[str, ...], problems: Sequence[str]) -> bool:
+def _is_reported(name: str | tuple[str, ...], problems: Sequence[str]) -> bool:
     return any(problem.startswith(name) for problem in problems)
 
 
-def _deliverable_problems(run_dir: Path, head: PlanHead, is_whole: bool, told: Sequence[str]) -> Iterator[str]:
+def _deliverable_problems(run_dir: Path, head: PlanHead, is_whole: bool, reported: Sequence[str]) -> Iterator[str]:
     config = frozen_config(run_dir)
     run = FinishedRun(run_dir, config, head, _reported_model(run_dir), _narrator(config), is_whole=is_whole)
     for deliverable in chosen_deliverables(config).values():
-        if not _is_told_of(deliverable.paths, told):
+        if not _is_reported(deliverable.paths, reported):
             yield from deliverable.problems(run)
 
 
 def _reported_model(run_dir: Path) -> ModelInfo:
-    """Return the model that the report names; `_NO_MODEL` if it cannot be read, which was told."""
+    """Return the model in the report; `_NO_MODEL` if the report cannot be read, which is reported elsewhere."""
     try:
         return replace(_NO_MODEL, revision=str(read_json(RunDirectory(run_dir).report)["model"]["revision"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -107,26 +107,26 @@ def _reported_model(run_dir: Path) -> ModelInfo:
 
 
 def _narrator(config: Config) -> str:
-    """Return the speakers that the settings name; "": that cannot be told here."""
+    """Return the names of the speakers; "" if the catalogue is not available."""
     try:
         return ", ".join(speaker_names(config.voice, find_catalogue(config.model)))
-    except PipelineError:  # a checkpoint that is not here brings a catalogue of its own
+    except PipelineError:  # the catalogue belongs to a checkpoint that is not available
         return ""
 
 
 def _config_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
-    """The frozen config is the one that the plan was made with."""
-    config = frozen_config(run_dir)  # refuses what is no such file
+    """Yield a problem if the plan was made with another config, or if files have an older format than the config."""
+    config = frozen_config(run_dir)  # raises an error if the file is damaged
     if "format_version" in load_yaml(read_regular_text(RunDirectory(run_dir).config)):
         older = [RunDirectory(run_dir).manifest(one.index) for one in finished_shards(run_dir) if _is_old(one)]
         for path in [*([RunDirectory(run_dir).plan_head] if _is_old(head) else []), *older]:
             name = path.relative_to(run_dir).as_posix()
-            yield f"{name}: has an older format than {CONFIG_NAME}, so that less of it would be verified"
+            yield f"{name}: the format is older than that of {CONFIG_NAME}, so fewer checks would apply to it"
     found = run_fingerprint(run_dir, config)
     if found != head.fingerprint:
         yield (
-            f"{CONFIG_NAME}: is config {found}, the plan is of {head.fingerprint}: a value in it that decides what the "
-            "clips are (seed, voice, model ...) is not the one that the run was made with; take the file from a copy"
+            f"{CONFIG_NAME}: fingerprint {found} differs from that of the plan, {head.fingerprint}. A value that "
+            "affects the clips (such as seed, voice or model) was changed; restore the file from a copy of the run."
         )
 
 
@@ -135,13 +135,13 @@ def _is_old(file: PlanHead | Manifest) -> bool:
 
 
 def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
-    """The counts of the report are those of the manifests, what it says of the book is what the book's index says."""
+    """Yield the values of the report that differ from the manifests or from the index of the book."""
     try:
         there = read_json(RunDirectory(run_dir).report)
     except FileNotFoundError:
-        return  # told of
+        return  # reported already
     except (OSError, ValueError) as error:
-        yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); {_MEND}"
+        yield f"{REPORT_NAME}: cannot be read ({reason_of(error)}); {_REPAIR}"
         return
     made = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
     expected = {key: made[key] for key in _COUNTS} | _figures_of_book(run_dir)
@@ -152,23 +152,23 @@ def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     there["book.m4b"] = Path(str(there.get("book.m4b", ""))).name  # the run may have moved
     for key, value in expected.items():
         if not _is_same(there.get(key), value):
-            source = "its index says" if key.startswith("book.") else "the shards say"
-            yield f"{REPORT_NAME}: {key} is {there.get(key)!r}, {source} {value!r}; {_MEND}"
+            source = "book.json" if key.startswith("book.") else "the manifests"
+            yield f"{REPORT_NAME}: {key} is {there.get(key)!r}, but {value!r} according to {source}; {_REPAIR}"
     yield from _model_problems(run_dir, there)
 
 
 def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
-    """The model and the last session of the report are such, and the model is that of the rows."""
+    """Yield invalid values of `model` and `session`, and a model revision that differs from the rows."""
     model, session = report.get("model"), report.get("session")
     if not isinstance(model, dict) or model.keys() != asdict(_NO_MODEL).keys():
-        yield f"{REPORT_NAME}: model is not what describes a model; {_MEND}"
+        yield f"{REPORT_NAME}: model does not have the keys of a model description; {_REPAIR}"
         return
     if is_of_first_format(run_dir):
         return
     revisions = {row.columns["model_revision"] for row in iter_clips(run_dir, ["id", "model_revision"])}
     if revisions and revisions != {model["revision"]}:
         found = ", ".join(sorted(map(str, revisions)))
-        yield f"{REPORT_NAME}: model.revision is {model['revision']!r}, the rows say {found}; {_MEND}"
+        yield f"{REPORT_NAME}: model.revision is {model['revision']!r}, but the rows have {found}; {_REPAIR}"
     if isinstance(session, dict):
         for key, value in asdict(_NO_SESSION).items():
             there = session.get(key)
@@ -176,11 +176,11 @@ def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
                 continue
             is_number = isinstance(there, (int, float)) and not isinstance(there, bool)
             if not is_number or not 0 <= float(there or 0) < MAX_SECONDS:
-                yield f"{REPORT_NAME}: session.{key} is {there!r}, which no session has; {_MEND}"
+                yield f"{REPORT_NAME}: session.{key} is {there!r}, which is not a valid value; {_REPAIR}"
 
 
 def _figures_of_book(run_dir: Path) -> dict[str, Any]:
-    """Return what the report has to say of a book; nothing where there is none, or no index that can be read."""
+    """Return the expected values of `book` in the report; empty if `book.json` is missing or cannot be read."""
     try:
         index = read_json(RunDirectory(run_dir).book_index)
         return {
@@ -195,6 +195,6 @@ def _figures_of_book(run_dir: Path) -> dict[str, Any]:
 
 
 def _is_same(there: Any, expected: Any) -> bool:
-    if isinstance(expected, float):  # those of a book's index are rounded to 4 digits
+    if isinstance(expected, float):  # the values in book.json are rounded to 4 digits
         return isinstance(there, (int, float)) and math.isclose(there, expected, rel_tol=1e-9, abs_tol=1e-4)
     return type(there) is type(expected) and there == expected

@@ -1,7 +1,7 @@
-"""The voices of a run: which catalogue holds, who speaks, and how long a clip may be.
+"""Choose the catalogue, the speakers and the length limits of a run.
 
-The catalogue of a checkpoint may lie beside its weights, so this is done twice: before anything is downloaded, with
-what is known then, and again when the checkpoint has been found.
+A checkpoint may have its own catalogue beside its weights. Therefore commands call `set_up_voices` twice: before the
+download, with the files that are available, and again when the checkpoint has been found.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pipeline.voices.advice import list_command
 from pipeline.voices.catalogue import VOICES_FILE, is_other_repository
 from pipeline.voices.listing import list_voices
 
-_SEGMENT_SHARE = 0.8  # of the longest clip: a longer segment is often cut
+_SEGMENT_SHARE = 0.8  # longest segment / longest clip; longer segments are often cut off
 
 
 def set_up_voices(config: Config, language: str, folder: Path | None = None) -> tuple[Config, Casting]:
-    """Return the config with the names of the speakers and the limits that hold, and the casting.
+    """Return the config with resolved speakers and length limits, and the casting.
 
     Args:
-        config: As composed.
-        language: Of the text.
-        folder: Of the checkpoint, once it has been found.
+        config: Composed config.
+        language: Language of the text.
+        folder: Folder of the checkpoint; None: not found yet.
 
     Raises:
-        ConfigError: A name that the checkpoint does not know.
-        ModelError: Its `voices.yaml` is wrong.
+        ConfigError: The checkpoint does not have a speaker that the config names.
+        ModelError: The `voices.yaml` of the checkpoint is invalid.
     """
     catalogue = find_catalogue(config.model, folder or _cached(config.model))
     casting = Casting(config.voice, config.model, catalogue, language)
@@ -38,12 +38,12 @@ def set_up_voices(config: Config, language: str, folder: Path | None = None) -> 
 
 
 def announce_voice(config: Config, chosen: Config, casting: Casting) -> None:
-    """Tell a person who speaks, and limits that the checkpoint sets.
+    """Print the voices and the length limits that the checkpoint sets.
 
     Args:
-        config: As composed.
-        chosen: As `set_up_voices` returned it.
-        casting: Likewise.
+        config: Composed config.
+        chosen: Config that `set_up_voices` returned.
+        casting: Casting that `set_up_voices` returned.
     """
     is_chosen = config.voice.speaker == SPEAKER_AUTO and not (config.voice.description or config.voice.speakers)
     hint = f"; {list_command(config.model)}" if is_chosen and casting.catalogue.speakers else ""
@@ -54,25 +54,25 @@ def announce_voice(config: Config, chosen: Config, casting: Casting) -> None:
 
 
 def render_voices(model: ModelConfig, is_chosen: bool) -> str:
-    """Return the table of a model's voices, for `--voices`. Downloads nothing, and imports no torch.
+    """Return the table of a model's voices, for `--voices`, without downloading anything or importing torch.
 
     Args:
         model: The model.
-        is_chosen: Whether the user named it; else the other models are named below the table.
+        is_chosen: Whether the user chose the model; if not, the table is followed by a list of the other models.
     """
     if not is_other_repository(model.path):
         return list_voices(model, find_catalogue(model), is_chosen)
-    from pipeline.synthesis.checkpoint import find_checkpoint  # imports numpy, which takes a while
+    from pipeline.synthesis.checkpoint import find_checkpoint  # imports numpy, which is slow
 
     try:
         folder = find_checkpoint(model, download=False).folder
     except NotDownloadedError as error:
-        return f"model={model.path}: the names of its voices are not known: {error}"
+        return f"model={model.path}: its voices are not known until it is downloaded: {error}"
     return list_voices(model, find_catalogue(model, folder), is_chosen)
 
 
 def _cached(model: ModelConfig) -> Path | None:
-    """Return where the files of another repository than the published ones lie already; None: nowhere."""
+    """Return the cached folder of a repository that the built-in catalogue does not cover; None if there is none."""
     if not is_other_repository(model.path):
         return None
     from pipeline.synthesis.checkpoint import known_folder

@@ -1,8 +1,8 @@
-"""Which worker generates which shard.
+"""Distribute the shards of a run to workers, and supervise the workers.
 
 An executor starts workers: `inline` in this process, `local` in a process for each device, `ray` on a cluster. Each
-worker claims work items, generates them and reports messages. The coordinator dispatches the messages to the
-supervisor, which makes all decisions. `execute` runs all of it.
+worker claims work items, generates their clips and reports messages. The coordinator dispatches the messages to the
+supervisor, which makes all decisions. `execute` generates what is missing in a run.
 """
 
 from pipeline.execution.executor import EXECUTORS, Executor, check_executor, execute

@@ -1,6 +1,6 @@
 """Dispatch worker messages to the supervisor, the progress bar and the merger of sub-shards.
 
-The same for every executor: nothing here depends on where the workers run.
+It is the same for all executors: it does not depend on where the workers run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Coordinator:
     """Dispatch worker messages to the supervisor, the progress bar and the merger of sub-shards.
 
     Attributes:
-        supervisor: Decides; executors ask it for workers to start and answers to claims.
-        model: As the first worker that was ready describes it; None until then.
+        supervisor: Makes all decisions. Executors ask it for workers to start and for answers to claims.
+        model: Description of the model by the first worker that is ready; None until then.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Coordinator:
         worker_names: Sequence[str],
         journal: Journal | None,
     ) -> None:
-        """Dispatch nothing yet.
+        """Initialize the coordinator.
 
         Args:
             context: The run.
-            supervisor: Makes the decisions.
-            progress: Shows them.
-            worker_names: One name for each worker, by its number.
-            journal: Records the crashes of workers, which cannot do so themselves; None: they run in this process.
+            supervisor: State of the workers and of the remaining work.
+            progress: Progress bar to update.
+            worker_names: Names of the workers, indexed by their numbers.
+            journal: Records crashes of workers. None: the worker runs in this process, whose crash ends the run.
         """
         self.supervisor = supervisor
         self.model: ModelInfo | None = None
@@ -57,14 +57,14 @@ class Coordinator:
         self._journal = journal
         self._start = time.monotonic()  # replaced by the time at which the first worker is ready
         self._num_reused = 0
-        self._computed_seconds = 0.0  # by workers that have exited
-        self._computed_by_worker = defaultdict[int, float](float)  # by workers that are alive
+        self._computed_seconds = 0.0  # decoded audio of workers that have exited
+        self._computed_by_worker = defaultdict[int, float](float)  # decoded audio of active workers
 
     def handle(self, number: int, message: Message) -> None:
-        """Process a message from the worker with a number, or about it.
+        """Process a message from or about the worker `number`.
 
         Raises:
-            RunDirectoryError: A lock of this run was lost, or a sub-shard is damaged.
+            RunDirectoryError: A lock file of this run was deleted, or a sub-shard is damaged.
         """
         now = time.monotonic()
         if isinstance(message, Died):
@@ -81,7 +81,7 @@ class Coordinator:
             self._progress.on_written(number, split.shard, len(split.poison))
 
     def run_stats(self) -> RunStats:
-        """Return the figures of this call of the command."""
+        """Return the statistics of this command."""
         return RunStats(
             wall_seconds=time.monotonic() - self._start,
             audio_seconds=self._progress.audio_seconds,
@@ -95,7 +95,7 @@ class Coordinator:
     def _show(self, number: int, message: Message, now: float) -> None:
         """Update progress, statistics and the run directory."""
         if isinstance(message, Ready) and self.model is None:
-            delete_checksums(self._context.run_dir)  # they mark a finished run, and files may change from now on
+            delete_checksums(self._context.run_dir)  # the file marks a finished run, and files change from now on
             self._start, self.model = now, message.model
             self._progress.start_clock()
         elif isinstance(message, TakeDone):
@@ -103,7 +103,7 @@ class Coordinator:
         elif isinstance(message, ItemDone):
             self._finish_item(number, message)
         elif isinstance(message, PreviewStarted):
-            self._progress.say(f"{message.path}: the beginning of the book; it grows while the run continues")
+            self._progress.say(f"{message.path}: preview of the first minutes of the book; it grows during the run")
         elif isinstance(message, Failed):
             self._progress.say(f"worker {self._names[number]}: {message.trace or message.text}")
         elif isinstance(message, Died):
@@ -112,7 +112,7 @@ class Coordinator:
 
     def _report_death(self, number: int, reason: str, is_restarted: bool) -> None:
         name, reason = self._names[number], self.supervisor.exit_reason(number, reason)
-        consequence = "restarted" if is_restarted else "not restarted any more"
+        consequence = "restarted" if is_restarted else "not restarted again"
         self._progress.say(f"worker {name} exited ({reason}): {consequence}")
         if self._journal is not None:
             self._journal.record_failure(f"{reason}; {consequence}", self._context.journal_name(name))
@@ -125,7 +125,7 @@ class Coordinator:
         self._progress.on_written(number, done.item.shard, done.num_utterances, is_whole=done.item.sub_shard is None)
 
     def _unreported_items(self, number: int) -> Iterator[ItemDone]:
-        """Yield the items whose file a dead worker had written without having reported it."""
+        """Yield the items that a dead worker finished writing but did not report."""
         for item in self.supervisor.assigned_items(number):
             manifest = self._manifest_of(item)
             if manifest is not None and self._is_result(manifest, item):
@@ -140,7 +140,7 @@ class Coordinator:
     def _is_result(self, manifest: Manifest, item: WorkItem) -> bool:
         """Return whether a file is the result of an item.
 
-        An earlier run may have left a sub-shard with the same first position and other utterances.
+        An earlier run may have left a sub-shard with the same first position but other utterances.
         """
         run_dir, head = self._context.run_dir, self._context.head
         planned = read_shard_plan(run_dir, item.shard).utterances

@@ -1,4 +1,4 @@
-"""The devices of this machine that a run uses."""
+"""Select and check the devices of this machine for a run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pipeline.synthesis import check_settings
 
 
 def local_devices(config: Config) -> list[str]:
-    """Return the devices to use, one for each worker: those of the config, or else all GPUs, or else the CPU."""
+    """Return one device per worker: the devices of the config, otherwise all GPUs, otherwise the CPU."""
     if config.executor.devices != "auto":
         return list(config.executor.devices)
     if config.engine.device != "auto":
         return [config.engine.device]
-    import torch  # takes seconds, and not every executor needs it
+    import torch  # slow to import, and not needed by all executors
 
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
 
 
 def use_devices(config: Config, devices: Sequence[str]) -> Config:
-    """Return the config with its devices.
+    """Check the devices and return the config with them.
 
     Raises:
-        ConfigError: One of them is not here, or cannot work with the settings of `engine`.
+        ConfigError: A device is not available, or does not support the settings of `engine`.
     """
     for device in devices:
         check_settings(replace(config.engine, device=device))

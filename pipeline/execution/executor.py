@@ -1,6 +1,6 @@
-"""Executors: where the workers of a run are. `EXECUTORS` has them by name.
+"""The `Executor` protocol, the registry of executors, and `execute`, which generates the missing shards of a run.
 
-The plan does not depend on the executor, and neither do the clips: it may change from call to call of the same run.
+Neither the plan nor the clips depend on the executor, so a run may be resumed with another one.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from pipeline.types import ModelInfo
 class Executor(Protocol):
     """Starts the workers of a run and connects them to its coordinator.
 
-    The class is registered, not an instance. `check` is called first; then the class is called once for each run, and
-    `run` once. A worker calls `worker.work` with a `WorkerChannel`, and may run anywhere where it can read the
-    checkpoint and write the run directory. Executors whose workers run elsewhere provide a `WorkerPool` and let
-    `pool.supervise` do the rest.
+    Register the class, not an instance. For each run, `check` is called first, then an instance is created and its
+    `run` is called once. A worker calls `worker.work` with a `WorkerChannel`. It may run on any machine that can read
+    the checkpoint and write to the run directory. An executor with workers in other processes implements `WorkerPool`
+    and calls `pool.supervise`.
 
     Attributes:
-        isolates_workers: Whether this process survives a crash of a worker.
-        worker_names: A name for each worker, unique within the run and good as a file name.
+        isolates_workers: Whether this process survives the crash of a worker.
+        worker_names: Name of each worker, unique within the run and valid as a file name.
     """
 
     isolates_workers: ClassVar[bool]
     worker_names: Sequence[str]
 
     def __init__(self, context: RunContext) -> None:
-        """Decide how many workers there are, e.g. by connecting to a cluster; start none of them."""
+        """Determine the workers, e.g. by connecting to a cluster, without starting them."""
 
     @classmethod
     def check(cls, config: Config) -> Config:
-        """Refuse settings that cannot work here. Called before the model is loaded and anything is written.
+        """Check the settings, before the model is loaded and before anything is written.
 
         Returns:
-            The config with all values of `executor` and `engine.device` that "auto" stands for.
+            The config with "auto" in `executor` and `engine.device` replaced by actual values.
 
         Raises:
-            ConfigError: A device that is not here, a package that is not installed.
+            ConfigError: A device is not available, or a package is not installed.
         """
         ...
 
@@ -59,18 +59,18 @@ class Executor(Protocol):
         """Start the workers, pass their messages to the coordinator, and return when its supervisor is finished.
 
         Raises:
-            PipelineError: An error that the user has to correct, or that no worker is left.
+            PipelineError: A worker reported an error that the user must correct, or all workers were lost.
         """
 
 
-EXECUTORS: Registry[type[Executor]] = EXECUTOR_REGISTRY  # it belongs to the schema, which accepts all names in it
+EXECUTORS: Registry[type[Executor]] = EXECUTOR_REGISTRY  # created in the schema, which validates the names
 
 
 def check_executor(config: Config) -> Config:
-    """Return the config with the executor and the devices that "auto" stands for.
+    """Return the config with "auto" in `executor` replaced by actual values.
 
     Raises:
-        ConfigError: The executor cannot work on this machine with these settings.
+        ConfigError: The executor does not support this machine or these settings.
     """
     if config.executor.kind == "auto":
         devices = local_devices(config)
@@ -80,23 +80,26 @@ def check_executor(config: Config) -> Config:
 
 
 def execute(context: RunContext, workload: Workload, num_done: int) -> tuple[RunStats, ModelInfo | None]:
-    """Generate what is left of a run, with the executor of its config.
+    """Generate a workload with the executor of the config.
 
     Args:
-        context: The run; its config is a result of `check_executor`.
-        workload: What to generate.
-        num_done: Utterances of the run that are settled already.
+        context: The run. `check_executor` must have returned its config.
+        workload: Shards and sub-shards to generate.
+        num_done: Number of utterances of the run that are accepted or rejected already.
 
     Returns:
-        What was done, and the model that did it (None: no worker was needed).
+        Statistics of this command, and the model (None: no worker was started).
+
+    Raises:
+        PipelineError: See `Executor.run`.
     """
     executor_class = EXECUTORS.get(context.config.executor.kind)
-    if workload.suspects and not executor_class.isolates_workers:  # they may crash the process again
+    if workload.suspects and not executor_class.isolates_workers:  # they may crash their process again
         executor_class = EXECUTORS.get("local")
         context = replace(context, config=executor_class.check(context.config))
     executor = executor_class(context)
     names, run_dir, head = executor.worker_names, context.run_dir, context.head
-    if len(names) > 1:  # the longest shards first, so that all workers finish at about the same time
+    if len(names) > 1:  # longest shards first, so that all workers finish at about the same time
         by_length = sorted(workload.shards, key=lambda index: -head.shard_seconds[index])
         workload = replace(workload, shards=tuple(by_length))
     supervisor = Supervisor(

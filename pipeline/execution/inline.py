@@ -1,4 +1,4 @@
-"""The executor with one worker, in this process. Nothing has to be started, and nothing supervises the worker."""
+"""Executor with one worker in the main process. The worker is not supervised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.execution.worker import RunContext, work
 
 
 class InlineExecutor:
-    """One worker, in this process; see `Executor`."""
+    """Run one worker in the main process; see `Executor`."""
 
     isolates_workers: ClassVar[bool] = False
     worker_names = ("main",)
@@ -29,7 +29,7 @@ class InlineExecutor:
             devices = [config.engine.device]
         if len(devices) > 1:
             shown = f"[{','.join(devices)}]"
-            raise ConfigError(f"executor.devices={shown}: executor=inline has one device; give executor=local")
+            raise ConfigError(f"executor.devices={shown}: executor=inline supports one device; use executor=local")
         return use_devices(config, devices)
 
     def run(self, coordinator: Coordinator) -> None:
@@ -41,7 +41,7 @@ class InlineExecutor:
 
 
 class InlineChannel:
-    """The channel of a worker that runs in the process of its coordinator; see `WorkerChannel`."""
+    """Channel of a worker in the process of the coordinator; see `WorkerChannel`."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator

@@ -1,6 +1,6 @@
-"""The executor with one process for each device of this machine.
+"""Executor with one worker process for each device of this machine.
 
-Processes are spawned, since CUDA does not work in a forked process. A worker whose parent process dies ends by itself.
+Processes are spawned, because CUDA does not work in a forked process. A worker exits when its parent process dies.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pipeline.execution.messages import Claim, Died, Failed, Message, Started, W
 from pipeline.execution.pool import MAX_FINAL_CLAIMS, supervise
 from pipeline.execution.worker import RunContext, work
 
-_MAX_EXIT_SECONDS = 10.0  # for workers that are asked to exit; then they are killed
+_MAX_EXIT_SECONDS = 10.0  # workers that take longer to exit are killed
 
 
 class LocalExecutor:
-    """A process for each device of this machine; see `Executor`."""
+    """Run one process for each device of this machine; see `Executor`."""
 
     isolates_workers: ClassVar[bool] = True
 
@@ -55,16 +55,16 @@ class LocalExecutor:
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a worker process is started with."""
+    """Settings of a worker process."""
 
     name: str
-    device: str  # as torch names it in the worker
-    num_threads: int = 0  # of torch; 0: torch's default
-    visible_gpu: str | None = None  # the only GPU that the worker sees, as `cuda`
+    device: str  # torch name of the device in the worker
+    num_threads: int = 0  # torch threads; 0: torch's default
+    visible_gpu: str | None = None  # value of CUDA_VISIBLE_DEVICES; None: unchanged
 
 
 def name_workers(devices: Sequence[str]) -> list[str]:
-    """Return a unique name for the worker of each device, which is also good as a file name."""
+    """Return a unique name for the worker of each device, valid as a file name."""
     names = [device.replace(":", "-") for device in devices]
     if len(set(names)) < len(names):
         names = [f"{name}-{number}" for number, name in enumerate(names)]
@@ -72,10 +72,10 @@ def name_workers(devices: Sequence[str]) -> list[str]:
 
 
 def worker_specs(names: Sequence[str], devices: Sequence[str], num_threads: int) -> list[WorkerSpec]:
-    """Return the specs of one worker for each device.
+    """Return the settings of one worker for each device.
 
-    A worker on a GPU sees only that one, because parts of torch use the first GPU wherever the tensors are. Workers on
-    the CPU share its threads.
+    Each GPU worker sees only its own GPU, because parts of torch always use the first visible GPU. CPU workers divide
+    the threads among them.
     """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = listed.split(",") if listed else None
@@ -117,7 +117,7 @@ class ProcessPool:
 
     def send(self, number: int, answer: WorkItem | None) -> None:
         """See `WorkerPool`."""
-        with suppress(OSError):  # the process has exited, which its sentinel reports
+        with suppress(OSError):  # the process has exited; `poll` reports it
             self._processes[number][1].send(answer)
 
     def poll(self, timeout: float) -> list[tuple[int, Message]]:
@@ -159,7 +159,7 @@ class ProcessPool:
 
 
 class PipeChannel:
-    """The channel of a worker in a process of its own; see `WorkerChannel`."""
+    """Channel of a worker in another process; see `WorkerChannel`."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -176,18 +176,18 @@ class PipeChannel:
 
 
 def failure_message(error: Exception) -> Failed:
-    """Return what a worker reports about an exception that ends it."""
+    """Return the message that reports an exception that ends a worker."""
     if isinstance(error, PipelineError):
         return Failed(error, str(error))
     return Failed(None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc())
 
 
 def _run_worker(pipe: Connection, context: RunContext, spec: WorkerSpec) -> None:
-    """Run in the process of a worker, from its start to its exit."""
+    """Main function of a worker process."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds the stack, which deletes unfinished files
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # raises SystemExit, so that unfinished files are deleted
     if spec.visible_gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = spec.visible_gpu  # torch reads it when it first looks for GPUs
+        os.environ["CUDA_VISIBLE_DEVICES"] = spec.visible_gpu  # torch reads it on the first use of CUDA
     if spec.num_threads:
         import torch
 
@@ -223,11 +223,11 @@ def _describe_exit(code: int | None) -> str:
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT, so that a process that is started meanwhile ignores Ctrl-C.
+    """Block SIGINT, so that a process started in the block ignores Ctrl-C.
 
-    A terminal sends Ctrl-C to all processes; only the main process shall react to it.
+    A terminal sends SIGINT to all processes of the command; only the main process should handle it.
     """
-    resource_tracker.ensure_running()  # else the first start would start it, and that unblocks the signal
+    resource_tracker.ensure_running()  # otherwise the first process start would launch it, which unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

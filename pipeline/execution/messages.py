@@ -1,4 +1,4 @@
-"""Messages between workers and the coordinator: small, picklable, the same for every executor, and without audio."""
+"""Messages between workers and the coordinator: small, picklable, without audio, and the same for all executors."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pipeline.types import ModelInfo
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A unit of work for one worker: a whole shard, or a sub-shard, which is some of its utterances."""
+    """Unit of work for one worker: a whole shard, or a sub-shard, which has some utterances of a shard."""
 
     shard: int
-    positions: tuple[int, ...] | None = None  # of the utterances in the shard's plan; None: the whole shard
-    exclusive: bool = False  # the worker gets nothing else meanwhile, so that its crash is due to this item
+    positions: tuple[int, ...] | None = None  # indices of utterances in the shard's plan; None: the whole shard
+    exclusive: bool = False  # the worker has no other item, so a crash is caused by this one
 
     @property
     def sub_shard(self) -> int | None:
-        """Number of the sub-shard within its shard, which is its first position; None for a whole shard."""
+        """Number of the sub-shard within its shard: its first position. None for a whole shard."""
         return None if self.positions is None else self.positions[0]
 
 
 @dataclass(frozen=True)
 class Started:
-    """The worker exists and begins to load the model."""
+    """The worker has started and begins to load the model."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Ready:
 class Claim:
     """A request for work. The answer is a `WorkItem` or None."""
 
-    idle: bool  # the worker has nothing else to do and waits; the answer None then means that the run is finished
+    idle: bool  # the worker has no other work and waits for the answer; None then means that the run is finished
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TakeDone:
     """A take was generated and checked."""
 
     shard: int
-    seconds: float  # of audio
+    seconds: float  # duration of the audio
     accepted: bool
 
 
@@ -63,22 +63,22 @@ class ItemDone:
 
     item: WorkItem
     num_utterances: int
-    num_reused: int = 0  # clips that were taken over from earlier work
-    computed_seconds: float = 0.0  # audio that this worker's decoder has computed since the worker started
+    num_reused: int = 0  # clips reused from earlier work
+    computed_seconds: float = 0.0  # audio decoded since the worker started, with padding and retakes
 
 
 @dataclass(frozen=True)
 class Failed:
     """An exception ends the worker."""
 
-    error: PipelineError | None  # what the user has to correct; None: a bug, or a defective device
+    error: PipelineError | None  # error that the user must correct; None: a bug or a defective device
     text: str  # one line
-    trace: str = ""
+    trace: str = ""  # traceback, for bugs
 
 
 @dataclass(frozen=True)
 class Died:
-    """The worker has exited. Sent by its executor, not by the worker."""
+    """The worker has exited. The executor sends this message."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""The loop of the executors whose workers run elsewhere: they only have to provide a `WorkerPool`."""
+"""Main loop of executors whose workers run in other processes. They implement `WorkerPool`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 from pipeline.execution.coordinator import Coordinator
 from pipeline.execution.messages import Message, WorkItem
 
-MAX_FINAL_CLAIMS = 2  # of one worker after the run is finished: one that is not idle, then one that is
-_POLL_SECONDS = 0.2  # between two looks for workers that hang and workers to restart
-_SUSPENDED_SECONDS = 5.0  # a round that takes longer: this process was suspended or busy, and heard no message
+MAX_FINAL_CLAIMS = 2  # claims of one worker after the run is finished: one with idle=False, then one with idle=True
+_POLL_SECONDS = 0.2  # interval of checks for hung workers and workers to restart
+_SUSPENDED_SECONDS = 5.0  # longer iterations mean that this process was suspended or busy and received no messages
 
 
 class WorkerPool(Protocol):
-    """Starts and ends workers, and carries messages. It decides nothing. Workers are numbered from 0."""
+    """Starts and ends workers and transports messages; makes no decisions. Workers are numbered from 0."""
 
     def start(self, number: int) -> None:
-        """Begin to start a worker; do not wait for it."""
+        """Start a worker without waiting for it."""
 
     def send(self, number: int, answer: WorkItem | None) -> None:
         """Send the answer to a claim. If the worker has exited meanwhile, do nothing: `poll` reports it."""
@@ -25,22 +25,22 @@ class WorkerPool(Protocol):
     def poll(self, timeout: float) -> list[tuple[int, Message]]:
         """Return the messages since the last call, each with the number of its worker.
 
-        Those of one worker are in order. A worker's `Started` is the first, its `Died` the last.
+        Messages of one worker are in order. `Started` is the first, `Died` the last.
 
         Args:
-            timeout: How many seconds to wait for the first message.
+            timeout: Maximum time in seconds to wait for a message.
         """
         ...
 
     def kill(self, number: int) -> None:
-        """End a worker at once; `poll` then reports that it died."""
+        """Kill a worker. `poll` then reports `Died`."""
 
     def close(self, at_once: bool) -> None:
         """End all workers.
 
         Args:
-            at_once: False: the run is finished; answer None to the `MAX_FINAL_CLAIMS` claims that a worker may still
-                make, and wait for it to exit.
+            at_once: If False, the run is finished: answer None to the up to `MAX_FINAL_CLAIMS` claims that each worker
+                may still make, and wait for it to exit.
         """
 
 
@@ -48,7 +48,7 @@ def supervise(coordinator: Coordinator, pool: WorkerPool) -> None:
     """Run the workers of a pool until the run is finished, then close the pool.
 
     Raises:
-        PipelineError: An error that the user has to correct, or that no worker is left.
+        PipelineError: A worker reported an error that the user must correct, or all workers were lost.
     """
     supervisor = coordinator.supervisor
     is_finished = False

@@ -1,4 +1,4 @@
-"""The executor with Ray actors: one GPU each, on whichever node of the cluster there is one."""
+"""Executor with Ray actors, each with `executor.gpus_per_worker` GPUs on any node of the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class RayExecutor:
-    """Ray actors; see `Executor`. All nodes need the run directory and the checkpoint under the same path."""
+    """Run workers as Ray actors; see `Executor`.
+
+    All nodes need the run directory and the checkpoint under the same path.
+    """
 
     isolates_workers: ClassVar[bool] = True
 
@@ -31,7 +34,7 @@ class RayExecutor:
     def check(cls, config: Config) -> Config:
         """See `Executor`."""
         if find_spec("ray") is None:
-            raise ConfigError('executor=ray: Ray is not installed; pip install "parler-pipeline[ray]"')
+            raise ConfigError('executor=ray: Ray is not installed; run pip install "parler-pipeline[ray]"')
         check_settings(config.engine)
         return config
 

@@ -1,8 +1,7 @@
 """A pool of Ray actors.
 
-Audio never passes through Ray: workers write their shards themselves, and Ray carries only the messages of `messages`.
-
-The supervisor watches and replaces the actors, not Ray. An actor for which no GPU is free waits until there is one.
+Ray transports only the messages of `messages`; workers write the audio to the run directory themselves. The supervisor
+restarts failed actors, so Ray's own restarts are off. An actor waits until Ray has a free GPU for it.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from pipeline.execution.messages import Claim, Died, Failed, Message, Started, W
 from pipeline.execution.pool import MAX_FINAL_CLAIMS
 from pipeline.execution.worker import RunContext, work
 
-_MAX_RECEIVE_SECONDS = 2.0  # for which `_Worker.receive` waits for a message
-_MAX_EXIT_SECONDS = 10.0  # for workers that are asked to exit; then they are killed
-_NUM_THREADS = 3  # of an actor, for `run`, `answer` and `receive`
+_MAX_RECEIVE_SECONDS = 2.0  # maximum time for which `_Worker.receive` waits
+_MAX_EXIT_SECONDS = 10.0  # workers that take longer to exit are killed
+_NUM_THREADS = 3  # threads of an actor: for `run`, `answer` and `receive`
 
 
 class _Worker:
@@ -39,7 +38,7 @@ class _Worker:
         self._has_message = threading.Condition()
 
     def run(self, context: RunContext, name: str) -> None:
-        """Work until nothing is left to do."""
+        """Run the worker until no work is left."""
         self.report(Started())
         device = context.config.engine.device.partition(":")[0]  # Ray makes only one GPU visible
         try:
@@ -52,7 +51,7 @@ class _Worker:
         self._answers.put(answer)
 
     def receive(self) -> list[Message]:
-        """Return the messages since the last call, as soon as there is one; after a while none."""
+        """Wait for messages and return all since the last call; empty after `_MAX_RECEIVE_SECONDS`."""
         with self._has_message:
             self._has_message.wait_for(lambda: self._messages, _MAX_RECEIVE_SECONDS)
             messages, self._messages = self._messages, []
@@ -73,8 +72,8 @@ class _Worker:
 @dataclass
 class _Actor:
     handle: Any
-    running: Any | None  # future of `_Worker.run`; None: it has returned
-    receiving: Any  # future of `_Worker.receive`
+    running: Any | None  # reference to the result of `_Worker.run`; None: it has returned
+    receiving: Any  # reference to the result of `_Worker.receive`
 
 
 class RayPool:
@@ -85,7 +84,7 @@ class RayPool:
     """
 
     def __init__(self, context: RunContext) -> None:
-        """Start Ray here, or connect to the cluster at `executor.address`."""
+        """Start Ray on this machine, or connect to the cluster at `executor.address`."""
         executor = context.config.executor
         _init_ray(executor)
         num_gpus = ray.cluster_resources().get("GPU", 0.0)
@@ -135,7 +134,7 @@ class RayPool:
             if running:
                 ray.wait(running, num_returns=len(running), timeout=_MAX_EXIT_SECONDS)
         for actor in self._actors.values():
-            with suppress(RayError):  # it is dead already
+            with suppress(RayError):  # the actor has died already
                 ray.kill(actor.handle)
         ray.shutdown()
 
@@ -150,7 +149,7 @@ class RayPool:
             if actor.running in ready:
                 ray.get(actor.running)
                 actor.running = None
-        except RayTaskError as error:  # it could not begin, e.g. because this package is not installed on its node
+        except RayTaskError as error:  # `run` did not start, e.g. because this package is missing on the node
             messages.append(Failed(None, str(error).strip().splitlines()[-1], str(error)))
             actor.running = None
         except RayError as error:
@@ -163,7 +162,9 @@ class RayPool:
 
 def _init_ray(executor: ExecutorConfig) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns in each process of Ray
+    os.environ.setdefault(
+        "TOKENIZERS_PARALLELISM", "false"
+    )  # otherwise tokenizers prints a warning in each process of Ray
     options = {} if executor.address else {"include_dashboard": False}
     ray.init(address=executor.address or "local", log_to_driver=False, logging_level="warning", **options)
     if threading.current_thread() is threading.main_thread():

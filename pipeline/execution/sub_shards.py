@@ -1,8 +1,8 @@
-"""Sub-shards: parts of a shard that are written one by one and merged in the end.
+"""Sub-shards: parts of a shard that are written separately and merged when all are complete.
 
-A shard is split when one of its utterances crashes workers, and when its rejects are generated again. The sub-shards of
-a shard lie under `.pieces/` in the run directory, in a folder with `data/` and `manifests/` like those of a run. When a
-run is killed they are not lost: their clips are found by their keys, like those of an earlier plan.
+A shard is split when one of its utterances crashes workers, and when its rejects are retried. The sub-shards of a shard
+are in a folder under `.pieces/` in the run directory, with the layout of a run (`data/`, `manifests/`). After a killed
+run their clips are reused by their keys, like clips of an earlier plan.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from pipeline.storage.paths import remove_folder
 from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Reject, Utterance
 
-POISON = "worker_died"  # code of the rejects that crashed their worker
+POISON = "worker_died"  # reject code of utterances that crashed their worker
 
 
 def split_shards(run_dir: Path) -> list[Path]:
-    """Return the folders of all shards that are split; each has the layout of a run directory."""
+    """Return the sub-shard folders of all split shards; each has the layout of a run directory."""
     return sorted(RunDirectory(run_dir).all_sub_shards.glob("*"), key=lambda folder: folder.name)
 
 
@@ -49,7 +49,7 @@ def earlier_rejects(run_dir: Path, shard: int) -> dict[str, Mapping[str, Any]]:
 
 
 def merge_sub_shards(run_dir: Path, head: PlanHead, split: SplitShard) -> Manifest:
-    """Write a shard that consists of its sub-shards, of its earlier file if there is one, and of rejects.
+    """Merge sub-shards, the earlier file of the shard if there is one, and rejects into one shard.
 
     Raises:
         RunDirectoryError: The audio in a sub-shard, or in the earlier file, is damaged.
@@ -80,7 +80,7 @@ def merge_sub_shards(run_dir: Path, head: PlanHead, split: SplitShard) -> Manife
     work_seconds = sum(manifest.work_seconds for _, manifest in sources)
 
     whole = folder.with_name(f"whole-{index:05d}")
-    if old:  # a copy, since a kill between the deletion of the old file and the rename of the new one would lose clips
+    if old:  # keep a copy: a kill between the deletion of the old file and the rename would lose clips
         write_shard(whole, info, in_order, rejected, work_seconds)
     manifest = write_shard(run_dir, info, in_order, rejected, work_seconds)
     for done in (folder, whole):
@@ -108,8 +108,8 @@ def _intact_rows(folder: Path, manifest: Manifest) -> Iterator[Row]:
     for row, is_intact in read_checked(folder, manifest):
         if not is_intact:
             raise RunDirectoryError(
-                f"{RunDirectory(folder).data / manifest.file}: the audio of {row.id} has changed since it was written; "
-                "delete the file and rerun the run's own command to generate it again"
+                f"{RunDirectory(folder).data / manifest.file}: the audio of {row.id} was changed after it was written; "
+                "delete the file and rerun the command of the run to generate it again"
             )
         yield row
 

@@ -1,11 +1,11 @@
-"""Decide which worker does what, when a worker is replaced, and which utterances crash workers.
+"""Assign work to workers, restart crashed or hung workers, and find the utterances that crash them.
 
-The supervisor makes all decisions and owns no process: it gets messages and the time, and returns work items, workers
-to start and workers to kill.
+The supervisor makes all decisions but controls no process: its inputs are messages and the time, its outputs are work
+items, workers to start and workers to kill.
 
 When a worker crashes, each shard that was assigned to it is generated again as the only work of a worker, so that a
-second crash is due to that shard. The shard is then bisected into sub-shards until the utterance that crashes is alone.
-It is rejected, and the sub-shards are merged.
+second crash is caused by that shard. The shard is then bisected into sub-shards until the crashing utterance is alone.
+That utterance is rejected, and the sub-shards are merged.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pipeline.config import ExecutorConfig
 from pipeline.errors import PipelineError, WorkersLostError
 from pipeline.execution.messages import Claim, Died, Failed, ItemDone, Message, Ready, Started, TakeDone, WorkItem
 
-_FATAL_CRASHES = 2  # of an exclusive item; a single crash may have another cause
-_MAX_STARTS = 3  # of a worker that has never been ready
+_FATAL_CRASHES = 2  # crashes of an exclusive item; a single crash may have another cause
+_MAX_STARTS = 3  # attempts to start a worker that was never ready
 _MAX_BACKOFF_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is left to generate.
+    """Work to generate.
 
     Attributes:
-        shards: Whole shards, in the order in which they are started.
+        shards: Whole shards, in the order in which they are assigned.
         sub_shards: Parts of shards that are split from the start.
         suspects: Sub-shards of one utterance that crashed a worker in an earlier run. One more crash rejects them.
     """
@@ -43,9 +43,9 @@ class SplitShard:
     """A shard that was generated in sub-shards, all of which are settled.
 
     Attributes:
-        shard: Its index.
-        sub_shards: Numbers of those that are written.
-        poison: Why each utterance that crashes workers is rejected, by its position in the shard.
+        shard: Index of the shard.
+        sub_shards: Numbers of the sub-shards that are written.
+        poison: Reject reason of each utterance that crashes workers, by its position in the shard.
     """
 
     shard: int
@@ -56,14 +56,14 @@ class SplitShard:
 @dataclass
 class _WorkerState:
     name: str
-    start_at: float | None = 0.0  # None: it was started, or its device is retired
-    is_alive: bool = False  # it has said that it started
+    start_at: float | None = 0.0  # None: it was started or is retired
+    is_alive: bool = False  # `Started` was received
     is_ready: bool = False
-    was_ready: bool = False  # at any time
+    was_ready: bool = False  # since the run started
     is_retired: bool = False
     last_heard: float = 0.0
-    num_crashes: int = 0  # in a row, without a take in between
-    exit_reason: str = ""  # known before the exit: it hung, or said what ends it
+    num_crashes: int = 0  # consecutive, without a take in between
+    exit_reason: str = ""  # set before the exit if the worker hung or reported a failure
     claim: Claim | None = None
     items: list[WorkItem] = field(default_factory=list)
 
@@ -83,17 +83,17 @@ class Supervisor:
     def __init__(
         self, workload: Workload, worker_names: Sequence[str], config: ExecutorConfig, size_of: Callable[[int], int]
     ) -> None:
-        """Queue the whole workload; no worker is started yet.
+        """Queue the workload without starting workers.
 
         Args:
-            workload: What to generate.
-            worker_names: One name for each worker.
-            config: The limits.
+            workload: Work to generate.
+            worker_names: Name of each worker.
+            config: Limits of restarts, hang time and backoff.
             size_of: Returns the number of utterances of a shard.
         """
         self.num_restarts = 0
         self.num_poison = 0
-        self.error: PipelineError | None = None  # what ends the run
+        self.error: PipelineError | None = None  # error that ends the run
         self._config = config
         self._size_of = size_of
         self._workers = [_WorkerState(name) for name in worker_names]
@@ -112,7 +112,7 @@ class Supervisor:
 
     @property
     def retired(self) -> list[str]:
-        """Names of the workers that are not started any more."""
+        """Names of the workers that are not restarted again."""
         return [worker.name for worker in self._workers if worker.is_retired]
 
     def assigned_items(self, number: int) -> tuple[WorkItem, ...]:
@@ -120,11 +120,11 @@ class Supervisor:
         return tuple(self._workers[number].items)
 
     def exit_reason(self, number: int, reason: str) -> str:
-        """Return why a worker exits: what is known here, or else the `reason` that its executor gives."""
+        """Return why a worker exited: the reason known here, otherwise `reason` from its executor."""
         return self._workers[number].exit_reason or reason
 
     def workers_to_start(self, now: float) -> list[int]:
-        """Return the workers that the caller has to start now; from here on they count as started."""
+        """Return the workers that the caller must start now, and mark them as started."""
         due = [
             number
             for number, worker in enumerate(self._workers)
@@ -136,10 +136,10 @@ class Supervisor:
         return due
 
     def hung_workers(self, now: float) -> list[int]:
-        """Return the workers that the caller has to kill now, each once.
+        """Return the workers that the caller must kill now, each once.
 
-        A worker that is started but not alive yet may be waiting for a machine. It counts as hung only when no other
-        worker is alive.
+        A worker that has not reported `Started` may be waiting for a machine. It counts as hung only if no other worker
+        is alive.
         """
         is_any_alive = any(worker.is_alive for worker in self._workers)
         limit = self._config.hang_seconds
@@ -154,12 +154,12 @@ class Supervisor:
         return hung
 
     def extend_deadlines(self, seconds: float, now: float) -> None:
-        """Extend all deadlines by the time for which this process was suspended; workers may have been as well."""
+        """Extend all deadlines by the time for which this process, and perhaps the workers, were suspended."""
         for worker in self._workers:
             worker.last_heard = min(now, worker.last_heard + seconds)
 
     def handle(self, number: int, message: Message, now: float) -> None:
-        """Update the state with a message from a worker, or about it."""
+        """Update the state with a message from or about a worker."""
         worker = self._workers[number]
         worker.last_heard = now
         if isinstance(message, Started):
@@ -178,7 +178,7 @@ class Supervisor:
             self._handle_death(worker, self.exit_reason(number, message.reason), now)
 
     def answers(self) -> Iterator[tuple[int, WorkItem | None]]:
-        """Yield the answers to claims that can be given now, with the number of the worker."""
+        """Yield (worker number, answer) for each claim that can be answered now."""
         for number, worker in enumerate(self._workers):
             if worker.claim is None:
                 continue
@@ -186,7 +186,7 @@ class Supervisor:
             if item is not None:
                 worker.items.append(item)
             elif worker.claim.idle and not self.finished:
-                continue  # it waits: another worker may crash and leave its shards
+                continue  # keep it waiting: another worker may crash, and its items are then free
             worker.claim = None
             yield number, item
 
@@ -204,7 +204,7 @@ class Supervisor:
     def _next_item(self, worker: _WorkerState) -> WorkItem | None:
         if any(item.exclusive for item in worker.items):
             return None
-        # After a crash, the worker first gets a shard that no worker has crashed on: it shows whether the device works.
+        # After a crash, first assign a shard that no worker has crashed on, to find out whether the device works.
         if self._queue and (worker.items or worker.num_crashes or not self._exclusive_queue):
             return self._queue.popleft()
         return self._exclusive_queue.popleft() if self._exclusive_queue and not worker.items else None
@@ -222,7 +222,7 @@ class Supervisor:
     def _handle_failure(self, worker: _WorkerState, message: Failed) -> None:
         worker.exit_reason = message.text
         if worker.is_ready and message.error is not None:
-            self.error = message.error  # e.g. a full disk, which every other worker would meet as well
+            self.error = message.error  # e.g. a full disk, which affects every worker
         elif not worker.is_ready:
             self._retire(worker, message.error)
 
@@ -244,7 +244,7 @@ class Supervisor:
         worker.start_at = now + min(backoff, _MAX_BACKOFF_SECONDS)
 
     def _requeue(self, worker: _WorkerState, item: WorkItem, reason: str) -> None:
-        """Queue an item of a crashed worker again: as it is, or in halves; a single utterance may be rejected."""
+        """Queue an item of a crashed worker again, whole or in halves, or reject it if it is a single utterance."""
         if not item.exclusive:  # another item may have caused the crash
             item = WorkItem(item.shard, exclusive=True)
         self._crash_counts[item] += 1
@@ -274,6 +274,6 @@ class Supervisor:
         if all(other.is_retired for other in self._workers):
             reason = reason or worker.exit_reason
             self.error = error or WorkersLostError(
-                f"no worker is left: the last one ended with {reason}; finished work is kept, correct the cause and "
-                "rerun the same command to resume"
+                f"no worker is left; the last one ended with: {reason}. Finished work is kept. Correct the cause and "
+                "rerun the same command to resume."
             )

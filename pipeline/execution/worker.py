@@ -1,6 +1,6 @@
-"""A worker: claims shards when its synthesizer needs more work, generates them and writes them.
+"""A worker: claims shards when its synthesizer needs more work, generates their clips and writes them.
 
-It knows its supervisor only through a `WorkerChannel`. Audio is written to files and sent nowhere.
+It communicates with its supervisor through a `WorkerChannel`. It writes audio to the run directory and sends none.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class WorkerChannel(Protocol):
     """Connects a worker with its supervisor."""
 
     def claim(self, claim: Claim) -> WorkItem | None:
-        """Ask for work and wait for the answer; see `messages.Claim`."""
+        """Request work and wait for the answer; see `messages.Claim`."""
 
     def report(self, message: Message) -> None:
-        """Send a message; do not wait."""
+        """Send a message without waiting."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every worker of a run needs to know. It can be pickled."""
+    """Data that every worker of a run needs. It can be pickled."""
 
     run_dir: Path
     config: Config
     head: PlanHead
     checkpoint: Checkpoint
     buckets: tuple[Bucket, ...]
-    build: Callable[..., Synthesizer]  # `synthesis.build_synthesizer`, or a replacement of it
+    build: Callable[..., Synthesizer]  # like `synthesis.build_synthesizer`
 
     def journal_name(self, worker: str) -> str:
         """Return the name of a worker's journal, which is unique among all jobs of the run."""
@@ -63,15 +63,15 @@ class RunContext:
 
 
 def work(context: RunContext, name: str, device: str, channel: WorkerChannel) -> None:
-    """Load the model and work until nothing is left to do.
+    """Load the model and generate work items until none is left.
 
-    The caller has sent `Started`. An exception is for the caller to report, as `Failed`.
+    The caller must report `Started` before, and `Failed` if this function raises an exception.
 
     Args:
         context: The run.
-        name: Of the worker.
-        device: As torch names it.
-        channel: To the supervisor.
+        name: Name of the worker.
+        device: Torch name of the device.
+        channel: Connection to the supervisor.
     """
     engine = {**vars(context.config.engine), "device": device}
     with (
@@ -101,16 +101,16 @@ class _Worker:
         self._checker = checker
         self._channel = channel
         self._journal = journal
-        self._assigned: dict[int, tuple[WorkItem, str]] = {}  # by shard: the item, and the hash of the shard's plan
-        self._shard_of: dict[str, int] = {}  # by the id of each assigned utterance
+        self._assigned: dict[int, tuple[WorkItem, str]] = {}  # by shard: (item, hash of the shard's plan)
+        self._shard_of: dict[str, int] = {}  # by utterance id, for assigned utterances
         self._rate = stored_rate(synthesizer.info.sampling_rate, context.config.dataset.format)
         self._checkpointer = ClipCheckpointer(context.run_dir, self._rate, head.fingerprint, head.kept_columns)
         self._earlier = ClipStore([*earlier_runs(context.run_dir), *split_shards(context.run_dir)])
         self._is_new_run = not len(self._earlier)
-        self._preview: LivePreview | None = None  # of the first shard of a book, while it is assigned
+        self._preview: LivePreview | None = None  # for the first shard of a book, while it is assigned
 
     def work(self, first: WorkItem) -> None:
-        """Do an item, and all others that can be claimed before it is done."""
+        """Generate an item, and further items that are claimed before it is complete."""
         context = self._context
         options = RenderOptions(
             context.config,
@@ -125,11 +125,11 @@ class _Worker:
             self._write(shard, rendered)
 
     def _shards(self, first: WorkItem) -> Iterator[Shard]:
-        """Yield the shard of an item, then those of further items, claimed one by one."""
+        """Yield the shard of an item, then the shards of further items, claimed one by one."""
         item: WorkItem | None = first
         while item is not None:
             run_dir = self._context.run_dir
-            # Hash the plan that is read here: it may be replaced before the shard is written.
+            # Hash the plan now, because it may be replaced before the shard is written.
             self._assigned[item.shard] = item, hash_plan(run_dir, item.shard)
             shard = read_shard_plan(run_dir, item.shard)
             if item.positions is not None:
@@ -142,15 +142,15 @@ class _Worker:
             item = self._channel.claim(Claim(idle=False))
 
     def _has_preview(self, item: WorkItem) -> bool:
-        """Return whether an item is the beginning of a new book.
+        """Return whether to write a live preview for an item: only for the first shard of a new, local book.
 
-        There is none for a book of an earlier plan, whose clips are read only when the shard is complete.
+        A book with clips of an earlier plan has no preview, because they are read only when the shard is complete.
         """
         is_local_book = self._context.config.task.name == "audiobook" and is_local(self._context.run_dir)
         return item == WorkItem(0) and is_local_book and self._is_new_run
 
     def _start_preview(self, utterances: Sequence[Utterance]) -> None:
-        """Start the live preview with the clips that checkpoints have of it."""
+        """Start the live preview, and add the clips that are in checkpoints."""
         self._preview = LivePreview(self._context.run_dir, utterances, self._context.config.book)
         fingerprint = clip_fingerprint(self._context.head, self._synthesizer.info)
         keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in utterances}
@@ -201,7 +201,7 @@ class _Worker:
 
 
 def clip_fingerprint(head: PlanHead, model: ModelInfo) -> str:
-    """Return what all clips of a run depend on beside their utterance: frozen config, precision, kind of device."""
+    """Return what the clips of a run depend on besides the utterance: frozen config, precision, kind of device."""
     return " ".join((head.fingerprint, model.dtype, model.device.split(":")[0]))
 
 

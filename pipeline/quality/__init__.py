@@ -1,1 +1,1 @@
-"""Checks of finished clips: what is measured in the samples, and which flaws make a take be tried again."""
+"""Checks of generated clips: measures of the samples, and flaws, which cause a retake."""

@@ -23,10 +23,10 @@ __all__ = ["CHECKS", "Check", "Checker", "Finding", "Inspector", "check_columns"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says of one clip."""
+    """Result of a check for one clip."""
 
-    measures: Mapping[str, Any] = field(default_factory=dict)  # by the names of the check's columns
-    flaws: Sequence[Flaw] = ()  # empty: nothing speaks against the clip
+    measures: Mapping[str, Any] = field(default_factory=dict)  # by column name
+    flaws: Sequence[Flaw] = ()  # empty: the check accepts the clip
 
 
 _TYPES = ("float64", "int64", "string", "bool")
@@ -36,10 +36,10 @@ class Inspector(Protocol):
     """A check with its model loaded."""
 
     def inspect(self, clips: Sequence[Clip]) -> Sequence[Finding]:
-        """Return one finding for each clip. It depends on that clip only, not on the others of the batch.
+        """Return one finding for each clip. A finding must not depend on the other clips of the batch.
 
         Args:
-            clips: Finished takes. Samples may be empty or not finite; `utterance.prompt` is what was to be spoken.
+            clips: Generated takes. Samples may be empty or not finite. `utterance.prompt` is the text to speak.
         """
         ...
 
@@ -48,42 +48,42 @@ class Inspector(Protocol):
 
 
 class Check(Protocol):
-    """A check that is not loaded.
+    """A check before its model is loaded.
 
     Attributes:
-        columns: What it measures. Types are those of `planning.kept_columns`: "float64", "int64", "string", "bool".
+        columns: Columns of its measures. Types: "float64", "int64", "string" or "bool".
     """
 
     @property
     def columns(self) -> Sequence[Column]:
-        """Columns that a clip gets, besides the standard ones."""
+        """Columns that the check adds to the dataset."""
         ...
 
     def load(self, config: ChecksConfig) -> Inspector:
-        """Return the check, ready to use in this process.
+        """Load the model of the check in this process.
 
         Raises:
-            ConfigError: A setting that cannot work, or a package that is not installed.
+            ConfigError: A setting is invalid, or a package is not installed.
         """
         ...
 
 
-CHECKS: Registry[Check] = _CHECKS  # the schema holds it, which checks the names
+CHECKS: Registry[Check] = _CHECKS  # created in the schema, which validates the names
 
 
 def check_columns(config: ChecksConfig) -> dict[str, Column]:
     """Return the columns that the extra checks add to the dataset, by name.
 
     Raises:
-        ConfigError: A column that cannot be added.
+        ConfigError: A column has an unsupported type, or its name is used twice.
     """
     found: dict[str, Column] = {}
     for check in config.extra:
         for column in CHECKS.get(check).columns:
             if column.name in found or column.dtype not in _TYPES:
                 raise ConfigError(
-                    f"checks.extra: {check} cannot add the column {column.name!r} of type {column.dtype}: its name has "
-                    f"to be new, and its type one of {', '.join(_TYPES)}"
+                    f"checks.extra: {check} cannot add the column {column.name!r} of type {column.dtype}: its name "
+                    f"must be unique and its type one of {', '.join(_TYPES)}"
                 )
             found[column.name] = column
     return found
@@ -107,7 +107,7 @@ class Checker:
             self._stack = stack.pop_all()
 
     def inspect(self, clips: Sequence[Clip]) -> list[Finding]:
-        """Return the measures and flaws that all checks found, one finding for each clip."""
+        """Return one finding for each clip, with the measures and flaws of all checks."""
         by_check = [inspector.inspect(clips) for inspector in self._inspectors]
         return [
             Finding(

@@ -1,4 +1,4 @@
-"""What can be wrong with a take, and how it is written in reject reasons and in the column `flaws`."""
+"""Codes of flaws, and their text form in reject reasons and in the column `flaws`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class FlawCode(str, Enum):
     """Codes of the signal check. Other checks have codes of their own; all are lower-case words joined by hyphens."""
 
     EMPTY = "empty"  # no samples
-    NON_FINITE = "non-finite"  # samples that are not a number
-    LIMIT = "limit"  # still speaking at the limit of frames
+    NON_FINITE = "non-finite"  # samples that are NaN or infinite
+    LIMIT = "limit"  # not finished within the maximum number of frames
     SILENT = "silent"
     CLIPPED = "clipped"
     LENGTH = "length"  # far from the predicted length
@@ -27,14 +27,14 @@ _CODE = re.compile(r"([a-z-]+): ")
 
 
 def join_flaws(flaws: Sequence[Flaw]) -> str:
-    """Return the text that is stored: the reason of a reject, or the column `flaws`."""
+    """Return flaws as text, for the reason of a reject and the column `flaws`."""
     return "; ".join(map(str, flaws))
 
 
 def reason_codes(reason: str) -> list[str]:
-    """Return the codes in a stored text, one for each flaw.
+    """Return the codes of the flaws in a text that `join_flaws` returned.
 
-    A detail may hold "; " itself, followed by advice or by the error of a library and not by a code.
+    The detail of a flaw may contain "; " as well; what follows is then not a code.
     """
     first, *others = reason.split("; ")
     return [first.split(":")[0].strip(), *(found[1] for part in others if (found := _CODE.match(part)))]

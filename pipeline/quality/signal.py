@@ -1,4 +1,4 @@
-"""The signal check: what can be measured on the samples of a clip, and what is wrong with it.
+"""The signal check: measure the samples of a clip and find flaws.
 
 Its measures are standard columns of the dataset. Levels are in dB relative to full scale.
 """
@@ -16,30 +16,30 @@ from pipeline.quality.check import Check, Finding, Inspector
 from pipeline.quality.flaws import Flaw, FlawCode
 from pipeline.types import Clip, Finish
 
-FLOOR_DBFS = -120.0  # what digital silence measures as: below all that 16 bits can hold, and still a number in JSON
-EDGE_SILENCE_DBFS = -60.0  # quieter stretches at the ends of a clip count as silence
-FULL_SCALE = 32767 / 32768  # the largest sample that 16 bits can hold
+FLOOR_DBFS = -120.0  # level of digital silence: below the range of 16 bits, but finite for JSON
+EDGE_SILENCE_DBFS = -60.0  # quieter parts at the ends of a clip count as silence
+FULL_SCALE = 32767 / 32768  # largest 16-bit sample
 
-_STEP = 0.5 / 32768  # the most that rounding to 16 bits can change a sample by
-_FLOAT32_SLACK = 1e-5  # relative; the columns have 24 bits
-# The levels, and how far a lossy format may change each, in dB. Measured: see `lossy_measures_problem`'s test.
+_STEP = 0.5 / 32768  # largest rounding error of a 16-bit sample
+_FLOAT32_SLACK = 1e-5  # relative; the columns are float32
+# Levels, and how much a lossy format may change each, in dB. Measured; see the test of `lossy_measures_problem`.
 LEVELS = {"peak_dbfs": 12.0, "rms_dbfs": 6.0, "loudest_50ms_dbfs": 6.0}
 LOSSY_FLOOR_DBFS = -60.0
-_LOSSY_MIN_SECONDS = 0.25  # of a clip whose levels a lossy format keeps
-_LOSSY_SECONDS = 0.1  # such a format may pad
+_LOSSY_MIN_SECONDS = 0.25  # levels of shorter clips are not compared
+_LOSSY_SECONDS = 0.1  # padding that a lossy format may add
 
 
 def measure(samples: npt.NDArray[np.float32], sampling_rate: int) -> dict[str, float]:
-    """Measure one clip. Levels are in dB relative to full scale, samples that are no number count as zero.
+    """Measure one clip. Levels are in dB relative to full scale; samples that are not finite count as zero.
 
     Args:
         samples: [N], mono, full scale is 1.0.
-        sampling_rate: In Hz.
+        sampling_rate: Hz.
 
     Returns:
         `peak_dbfs`, `rms_dbfs`, `loudest_50ms_dbfs` (RMS of the loudest 50 ms), `clipped_fraction` (share of samples at
-        full scale or beyond), `leading_silence_seconds`, `trailing_silence_seconds` (each the whole length when
-        nothing is heard).
+        full scale or beyond), `leading_silence_seconds`, `trailing_silence_seconds` (for a silent clip, both are its
+        duration).
     """
     samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
     magnitudes = np.abs(samples)
@@ -55,73 +55,81 @@ def measure(samples: npt.NDArray[np.float32], sampling_rate: int) -> dict[str, f
     }
 
 
-def measures_problem(told: Mapping[str, object], samples: npt.NDArray[np.float32], sampling_rate: int) -> str:
-    """Return which measure of a clip is not what its stored 16-bit samples [N] say; "": none is.
+def measures_problem(stored: Mapping[str, object], samples: npt.NDArray[np.float32], sampling_rate: int) -> str:
+    """Compare stored measures with the stored 16-bit samples.
 
-    The measures were taken before the step to 16 bits, which moves a sample by half a step at most, and so any level.
-    What was beyond full scale is not known any more: levels may have been higher there.
+    The measures were taken before rounding to 16 bits, which changes a sample by at most half a step. If samples are at
+    full scale, the levels may have been higher before.
+
+    Args:
+        stored: Measures by column name.
+        samples: [N], decoded from a lossless format.
+        sampling_rate: Hz.
+
+    Returns:
+        A message about the first measure that does not match; "" if all match.
     """
     found = measure(samples, sampling_rate)
     is_clipped = bool(np.any(np.abs(samples) >= FULL_SCALE))
     for name in LEVELS:
         low, high = (10 ** (found[name] / 20) + side * _STEP for side in (-1, 1))
-        problem = _range_problem(name, told.get(name), _decibels(low), np.inf if is_clipped else _decibels(high))
+        problem = _range_problem(name, stored.get(name), _decibels(low), np.inf if is_clipped else _decibels(high))
         if problem:
             return problem
-    # A sample that was rounded up to full scale was not clipped before.
+    # A sample that rounding moved to full scale was not clipped before.
     least = float(np.mean(samples <= -1.0)) if len(samples) else 0.0
     energy = np.square(samples, dtype=np.float64)
     edge = 10 ** (EDGE_SILENCE_DBFS / 20)
     quiet, loud = (_edge_silence(energy, sampling_rate, edge + side * _STEP) for side in (-1, 1))
     return (
-        _range_problem("clipped_fraction", told.get("clipped_fraction"), least, found["clipped_fraction"])
-        or _range_problem("leading_silence_seconds", told.get("leading_silence_seconds"), quiet[0], loud[0])
-        or _range_problem("trailing_silence_seconds", told.get("trailing_silence_seconds"), quiet[1], loud[1])
+        _range_problem("clipped_fraction", stored.get("clipped_fraction"), least, found["clipped_fraction"])
+        or _range_problem("leading_silence_seconds", stored.get("leading_silence_seconds"), quiet[0], loud[0])
+        or _range_problem("trailing_silence_seconds", stored.get("trailing_silence_seconds"), quiet[1], loud[1])
     )
 
 
-def lossy_measures_problem(told: Mapping[str, object], samples: npt.NDArray[np.float32], sampling_rate: int) -> str:
-    """Return which level of a clip is far from what its samples [N] say, which a lossy format has changed; "": none."""
+def lossy_measures_problem(stored: Mapping[str, object], samples: npt.NDArray[np.float32], sampling_rate: int) -> str:
+    """Like `measures_problem`, for samples [N] decoded from a lossy format: the limits are wider."""
     found = measure(samples, sampling_rate)
-    is_long = len(samples) >= _LOSSY_MIN_SECONDS * sampling_rate  # the first block of a codec rings
+    is_long = len(samples) >= _LOSSY_MIN_SECONDS * sampling_rate  # a codec distorts its first block
     for name, decibels in LEVELS.items() if is_long else ():
-        is_heard = found[name] - decibels > LOSSY_FLOOR_DBFS  # near silence a codec changes what nobody hears
+        is_heard = found[name] - decibels > LOSSY_FLOOR_DBFS  # near silence, codecs change levels inaudibly
         low = found[name] - decibels if is_heard else -np.inf
-        if problem := _range_problem(name, told.get(name), low, max(found[name] + decibels, LOSSY_FLOOR_DBFS)):
+        if problem := _range_problem(name, stored.get(name), low, max(found[name] + decibels, LOSSY_FLOOR_DBFS)):
             return problem
     seconds = len(samples) / sampling_rate + _LOSSY_SECONDS
     return next(
         filter(
             None,
             (
-                _range_problem("clipped_fraction", told.get("clipped_fraction"), 0.0, 1.0),
-                _range_problem("leading_silence_seconds", told.get("leading_silence_seconds"), 0.0, seconds),
-                _range_problem("trailing_silence_seconds", told.get("trailing_silence_seconds"), 0.0, seconds),
+                _range_problem("clipped_fraction", stored.get("clipped_fraction"), 0.0, 1.0),
+                _range_problem("leading_silence_seconds", stored.get("leading_silence_seconds"), 0.0, seconds),
+                _range_problem("trailing_silence_seconds", stored.get("trailing_silence_seconds"), 0.0, seconds),
             ),
         ),
         "",
     )
 
 
-def _range_problem(name: str, told: object, low: float, high: float) -> str:
+def _range_problem(name: str, stored: object, low: float, high: float) -> str:
     slack = _FLOAT32_SLACK * (1 + abs(low)) if np.isfinite(low) else 0.0
-    if isinstance(told, float) and low - slack <= told <= high + slack:
+    if isinstance(stored, float) and low - slack <= stored <= high + slack:
         return ""
     limits = f"{low:.4g}" if high - low <= slack else f"{low:.4g} to {high:.4g}"
-    return f"its {name} is {told}, its audio has {limits}"
+    return f"its {name} is {stored}, but its audio has {limits}"
 
 
 def find_flaws(clip: Clip, checks: ChecksConfig) -> tuple[Flaw, ...]:
-    """Return what speaks against accepting a take; empty: nothing."""
+    """Return the reasons to reject this take; empty: accept it."""
     if len(clip.samples) == 0:
         return (Flaw(FlawCode.EMPTY.value, "no samples"),)
     measures = clip.measures or measure(clip.samples, clip.sampling_rate)
     flaws: list[tuple[FlawCode, str]] = []
     num_bad = int(np.count_nonzero(~np.isfinite(clip.samples)))
     if num_bad:
-        flaws.append((FlawCode.NON_FINITE, f"{num_bad} of {len(clip.samples)} samples are not a number"))
+        flaws.append((FlawCode.NON_FINITE, f"{num_bad} of {len(clip.samples)} samples are NaN or infinite"))
     if clip.finish is Finish.MAX_FRAMES:
-        limit = f"still speaking at the limit of {clip.num_frames} frames ({clip.seconds:.2f} s)"
+        limit = f"not finished at the limit of {clip.num_frames} frames ({clip.seconds:.2f} s)"
         flaws.append((FlawCode.LIMIT, limit))
     loudest = measures["loudest_50ms_dbfs"]
     if loudest < checks.silence_dbfs:
@@ -151,11 +159,11 @@ class _SignalInspector:
         return found
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the check has no model."""
 
 
 class SignalCheck:
-    """The check `signal`: needs no model."""
+    """The check `signal`, which needs no model."""
 
     columns = ()  # its measures are standard columns
 
@@ -172,19 +180,22 @@ def _decibels(amplitude: float) -> float:
 
 
 def _loudest_rms(energy: npt.NDArray[np.float64], window: int) -> float:
-    """RMS of the loudest `window` samples in a row; of all of them where there are fewer."""
+    """Return the RMS of the loudest `window` consecutive samples; of all samples if there are fewer."""
     if len(energy) == 0:
         return 0.0
     window = max(1, min(window, len(energy)))
     sums = np.concatenate(([0.0], np.cumsum(energy)))
-    # Differences of a running sum can come out a hair below zero.
+    # Rounding can make differences of the cumulative sum slightly negative.
     return float(np.sqrt(max(0.0, float((sums[window:] - sums[:-window]).max())) / window))
 
 
 def _edge_silence(
     energy: npt.NDArray[np.float64], sampling_rate: int, threshold: float = 10.0 ** (EDGE_SILENCE_DBFS / 20)
 ) -> tuple[float, float]:
-    """Seconds before the first and after the last 10 ms that are heard. Blocks, so that one click is not speech."""
+    """Return the seconds of silence at the start and at the end.
+
+    Samples are grouped in blocks of 10 ms, so that a single click does not end the silence.
+    """
     block = max(1, round(0.01 * sampling_rate))
     starts = np.arange(0, len(energy), block)
     seconds = len(energy) / sampling_rate

@@ -1,5 +1,6 @@
-"""What a person learns about a run: while it works, from another terminal, and at its end.
+"""Progress, status and reports of a run.
 
-`journal` records what each worker does; `progress` is the bar; `status` is `task=status`; `report` and `html_report`
-write the files at the end. `as_json` prints results with `json=true`; `speeds` predicts the speed of a new run.
+`journal` records the work of each worker, `progress` shows the progress bar, `status` implements `task=status`.
+`report` and `html_report` write the reports of a finished run, `preview_page` the page of a preview. `as_json` prints
+results with `json=true`. `speeds` predicts the speed of a new run.
 """

@@ -1,4 +1,4 @@
-"""What commands print with `json=true`: one object on one line. `docs/dry_run.md` lists the keys."""
+"""Output of commands with `json=true`: one JSON object on one line. `docs/dry_run.md` documents the keys."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pipeline.outputs.dataset.verify import VerifyReport
 from pipeline.reporting.progress import show
 from pipeline.reporting.status import Status
 
-_MAX_FAILURES = 100  # in the list; the latest ones
+_MAX_FAILURES = 100  # failures in the output; the latest ones are kept
 
 
 def show_json(values: Mapping[str, Any]) -> None:
-    """Print an object in ASCII, so that no name in it can control a terminal or fail to be encoded."""
+    """Print a JSON object in ASCII, so that no string in it can control a terminal or cause an encoding error."""
     show(json.dumps(_finite(values), allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON does not have, by None; a damaged manifest may contain them."""
+    """Replace NaN and infinity, which JSON does not support, by None; a damaged manifest may contain them."""
     if isinstance(value, Mapping):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def verify_values(report: VerifyReport) -> dict[str, Any]:
 
 
 def _state(status: Status) -> str:
-    """Return one of a few words; `render_status` has more detail."""
+    """Return the state as one word; `docs/dry_run.md` lists the values."""
     if any(holder.is_alive is not False for holder in status.holders):
         return "planning" if status.num_staged else "working"
     if status.head is None:

@@ -1,7 +1,7 @@
 """`report.html`: a finished run on one page, with charts and clips to listen to.
 
-The template is `html_report.html`, the charts are from `svg_charts`. The page needs no network and no script. It
-contains its audio, the size of which is limited. All text is escaped, since it comes from books.
+The template is `html_report.html`; `svg_charts` makes the charts. The page uses no network and no scripts. Its audio is
+embedded, up to `_MAX_AUDIO_BYTES`. All text is escaped, because it comes from untrusted input.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from pipeline.storage.run_directory import RunDirectory
 
 _MAX_VOICES = 12
 _CLIPS_PER_VOICE = 3
-_MAX_SHARDS = 12  # that are searched for clips
-_MAX_AUDIO_BYTES = 3 * 2**20  # as MP3
+_MAX_SHARDS = 12  # shards to search for clips
+_MAX_AUDIO_BYTES = 3 * 2**20  # total of the MP3 data
 _MAX_CLIP_SECONDS = 20.0
-_MAX_EXAMPLES = 12  # of one reject reason
+_MAX_EXAMPLES = 12  # for each reject reason
 _MAX_FAILURES = 30
 _MAX_TEXT = 400  # characters
-_MAX_POINTS = 120  # of one line of the chart
+_MAX_POINTS = 120  # for each line of a chart
 _MAX_LINES = 16
 
 
 @dataclass(frozen=True)
 class ClipPreview:
-    """A clip that the page can play."""
+    """A clip with a player on the page."""
 
     id: str
     text: str
     seconds: float
     wave: Markup
-    mp3: str  # in base64
+    mp3: str  # encoded in base64
 
 
 def write_html_report(run_dir: Path, report: Report, facts: CardFacts, durations: npt.NDArray[np.float64]) -> None:
@@ -61,9 +61,9 @@ def write_html_report(run_dir: Path, report: Report, facts: CardFacts, durations
 
     Args:
         run_dir: Directory of a finished run, with journals, manifests and perhaps a book.
-        report: As in `report.json`.
-        facts: As on the dataset card.
-        durations: [clips], in seconds.
+        report: Content of `report.json`.
+        facts: Content of the dataset card.
+        durations: [number of clips], in seconds.
     """
     write_text(RunDirectory(run_dir).html_report, _render(run_dir, report, facts, durations))
 
@@ -112,9 +112,9 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     ]
     session = report.session
     if session and session.speed:
-        tiles.append((f"{session.speed:.2f}x", "real time, last call"))
+        tiles.append((f"{session.speed:.2f}x", "real time, last command"))
     if session and session.num_reused:
-        tiles.append((f"{session.num_reused:,}", "clips reused, last call"))
+        tiles.append((f"{session.num_reused:,}", "clips reused, last command"))
     return tiles
 
 
@@ -174,14 +174,14 @@ def _speed_lines(workers: Sequence[WorkerHistory]) -> list[Series]:
     for worker in [each for each in workers if _audio_seconds(each)][:_MAX_LINES]:
         segments = []
         for session in worker.sessions:
-            # Not more points than can be distinguished, so that the line is smooth.
+            # Limit the number of points, so that the line is smooth.
             points = session.points[:: max(1, len(session.points) // _MAX_POINTS)]
             totals = [(0.0, 0.0), *((point.elapsed, point.counts.audio_seconds) for point in points)]
             offset = max(0.0, session.started - first)
             segment = [
                 (offset + later, max(0.0, audio - before) / (later - earlier))
                 for (earlier, before), (later, audio) in pairwise(totals)
-                if later - earlier >= 0.5  # the interval is too short to measure a speed
+                if later - earlier >= 0.5  # shorter intervals give no usable speed
             ]
             segments.append(((offset, segment[0][1]), *segment) if segment else ())
         lines.append(Series(worker.worker, tuple(segment for segment in segments if segment)))
@@ -202,7 +202,7 @@ def _worker_row(worker: WorkerHistory) -> dict[str, str]:
         "device": worker.sessions[-1].device,
         "clips": f"{sum(each.clips for each in counts):,}",
         "audio": clock(audio),
-        "speed": f"{audio / elapsed:.2f}x" if audio and elapsed else "-",  # none where all clips were reused
+        "speed": f"{audio / elapsed:.2f}x" if audio and elapsed else "-",  # "-" if all clips were reused
         "useful": f"{audio / computed:.0%}" if computed else "-",
         "refused": f"{sum(each.refused for each in counts):,}",
         "starts": str(len(worker.sessions)),
@@ -210,7 +210,7 @@ def _worker_row(worker: WorkerHistory) -> dict[str, str]:
 
 
 def _useful_share(workers: Iterable[WorkerHistory]) -> float | None:
-    """Return the share of accepted audio in all computed audio; None: nothing was computed."""
+    """Return the share of accepted audio in all computed audio; None if no audio was computed."""
     counts = [session.counts for worker in workers for session in worker.sessions]
     computed = sum(each.computed_seconds for each in counts)
     return min(1.0, sum(each.audio_seconds for each in counts) / computed) if computed else None
@@ -224,7 +224,7 @@ def _durations_line(durations: npt.NDArray[np.float64]) -> str:
 
 
 def _rejects(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the rejects by reason, the most frequent first, with examples. One with two reasons is listed twice."""
+    """Return the rejects by reason, most frequent first, with examples. A reject with two reasons is listed twice."""
     numbers: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for manifest in finished_shards(run_dir):

@@ -1,7 +1,7 @@
-"""Journals: what each worker of a run records about itself, as lines of JSON in `journal/<worker>.jsonl`.
+"""Journals: records of each worker's activity, as JSON Lines in `journal/<worker>.jsonl`.
 
-`task=status` and `report.html` show them. They decide nothing, since the shards alone are the truth about progress: a
-journal that is torn, missing or cannot be written does not change what is generated.
+`task=status` and `report.html` show them. Journals are informative only: progress is determined by the finished shards,
+so a damaged, missing or unwritable journal does not change what is generated.
 
     {"event": "start", "time": 1764000000.0, "elapsed": 0.0, "host": "a", "pid": 7, "device": "cuda:0"}
     {"event": "progress", "time": ..., "elapsed": 5.0, "clips": 9, "audio_seconds": 40.1, "computed_seconds": 61.0, ...}
@@ -10,7 +10,7 @@ journal that is torn, missing or cannot be written does not change what is gener
     {"event": "end", "time": ..., "elapsed": 9.5, "why": "done"}
 
 `time` is the wall clock, which may jump. `elapsed` is the time since the start line by a monotonic clock; all rates are
-computed from it. The counts of a progress line are sums since the start line, so that a lost line costs only detail.
+computed from it. The counts in a progress line are totals since the start line, so a lost line loses only detail.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from pipeline.outputs.dataset.shards import Manifest
 from pipeline.storage.paths import as_os_errors, is_local, parse_json, read_regular, reason_of
 from pipeline.storage.run_directory import RunDirectory
 
-# Seconds between two progress lines. The interval grows with the age of the session, so that the journal of a run of
-# days stays small, but not so much that a worker would seem dead.
+# Seconds between two progress lines. The interval grows with the age of the session, which keeps the journal of a long
+# run small. The maximum is short enough to tell an active worker from a dead one.
 MIN_INTERVAL = 5.0
 MAX_INTERVAL = 60.0
-_REWRITE_INTERVAL = 20.0  # seconds, for a journal on a storage where files cannot be appended to
-_LINES_PER_SESSION = 500  # about as many as a chart can show
-_MAX_BYTES = 2**28  # of a journal that is read
-_MAX_VALUE = 1e11  # of a number in a line; larger times are not dates
+_REWRITE_INTERVAL = 20.0  # seconds between uploads of a journal in an object store
+_LINES_PER_SESSION = 500  # about as many points as a chart can show
+_MAX_BYTES = 2**28  # limit of the size of a journal to read
+_MAX_VALUE = 1e11  # limit of a number in a line; lines with larger ones are invalid
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a worker has done since its start line."""
+    """Totals of a worker since its start line."""
 
     clips: int = 0  # accepted takes; reused clips are not counted
-    audio_seconds: float = 0.0  # of these clips
-    computed_seconds: float = 0.0  # audio that the decoder computed, with padding, empty rows and refused takes
+    audio_seconds: float = 0.0  # duration of these clips
+    computed_seconds: float = 0.0  # audio that the decoder computed, including padding, empty rows and refused takes
     refused: int = 0  # takes that failed a check
 
 
 class Journal:
     """The journal of one worker, open for writing. Enter it before the model is loaded.
 
-    A line that cannot be written, e.g. because the disk is full, is lost; a warning is logged once.
+    If a line cannot be written, e.g. because the disk is full, it is dropped; a warning is logged once.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class Journal:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Write nothing yet.
+        """Initialize the journal without writing.
 
         Args:
             run_dir: Directory of the run.
-            worker: Name that no other process of the run uses at this time: `main`, `cuda-0`, `ray-3`; with several
-                jobs in one directory `job-2-cuda-0`.
-            device: Where the worker computes; empty for the supervisor.
-            wall: Returns seconds since 1970.
-            monotonic: Returns the seconds of a monotonic clock.
+            worker: Name that is unique among the active processes of the run, such as `main`, `cuda-0`, `ray-3`, or
+                `job-2-cuda-0` if the run has jobs.
+            device: Device of the worker; empty for the supervisor.
+            wall: Returns the Unix time in seconds.
+            monotonic: Returns the time of a monotonic clock in seconds.
         """
         path = RunDirectory(run_dir).journal / f"{worker}.jsonl"
         self._lines = _AppendedLines(path) if is_local(path) else _RewrittenLines(path)
@@ -99,11 +99,11 @@ class Journal:
         self._lines.close()
 
     def record_take(self, audio_seconds: float, accepted: bool, computed_seconds: float) -> None:
-        """Count a take. Most of the time nothing is written.
+        """Count a take. A progress line is written only if the interval has passed.
 
         Args:
-            audio_seconds: Of this take.
-            accepted: Whether it became a clip.
+            audio_seconds: Duration of the take.
+            accepted: Whether the take became a clip.
             computed_seconds: Audio that the decoder has computed since the start.
         """
         self._counts = Counts(
@@ -118,7 +118,7 @@ class Journal:
             self._record_progress()
 
     def record_shard(self, manifest: Manifest) -> None:
-        """Record that a shard is written."""
+        """Record that a shard was written."""
         self._record_progress()
         self._write(
             "shard",
@@ -130,7 +130,7 @@ class Journal:
         )
 
     def record_failure(self, what: str, worker: str = "") -> None:
-        """Record a failure of this worker, or of another one that has died."""
+        """Record a failure of this worker, or of the dead worker that `worker` names."""
         self._write("failure", what=what, worker=worker)
 
     def _record_progress(self) -> None:
@@ -145,16 +145,16 @@ class Journal:
 
 
 class _AppendedLines:
-    """A file to which whole lines are appended, without a buffer."""
+    """A local file to which lines are appended without buffering."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._is_torn = True  # whether the file may end within a line; unknown at first
+        self._is_torn = True  # the file may end with an incomplete line; not known at first
         self._has_warned = False
 
     def write(self, line: str) -> None:
-        # One system call for each line, so that a reader sees whole lines and a kill tears at most the last one.
+        # One system call per line, so that readers see whole lines and a kill damages at most the last one.
         content = ("\n" if self._is_torn else "").encode() + line.encode()
         try:
             if self._descriptor is None:
@@ -177,7 +177,7 @@ class _AppendedLines:
 
 
 class _RewrittenLines:
-    """The same on a storage where files cannot be appended to: the whole file is rewritten now and then."""
+    """Like `_AppendedLines` for object stores, which cannot append: the object is rewritten at intervals."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -215,7 +215,7 @@ class _RewrittenLines:
 
 @dataclass(frozen=True)
 class ProgressPoint:
-    """The counts of a session at one time."""
+    """Totals of a session at one time."""
 
     elapsed: float  # seconds since the session's start
     counts: Counts
@@ -223,9 +223,9 @@ class ProgressPoint:
 
 @dataclass(frozen=True)
 class ShardLine:
-    """A shard that a worker has written."""
+    """A shard line of a journal."""
 
-    elapsed: float
+    elapsed: float  # seconds since the session's start
     index: int
     clips: int
     rejects: int
@@ -235,21 +235,21 @@ class ShardLine:
 
 @dataclass
 class WorkerSession:
-    """What a worker recorded from one start line to its end line, or until it was killed."""
+    """Records of a worker from a start line to its end line, or until it was killed."""
 
-    started: float = 0.0  # seconds since 1970
+    started: float = 0.0  # Unix time in seconds
     host: str = ""
     pid: int = 0
     device: str = ""
-    elapsed: float = 0.0  # at the last line
-    last_seen: float = 0.0  # seconds since 1970
-    end_reason: str | None = None  # "done" or "stopped"; None: it is working, or was killed
+    elapsed: float = 0.0  # seconds from the start to the last line
+    last_seen: float = 0.0  # Unix time of the last line
+    end_reason: str | None = None  # "done" or "stopped"; None: active or killed
     points: list[ProgressPoint] = field(default_factory=list)
     shards: list[ShardLine] = field(default_factory=list)
 
     @property
     def counts(self) -> Counts:
-        """The counts of the last progress line."""
+        """Totals in the last progress line."""
         return self.points[-1].counts if self.points else Counts()
 
     def rate(self, window: float = 120.0) -> float:
@@ -266,9 +266,9 @@ class WorkerSession:
 class Failure:
     """A recorded failure."""
 
-    time: float  # seconds since 1970
-    worker: str  # that failed
-    what: str
+    time: float  # Unix time in seconds
+    worker: str  # name of the worker that failed
+    what: str  # description
 
 
 @dataclass(frozen=True)
@@ -276,20 +276,20 @@ class WorkerHistory:
     """All sessions of one worker."""
 
     worker: str
-    sessions: tuple[WorkerSession, ...]  # several, if it was restarted
+    sessions: tuple[WorkerSession, ...]  # more than one if the worker was restarted
 
 
 @dataclass(frozen=True)
 class History:
     """The content of all journals of a run."""
 
-    workers: tuple[WorkerHistory, ...]  # by name
-    failures: tuple[Failure, ...]  # by time
-    damage: tuple[str, ...] = ()  # journals that cannot be read
+    workers: tuple[WorkerHistory, ...]  # sorted by name
+    failures: tuple[Failure, ...]  # sorted by time
+    damage: tuple[str, ...] = ()  # messages about journals that cannot be read
 
 
 def read_journals(run_dir: Path) -> History:
-    """Read all journals of a run. Torn lines and unknown events are skipped.
+    """Read all journals of a run. Invalid lines and unknown events are skipped.
 
     Journals that cannot be read are listed in `History.damage`.
     """
@@ -303,7 +303,7 @@ def read_journals(run_dir: Path) -> History:
                     worker = str(line.get("worker") or path.stem)
                     failures.append(Failure(float(line["time"]), worker, str(line["what"])))
         except OSError as error:
-            damage.append(f"{path}: cannot be read ({reason_of(error)}); its content is missing here; delete the file")
+            damage.append(f"{path}: cannot be read ({reason_of(error)}), so its content is not shown; delete the file")
         workers.append(WorkerHistory(path.stem, tuple(sessions)))
     return History(tuple(workers), tuple(sorted(failures, key=lambda failure: failure.time)), tuple(damage))
 
@@ -313,7 +313,7 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             line = parse_json(text)
             is_known = all(isinstance(line[key], kind) for key, kind in _FIELDS[line["event"]].items())
-        except (ValueError, TypeError, KeyError):  # torn by a kill, or of another version
+        except (ValueError, TypeError, KeyError):  # truncated by a kill, or of another version
             continue
         if is_known and all(0 <= abs(value) < _MAX_VALUE for value in line.values() if isinstance(value, _NUMBER)):
             yield line
@@ -334,7 +334,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
 
 def _add_line(line: dict[str, Any], sessions: list[WorkerSession]) -> None:
     event = line["event"]
-    if event == "start" or not sessions:  # a lost start line: the session has what is known
+    if event == "start" or not sessions:  # also if the start line was lost
         sessions.append(WorkerSession(line["time"] - line["elapsed"]))
     session = sessions[-1]
     session.elapsed = max(session.elapsed, line["elapsed"])

@@ -1,6 +1,6 @@
 """The HTML page of a preview in several voices, with a player and the description of each.
 
-The page links to the WAV files in its folder. It needs no network and no script. All text is escaped.
+The page refers to the WAV files in its folder. It uses no network and no scripts. All text is escaped.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _TEMPLATE = "preview_page.html"
 class PreviewedVoice:
     """A voice of the preview."""
 
-    title: str  # its name, else its description
+    title: str  # name of the speaker, or the description if there is none
     description: str
-    file_name: str  # of the WAV file, in the folder of the page
+    file_name: str  # name of the WAV file in the folder of the page
     report: PreviewReport
 
 
@@ -30,9 +30,9 @@ def render_page(text: str, model: str, voices: Sequence[PreviewedVoice]) -> str:
     """Return the page as HTML.
 
     Args:
-        text: That the voices speak.
+        text: Text that the voices speak.
         model: Name of the model.
-        voices: In the order in which they were asked for.
+        voices: Voices in the order of `task.voices`.
     """
     environment = Environment(
         loader=PackageLoader("pipeline.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: a progress bar, or a line for each shard where there is no terminal."""
+"""Terminal output: messages, warnings, and the progress bar of a run, or one line per shard without a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pipeline.errors import printable
 
 _MAX_WARNINGS = 5
-_MAX_RATES = 8  # workers whose own speed has room beside the bar
+_MAX_RATES = 8  # with more workers, the bar does not show the speed of each
 
 
 def clock(seconds: float) -> str:
@@ -25,7 +25,7 @@ def clock(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 shard`, `2 shards`."""
+    """Return a number with a noun in singular or plural: `1 shard`, `2 shards`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -35,7 +35,7 @@ def say(line: str) -> None:
 
 
 def warn(warnings: Sequence[str]) -> None:
-    """Print the first few warnings to standard error, and how many more there are."""
+    """Print the first warnings to standard error, then the number of further ones."""
     for warning in warnings[:_MAX_WARNINGS]:
         say(f"warning: {warning}")
     if len(warnings) > _MAX_WARNINGS:
@@ -43,21 +43,21 @@ def warn(warnings: Sequence[str]) -> None:
 
 
 def show(text: str) -> None:
-    """Print the result of a command to standard output, as far as a reader like `| head` takes it."""
+    """Print the result of a command to standard output; ignore a reader, such as `| head`, that stops early."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # Python flushes again at exit, which would raise it again
+    except BrokenPipeError:  # otherwise the flush at exit raises the error again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
-    """A progress bar over the utterances of a run, with the accepted audio and the speed.
+    """Progress bar over the utterances of a run, with the accepted audio and the speed.
 
-    A clip counts when it is generated. The clips of a shard that is lost with its worker do not count any more.
+    A clip is counted when it is generated, and subtracted again if its worker dies before the shard is written.
 
     Attributes:
-        num_retakes: Takes that were refused, in this call of the command.
-        num_reused: Clips that were taken over from earlier work, in this call of the command.
+        num_retakes: Takes that were refused during this command.
+        num_reused: Clips that were reused from earlier work during this command.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Progress:
         """Show the bar.
 
         Args:
-            num_utterances: Of the run.
-            num_done: Of these, in shards that are written already.
-            num_shards: Of the run.
-            worker_names: One name for each worker, by its number.
+            num_utterances: Utterances of the run.
+            num_done: Utterances in shards that are written already.
+            num_shards: Shards of the run.
+            worker_names: Names of the workers, indexed by their numbers.
         """
         self.num_retakes = 0
         self.num_reused = 0
@@ -77,8 +77,8 @@ class Progress:
         self._num_shards = num_shards
         self._start = time.monotonic()
         self._num_done = num_done
-        self._audio_seconds = [0.0] * len(worker_names)  # accepted, in this call of the command
-        # The seconds of each accepted clip, by worker and by shard; of shards that are not written yet.
+        self._audio_seconds = [0.0] * len(worker_names)  # accepted audio of each worker, during this command
+        # Seconds of each accepted clip by worker and shard, for shards that are not written yet.
         self._unwritten: list[dict[int, list[float]]] = [defaultdict(list) for _ in worker_names]
         self._bar = tqdm(
             total=num_utterances,
@@ -98,11 +98,11 @@ class Progress:
 
     @property
     def audio_seconds(self) -> float:
-        """Seconds of accepted audio, in this call of the command."""
+        """Seconds of audio accepted during this command."""
         return sum(self._audio_seconds)
 
     def start_clock(self) -> None:
-        """Measure the speed from now on; called when the first model is loaded."""
+        """Start measuring the speed; call this when the first model is loaded."""
         self._start = time.monotonic()
 
     def on_take(self, worker: int, shard: int, seconds: float, accepted: bool) -> None:
@@ -115,7 +115,7 @@ class Progress:
         self._update()
 
     def on_written(self, worker: int, shard: int, num_utterances: int, is_whole: bool = True) -> None:
-        """Count the utterances of a shard that is written, or of a sub-shard."""
+        """Count the utterances of a shard or sub-shard that was written."""
         self._unwritten[worker].pop(shard, None)
         self._num_done += num_utterances
         self._update()
@@ -123,7 +123,7 @@ class Progress:
             self.say(f"shard {shard + 1} of {self._num_shards} written: {self.summary()}")
 
     def on_exit(self, worker: int) -> None:
-        """Subtract the clips of a worker that died before it had written them."""
+        """Subtract the unwritten clips of a worker that has exited."""
         self._audio_seconds[worker] -= sum(sum(clips) for clips in self._unwritten[worker].values())
         self._unwritten[worker].clear()
         self._update()
@@ -136,9 +136,9 @@ class Progress:
             self._bar.write(line, file=sys.stderr)
 
     def summary(self) -> str:
-        """Return the audio so far and its speed, e.g. `audio 0:42, 3.10x real time, 5 clips reused`.
+        """Return the amount of audio and the speed, e.g. `audio 0:42, 3.10x real time, 5 clips reused`.
 
-        With several workers the speed of each is added, as soon as it has one. Reused clips have no speed.
+        With several workers, the speed of each worker that has accepted audio is included.
         """
         audio_seconds = self.audio_seconds
         parts = []

@@ -1,7 +1,7 @@
 """The report at the end of a run: `report.json`, and its text in the terminal.
 
-All figures of clips are sums over the manifests, so that the report of a resumed run is about the whole run. The speed
-is that of the last call of the command.
+The counts are sums over all manifests, so they cover the whole run even after it was resumed. The speed is that of the
+last command that rendered shards.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from pipeline.types import ModelInfo
 
 @dataclass(frozen=True)
 class RunStats:
-    """The figures of one call of the command."""
+    """Statistics of one command."""
 
-    wall_seconds: float  # since the first worker was ready, so that loading the model is not included
-    audio_seconds: float  # of the clips that were generated and accepted
-    computed_seconds: float  # audio that the decoders computed, with padding, empty rows and refused takes
+    wall_seconds: float  # since the first worker was ready; loading the model is not included
+    audio_seconds: float  # duration of the accepted clips
+    computed_seconds: float  # audio that the decoders computed, including padding, empty rows and refused takes
     num_retakes: int
-    num_reused: int  # clips that were taken over from earlier work
-    num_restarts: int = 0  # of workers that died
-    given_up: Sequence[str] = ()  # names of the workers that are not restarted any more
+    num_reused: int  # clips reused from earlier work
+    num_restarts: int = 0  # restarts of workers
+    given_up: Sequence[str] = ()  # names of the workers that are not restarted again
 
     @property
     def speed(self) -> float | None:
-        """Seconds of generated audio per second; None: nothing was generated, e.g. since all clips were reused."""
+        """Seconds of accepted audio per second; None if none was generated, e.g. because all clips were reused."""
         return self.audio_seconds / self.wall_seconds if self.audio_seconds and self.wall_seconds else None
 
 
 @dataclass(frozen=True)
 class Report:
-    """A finished run; `report.json` has the same keys."""
+    """Report of a finished run; `report.json` has the same keys."""
 
     directory: str
     model: ModelInfo
@@ -51,23 +51,25 @@ class Report:
     num_rejects: int
     rejects_by_reason: dict[str, int]
     audio_seconds: float
-    work_seconds: float  # of all workers, over all calls of the command
+    work_seconds: float  # sum over all workers and commands
     num_bytes: int
-    num_files: int  # of the dataset; a shard without clips has no file
-    session: RunStats | None  # of the last call that had shards to write
+    num_files: int  # Parquet files; a shard without clips has none
+    session: RunStats | None  # of the last command that rendered shards
     book: Mapping[str, Any] | None = None
-    deliverables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # figures of the extra ones, by name
-    versions: dict[str, str] = field(default_factory=dict)  # of the libraries on which the bits of a clip depend
+    deliverables: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # values of the extra deliverables, by name
+    versions: dict[str, str] = field(default_factory=dict)  # versions of the libraries that affect the bits of a clip
 
 
 def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: RunStats | None) -> Report:
-    """Sum up the manifests of a run.
+    """Make the report of a run from its manifests.
 
     Args:
         run_dir: Directory of the run.
-        model: That generated the clips.
-        num_utterances: As planned.
-        session: Figures of this call; None: keep those of the last report.
+        model: Model that generated the clips.
+        num_utterances: Number of planned utterances.
+        session: Statistics of this command; None: keep those in the existing report.
     """
     reasons: Counter[str] = Counter()
     num_clips = num_rejects = num_bytes = num_files = 0
@@ -97,7 +99,7 @@ def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: R
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the libraries on which the bits of a clip depend. Imports none of them."""
+    """Return the versions of the libraries that affect the bits of a clip, without importing them."""
     found = {}
     for name in ("torch", "transformers", "numpy"):
         try:
@@ -111,7 +113,7 @@ def _last_session(run_dir: Path) -> RunStats | None:
     try:
         return RunStats(**json.loads(RunDirectory(run_dir).report.read_text(encoding="utf-8"))["session"])
     except (OSError, ValueError, TypeError, KeyError):
-        return None  # there is none, or it is damaged or of another version
+        return None  # missing, damaged or of another version
 
 
 def write_report(run_dir: Path, report: Report) -> None:
@@ -120,7 +122,7 @@ def write_report(run_dir: Path, report: Report) -> None:
 
 
 def render_report(report: Report) -> str:
-    """Return the report as a few lines of text."""
+    """Return the report as text for the terminal."""
     session = report.session
     lines = [
         "",
@@ -137,11 +139,11 @@ def render_report(report: Report) -> str:
             f"on {report.model.device}"
         )
     if session and (session.num_restarts or session.given_up):
-        retired = f"; not restarted any more: {', '.join(session.given_up)}" if session.given_up else ""
+        retired = f"; not restarted again: {', '.join(session.given_up)}" if session.given_up else ""
         lines.append(f"workers     {count(session.num_restarts, 'restart')} after a crash{retired}")
     if session and session.num_reused:
-        lines.append(f"reused      {count(session.num_reused, 'clip')} of earlier work, not generated again")
-    directory = report.directory  # not as a Path, which would remove a slash of s3://
+        lines.append(f"reused      {count(session.num_reused, 'clip')} reused from earlier work")
+    directory = report.directory  # a Path would change s3:// to s3:/
     lines.append(f"dataset     {directory}/data ({count(report.num_files, 'file')}), {directory}/README.md")
     if report.book:
         chapters = count(report.book["chapters"], "chapter")

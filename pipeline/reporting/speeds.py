@@ -1,6 +1,6 @@
-"""Predict the speed of a run: as the user gives it, or as measured in an earlier run with the same settings.
+"""Predict the speed of a run from the key `speed`, or from an earlier run with the same settings.
 
-Nothing is guessed: if there is no such run in the same folder, the speed is unknown.
+If the output folder has no such run, the speed is not known.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from pipeline.reporting.journal import WorkerSession, read_journals
 from pipeline.storage.paths import is_local, read_json
 from pipeline.storage.run_directory import CONFIG_NAME, RunDirectory
 
-_MAX_RUNS = 50  # that are read, newest first
-_MIN_SECONDS = 10.0  # of audio; a shorter run does not fill the devices, and measures nothing
-_ENOUGH_SECONDS = 60.0  # of audio; the newest run with as much is used, or else the longest one
+_MAX_RUNS = 50  # runs to read, newest first
+_MIN_SECONDS = 10.0  # of audio; shorter runs do not use the devices fully
+_ENOUGH_SECONDS = 60.0  # of audio; the newest run with at least this much is used, otherwise the longest run
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of audio per second of generation, by all devices together."""
+    """Speed of all devices together, and where it was measured."""
 
-    ratio: float
-    run: str = ""  # directory of the run in which it was measured; "": the user gave it
+    ratio: float  # seconds of audio per second of generation
+    run: str = ""  # directory of the measured run; "": set by the key `speed`
     device: str = ""
-    measured_seconds: float = 0.0  # of audio
+    measured_seconds: float = 0.0  # audio of the measured run
 
     def __str__(self) -> str:
         if not self.run:
             return f"at speed={self.ratio:g}"
-        return f"at {self.ratio:.2f}x real time, as measured over {self.measured_seconds:.0f} s of audio in {self.run}"
+        return f"at {self.ratio:.2f}x real time, measured with {self.measured_seconds:.0f} s of audio in {self.run}"
 
 
 def find_speed(config: Config) -> Speed | None:
-    """Return the expected speed; None: unknown."""
+    """Return the expected speed; None if it is not known."""
     if config.speed is not None:
         return Speed(config.speed)
     found = [speed for run_dir in _runs(run_directory(config)) if (speed := _measured(run_dir, config))]
@@ -48,7 +48,7 @@ def find_speed(config: Config) -> Speed | None:
 
 
 def _runs(run_dir: Path) -> list[Path]:
-    """Return the run itself, then the others in its folder, newest first."""
+    """Return the run itself, if it exists, then the other runs in its folder, newest first."""
     outputs = run_dir.parent
     if not is_local(outputs) or not outputs.is_dir():
         return []
@@ -60,23 +60,23 @@ def _runs(run_dir: Path) -> list[Path]:
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except OSError:  # it was deleted meanwhile, or cannot be read
+    except OSError:  # deleted meanwhile, or not readable
         return 0.0
 
 
 def _measured(run_dir: Path, config: Config) -> Speed | None:
-    """Return the speed of a run of the same model with the same settings of engine and executor."""
+    """Return the speed of a run, if its model and its settings of engine and executor are the same."""
     try:
         if _settings(frozen_config(run_dir)) != _settings(config):
             return None
-    except PipelineError:  # a damaged run, or one of another version
+    except PipelineError:  # damaged, or of another version
         return None
     found = _reported(run_dir) or _journalled(run_dir)
     return found if found and found.measured_seconds >= _MIN_SECONDS else None
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """Return the settings that speed depends on."""
+    """Return the settings that affect the speed."""
     values = asdict(config)
     engine = {key: value for key, value in values["engine"].items() if key != "sampling"}
     model = config.model.path or config.model.name
@@ -86,12 +86,12 @@ def _settings(config: Config) -> dict[str, Any]:
 
 
 def _reported(run_dir: Path) -> Speed | None:
-    """Return the speed of the last call, from the report of a finished run."""
+    """Return the speed of the last command, from the report of a finished run."""
     try:
         report = read_json(RunDirectory(run_dir).report)
         audio, wall = float(report["session"]["audio_seconds"]), float(report["session"]["wall_seconds"])
         return _speed(run_dir, audio, wall, str(report["model"]["device"]))
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):  # not finished, or a report of another version
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):  # not finished, or of another version
         return None
 
 
@@ -109,7 +109,10 @@ def _journalled(run_dir: Path) -> Speed | None:
 
 
 def _spans(session: WorkerSession) -> Iterator[tuple[float, float, str]]:
-    """Yield audio, seconds and device between the first and the last progress line: the model is loaded by then."""
+    """Yield (audio seconds, elapsed seconds, device) from the first to the last progress line.
+
+    The time before the first progress line is excluded, because it includes loading the model.
+    """
     if len(session.points) > 1:
         first, last = session.points[0], session.points[-1]
         elapsed, audio = last.elapsed - first.elapsed, last.counts.audio_seconds - first.counts.audio_seconds

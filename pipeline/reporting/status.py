@@ -1,7 +1,7 @@
-"""`task=status`: the state of a run, read from its files, on any machine that can read them.
+"""`task=status`: show the state of a run, on any machine that can read its files.
 
-Reads file names, manifests and journals, but no audio. Writes nothing and takes no lock, so that it does not disturb
-the run. A damaged or half planned run is described as far as possible.
+It reads file names, manifests and journals, but no audio. It writes nothing and takes no lock, so it does not disturb
+an active run. If files are damaged or the plan is incomplete, it shows the part that it can read.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pipeline.storage.locks import Holder, find_holders
 from pipeline.storage.paths import wrap_read_errors
 from pipeline.storage.run_directory import CONFIG_NAME, RunDirectory
 
-_SILENT_AFTER = 3 * MAX_INTERVAL  # seconds without a line, after which a worker counts as dead
-_MAX_LINES = 5  # of damage, and of failures
+_SILENT_AFTER = 3 * MAX_INTERVAL  # seconds without a journal line, after which a worker counts as dead
+_MAX_LINES = 5  # of damaged files, and of failures, in the output
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,37 @@ class Status:
     """The state of a run."""
 
     directory: str
-    now: float  # seconds since 1970
-    head: PlanHead | None  # None: there is no readable plan
-    num_staged: int  # shards of a plan that is not complete yet
-    done: int  # finished shards; the following counts are theirs
+    now: float  # Unix time in seconds
+    head: PlanHead | None  # None: the plan is missing or damaged
+    num_staged: int  # shards in an incomplete plan
+    done: int  # finished shards; the next four values are totals of these
     clips: int
     rejects: int
     reasons: Counter[str]
     audio_seconds: float
     history: History
-    holders: tuple[Holder, ...]  # of the locks: processes that work on the run, or have died meanwhile
-    is_complete: bool  # whether the last step of the run is done
+    holders: tuple[Holder, ...]  # holders of the locks, active or dead
+    is_complete: bool  # whether SHA256SUMS exists
     damage: tuple[str, ...]
 
     @property
     def live_sessions(self) -> list[tuple[WorkerHistory, WorkerSession]]:
-        """The workers that seem to be working, each with its current session."""
+        """Workers that appear to be active, each with its current session."""
         if self.holders and all(holder.is_alive is False for holder in self.holders):
             return []
         return [(each, each.sessions[-1]) for each in self.history.workers if self._is_live(each)]
 
     @property
     def rate(self) -> float:
-        """Seconds of audio per second, by all workers together, in the last minutes."""
+        """Seconds of audio per second of all workers together, over the last two minutes."""
         return sum(session.rate() for _, session in self.live_sessions)
 
     @property
     def seconds_left(self) -> float | None:
-        """Predicted seconds until the last shard is finished; None: nobody is working, or no shard is finished."""
+        """Predicted seconds until the last shard is finished; None if no worker is active or no clip is finished."""
         if self.head is None or not self.rate or not self.clips:
             return None
-        # The mean length so far predicts better than the plan does.
+        # The mean duration of finished clips is a better predictor than the plan.
         left = self.head.num_utterances - self.clips - self.rejects
         return self.audio_seconds / (self.clips + self.rejects) * left / self.rate
 
@@ -76,7 +76,7 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
 
     Args:
         run_dir: Directory of the run.
-        now: Seconds since 1970; None: the current time.
+        now: Unix time in seconds; None: the current time.
 
     Raises:
         RunDirectoryError: The folder does not exist, cannot be read, or is not a run.
@@ -92,7 +92,9 @@ def _read_status(run_dir: Path, now: float) -> Status:
     staged = list(run.staged_plan.glob("shard-*"))
     holders = find_holders(run_dir)
     if not staged and not holders and not run.plan.exists() and not run.config.exists():
-        raise RunDirectoryError(f"run={run_dir}: is not a run (no {CONFIG_NAME}, no plan); name one, e.g. outputs/book")
+        raise RunDirectoryError(
+            f"run={run_dir}: not a run (it has no {CONFIG_NAME} and no plan); name a run, e.g. run=outputs/book"
+        )
     damage: list[str] = []
     head = _readable_head(run_dir, damage) if run.plan.exists() else None
     done = clips = rejects = 0
@@ -148,8 +150,8 @@ def _finished(run_dir: Path, damage: list[str]) -> Iterator[Manifest]:
             yield manifest
         elif manifest.file in data:
             damage.append(
-                f"{RunDirectory(run_dir).data / manifest.file}: {data[manifest.file]} bytes, its manifest says "
-                f"{manifest.num_bytes}; rerun the run's command to generate it again"
+                f"{RunDirectory(run_dir).data / manifest.file}: {data[manifest.file]} bytes, but "
+                f"{manifest.num_bytes} in its manifest; rerun the command of the run to generate it again"
             )
 
 
@@ -179,19 +181,19 @@ def _state(status: Status) -> str:
     head = status.head
     alive = [holder for holder in status.holders if holder.is_alive is not False]
     if alive:
-        unknown = "" if any(holder.is_alive for holder in alive) else "; on another machine, may have died"
+        unknown = "" if any(holder.is_alive for holder in alive) else "; on another machine, where it may have died"
         activity = "planning" if status.num_staged else "working"
         planned = f": {count(status.num_staged, 'shard')} planned so far" if status.num_staged else ""
         return f"{activity}{planned} ({'; '.join(holder.name for holder in alive)}{unknown})"
     died = "".join(f"; {holder.name} has died" for holder in status.holders)
     if head is None:
         what = "plan is damaged" if status.damage else "plan is incomplete"
-        return f"{what}{died}; rerun the run's command"
+        return f"{what}{died}; rerun the command of the run"
     if status.done < head.num_shards:
-        return f"stopped{died}; rerun the run's command to resume"
+        return f"stopped{died}; rerun the command of the run to resume"
     if status.is_complete and not died:
         return "finished"
-    return f"all shards finished{died}; rerun the run's command to write the rest"
+    return f"all shards finished{died}; rerun the command of the run to write the remaining files"
 
 
 def _worker_lines(status: Status) -> list[str]:
@@ -206,7 +208,7 @@ def _worker_lines(status: Status) -> list[str]:
     for worker in workers:
         session = worker.sessions[-1]
         rate = session.rate() if worker.worker in live else 0.0
-        speed = f"{rate:.2f}x" if rate else "-"  # a supervisor, and a worker that only reuses clips, have none
+        speed = f"{rate:.2f}x" if rate else "-"  # a supervisor or a worker that only reuses clips has no speed
         shards = sum(len(each.shards) for each in worker.sessions)
         rows.append(
             f"{worker.worker:{width}}  {session.device or '-':10}{session.host[:17]:18}{speed:>9}{shards:8,}"

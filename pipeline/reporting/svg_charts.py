@@ -1,6 +1,6 @@
-"""Charts of `report.html`, as inline SVG; the page's style has the colours.
+"""Charts of `report.html` as inline SVG. The CSS of the page defines the colours.
 
-All functions return markup, in which all text is escaped.
+All functions return markup with escaped text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 720, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 24, 28
-_NUM_COLOURS = 8  # `c0` ... `c7` of the page's style
+_NUM_COLOURS = 8  # CSS classes `c0` ... `c7`
 _WAVE_BARS = 120
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _STEPS = (1, 2, 5, 10, 20, 30)
@@ -24,14 +24,20 @@ _TIME_STEPS = (*_STEPS, *(_MINUTE * step for step in _STEPS), *(_HOUR * step for
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a chart, with gaps between its segments."""
+    """A line of a chart, with gaps between its segments; each segment is a sequence of (x, y)."""
 
     name: str
     segments: tuple[tuple[tuple[float, float], ...], ...]
 
 
 def line_chart(series: Sequence[Series], unit: str, x_text: Callable[[float], str]) -> Markup:
-    """Return a chart of lines over time; both axes start at 0."""
+    """Return a line chart over time; both axes start at 0.
+
+    Args:
+        series: Lines; x is in seconds.
+        unit: Unit of the y axis.
+        x_text: Formats the labels of the x axis.
+    """
     points = [point for line in series for segment in line.segments for point in segment]
     x_top = max((x for x, _ in points), default=1.0) or 1.0
     y_ticks = _ticks(max((y for _, y in points), default=1.0) or 1.0)
@@ -48,7 +54,13 @@ def line_chart(series: Sequence[Series], unit: str, x_text: Callable[[float], st
 
 
 def histogram(values: npt.NDArray[np.float64], unit: str, noun: str) -> Markup:
-    """Return a histogram."""
+    """Return a histogram.
+
+    Args:
+        values: [N], not negative.
+        unit: Unit of the values.
+        noun: What is counted, in the plural.
+    """
     x_top = float(values.max(initial=0.0)) or 1.0
     counts, edges = np.histogram(values, bins=min(40, max(5, len(values) // 2)), range=(0.0, x_top))
     y_ticks = _ticks(float(counts.max(initial=1)), whole=True)
@@ -68,7 +80,7 @@ def histogram(values: npt.NDArray[np.float64], unit: str, noun: str) -> Markup:
 
 
 def waveform(samples: npt.NDArray[np.float32]) -> Markup:
-    """Return the waveform of a clip, scaled to its loudest sample.
+    """Return the waveform of a clip, scaled to its peak.
 
     Args:
         samples: [N], mono.

@@ -1,5 +1,6 @@
-"""Files on a disk or behind an address: paths, atomic writes, compression, locks, leases and checksums.
+"""Files on a local disk or in an object store: paths, atomic writes, compression, locks, leases and checksums.
 
-`paths` resolves and reads, `atomic` writes, `run_directory` names the files of a run, `checksums` keeps `SHA256SUMS`,
-`locks` and `lease` keep two commands from writing to one run. Nothing here knows what the files hold.
+`paths` resolves and reads files, `atomic` writes them, `run_directory` defines the names of the files of a run,
+`checksums` writes and checks `SHA256SUMS`. `locks` and `lease` prevent two commands from writing to the same run. This
+package does not interpret the contents of the files.
 """

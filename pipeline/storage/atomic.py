@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears under its name complete and on the disk, or not at all."""
+"""Atomic writes: a file appears under its final name only when it is complete and synced to disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from pipeline.storage.paths import file_sizes, is_local, put_file, remove_folder
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Give the path to write to; when the block ends well, that file appears as `path`, complete and on the disk.
+    """Yield a temporary path to write to; when the block succeeds, sync the file and rename it to `path`.
 
-    The temporary name begins with a dot, since `data_files` patterns of a dataset would match any other, and is new
-    each time, so that two writers cannot mix their bytes. When the block fails, the temporary file is removed. The
-    block should do no other I/O, because its `OSError`s are reported as ones of writing `path`.
+    The temporary name begins with a dot, so that the `data_files` patterns of a dataset do not match it. It is unique,
+    so that two writers do not write to the same file. If the block fails, the temporary file is removed. The block
+    should do no other I/O, because every `OSError` in it is reported as a failure to write `path`.
+
+    Raises:
+        RunDirectoryError: The file cannot be written.
     """
     if not is_local(path):
         with _put_when_written(path) as temporary:
@@ -31,20 +34,24 @@ def write_atomically(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)  # else the new name itself may be lost with the power
+        _sync(path.parent)  # otherwise a power failure may undo the rename
     except OSError as error:
         raise _cannot_be_written(path, error) from error
     finally:
-        # Only a file that is still there can be removed; on a disk in trouble even looking may fail.
+        # After a rename the file is gone; on a failing disk the removal may raise other errors.
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
 @contextlib.contextmanager
 def write_folder(folder: Path, last: str) -> Iterator[Path]:
-    """Give a folder on a disk to write files to: `folder` itself, or one whose files are put there afterwards.
+    """Yield a local folder to write files to: `folder` itself, or a temporary one that is uploaded to it afterwards.
 
-    In a remote place the old files go first and the one named `last` comes last: while it is there, all are.
+    For a remote `folder`, its old files are removed before the upload, and the file named `last` is uploaded last: if
+    it exists, all files exist.
+
+    Raises:
+        RunDirectoryError: The files cannot be uploaded.
     """
     if is_local(folder):
         yield folder
@@ -61,7 +68,7 @@ def write_folder(folder: Path, last: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _put_when_written(path: Path) -> Iterator[Path]:
-    """`write_atomically` for an object store: putting an object is its one atomic step."""
+    """Implement `write_atomically` for an object store, where putting an object is atomic."""
     with tempfile.TemporaryDirectory() as scratch:
         temporary = Path(scratch) / path.name
         try:
@@ -73,19 +80,19 @@ def _put_when_written(path: Path) -> Iterator[Path]:
 
 def _cannot_be_written(path: Path, error: OSError) -> RunDirectoryError:
     return RunDirectoryError(
-        f"{path}: cannot be written ({error.strerror or error}): free some space or mend the permissions, "
-        "then give the same command again: it goes on from here"
+        f"{path}: cannot be written ({error.strerror or error}). Free disk space or correct the permissions, "
+        "then rerun the same command to resume."
     )
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file, atomically."""
+    """Write a UTF-8 file atomically."""
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file if it is there, for good: it does not come back when the power fails."""
+    """Remove a file if it exists, and sync its folder, so that a power failure does not restore it."""
     if path.exists():
         path.unlink()
         if is_local(path):
@@ -93,8 +100,11 @@ def remove_file(path: Path) -> None:
 
 
 def remove_leftovers(run_dir: Path) -> None:
-    """Remove the temporary files of a killed run; only while nothing else writes to the run."""
-    if is_local(run_dir):  # elsewhere nothing has a temporary name
+    """Remove the temporary files that a killed run left behind.
+
+    Call this only while no other process writes to the run.
+    """
+    if is_local(run_dir):  # object stores have no temporary files
         for path in list(run_dir.rglob(".*.tmp")):
             path.unlink()
 

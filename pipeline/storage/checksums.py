@@ -1,7 +1,7 @@
-"""`SHA256SUMS`: every file of a finished run with its hash, so that none can be lost, altered or added unnoticed.
+"""Write and check `SHA256SUMS`, which lists the hash of every file of a finished run.
 
-Owns that file, which is written last and which `sha256sum -c SHA256SUMS` understands, wherever a copy of the run is.
-Not in it are the journals, which are for eyes and may still grow, and what begins with a dot, which is not of the run.
+It reveals files that were lost, changed or added. It is written last, and `sha256sum -c SHA256SUMS` can check any copy
+of the run. It does not list the journals, which may still grow, and names that begin with a dot, which are temporary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({
 
     Args:
         run_dir: Directory of the run.
-        known: Hashes by relative name of files that need not be read again, besides those in `book.json`.
+        known: Hashes, by relative name, of files that need not be read. The hashes in `book.json` are added to them.
     """
     known = {**known, **book_hashes(run_dir)}
     with write_atomically(RunDirectory(run_dir).checksums) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -31,18 +31,18 @@ def write_checksums(run_dir: Path, known: Mapping[str, str] = MappingProxyType({
 
 
 def delete_checksums(run_dir: Path) -> None:
-    """Remove `SHA256SUMS` before anything changes: while it is there, the run is finished."""
+    """Remove `SHA256SUMS`; call this before any file changes, because the file marks a run as finished."""
     remove_file(RunDirectory(run_dir).checksums)
 
 
 def listed_files(run_dir: Path) -> set[str]:
-    """The files that belong into `SHA256SUMS`, relative to the run's directory."""
+    """Return the names of the files to list in `SHA256SUMS`, relative to the run directory."""
     names = file_sizes(run_dir).keys()
     return {name for name in names if name != CHECKSUMS_NAME and not name.startswith((".", "journal/"))}
 
 
 def book_hashes(run_dir: Path) -> dict[str, str]:
-    """What `book.json` says of the book's files; nothing if there is none, or none that can be read."""
+    """Return the hashes that `book.json` lists, by relative name; empty if it is missing or unreadable."""
     try:
         entries = read_json(RunDirectory(run_dir).book_index)["files"]
         return {f"book/{entry['name']}": str(entry["sha256"]) for entry in entries}
@@ -50,18 +50,18 @@ def book_hashes(run_dir: Path) -> dict[str, str]:
         return {}
 
 
-def checksum_problems(run_dir: Path, known: Mapping[str, str], told: Container[str] = ()) -> Iterator[str]:
-    """Compare the run with its `SHA256SUMS`, line by line and file by file.
+def checksum_problems(run_dir: Path, known: Mapping[str, str], reported: Container[str] = ()) -> Iterator[str]:
+    """Yield the differences between `SHA256SUMS` and the files of the run.
 
     Args:
         run_dir: Directory of the run.
-        known: Hashes of files that are compared with their bytes elsewhere.
-        told: Names of files with which something else is wrong; they are not read again.
+        known: Hashes, by relative name, of files whose bytes are checked elsewhere; these files are not read.
+        reported: Names of files that other problems were reported for; they are not checked again.
     """
     try:
         lines = read_regular_text(RunDirectory(run_dir).checksums).split("\n")[:-1]
     except FileNotFoundError:
-        yield f"{CHECKSUMS_NAME}: missing, so that the run did not come to its end"
+        yield f"{CHECKSUMS_NAME}: missing, so the run is not finished; rerun its command"
         return
     except (OSError, ValueError) as error:
         yield f"{CHECKSUMS_NAME}: damaged ({reason_of(error)})"
@@ -70,23 +70,23 @@ def checksum_problems(run_dir: Path, known: Mapping[str, str], told: Container[s
     for number, line in enumerate(lines, 1):
         entry = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if entry is None:
-            yield f"{CHECKSUMS_NAME}: damaged in line {number}"
+            yield f"{CHECKSUMS_NAME}: line {number} is damaged"
             continue
         digest, name = entry.groups()
         listed.add(name)
-        if name in told:
+        if name in reported:
             continue
         if name not in there:
-            yield f"{name}: missing, {CHECKSUMS_NAME} lists it"
+            yield f"{name}: missing, although {CHECKSUMS_NAME} lists it"
         elif problem := _sum_problem(run_dir / name, known.get(name), digest):
             yield f"{name}: {problem}"
-    for name in sorted(name for name in there - listed if name not in told):
-        yield f"{name}: {CHECKSUMS_NAME} does not list it; it came later, or from elsewhere"
+    for name in sorted(name for name in there - listed if name not in reported):
+        yield f"{name}: not listed in {CHECKSUMS_NAME}; the file was added after the run was finished"
 
 
 def _sum_problem(path: Path, known: str | None, digest: str) -> str:
     try:
         is_same = (known or sha256_of(path)) == digest
     except OSError as error:
-        return f"cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run"
-    return "" if is_same else f"its bytes are not those that {CHECKSUMS_NAME} lists"
+        return f"cannot be read ({reason_of(error)}); repair the file, or restore it from a copy of the run"
+    return "" if is_same else f"its hash differs from the one in {CHECKSUMS_NAME}"

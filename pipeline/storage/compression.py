@@ -1,6 +1,6 @@
-"""Decompress a file as a stream: what fsspec knows, and Zstandard and LZ4, which Arrow brings.
+"""Decompress files as streams, with fsspec, or with Arrow for Zstandard and LZ4.
 
-A compressed file may be damaged, or may inflate to any size. Every failure to read it is an `OSError` that says so.
+Compressed files may be damaged, or may decompress to any size. Every failure to decompress is raised as an `OSError`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from pipeline.errors import SourceError
 
-# By the ending of a file's name: the name that fsspec or Arrow knows the compression by.
+# File extension -> name of the compression in fsspec or Arrow.
 COMPRESSIONS = {
     ".gz": "gzip",
     ".bz2": "bz2",
@@ -27,25 +27,26 @@ COMPRESSIONS = {
     ".zst": "zstd",
     ".lz4": "lz4",
 }
-_OF_ARROW = ("zstd", "lz4")
-_BUFFER = 1 << 16
-# Text is compressed to a third or a tenth of its size, the same line again and again to a hundredth.
+_ARROW_COMPRESSIONS = ("zstd", "lz4")
+_BUFFER = 1 << 16  # bytes
+# Text compresses 3 to 10 times; even a line repeated many times compresses about 100 times.
 _MAX_RATIO = 100
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError)
 
 
 @contextlib.contextmanager
 def decompressed(file: BinaryIO, ending: str, path: Path, max_bytes: int | None) -> Iterator[BinaryIO]:
-    """Give the content of a compressed file as a buffered stream.
+    """Yield the content of a compressed file as a buffered stream.
 
     Args:
-        file: Compressed, open for reading.
+        file: Compressed file, open for reading.
         ending: A key of `COMPRESSIONS`.
-        path: Of the file, for errors.
-        max_bytes: The stream may be larger only if it is less than `_MAX_RATIO` times the file's size. None: no limit.
+        path: Path of the file, for error messages.
+        max_bytes: Limit of the decompressed size; a larger stream is accepted up to `_MAX_RATIO` times the size of
+            the file. None: no limit.
 
     Raises:
-        SourceError: An archive does not hold exactly one file, or the stream grows too large.
+        SourceError: An archive does not contain exactly one file, or the decompressed stream exceeds the limit.
         OSError: The file is damaged.
     """
     limit = None if max_bytes is None else max(max_bytes, _MAX_RATIO * _size_of(file))
@@ -60,7 +61,7 @@ def decompressed(file: BinaryIO, ending: str, path: Path, max_bytes: int | None)
 def _open(file: BinaryIO, ending: str, path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
     if ending == ".zip":
         return _only_member(file, path)
-    if COMPRESSIONS[ending] in _OF_ARROW:
+    if COMPRESSIONS[ending] in _ARROW_COMPRESSIONS:
         import pyarrow
 
         return cast(BinaryIO, pyarrow.CompressedInputStream(file, COMPRESSIONS[ending]))
@@ -70,7 +71,7 @@ def _open(file: BinaryIO, ending: str, path: Path) -> contextlib.AbstractContext
 
 
 class _Limited(io.RawIOBase):
-    """A stream that ends with an error where it would grow larger than `limit`."""
+    """A stream that raises `SourceError` when more than `limit` bytes have been read."""
 
     def __init__(self, content: BinaryIO, limit: int | None, path: Path) -> None:
         self._content = content
@@ -87,8 +88,8 @@ class _Limited(io.RawIOBase):
         self._num_read += len(block)
         if self._limit is not None and self._num_read > self._limit:
             raise SourceError(
-                f"{self._path}: inflates to more than {self._limit / 2**20:,.0f} MB; if it is meant to, set "
-                "source.max_inflated_mb to more"
+                f"{self._path}: decompresses to more than {self._limit / 2**20:,.0f} MB; if this is intended, "
+                "increase source.max_inflated_mb"
             )
         buffer[: len(block)] = block
         return len(block)
@@ -96,7 +97,7 @@ class _Limited(io.RawIOBase):
 
 @contextlib.contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """Each compression has errors of its own for damaged data."""
+    """Convert the different errors that decompressors raise for damaged data to `OSError`."""
     try:
         yield
     except _DAMAGE as error:
@@ -107,12 +108,14 @@ def _only_member(file: BinaryIO, path: Path) -> BinaryIO:
     archive = zipfile.ZipFile(file)
     members = [each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX")]
     if len(members) != 1:
-        raise SourceError(f"{path}: is an archive of {len(members)} files; unpack it, and give the folder or a file")
+        raise SourceError(
+            f"{path}: the archive contains {len(members)} files instead of one; unpack it and give the folder or a file"
+        )
     return cast(BinaryIO, archive.open(members[0]))
 
 
 def _size_of(file: BinaryIO) -> int:
-    """The size of a file; 0 of one behind an address that cannot be told."""
+    """Return the size of a file in bytes; 0 if the file is remote and cannot seek."""
     try:
         position = file.tell()
         size = file.seek(0, io.SEEK_END)

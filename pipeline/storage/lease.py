@@ -1,12 +1,14 @@
-"""One writer at a time where files cannot be locked: a lease, an object with its owner and the time of its renewal.
+"""Lease for a run in an object store: an object that names the writer and the time of the last renewal.
 
-Object stores have no lock, and fsspec no "write only if nobody has": this is an agreement. It keeps out a second run
-that starts while one is at work, and it is taken over when its owner has not renewed it for `LEASE_SECONDS`, or is a
-process of this machine that has died. A run that was followed, since it slept for so long, stops when it wakes. Two
-runs that start within the same second or two may both see no lease; each writes its own, waits, and goes on only if its
-own is still there, which leaves one, unless a store takes longer than `_SETTLE_SECONDS` to show what was written last.
-Even then nothing is damaged: shards are put whole, and both would put the same bytes. Clocks of the machines are
-compared, so they should agree to within a minute.
+Object stores have no locks, and fsspec has no conditional write, so the lease is advisory. It refuses a second run
+while the first is active. Another run may take the lease over when its owner has not renewed it for `LEASE_SECONDS`, or
+was a process of this machine that has ended. The previous owner, for example on a machine that was suspended, stops at
+its next renewal.
+
+Two runs that start within one or two seconds may both find no lease. Each writes its own, waits `_SETTLE_SECONDS` and
+continues only if its own lease is still there, so one remains unless the store takes longer to show the last write.
+Even then no data is damaged: shards are uploaded as complete objects, and both runs upload the same bytes. The clocks
+of the machines should agree to within a minute.
 """
 
 from __future__ import annotations
@@ -38,37 +40,38 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lease:
-    """Who writes to a place."""
+    """The content of a lease."""
 
-    owner: str  # `process 77 on myhost`
-    token: str  # new for each run
-    renewed: float  # seconds since 1970
+    owner: str  # e.g. `process 77 on myhost`
+    token: str  # random, unique for each run
+    renewed: float  # Unix time in seconds
 
     @property
     def is_alive(self) -> bool:
-        """Return whether it was renewed lately, by a process that is not known to be dead."""
+        """Return whether the lease was renewed within `LEASE_SECONDS` and its owner is not known to have ended."""
         return time.time() - self.renewed < LEASE_SECONDS and is_alive_here(self.owner) is not False
 
 
 def is_alive_here(owner: str) -> bool | None:
-    """Return whether the process of this name, `process 77 on myhost`, lives; None: it is on another machine.
+    """Return whether the owner's process is running; None if it belongs to another machine.
 
-    What its job is may stand before it: `job 3 of 8, process 77 on myhost`.
+    Args:
+        owner: Such as `process 77 on myhost` or `job 3 of 8, process 77 on myhost`.
     """
     found = re.fullmatch(r"(?:job \d+ of \d+, )?process (\d+) on (.*)", owner)
     if found is None or found[2] != platform.node():
         return None
     try:
-        os.kill(int(found[1]), 0)  # asks only whether there is such a process
+        os.kill(int(found[1]), 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # of another user
+        return True  # it belongs to another user
     return True
 
 
 def read_lease(run_dir: Path) -> Lease | None:
-    """The lease of a place; None: there is none, or none that can be read."""
+    """Return the lease of a run; None if it is missing or its content is invalid."""
     try:
         with as_os_errors(run_dir):
             content = RunDirectory(run_dir).lease.read_text(encoding="utf-8")
@@ -79,10 +82,10 @@ def read_lease(run_dir: Path) -> Lease | None:
 
 @contextmanager
 def hold_lease(run_dir: Path) -> Iterator[None]:
-    """Keep other runs out of a remote place.
+    """Hold the lease of a remote run, and renew it in a background thread.
 
     Raises:
-        RunDirectoryError: Another run is at work there, or it cannot be written.
+        RunDirectoryError: Another run holds the lease, has taken it over, or the run directory cannot be written.
     """
     token = uuid.uuid4().hex
     try:
@@ -92,12 +95,14 @@ def hold_lease(run_dir: Path) -> Iterator[None]:
             time.sleep(_SETTLE_SECONDS)
             there = read_lease(run_dir)
     except OSError as error:
-        raise RunDirectoryError(f"{run_dir}: cannot be written ({error}); give output_dir=...") from error
+        raise RunDirectoryError(
+            f"{run_dir}: cannot be written ({error}); choose another place with output_dir=..."
+        ) from error
     if there is None or there.token != token:
         who = there.owner if there else "another run"
         raise RunDirectoryError(
-            f"{run_dir}: {who} is at work here; wait for it, or give name=... (a run that was killed is taken over "
-            f"{LEASE_SECONDS:.0f} s after its last sign of life)"
+            f"{run_dir}: in use by {who}; wait until it ends, or choose another name with name=... (the lease of a "
+            f"killed run expires after {LEASE_SECONDS:.0f} s)"
         )
     done, lost = threading.Event(), threading.Event()
     renewal = threading.Thread(target=_renew, args=(run_dir, token, done, lost), daemon=True)
@@ -106,12 +111,14 @@ def hold_lease(run_dir: Path) -> Iterator[None]:
         yield
     except BaseException:
         if lost.is_set():
-            raise RunDirectoryError(f"{run_dir}: another run has taken over, since this one was silent") from None
+            raise RunDirectoryError(
+                f"{run_dir}: another run took the lease over, because this one did not renew it in time"
+            ) from None
         raise
     finally:
         done.set()
         renewal.join()
-        _give_back(run_dir, token)
+        _release(run_dir, token)
 
 
 def _write(run_dir: Path, token: str) -> None:
@@ -120,19 +127,22 @@ def _write(run_dir: Path, token: str) -> None:
         RunDirectory(run_dir).lease.write_text(json.dumps(asdict(lease)) + "\n", encoding="utf-8")
 
 
-def _give_back(run_dir: Path, token: str) -> None:
+def _release(run_dir: Path, token: str) -> None:
     try:
         if (there := read_lease(run_dir)) is not None and there.token == token:
             with as_os_errors(run_dir):
                 RunDirectory(run_dir).lease.unlink(missing_ok=True)
-    except OSError as error:  # nobody renews it any more
-        _log.warning("warning: %s: the lease cannot be given back (%s)", run_dir, error)
+    except OSError as error:  # harmless: the lease expires, since nothing renews it
+        _log.warning("warning: %s: the lease cannot be released (%s)", run_dir, error)
 
 
 def _stop_main_thread() -> None:
-    """By a signal, since it ends a wait as well: Ctrl-C's, or SIGTERM where a shell's background job ignores that."""
-    is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if is_deaf else signal.SIGINT)
+    """Interrupt the main thread with SIGINT, or with SIGTERM if it ignores SIGINT, as background jobs of a shell do.
+
+    A signal interrupts blocking calls too.
+    """
+    ignores_sigint = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if ignores_sigint else signal.SIGINT)
 
 
 def _renew(run_dir: Path, token: str, done: threading.Event, lost: threading.Event) -> None:
@@ -144,5 +154,5 @@ def _renew(run_dir: Path, token: str, done: threading.Event, lost: threading.Eve
                 _stop_main_thread()
                 return
             _write(run_dir, token)
-        except OSError as error:  # the next time may do better, and others wait for several
+        except OSError as error:  # the lease outlives several failed renewals
             _log.warning("warning: %s: the lease cannot be renewed (%s)", run_dir, error)

@@ -1,9 +1,9 @@
-"""Who may write to a run directory: one run, or several jobs that share it.
+"""Locks of a run directory: exclusive for one run, shared for several jobs.
 
-Owns the locks. A whole run holds `.lock` for itself. A job holds its own (`.lock-3-of-8`) and shares `.lock` with the
-other jobs; what only one of them may do at a time, planning and finishing, is done under `.lock-jobs`. All are
-`flock`s: the system lets go of them when their process dies, however it dies, so that none is ever stale. Beside each
-lies the name of its holder, for the others to read. Remote places have no locks; see `lease`.
+A run without jobs holds `.lock` exclusively. A job holds its own lock (such as `.lock-3-of-8`) and shares `.lock` with
+the other jobs; planning and finalizing also need `.lock-jobs`, which one job can hold. All are `flock` locks, which
+the operating system releases when the process ends for any reason, so there are no stale locks. A file beside each lock
+(`.writer`, `.writer-3-of-8`: the tag) names its holder. Object stores have no locks; see `lease`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _TRIES, _BETWEEN_TRIES_SECONDS = 10, 0.1
 
 @dataclass(frozen=True)
 class Holder:
-    """Who is at work in a run directory, or was until it died."""
+    """The holder of a lock, which may have ended without removing its tag."""
 
-    name: str  # `process 77 on myhost`
-    is_alive: bool | None  # None: it is on another machine, and cannot be asked from here
+    name: str  # e.g. `process 77 on myhost`
+    is_alive: bool | None  # None: not known, since it is on another machine
 
 
 def find_holders(run_dir: Path) -> tuple[Holder, ...]:
-    """Look who is at work, without disturbing it."""
+    """Return the holders of the run's locks or lease, without taking a lock."""
     if not is_local(run_dir):
         lease = read_lease(run_dir)
         return () if lease is None else (Holder(lease.owner, lease.is_alive),)
@@ -44,88 +44,94 @@ def find_holders(run_dir: Path) -> tuple[Holder, ...]:
 
 
 def _holder_name(tag: Path) -> str | None:
-    """What a holder has signed with; None: it is gone."""
+    """Return the name in a tag; None if the tag is missing."""
     try:
         return printable(read_regular(tag, _MAX_TAG_BYTES).decode(errors="replace").strip())
     except FileNotFoundError:
         return None
     except OSError as error:
-        return f"{tag.name}, which cannot be read ({reason_of(error)}); delete it if nobody is at work"
+        return f"{tag.name}, which cannot be read ({reason_of(error)}); delete it if no process uses the run"
 
 
-_held: list[_Lock] = []  # by this process
+_held: list[_Lock] = []  # locks of this process
 
 
 def check_locks(run_dir: Path) -> None:
-    """Make sure that the locks which this process holds in a run directory are still there.
+    """Check that the lock files that this process holds in a run directory still exist.
 
     Raises:
-        RunDirectoryError: One was deleted or replaced, so that another process may have begun to write there.
+        RunDirectoryError: One was deleted or replaced, so another process may have started to write there.
     """
     for lock in _held:
         if lock.path.parent == run_dir and not lock.is_in_place():
             raise RunDirectoryError(
-                f"{lock.path}: was deleted while this command was at work, so that another one may write here as well: "
-                "give the same command again, once nobody else is at work"
+                f"{lock.path}: the lock file was deleted while this command was running, so another command may write "
+                "to the run too. Make sure that no other command uses the run, then rerun this one."
             )
 
 
 class WriteLock:
-    """The right to write to a run directory."""
+    """Permission to write to a run directory."""
 
     def __init__(self, run_dir: Path, shared: _Lock | None = None, own: _Lock | None = None) -> None:
         self._run_dir = run_dir
-        self._own = own  # of this job
-        self._shared = shared  # with other jobs; None: this run is alone in the directory
+        self._own = own  # lock of this job
+        self._shared = shared  # lock shared with other jobs; None: no other job may use the directory
 
     @contextmanager
     def alternate(self) -> Iterator[bool]:
-        """Where jobs would be in each other's way; gives whether this one is alone in the directory."""
+        """Run a block that one job at a time may execute; yield whether no other job is active.
+
+        Raises:
+            RunDirectoryError: A run without jobs holds the directory, or it cannot be written.
+        """
         if self._shared is None:
             yield True
             return
         with ExitStack() as held:
-            turn = _Lock(self._run_dir / ".lock-jobs")
-            held.callback(turn.release)
+            jobs_lock = _Lock(self._run_dir / ".lock-jobs")
+            held.callback(jobs_lock.release)
             with wrap_os_errors(self._run_dir):
-                turn.acquire(wait=True)
+                jobs_lock.acquire(wait=True)
             is_alone = self._shared.try_acquire()
             if not is_alone and not self._shared.try_acquire(shared=True):
-                raise _is_taken(self._run_dir, self._own)
-            _tag_of(self._shared.path).unlink(missing_ok=True)  # of a killed run: no whole one is here now
+                raise _in_use_error(self._run_dir, self._own)
+            _tag_of(self._shared.path).unlink(
+                missing_ok=True
+            )  # left by a killed run: no run without jobs is active now
             _delete_killed_jobs(self._run_dir)
             try:
                 yield is_alone
             finally:
                 if not self._shared.try_acquire(shared=True):
-                    raise _is_taken(self._run_dir, self._own)
+                    raise _in_use_error(self._run_dir, self._own)
 
 
 def check_jobs(run_dir: Path, job: int | None) -> None:
-    """Refuse several jobs in a remote place.
+    """Check that the run directory of a job is on a local disk.
 
     Raises:
-        ConfigError: Jobs cannot share one.
+        ConfigError: It is remote; jobs cannot share a remote directory.
     """
     if job is not None and not is_local(run_dir):
         raise ConfigError(
-            f"output_dir={run_dir.parent}: jobs (job_index) share a folder on a disk only, which they can lock; "
-            "for an address give one command, with executor=local or executor=ray"
+            f"output_dir={run_dir.parent}: jobs (job_index) need a folder on a disk, where files can be locked; "
+            "for an address, start a single command with executor=local or executor=ray"
         )
 
 
 @contextmanager
 def write_lock(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iterator[WriteLock]:
-    """Make the directory and keep out all who may not be there at the same time.
+    """Create the run directory and hold its locks.
 
     Args:
         run_dir: Directory of the run.
-        job: This job's number among those that share it; None: this run is to be alone in it.
-        num_jobs: How many share it.
+        job: Index of this job among those that share the run; None: the run has no jobs and needs an exclusive lock.
+        num_jobs: Number of jobs that share the run.
 
     Raises:
-        ConfigError: Jobs cannot share a remote place.
-        RunDirectoryError: Another process is at work in it, or it cannot be written.
+        ConfigError: The directory is remote and `job` is given.
+        RunDirectoryError: Another process uses the directory, or it cannot be written.
     """
     check_jobs(run_dir, job)
     if not is_local(run_dir):
@@ -140,8 +146,8 @@ def write_lock(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iter
             for one in (lock, own):
                 held.callback(one.release)
                 one.open()
-            if not (own.try_acquire() if job is None else own.try_for_a_moment()):
-                raise _is_taken(run_dir)
+            if not (own.try_acquire() if job is None else own.try_repeatedly()):
+                raise _in_use_error(run_dir)
             if job is None:
                 _delete_killed_jobs(run_dir)
                 held.callback(_remove_if_empty, run_dir)
@@ -154,23 +160,23 @@ def write_lock(run_dir: Path, job: int | None = None, num_jobs: int = 1) -> Iter
 
 @contextmanager
 def wrap_os_errors(run_dir: Path) -> Iterator[None]:
-    """Raise `RunDirectoryError` for an `OSError` of the block."""
+    """Convert an `OSError` in the block to a `RunDirectoryError`."""
     try:
         yield
     except OSError as error:
         raise RunDirectoryError(
-            f"{run_dir}: cannot be written ({error.strerror}); free some space or mend the permissions, or give "
-            "output_dir=... for another place"
+            f"{run_dir}: cannot be written ({error.strerror}); free disk space, correct the permissions, or choose "
+            "another place with output_dir=..."
         ) from error
 
 
 class _Lock:
-    """A file that is locked, and the name of its holder beside it."""
+    """An `flock` on a file, and the tag that names its holder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
-        self._tag: Path | None = None  # the holder's name, once it has signed
+        self._tag: Path | None = None  # file with the name of the holder; None before `sign`
 
     def open(self) -> None:
         if self._descriptor is None:
@@ -185,11 +191,12 @@ class _Lock:
             raise
         except OSError as error:
             raise RunDirectoryError(
-                f"{self.path}: its file system cannot lock files ({error.strerror}); give output_dir=... on another one"
+                f"{self.path}: the file system does not support file locks ({error.strerror}); "
+                "choose another one with output_dir=..."
             ) from error
 
     def is_in_place(self) -> bool:
-        """Return whether the file that is locked is the one that others find under its name."""
+        """Return whether the locked file still exists under its name and was not replaced."""
         if self._descriptor is None:
             return True
         try:
@@ -199,15 +206,18 @@ class _Lock:
         return os.path.samestat(there, held)
 
     def try_acquire(self, *, shared: bool = False) -> bool:
-        """Take the lock, or turn it into one of the other kind, if no other holder prevents it."""
+        """Acquire the lock or convert it to the given kind, without waiting; return whether it succeeded."""
         try:
             self.acquire(wait=False, shared=shared)
         except BlockingIOError:
             return False
         return True
 
-    def try_for_a_moment(self) -> bool:
-        """Take the lock of a job: others take it for an instant, to see whether its last holder is gone."""
+    def try_repeatedly(self) -> bool:
+        """Acquire the lock of a job within a second; return whether it succeeded.
+
+        Other jobs hold it for a moment when they check whether its holder has ended.
+        """
         for _ in range(_TRIES):
             if self.try_acquire():
                 return True
@@ -219,18 +229,18 @@ class _Lock:
         self._tag.write_text(f"{prefix}process {os.getpid()} on {platform.node()}", encoding="utf-8")
 
     def release(self) -> None:
-        if self._tag is not None and self.is_in_place():  # else it is the name of another holder by now
+        if self._tag is not None and self.is_in_place():  # otherwise the tag names another holder
             self._tag.unlink(missing_ok=True)
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
-def _is_taken(run_dir: Path, own: _Lock | None = None) -> RunDirectoryError:
+def _in_use_error(run_dir: Path, own: _Lock | None = None) -> RunDirectoryError:
     others = (tag for tag in _tags(run_dir) if own is None or tag != _tag_of(own.path))
     holders = [tag.read_text(encoding="utf-8") for tag in others if _is_held(_lock_of(tag))]
     who = "; ".join(holders) or "another process"
-    return RunDirectoryError(f"{run_dir}: {who} is at work here; wait for it, or give name=...")
+    return RunDirectoryError(f"{run_dir}: in use by {who}; wait until it ends, or choose another name with name=...")
 
 
 def _is_held(path: Path) -> bool:
@@ -242,7 +252,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _delete_killed_jobs(run_dir: Path) -> None:
-    """Remove the names of jobs that are gone, which would be told of as at work for ever."""
+    """Delete the tags of jobs that were killed, which would otherwise be reported as active."""
     for tag in run_dir.glob(".writer-*"):
         lock = _Lock(_lock_of(tag))
         try:
@@ -265,9 +275,9 @@ def _lock_of(tag: Path) -> Path:
 
 
 def _remove_if_empty(run_dir: Path) -> None:
-    """Leave no trace of a run that was refused before anything was written."""
+    """Remove the directory of a run that ended before it wrote any file except its lock and tag."""
     entries = list(run_dir.iterdir()) if run_dir.is_dir() else []
-    if not entries:  # somebody has deleted it
+    if not entries:  # missing, or its files were deleted
         return
     if all(entry.name in (".lock", ".writer") for entry in entries):
         for entry in entries:

@@ -1,8 +1,8 @@
-"""Where files lie: on a disk, or behind any address that fsspec knows (`s3://...`, `hf://...`, `memory://...`).
+"""Access to files on a local disk or at any address that fsspec supports (`s3://...`, `hf://...`, `memory://...`).
 
-Owns the few things that differ between the two. A local place is a plain `pathlib.Path`. A remote one behaves like it
-(it is a `upath.UPath`), but is an object store: an object appears whole or not at all when it is put, and there are no
-folders, no renaming, no adding to an object. How credentials are found is fsspec's own affair.
+This module hides the differences between the two. A local path is a `pathlib.Path`. A remote path is a `upath.UPath`
+with a similar interface, but it refers to an object store: objects are written as a whole, and there are no folders, no
+renames and no appends. fsspec finds the credentials.
 """
 
 from __future__ import annotations
@@ -24,66 +24,66 @@ from pipeline.errors import ConfigError, PipelineError, RunDirectoryError
 from pipeline.storage.compression import COMPRESSIONS, decompressed
 
 _MAX_NAME_BYTES = 255
-_BLOCK = 4 * 2**20  # bytes fetched at a time as an object is read
-MAX_TEXT_BYTES = 2**28  # of a file of a run that is read whole; its own are far smaller
-_MAX_NESTED_LINKS = 4  # symbolic links to folders on one path; more are taken for a trap
+_BLOCK = 4 * 2**20  # bytes fetched in one request when an object is read
+MAX_TEXT_BYTES = 2**28  # default limit for a file that is read whole; files that the pipeline writes are far smaller
+_MAX_NESTED_LINKS = 4  # symbolic links to folders on one path; deeper ones are treated as a loop
 
 
 def is_address(text: str) -> bool:
-    """Return whether this is an address of fsspec, and no path of this machine."""
+    """Return whether `text` is an fsspec address rather than a local path."""
     return "://" in text
 
 
 def resolve_path(text: str) -> Path:
-    """Return the path or the address that a user gave.
+    """Return the path for a local path or address that a user gave.
 
     Raises:
-        ConfigError: A name in it is too long; or fsspec does not know such addresses, a package for them is not
-            installed, or nobody answers.
+        ConfigError: A name in the path is too long, or the address cannot be reached: fsspec does not support it, a
+            package for it is missing, or the store does not respond.
     """
     if not is_address(text):
         path = Path(text).expanduser()
         if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
-            raise ConfigError(f"{text[:60]}...: holds a name of more than {_MAX_NAME_BYTES} bytes, which no disk takes")
+            raise ConfigError(f"{text[:60]}...: a name in this path is longer than {_MAX_NAME_BYTES} bytes; shorten it")
         return path
-    from upath import UPath  # only who needs it waits for it
+    from upath import UPath  # slow to import, and only needed for addresses
 
     try:
-        # Listings are not remembered: others write to the same place.
+        # No cache of listings: other processes may write to the same place.
         found = UPath(text, use_listings_cache=False)
-        found.exists()  # asks once, so that a wrong key or name is told of now
+        found.exists()  # one request, so that wrong credentials or names are reported early
         return cast(Path, found)
-    except Exception as error:  # each store has errors of its own
+    except Exception as error:  # each store raises exceptions of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"{text}: cannot be reached ({reason}); check the address and its credentials") from error
+        raise ConfigError(f"{text}: cannot be reached ({reason}); check the address and the credentials") from error
 
 
 def is_local(path: Path) -> bool:
-    """Return whether a path is on a disk of this machine, and not behind an address."""
+    """Return whether a path is on the local file system."""
     return isinstance(cast(object, path), Path)
 
 
 def local_folder(path: str) -> Path | None:
-    """Return the folder that `path` names on this machine; None: there is none."""
+    """Return the local folder that `path` names; None if it does not exist."""
     try:
         folder = Path(path).expanduser()
         return folder if path and folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # a name that is too long, an unknown user, a NUL
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, an unknown user (~name), a NUL byte
         return None
 
 
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Open a file of a run for reading. Never waits: a named pipe, a device or a folder in its place is refused.
+    """Open a file for reading, only if it is a regular file, so that a named pipe or a device cannot block the run.
 
     Raises:
-        OSError: It cannot be opened, or is not a regular file.
+        OSError: The file cannot be opened or is not a regular file.
     """
     if not is_local(path):
         with _opened(path) as file:
             yield file
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # of a pipe it would wait for a writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # without O_NONBLOCK, opening a pipe blocks
     try:
         kind = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(kind):
@@ -96,10 +96,10 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_regular(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """Return the bytes of a file of a run; see `open_regular`.
+    """Return the content of a regular file.
 
     Raises:
-        OSError: It cannot be opened, is not a regular file, or is larger than `max_bytes`.
+        OSError: The file cannot be opened, is not a regular file, or is larger than `max_bytes`.
     """
     with open_regular(path) as file:
         is_larger = is_local(path) and os.fstat(file.fileno()).st_size > max_bytes
@@ -110,36 +110,40 @@ def read_regular(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def read_regular_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Return the text of a UTF-8 file of a run; see `read_regular`; raises `ValueError` for other bytes."""
+    """Like `read_regular`, but return text; raise `ValueError` if the file is not UTF-8."""
     return read_regular(path, max_bytes).decode("utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file of a run holds; see `read_regular`; raises `ValueError` for what is not JSON."""
+    """Like `read_regular`, but return parsed JSON; raise `ValueError` if the file is not valid JSON in UTF-8."""
     return parse_json(read_regular_text(path))
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON; whatever is wrong with it is a `ValueError`."""
+    """Parse JSON.
+
+    Raises:
+        ValueError: The text is not valid JSON, or is nested too deeply.
+    """
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError("the JSON is nested too deeply") from error
 
 
 @contextlib.contextmanager
 def wrap_read_errors(folder: Path) -> Iterator[None]:
-    """Turn an `OSError` of reading a run's folder into an error that names the file and what to do."""
+    """Convert an `OSError` in the block to a `RunDirectoryError` that names the file."""
     try:
         yield
     except OSError as error:
         raise RunDirectoryError(
-            f"{error.filename or folder}: cannot be read ({reason_of(error)}); mend its permissions or its disk"
+            f"{error.filename or folder}: cannot be read ({reason_of(error)}); check its permissions and its disk"
         ) from error
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a file cannot be read, on one line and without its name."""
+    """Return the message of an error on one line, without the file name."""
     text = error.strerror if isinstance(error, OSError) else None
     return " ".join(str(text or error).split()) or type(error).__name__
 
@@ -151,9 +155,9 @@ def _kind_of(mode: int) -> str:
 
 @contextlib.contextmanager
 def open_for_arrow(path: Path) -> Iterator[Path | BinaryIO]:
-    """What Arrow can read from: the path itself, or a file that fetches what is asked for."""
+    """Yield what Arrow can read from: a local path, or an open file for a remote one."""
     if is_local(path):
-        with open_regular(path):  # Arrow would wait for ever for the writer of a pipe
+        with open_regular(path):  # refuses a named pipe, on which Arrow would block
             yield path
         return
     with _opened(path) as file:
@@ -162,10 +166,15 @@ def open_for_arrow(path: Path) -> Iterator[Path | BinaryIO]:
 
 @contextlib.contextmanager
 def open_input(path: Path, max_inflated_bytes: int | None = None) -> Iterator[BinaryIO]:
-    """Open a file for reading as a stream of bytes; what has the ending of a compression is decompressed.
+    """Open a file as a stream of bytes, and decompress it if its extension names a compression.
+
+    Args:
+        path: File to read.
+        max_inflated_bytes: Limit of the decompressed size; see `decompressed`. None: no limit.
 
     Raises:
-        SourceError: It inflates to more than `max_inflated_bytes`, or its compression cannot be read here.
+        SourceError: The decompressed content exceeds the limit, or an archive does not contain exactly one file.
+        OSError: The file cannot be read or is damaged.
     """
     with _opened(path) as file:
         if ending := compression_of(path):
@@ -179,7 +188,7 @@ def open_input(path: Path, max_inflated_bytes: int | None = None) -> Iterator[Bi
 def open_text(
     path: Path, encoding: str, newline: str | None = None, max_inflated_bytes: int | None = None
 ) -> Iterator[TextIO]:
-    """Open a file for reading as a stream of text; see `open_input`."""
+    """Open a file as a stream of text, decompressed if needed; see `open_input`."""
     with (
         open_input(path, max_inflated_bytes) as content,
         io.TextIOWrapper(content, encoding=encoding, newline=newline) as text,
@@ -188,20 +197,20 @@ def open_text(
 
 
 def compression_of(path: Path) -> str:
-    """The ending of a compressed file, e.g. ".gz"; "" of another."""
+    """Return the extension of a compressed file, such as ".gz"; "" if the file is not compressed."""
     ending = PurePath(_without_query(path)).suffix.lower()
     return ending if ending in COMPRESSIONS else ""
 
 
 def plain_name(path: Path) -> str:
-    """The last part of a path, without the query of an address and the ending of its compression."""
+    """Return the file name without the query of an address and without a compression extension."""
     name = _without_query(path)
     return name[: -len(ending)] if (ending := compression_of(path)) else name
 
 
 @contextlib.contextmanager
 def as_os_errors(path: Path) -> Iterator[None]:
-    """What a store's own package raises, of which each has a family of its own, becomes an `OSError`."""
+    """Convert the exceptions of a store's client library, which differ from store to store, to `OSError`."""
     try:
         yield
     except (OSError, PipelineError):
@@ -213,7 +222,7 @@ def as_os_errors(path: Path) -> Iterator[None]:
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
-    """Every file in a folder and below it, by its name relative to it, with its size; none if there is no folder."""
+    """Return the size in bytes of each file below a folder, by relative name; empty if the folder does not exist."""
     if not is_local(folder):
         found = _store(folder).find(_key(folder), detail=True)
         prefix = len(_key(folder).rstrip("/")) + 1
@@ -224,18 +233,21 @@ def file_sizes(folder: Path) -> dict[str, int]:
         name, prefix_name, num_links = waiting.pop()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(name) as entries:
             for entry in entries:
-                if _is_loop(entry, num_links):  # nothing can be in it, and yet it is there
+                if _is_loop(entry, num_links):  # listed with size 0, so that it is not overlooked
                     sizes[prefix_name + entry.name] = 0
                 elif entry.is_dir():
                     waiting.append((entry.path, f"{prefix_name}{entry.name}/", num_links + entry.is_symlink()))
                 else:
-                    with contextlib.suppress(FileNotFoundError):  # a temporary file of a run at work has gone meanwhile
+                    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile by an active run
                         sizes[prefix_name + entry.name] = entry.stat().st_size
     return sizes
 
 
 def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
-    """Return whether this is a symbolic link to itself, to a folder that contains it, or too deep among links."""
+    """Return whether an entry is a symbolic link that must not be followed.
+
+    That is a link to itself, to a folder that contains it, or one below `_MAX_NESTED_LINKS` other links.
+    """
     if not entry.is_symlink():
         return False
     try:
@@ -249,7 +261,7 @@ def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
 
 
 def content_version(path: Path) -> str | None:
-    """Changes with what is in a file, or in any file of a folder; None: that cannot be told without fetching it all."""
+    """Return a hash that changes with the content of a file or folder; None if the store provides no hashes."""
     marks = []
     for name in sorted(file_sizes(path)) if path.is_dir() else [""]:
         mark = _file_mark(path / name if name else path)
@@ -260,7 +272,7 @@ def content_version(path: Path) -> str | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 hash of a file in hexadecimal."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(1 << 20):
@@ -271,22 +283,22 @@ def sha256_of(path: Path) -> str:
 def _file_mark(path: Path) -> str | None:
     if is_local(path):
         return sha256_of(path)
-    entry = _store(path).info(_key(path))  # object stores tell a hash of what they hold
+    entry = _store(path).info(_key(path))  # most object stores provide a hash
     tag = next((entry[name] for name in ("ETag", "etag", "md5Hash", "content_md5", "blob_id") if entry.get(name)), None)
     return None if tag is None else str(tag)
 
 
 def put_file(local: Path, path: Path) -> None:
-    """Copy a local file to a remote place, where it appears whole."""
+    """Upload a local file to a remote path."""
     with as_os_errors(path):
         _store(path).put_file(str(local), _key(path))
 
 
 def move_folder(folder: Path, target: Path, last: str) -> None:
-    """Make a folder appear under another name, into what may be there already.
+    """Move a folder to `target`, merging it into a folder that exists there.
 
-    On a disk a folder without such a target is renamed, at once. Otherwise file by file, the one named `last` at the
-    end: once it is there, all are. After an interruption the same call goes on.
+    A local folder is renamed if `target` does not exist. Otherwise the files are moved one by one, and the one named
+    `last` is moved last: if it exists in `target`, all files do. After an interruption, the same call continues.
     """
     if is_local(folder) and not target.exists():
         folder.rename(target)
@@ -302,7 +314,7 @@ def move_folder(folder: Path, target: Path, last: str) -> None:
 
 
 def remove_folder(folder: Path, last: str = "") -> None:
-    """Remove a folder and what is in it, if it is there; elsewhere than on a disk the file named `last` at the end."""
+    """Remove a folder and its content, if it exists. In a remote folder the file named `last` is removed last."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return

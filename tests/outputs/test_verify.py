@@ -462,7 +462,7 @@ def test_no_file_can_be_lost_or_altered_unnoticed(
 
 def test_a_book_that_is_gone_whole_is_missed(run_dir: Path) -> None:
     shutil.rmtree(run_dir / "book")
-    assert "book/all.m4b: missing, SHA256SUMS lists it" in complaints(run_dir)
+    assert any(problem.startswith("book/all.m4b: missing") for problem in complaints(run_dir))
 
 
 def test_the_sums_are_those_that_every_system_can_check(run_dir: Path) -> None:
