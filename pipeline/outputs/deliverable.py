@@ -1,7 +1,8 @@
-"""What a finished run is turned into, and the registry of it: the card of the dataset, the audiobook.
+"""Deliverable protocol and registry: outputs that are made from a finished run.
 
-Those of this package are made where they apply. Another distribution adds one under the entry points
-`parler_pipeline.deliverables`, a program with `DELIVERABLES.add`; `extra_deliverables=[name]` makes a run produce it.
+The deliverables of this package (dataset card, audiobook) are made for every run to which they apply. Another
+distribution registers one with an entry point in the group `parler_pipeline.deliverables`, a program with
+`DELIVERABLES.add`. A run makes it if `extra_deliverables` contains its name.
 """
 
 from __future__ import annotations
@@ -25,62 +26,62 @@ __all__ = ["DELIVERABLES", "Deliverable", "FinishedRun", "chosen_deliverables"]
 class FinishedRun:
     """A run whose shards are all finished.
 
-    `outputs.dataset.shards.iter_clips` and `outputs.audiobook.from_run.book_clips` read its clips,
-    `planning.plan_store.read_shard_plan` what was planned.
+    Read its clips with `outputs.dataset.shards.iter_clips` or `outputs.audiobook.from_run.book_clips`, and its plan
+    with `planning.plan_store.read_shard_plan`.
     """
 
     directory: Path
     config: Config  # the frozen one
     head: PlanHead
-    model: ModelInfo  # that made the clips
-    narrator: str = ""  # the speakers that the voice settings name; "": not known
+    model: ModelInfo  # that generated the clips
+    narrator: str = ""  # speaker names of the voice settings; "": unknown
     warn: Callable[[str], object] = print  # called with each warning
-    is_whole: bool = True  # False: a verification found damage in clips or plan, so that they prove nothing
+    is_whole: bool = True  # False: verification found damage in the clips or the plan
 
 
 class Deliverable(Protocol):
-    """Something that is made of the clips of a run, in its directory.
+    """Files that are made from the clips of a run and written to its directory.
 
     Attributes:
-        paths: Beginnings of the names of its files, relative to the directory of the run: ("book/",).
+        paths: Prefixes of the file names, relative to the directory of the run, for example ("book/",).
     """
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """See above."""
+        """Prefixes of the file names; see the attributes of the class."""
         ...
 
     def applies(self, config: Config) -> bool:
-        """Return whether it can be made of a run with this config."""
+        """Return whether a run with this config can have this deliverable."""
         ...
 
     def make(self, run: FinishedRun) -> Mapping[str, Any]:
-        """Make it, in place of one that is there. A kill must not leave half of it: see `storage.atomic`.
+        """Write the files and replace those of an earlier call. Write atomically, see `storage.atomic`.
 
         Returns:
-            Figures for `report.json`; plain JSON values.
+            Figures for `report.json`, as JSON values.
 
         Raises:
-            PipelineError: The user has to change something.
+            PipelineError: The files cannot be made; the message says what the user has to change.
         """
         ...
 
     def problems(self, run: FinishedRun) -> Iterator[str]:
-        """Yield what is wrong with what was made: lines that begin with the name of a file.
+        """Yield a line for each problem of the files; each line begins with the name of the file.
 
-        `task=verify` has compared all files with the checksums of the run before; both may have been altered.
+        `task=verify` calls it after it has compared all files with `SHA256SUMS`. Both may have been modified.
         """
         ...
 
 
-DELIVERABLES: Registry[Deliverable] = _DELIVERABLES  # the schema holds it, which checks the names
+DELIVERABLES: Registry[Deliverable] = _DELIVERABLES  # created in the schema, which validates the names
 
 
 def chosen_deliverables(config: Config) -> dict[str, Deliverable]:
-    """Return the deliverables of a run by name, in the order in which they are made.
+    """Return the deliverables of a run by name, in the order to make them.
 
     Raises:
-        ConfigError: One was asked for that does not apply.
+        ConfigError: A name in `extra_deliverables` does not apply to the task.
     """
     chosen = {}
     for name in DELIVERABLES.builtin_names():
@@ -89,6 +90,8 @@ def chosen_deliverables(config: Config) -> dict[str, Deliverable]:
     for name in config.extra_deliverables:
         deliverable = DELIVERABLES.get(name)
         if not deliverable.applies(config):
-            raise ConfigError(f"extra_deliverables: {name} cannot be made of task={config.task.name}; leave it out")
+            raise ConfigError(
+                f"extra_deliverables: {name} does not support task={config.task.name}; remove it from the list"
+            )
         chosen[name] = deliverable
     return chosen

@@ -156,32 +156,32 @@ def test_hashes_that_fit_are_no_problem(
 
 def other_text(run_dir: Path) -> str:
     set_column(run_dir, "text", set_first("Another text."))
-    return "id a: its text is 'Another text.', the plan has 'One morning"
+    return "id a: ... text is 'Another text.' ... 'One morning"
 
 
 def other_spoken_text(run_dir: Path) -> str:
     set_column(run_dir, "text_normalized", set_first("Another text."))
-    return "id a: its text_normalized is"
+    return "id a: ... text_normalized is"
 
 
 def other_description(run_dir: Path) -> str:
     set_column(run_dir, "text_description", set_first("Another voice."))
-    return "id a: its text_description is"
+    return "id a: ... text_description is"
 
 
 def other_kept_value(run_dir: Path) -> str:
     set_column(run_dir, "label", set_first(9))
-    return "id a: its label is 9, the plan has 1"
+    return "id a: ... label is 9 ... 1"
 
 
 def other_nested_value(run_dir: Path) -> str:
     set_column(run_dir, "meta", set_first({"page": 9}))
-    return "id a: its meta is"
+    return "id a: ... meta is"
 
 
 def other_seed(run_dir: Path) -> str:
     set_column(run_dir, "seed", set_first(9))
-    return "id a: its seed 9 is not that of take 0"
+    return "id a: ... seed 9 ... take 0"
 
 
 def duration_that_is_no_number(run_dir: Path) -> str:
@@ -191,62 +191,62 @@ def duration_that_is_no_number(run_dir: Path) -> str:
 
 def duration_of_a_sample_more(run_dir: Path) -> str:
     set_column(run_dir, "duration", lambda values: [values[0] + 1 / RATE, *values[1:]])
-    return "its row says"
+    return "row says"
 
 
 def other_peak(run_dir: Path) -> str:
     set_column(run_dir, "peak_dbfs", set_first(-3.0))
-    return "id a: its peak_dbfs is -3.0"
+    return "id a: ... peak_dbfs is -3.0"
 
 
 def other_level(run_dir: Path) -> str:
     set_column(run_dir, "rms_dbfs", lambda values: [value + 0.01 for value in values])
-    return "id a: its rms_dbfs is"
+    return "id a: ... rms_dbfs is"
 
 
 def no_level(run_dir: Path) -> str:
     set_column(run_dir, "loudest_50ms_dbfs", set_first(float("nan")))
-    return "id a: its loudest_50ms_dbfs is nan"
+    return "id a: ... loudest_50ms_dbfs is nan"
 
 
 def other_clipping(run_dir: Path) -> str:
     set_column(run_dir, "clipped_fraction", set_first(0.5))
-    return "id a: its clipped_fraction is 0.5"
+    return "id a: ... clipped_fraction is 0.5"
 
 
 def other_silence(run_dir: Path) -> str:
     set_column(run_dir, "trailing_silence_seconds", set_first(1.0))
-    return "id a: its trailing_silence_seconds is 1.0"
+    return "id a: ... trailing_silence_seconds is 1.0"
 
 
 def missing_duration(run_dir: Path) -> str:
     set_column(run_dir, "duration", set_first(None))
-    return "its row says None"
+    return "row says None"
 
 
 def renamed_column(run_dir: Path) -> str:
     change_table(run_dir, lambda t: t.rename_columns(["speaker" if n == "speaker_id" else n for n in t.schema.names]))
-    return "its column speaker_id is missing"
+    return "column ... speaker_id"
 
 
 def renamed_id(run_dir: Path) -> str:
     change_table(run_dir, lambda t: t.rename_columns(["name" if n == "id" else n for n in t.schema.names]))
-    return "its column id is missing"
+    return "column ... id"
 
 
 def renamed_kept_column(run_dir: Path) -> str:
     change_table(run_dir, lambda t: t.rename_columns(["tag" if n == "label" else n for n in t.schema.names]))
-    return "its column label is missing"
+    return "column ... label"
 
 
 def added_column(run_dir: Path) -> str:
     change_table(run_dir, lambda t: t.append_column("extra", pa.array(range(t.num_rows))))
-    return "its column extra is neither ours nor one of the input"
+    return "column ... extra"
 
 
 def missing_column(run_dir: Path) -> str:
     change_table(run_dir, lambda t: t.drop_columns(["take"]))
-    return "its column take is missing"
+    return "column ... take"
 
 
 def column_of_another_type(run_dir: Path) -> str:
@@ -255,12 +255,12 @@ def column_of_another_type(run_dir: Path) -> str:
         return table.set_column(place, "duration", table["duration"].cast(pa.string()))
 
     change_table(run_dir, cast)
-    return "its column duration is string, not double"
+    return "column duration ... string ... double"
 
 
 def other_features(run_dir: Path) -> str:
     change_table(run_dir, lambda t: t.replace_schema_metadata({"huggingface": '{"info": {"features": {}}}'}))
-    return "the features in its metadata"
+    return "features"
 
 
 def shorter_audio(run_dir: Path) -> str:
@@ -273,13 +273,13 @@ def shorter_audio(run_dir: Path) -> str:
     set_column(run_dir, "duration", set_first(len(samples) / RATE))
     digest = hashlib.sha256(sound).hexdigest()
     rewrite(RunDirectory(run_dir).manifest(0), lambda manifest: manifest["clips"][0].update(audio_sha256=digest))
-    return "of audio, the rows have"
+    return "s of audio ... the rows have"
 
 
 def edited_plan(run_dir: Path) -> str:
     path = RunDirectory(run_dir).plan_shard(0)
     path.write_text(path.read_text().replace("One morning", "One evening"))
-    return "plan/plan.json: its plan_hash is not that of the plan's shards"
+    return "plan/plan.json: ... plan_hash"
 
 
 def edited_plan_and_rows(run_dir: Path) -> str:
@@ -289,12 +289,12 @@ def edited_plan_and_rows(run_dir: Path) -> str:
         set_column(run_dir, name, lambda values: [value.replace("One morning", "One evening") for value in values])
     shards = [RunDirectory(run_dir).plan_shard(index) for index in range(3)]
     rewrite(RunDirectory(run_dir).plan_head, lambda head: head.update(plan_hash=hash_files(shards)))
-    return "shard-00000.json: id a: was not made of the words"
+    return "shard-00000.json: id a: ... key"
 
 
 def edited_left_out(run_dir: Path) -> str:
     (run_dir / "plan" / "left_out.jsonl").write_text('{"reason": "x"}\n')
-    return "plan/left_out.jsonl: is not the list that was planned"
+    return "plan/left_out.jsonl: ... left_out_sha256"
 
 
 def other_config_seed(run_dir: Path) -> str:
@@ -306,7 +306,7 @@ def other_config_seed(run_dir: Path) -> str:
 def fewer_clips_on_card(run_dir: Path) -> str:
     path = run_dir / "README.md"
     path.write_text(path.read_text().replace("| Clips | 4 |", "| Clips | 40 |"))
-    return "README.md: Clips is 40, the shards say 4"
+    return "README.md: Clips is 40 ... 4"
 
 
 def other_length_on_card(run_dir: Path) -> str:
@@ -320,7 +320,7 @@ def other_length_on_card(run_dir: Path) -> str:
 def other_examples_on_card(run_dir: Path) -> str:
     path = run_dir / "README.md"
     path.write_text(path.read_text().replace("num_examples: 4", "num_examples: 3"))
-    return "README.md: dataset_info.splits is not what the shards say"
+    return "README.md: dataset_info.splits"
 
 
 def no_rejects_on_card(run_dir: Path) -> str:
@@ -334,7 +334,7 @@ def no_rejects_on_card(run_dir: Path) -> str:
 
 def other_count_in_report(run_dir: Path) -> str:
     rewrite(run_dir / "report.json", lambda report: report.update(num_clips=40))
-    return "report.json: num_clips is 40"
+    return "report.json: num_clips is 40 ... 4"
 
 
 def other_hours_in_report(run_dir: Path) -> str:
@@ -358,27 +358,27 @@ def card_with(old: str, new: str) -> Callable[[Path], None]:
 
 def no_notice_on_card(run_dir: Path) -> str:
     card_with("This is synthetic speech. Nobody said these words", "These words were said")(run_dir)
-    return "README.md: does not say 'This is synthetic speech."
+    return "README.md: ... 'This is synthetic speech."
 
 
 def other_opening_of_card(run_dir: Path) -> str:
     card_with("Synthetic speech: ", "Recorded speech: ")(run_dir)
-    return "README.md: does not open with 'Synthetic speech:'"
+    return "README.md: ... 'Synthetic speech:'"
 
 
 def no_synthetic_tag_on_card(run_dir: Path) -> str:
     card_with("- synthetic\n", "")(run_dir)
-    return "README.md: tags is not what the shards say"
+    return "README.md: tags"
 
 
 def no_source_type_on_card(run_dir: Path) -> str:
     card_with("digital_source_type: ", "source: ")(run_dir)
-    return "README.md: digital_source_type is not what the shards say (None"
+    return "README.md: digital_source_type ... None"
 
 
 def other_license_on_card(run_dir: Path) -> str:
     card_with("license: other", "license: cc0-1.0")(run_dir)
-    return "README.md: license is not what the shards say ('cc0-1.0'"
+    return "README.md: license ... 'cc0-1.0'"
 
 
 def other_seed_on_card(run_dir: Path) -> str:
@@ -388,7 +388,7 @@ def other_seed_on_card(run_dir: Path) -> str:
 
 def other_model_in_report(run_dir: Path) -> str:
     rewrite(run_dir / "report.json", lambda report: report["model"].update(revision="r2"))
-    return "report.json: model.revision is 'r2'"
+    return "report.json: model.revision is 'r2' ... r1"
 
 
 def other_session_in_report(run_dir: Path) -> str:
@@ -434,8 +434,9 @@ def test_what_was_altered_is_found_although_all_hashes_fit(
     """Bug: verify believed hashes that stand beside what they are hashes of."""
     expected = [one(dataset) for one in tamper]
     make_hashes_fit(dataset)
-    problems = problems_of(dataset)
-    assert all(part in problems for part in expected), (expected, problems)
+    problems = problems_of(dataset).split("\n")
+    for facts in expected:
+        assert any(all(fact in problem for fact in facts.split(" ... ")) for problem in problems), (facts, problems)
 
 
 @pytest.mark.parametrize(

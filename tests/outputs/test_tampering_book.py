@@ -81,12 +81,12 @@ def faint_noise_in_a_pause(run_dir: Path) -> str:
         samples[100] = 5
 
     change_flac(chapter_file(run_dir), change)
-    return f"book/{chapter_file(run_dir).name}: at 0.0 s 1 samples"
+    return f"book/{chapter_file(run_dir).name}: at 0.0 s ... 1 samples"
 
 
 def chapter_without_the_synthetic_tag(run_dir: Path) -> str:
     change_flac(chapter_file(run_dir), lambda samples: None, comment="A recording of a person.")
-    return f"book/{chapter_file(run_dir).name}: its tag comment is 'A recording"
+    return f"book/{chapter_file(run_dir).name}: ... tag comment is 'A recording"
 
 
 def other_subtitle(run_dir: Path) -> str:
@@ -188,27 +188,27 @@ ALL_TAGS = ("title", "artist", "album", "album_artist", "composer", "date", "gen
 
 def other_title(run_dir: Path) -> str:
     remade_m4b(run_dir, {"title": "Another Book"})
-    return "its tag title is 'Another Book', not 'The Lamp'"
+    return "tag title is 'Another Book' ... 'The Lamp'"
 
 
 def no_synthetic_tag(run_dir: Path) -> str:
     remade_m4b(run_dir, {"comment": ""})
-    return "its tag comment is missing, not 'Synthetic speech."
+    return "tag comment is missing ... 'Synthetic speech."
 
 
 def added_tag(run_dir: Path) -> str:
     remade_m4b(run_dir, {"description": "Read by a person."})
-    return "its tag description is 'Read by a person.', not missing"
+    return "tag description is 'Read by a person.' ... missing"
 
 
 def other_mark(run_dir: Path) -> str:
     remade_m4b(run_dir, first_mark="Another chapter")
-    return "its chapter mark 1 is 'Another chapter', not "
+    return "chapter mark 1 is 'Another chapter'"
 
 
 def other_cover(run_dir: Path) -> str:
     remade_m4b(run_dir, cover=picture(run_dir.parent / "other.png", shade=200))
-    return "its cover is not that of the run"
+    return "cover"
 
 
 def silence_in_the_m4b(run_dir: Path) -> str:
@@ -216,7 +216,7 @@ def silence_in_the_m4b(run_dir: Path) -> str:
         samples[RATE : RATE + RATE // 2] = 0
 
     remade_m4b(run_dir, change=change)
-    return "does not sound like the clips"
+    return "spectrum"
 
 
 def tone_in_a_pause_of_the_m4b(run_dir: Path) -> str:
@@ -224,7 +224,7 @@ def tone_in_a_pause_of_the_m4b(run_dir: Path) -> str:
         samples[: RATE // 2] += 0.1 * np.sin(np.arange(RATE // 2, dtype=np.float32) / 3)
 
     remade_m4b(run_dir, change=change)
-    return "does not sound like the clips"
+    return "spectrum"
 
 
 # What is independent of one another is altered together, which saves the time of a verification each.
@@ -245,8 +245,9 @@ def test_an_altered_book_is_found_although_all_hashes_fit(
     """Bug: of a book only hashes and lengths were compared, so that whoever renewed them could put anything in it."""
     expected = [one(book) for one in tamper]
     make_hashes_fit(book)
-    problems = problems_of(book)
-    assert all(part in problems for part in expected), (expected, problems)
+    problems = problems_of(book).split("\n")
+    for facts in expected:
+        assert any(all(fact in problem for fact in facts.split(" ... ")) for problem in problems), (facts, problems)
 
 
 def test_a_whole_book_is_no_problem(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +267,7 @@ def test_pauses_of_another_command_are_those_that_are_verified(book: Path) -> No
     config.write_text(config.read_text().replace("heading_pause: 1.2", "heading_pause: 1.5"))
     make_hashes_fit(book)
     problems = problems_of(book)
-    assert "s of audio, the clips make" in problems
+    assert "s of audio" in problems
     assert problems.count("book/book.json: ") <= 11, "one cause is not told as hundreds"
 
 

@@ -305,28 +305,28 @@ MANIFEST = "manifests/shard-00001.json"
         (missing_shard, [f"{FILE}: missing"]),
         (missing_manifest, [f"{MANIFEST}: missing"]),
         (missing_plan_shard, ["plan/shard-00001.jsonl: missing"]),
-        (damaged_manifest, [f"{MANIFEST}: not a readable manifest"]),
-        (truncated_shard, [f"{FILE}: ", "bytes, its manifest says", "not a readable Parquet file"]),
-        (flipped_byte_in_audio, [f"{FILE}: its bytes have changed", f"{FILE}: id e: its audio has changed"]),
-        (removed_row, [f"{FILE}: id e is in the manifest, but not in the file"]),
-        (removed_row_with_a_new_hash, [f"{FILE}: id e is in the manifest, but not in the file"]),
-        (removed_row_with_a_new_manifest, [f"{MANIFEST}: id e is planned, but neither written nor rejected"]),
-        (added_row, [f"{MANIFEST}: id x is not in the plan"]),
+        (damaged_manifest, [f"{MANIFEST}"]),
+        (truncated_shard, [f"{FILE}: ", f"{FILE}: ... bytes", f"{FILE}: ... Parquet"]),
+        (flipped_byte_in_audio, [f"{FILE}: ... SHA-256", f"{FILE}: id e: ... SHA-256"]),
+        (removed_row, [f"{FILE}: id e is in the manifest"]),
+        (removed_row_with_a_new_hash, [f"{FILE}: id e is in the manifest"]),
+        (removed_row_with_a_new_manifest, [f"{MANIFEST}: id e ... planned"]),
+        (added_row, [f"{MANIFEST}: id x ... plan"]),
         (doubled_row, [f"{MANIFEST}: id d is written or rejected 2 times"]),
         (written_and_rejected, [f"{MANIFEST}: id e is written or rejected 2 times"]),
-        (rows_in_another_order, [f"{MANIFEST}: the clips are not in the order of the plan"]),
-        (swapped_rows_in_the_file, [f"{FILE}: its ids are not those of its manifest"]),
-        (swapped_manifests, [f"{MANIFEST}: belongs to shard 3 of 4", "shard-00003.json: belongs to shard 1 of 4"]),
+        (rows_in_another_order, [f"{MANIFEST}: ... order"]),
+        (swapped_rows_in_the_file, [f"{FILE}: ... ids"]),
+        (swapped_manifests, [f"{MANIFEST}: ... 3 of 4", "shard-00003.json: ... 1 of 4"]),
         (swapped_files, [f"{FILE}: id d is in the manifest", "train-00003-of-00004.parquet: id g is in the manifest"]),
-        (swapped_audio, [f"{FILE}: id d: its audio has changed", f"{FILE}: id e: its audio has changed"]),
-        (wrong_duration, [f"{FILE}: id e: 0.250 s of audio, its row says 0.300 s"]),
-        (wrong_sampling_rate, [f"{FILE}: id e: audio at 8000 Hz, its row says 16000 Hz"]),
-        (audio_that_is_none, [f"{FILE}: id e: its audio cannot be decoded"]),
-        (another_config, [f"{MANIFEST}: made with config beef, the plan is of f00d"]),
-        (another_plan, [f"{MANIFEST}: made for another plan"]),
+        (swapped_audio, [f"{FILE}: id d: ... SHA-256", f"{FILE}: id e: ... SHA-256"]),
+        (wrong_duration, [f"{FILE}: id e: ... 0.250 s ... 0.300 s"]),
+        (wrong_sampling_rate, [f"{FILE}: id e: ... 8000 Hz ... 16000 Hz"]),
+        (audio_that_is_none, [f"{FILE}: id e: ... decoded"]),
+        (another_config, [f"{MANIFEST}: ... beef ... f00d"]),
+        (another_plan, [f"{MANIFEST}: ... plan"]),
         (id_planned_twice, ["plan/shard-00003.jsonl: id d is also planned in shard 1"]),
         (id_planned_twice_in_one_shard, ["plan/shard-00001.jsonl: id d is planned 2 times"]),
-        (plan_with_another_count, ["plan/plan.json: says 8 utterances, its shards have 7"]),
+        (plan_with_another_count, ["plan/plan.json: ... 8 ... 7"]),
         (leftover_of_a_killed_run, ["data/.train-00001-of-00004.parquet.0123abcd.tmp: belongs to no shard"]),
         (shard_of_another_count, ["data/train-00004-of-00005.parquet: belongs to no shard"]),
         (file_of_a_shard_without_clips, ["data/train-00002-of-00004.parquet: belongs to no shard"]),
@@ -334,20 +334,22 @@ MANIFEST = "manifests/shard-00001.json"
         (no_picture, ["durations.png: missing"]),
         (no_report, ["report.json: missing"]),
         (missing_book_file, ["book/1.flac: missing"]),
-        (truncated_book_file, ["book/all.m4b: 20 bytes, book.json says 21"]),
-        (altered_book_file, ["book/all.m4b: its bytes have changed"]),
+        (truncated_book_file, ["book/all.m4b: ... 20 ... 21"]),
+        (altered_book_file, ["book/all.m4b: ... SHA-256"]),
         (damaged_book_index, ["book/book.json: damaged"]),
         (no_book_index, ["book/book.json: missing"]),
         (no_rejects_file, ["rejects.jsonl: missing"]),
-        (forgotten_reject, ["rejects.jsonl: does not hold the rejects"]),
+        (forgotten_reject, ["rejects.jsonl: ... rejects"]),
     ],
 )
 def test_each_damage_is_found_and_named(run_dir: Path, damage: Callable[[Path], None], expected: list[str]) -> None:
     """Bug: a dataset that is short by a shard, a row or a bit loads without a word."""
     damage(run_dir)
     report = verify_run(run_dir)
-    for part in expected:
-        assert any(part in problem for problem in report.problems), report.problems
+    for facts in expected:
+        assert any(all(fact in problem for fact in facts.split(" ... ")) for problem in report.problems), (
+            report.problems
+        )
     assert not any("\n" in problem for problem in report.problems)
     num_problems = len(report.problems)
     assert f"{num_problems} problem{'s' * (num_problems != 1)}; " in str(report)

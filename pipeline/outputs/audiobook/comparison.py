@@ -1,7 +1,7 @@
-"""Comparison of a book's audio files with the audio that they are to hold.
+"""Compare the audio files of a book with the expected audio.
 
-A chapter's FLAC is without loss, so that its samples have to be those that the clips give. The m4b is lossy, and
-another version of FFmpeg decodes other bits: its spectrum is compared, second by second.
+FLAC is lossless, so the samples of a chapter are compared. The m4b is lossy, and versions of FFmpeg decode it slightly
+differently; its spectrum is compared for each second.
 """
 
 from __future__ import annotations
@@ -19,44 +19,43 @@ import numpy.typing as npt
 from pipeline.storage.paths import open_regular, reason_of
 
 Samples = npt.NDArray[np.float32]
-Judge = Callable[[Samples, Samples], str]  # expected [N] and heard [N]; "": they are the same
+Judge = Callable[[Samples, Samples], str]  # takes expected [N] and actual [N] samples; returns the problem or ""
 
-# Another machine rounds the last bit of a gain differently, which can move a 16-bit sample by one.
+# Machines may round the gain differently in the last bit, which can change a 16-bit sample by one step.
 EXACT_STEPS = 2  # of 1/32768
-# Clips in a lossy format (MP3, Opus) are decoded differently by other versions of libsndfile.
+# Versions of libsndfile decode clips in a lossy format (MP3, Opus) slightly differently.
 LOSSY_STEPS = 64
-_BLOCK_SECONDS = 1.0  # compared at once
+_BLOCK_SECONDS = 1.0  # length of the blocks that are compared
 _AAC_FRAME = 1024  # samples; the last frame is padded
-# Measured on 142 s of the bundled voice and on white noise, at 8 to 44.1 kHz, as the largest distance of any second: of
-# AAC 0.9 dB from 64 kbit/s on and 3.9 dB from 16 on; another passage of the same voice has 7.7 dB at least.
+# Limits between these measurements, on 142 s of the bundled voice and on white noise, at 8 to 44.1 kHz: the largest
+# distance of any second is 0.9 dB for AAC from 64 kbit/s on, and 3.9 dB from 16 kbit/s on; the distance to another
+# passage of the same voice is at least 7.7 dB.
 _FAITHFUL_KBPS, _FAITHFUL_DB, _ROUGH_DB = 64, 1.5, 6.0
-_FRAME, _BANDS, _FRAMES_A_CELL = 512, 16, 6  # of the spectrum: samples, bands, frames that are averaged
-_LOWEST_HZ, _HIGHEST_HZ = 100.0, 4000.0  # an encoder cuts what is higher at low bit rates
-_FLOOR_POWER = 1e-6  # -60 dBFS, below which nobody hears a difference
+_FRAME, _BANDS, _FRAMES_A_CELL = 512, 16, 6  # of the spectrum: samples in a frame, bands, frames in a cell
+_LOWEST_HZ, _HIGHEST_HZ = 100.0, 4000.0  # encoders remove higher frequencies at low bit rates
+_FLOOR_POWER = 1e-6  # -60 dBFS; differences below it are inaudible
 
 
 def judge_samples(steps: int) -> Judge:
-    """Return a judge of 16-bit audio that allows for differences of `steps` quantization steps."""
+    """Return a comparison of 16-bit audio that allows differences of `steps` quantization steps."""
 
     def judge(expected: Samples, heard: Samples) -> str:
         written = np.clip(np.rint(expected * np.float32(32768)), -32768, 32767)
         apart = np.abs(written - heard * np.float32(32768))
         num_other = int(np.count_nonzero(apart > steps))
-        return f"{num_other} samples are not those of the clips, up to {apart.max() / 32768:.4f} apart" * bool(
-            num_other
-        )
+        return f"{num_other} samples differ from the clips, by up to {apart.max() / 32768:.4f}" * bool(num_other)
 
     return judge
 
 
 def judge_spectrum(sampling_rate: int, bitrate_kbps: int) -> Judge:
-    """Return a judge of lossy audio, which compares levels in bands."""
-    most = _FAITHFUL_DB if bitrate_kbps >= _FAITHFUL_KBPS else _ROUGH_DB
+    """Return a comparison of lossy audio by the levels in frequency bands."""
+    limit = _FAITHFUL_DB if bitrate_kbps >= _FAITHFUL_KBPS else _ROUGH_DB
 
     def judge(expected: Samples, heard: Samples) -> str:
         distance = spectral_distance(expected, heard, sampling_rate)
-        problem = f"does not sound like the clips: spectra {distance:.1f} dB apart, limit {most:g} dB"
-        return problem if distance > most else ""
+        problem = f"the spectrum differs from the clips by {distance:.1f} dB, limit {limit:g} dB"
+        return problem if distance > limit else ""
 
     return judge
 
@@ -84,11 +83,11 @@ def _band_powers(samples: Samples, sampling_rate: int) -> npt.NDArray[np.float64
 
 
 class ComparedFile:
-    """A `making.Sink` that compares what it is given with an audio file. Use it as a context manager.
+    """A `make.Sink` that compares the received audio with a file. Use it as a context manager.
 
     Attributes:
-        num_samples: Given so far.
-        problem: The first thing that is wrong with the file; "": nothing.
+        num_samples: Number of samples received so far.
+        problem: The first problem of the file; "" if there is none.
     """
 
     def __init__(self, path: Path, sampling_rate: int, judge: Judge) -> None:
@@ -98,10 +97,10 @@ class ComparedFile:
         self._rate = sampling_rate
         self._judge = judge
         self._is_lossy = path.suffix != ".flac"
-        self._waiting: list[Samples] = []  # given, and not compared yet
+        self._waiting: list[Samples] = []  # received and not compared yet
         self._num_waiting = 0
         self._frames: Iterator[Samples] = iter(())
-        self._heard: Samples = np.zeros(0, np.float32)  # decoded, and not compared yet
+        self._heard: Samples = np.zeros(0, np.float32)  # decoded and not compared yet
         self._num_heard = 0
         self._open = ExitStack()
 
@@ -143,7 +142,7 @@ class ComparedFile:
         start = self.num_samples - len(expected)
         heard = self._read(len(expected))
         block = round(_BLOCK_SECONDS * self._rate)
-        for first in range(0, len(heard), block):  # of a short file the rest is missing, which its length tells
+        for first in range(0, len(heard), block):  # _compare_lengths reports a file that is too short
             problem = self._judge(expected[first : first + block][: len(heard) - first], heard[first : first + block])
             if problem and not self.problem:
                 self.problem = f"at {(start + first) / self._rate:.1f} s {problem}"
@@ -154,17 +153,17 @@ class ComparedFile:
         slack = 3 * _AAC_FRAME if self._is_lossy else 0
         if abs(self._num_heard - self.num_samples) > slack and not self.problem.startswith(("cannot", "missing")):
             heard, expected = self._num_heard / self._rate, self.num_samples / self._rate
-            self.problem = f"{heard:.3f} s of audio, the clips make {expected:.3f} s"
+            self.problem = f"{heard:.3f} s of audio, but the clips have {expected:.3f} s"
 
     def _read(self, num_samples: int) -> Samples:
-        """Return the next samples [N] of the file, fewer at its end."""
+        """Return the next `num_samples` samples [N] of the file, or fewer at its end."""
         pieces, num_there = [self._heard], len(self._heard)
         try:
             while num_there < num_samples and (piece := next(self._frames, None)) is not None:
                 pieces.append(piece)
                 num_there += len(piece)
         except (OSError, ValueError, av.FFmpegError) as error:
-            self.problem = f"cannot be decoded to its end ({reason_of(error)})"
+            self.problem = f"cannot be decoded completely ({reason_of(error)})"
         heard = np.concatenate(pieces)
         heard, self._heard = heard[:num_samples], heard[num_samples:]
         self._num_heard += len(heard)
@@ -172,11 +171,11 @@ class ComparedFile:
 
     def _decoded(self, container: Any) -> Iterator[Samples]:
         if not container.streams.audio:
-            raise OSError("it has no audio")
+            raise OSError("the file has no audio")
         for frame in container.decode(audio=0):
             samples = frame.to_ndarray()
             if frame.sample_rate != self._rate or samples.shape[0] != 1 or len(frame.layout.channels) != 1:
-                raise OSError(f"it is not mono at {self._rate} Hz")
+                raise OSError(f"the audio is not mono at {self._rate} Hz")
             if samples.dtype.kind == "i":
                 samples = samples / np.float32(2 ** (8 * samples.dtype.itemsize - 1))
             yield samples[0].astype(np.float32)

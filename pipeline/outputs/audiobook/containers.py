@@ -1,7 +1,4 @@
-"""The files of a book: audio with its tags and marks, subtitles, safe names, and how they come to their place.
-
-Owns the containers (PyAV) and the formats of the subtitles. Knows nothing of loudness or of how the timeline was made.
-"""
+"""File formats of a book: FLAC and m4b with tags, chapter marks and cover (PyAV), subtitles, safe file names."""
 
 from __future__ import annotations
 
@@ -26,16 +23,16 @@ from pipeline.errors import ConfigError
 
 Samples = npt.NDArray[np.float32]
 
-NAME_BYTES = 120  # well below the 255 that file systems allow, so that folder and ending fit as well
-MARK_BYTES = 255  # a chapter title in an m4b; FFmpeg would cut a longer one in the middle of a letter
+NAME_BYTES = 120  # file systems allow 255; leaves room for a prefix and the extension
+MARK_BYTES = 255  # longest chapter title in an m4b; FFmpeg would truncate inside a character
 MAX_COVER_BYTES = 20_000_000
 RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
-# The languages that Parler-TTS checkpoints for Europe speak, in the spelling that MP4 wants (ISO 639-2).
+# Languages of the European Parler-TTS checkpoints, as the ISO 639-2 codes that MP4 requires.
 MP4_LANGUAGES = {"en": "eng", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "de": "deu", "it": "ita", "nl": "nld"}
 
 
 class Mark(NamedTuple):
-    """A chapter mark, in samples."""
+    """A chapter mark; `start` and `end` are in samples."""
 
     title: str
     start: int
@@ -43,7 +40,7 @@ class Mark(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """A subtitle, in seconds."""
+    """A subtitle; `start` and `end` are in seconds."""
 
     text: str
     start: float
@@ -51,7 +48,7 @@ class Cue(NamedTuple):
 
 
 class AudioWriter:
-    """One mono audio file, written as it comes. Use it as a context manager: the end of the file is written on exit."""
+    """Streaming writer of a mono audio file. Use it as a context manager, which completes the file on exit."""
 
     def __init__(self, container: av.container.OutputContainer, stream: av.AudioStream, sampling_rate: int) -> None:
         self.num_samples = 0
@@ -72,7 +69,7 @@ class AudioWriter:
             self._container.close()
 
     def write(self, samples: Samples) -> None:
-        """Appends `samples` [N]."""
+        """Append `samples` [N]."""
         if not len(samples):
             return
         frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
@@ -83,12 +80,12 @@ class AudioWriter:
         self._container.mux(self._stream.encode(frame))
 
     def write_silence(self, num_samples: int) -> None:
-        """Appends digital silence."""
+        """Append digital silence."""
         self.write(np.zeros(num_samples, dtype=np.float32))
 
 
 def open_flac(path: Path, sampling_rate: int, tags: Mapping[str, str]) -> AudioWriter:
-    """A 16-bit FLAC file with Vorbis comments."""
+    """Open a 16-bit FLAC file with Vorbis comments for writing."""
     container = av.open(str(path.resolve()), "w", format="flac")
     container.metadata.update(_written(tags))
     stream = container.add_stream("flac", rate=sampling_rate, layout="mono", format="s16")
@@ -97,7 +94,7 @@ def open_flac(path: Path, sampling_rate: int, tags: Mapping[str, str]) -> AudioW
 
 @dataclass(frozen=True)
 class M4bOptions:
-    """What an m4b has beside its sound."""
+    """Settings and metadata of an m4b."""
 
     bitrate_kbps: int
     tags: Mapping[str, str]
@@ -109,13 +106,13 @@ class M4bOptions:
 def open_m4b(path: Path, sampling_rate: int, options: M4bOptions) -> AudioWriter:
     """Open an MP4 audiobook: AAC, with chapter marks and a cover.
 
-    The marks are written twice: as Nero's list, which ends at 255 chapters, and as QuickTime's text track, which does
-    not. The delay of the encoder is in the edit list, so that time 0 is the first sample for every player that reads
-    one. (The format "ipod" has the same marks but refuses covers.)
+    The marks are written in two formats: as a Nero chapter list, which is limited to 255 chapters, and as a QuickTime
+    text track. The edit list contains the encoder delay, so that time 0 is the first sample in players that support
+    edit lists. (FFmpeg's format "ipod" writes the same marks but does not support covers.)
     """
     container = av.open(str(path.resolve()), "w", format="mp4", options={"brand": "M4B ", "movflags": "+faststart"})
     container.metadata.update(_written({"media_type": "2", **options.tags}))  # 2: an audiobook
-    # FFmpeg's own advice: from 64 kbit/s on, the fast search is the better of the two as well as twice as fast.
+    # The FFmpeg documentation recommends the fast coder from 64 kbit/s on; it is also twice as fast.
     search = "fast" if options.bitrate_kbps >= 64 else "twoloop"
     stream = container.add_stream(
         "aac", rate=sampling_rate, layout="mono", format="fltp", options={"aac_coder": search}
@@ -152,42 +149,42 @@ def _attach_cover(container: av.container.OutputContainer, cover: bytes) -> None
 
 
 def cover_packet(cover: bytes) -> bytes:
-    """Return the bytes that an m4b holds for a cover picture."""
+    """Return the bytes that an m4b contains for a cover picture."""
     with av.open(io.BytesIO(cover)) as picture:
         return bytes(next(picture.demux(picture.streams.video[0])))
 
 
 def check_cover(path: Path) -> bytes:
-    """The bytes of a cover picture. Worth calling before the hours of rendering that a book takes.
+    """Read a cover picture. Call this before a run starts, so that a wrong file is reported early.
 
     Raises:
-        ConfigError: It cannot be read, or is no JPEG or PNG.
+        ConfigError: The file cannot be read or is not a JPEG or PNG.
     """
     path = path.expanduser()
     try:
-        is_strange = path.exists() and not path.is_file()  # a pipe or a device, which may never end
+        is_special = path.exists() and not path.is_file()  # reading a pipe or a device may never end
         content = b""
-        if not is_strange:
+        if not is_special:
             with path.open("rb") as file:
                 content = file.read(MAX_COVER_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); give a JPEG or PNG file") from error
+        raise ConfigError(f"book.cover={path}: cannot be read ({error.strerror}); use a JPEG or PNG file") from error
     if len(content) > MAX_COVER_BYTES:
-        raise ConfigError(f"book.cover={path}: has more than {MAX_COVER_BYTES / 1e6:,.0f} MB; give a smaller picture")
-    if problem := "is not a picture but a pipe or a device" if is_strange else picture_problem(content):
-        raise ConfigError(f"book.cover={path}: {problem}; give a JPEG or PNG file")
+        raise ConfigError(f"book.cover={path}: larger than {MAX_COVER_BYTES / 1e6:,.0f} MB; use a smaller picture")
+    if problem := "is not a regular file" if is_special else picture_problem(content):
+        raise ConfigError(f"book.cover={path}: {problem}; use a JPEG or PNG file")
     return content
 
 
 def picture_problem(content: bytes) -> str:
-    """Return why these bytes cannot be a cover; "": they can."""
+    """Return why these bytes cannot be used as a cover; "" if they can."""
     try:
         with av.open(io.BytesIO(content)) as picture:
             codec = str(picture.streams.video[0].codec_context.name)
             next(picture.decode(video=0))
-    except (av.FFmpegError, IndexError, StopIteration, AttributeError, ValueError):  # of an SVG, for one
-        return "is not a picture that can be read"
-    return "" if codec in ("mjpeg", "png") else f"is {codec}"
+    except (av.FFmpegError, IndexError, StopIteration, AttributeError, ValueError):  # for example an SVG
+        return "is not a readable picture"
+    return "" if codec in ("mjpeg", "png") else f"has the format {codec}"
 
 
 def _written(tags: Mapping[str, str]) -> dict[str, str]:
@@ -195,12 +192,12 @@ def _written(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def cut_to_bytes(text: str, limit: int) -> str:
-    """The longest beginning of `text` that fits into `limit` bytes of UTF-8."""
+    """Return the longest prefix of `text` that is at most `limit` bytes in UTF-8."""
     return text.encode()[:limit].decode(errors="ignore")
 
 
 def safe_name(text: str, default: str) -> str:
-    """`text` as a file name, without an ending, that Windows, macOS, Linux and a USB stick accept."""
+    """Return `text` as a file name without extension that is valid on Windows, macOS, Linux and FAT; else `default`."""
     name = unicodedata.normalize("NFC", text)
     name = re.sub(r'[<>:"/\\|?*]', " ", name)
     name = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in name)
@@ -211,7 +208,7 @@ def safe_name(text: str, default: str) -> str:
 
 
 def srt(cues: Iterable[Cue]) -> str:
-    """Subtitles in SubRip's format."""
+    """Return subtitles in SubRip format."""
     blocks = (
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{_one_line(cue.text)}\n"
         for number, cue in enumerate(cues, start=1)
@@ -220,7 +217,7 @@ def srt(cues: Iterable[Cue]) -> str:
 
 
 def vtt(cues: Iterable[Cue]) -> str:
-    """Subtitles in WebVTT."""
+    """Return subtitles in WebVTT format."""
     blocks = (
         f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{escape(_one_line(cue.text), quote=False)}\n"
         for cue in cues
@@ -229,7 +226,7 @@ def vtt(cues: Iterable[Cue]) -> str:
 
 
 def _one_line(text: str) -> str:
-    # An empty line would end a cue, and an arrow would begin one.
+    # In both formats an empty line ends a cue, and an arrow is part of its header.
     return " ".join(text.split()).replace("-->", "→")
 
 
@@ -240,7 +237,7 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def publish(staging: Path, directory: Path, names: Sequence[str], old_names: Sequence[str]) -> None:
-    """Move the files `names` of `staging` to `directory`, in this order; delete old ones that are no longer made."""
+    """Move `names` from `staging` to `directory` in this order, after deleting the files only in `old_names`."""
     for name in names:
         with (staging / name).open("rb+") as file:
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The audiobook as a deliverable: the folder `book/`."""
+"""Deliverable: the audiobook, in the folder `book/`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.storage.run_directory import RunDirectory
 
 
 class AudiobookDeliverable:
-    """Made of runs of task=audiobook."""
+    """Make the audiobook of runs with task=audiobook."""
 
     paths = ("book/",)
 
@@ -23,15 +23,15 @@ class AudiobookDeliverable:
         return config.task.name == "audiobook"
 
     def make(self, run: FinishedRun) -> Mapping[str, Any]:
-        """See `Deliverable`. Nothing is made where no clip was accepted."""
+        """See `Deliverable`. Makes nothing if no clip was accepted."""
         if not any(shard.clips for shard in finished_shards(run.directory)):
             return {}
-        from pipeline.outputs.audiobook.from_run import make_run_book  # takes a second to import, because of scipy
+        from pipeline.outputs.audiobook.from_run import make_run_book  # imports scipy, which takes a second
 
         return make_run_book(run.directory, run.config, run.head, run.narrator, run.warn)
 
     def problems(self, run: FinishedRun) -> Iterator[str]:
-        """See `Deliverable`. Where the clips are damaged or of an early version, only lengths are compared."""
+        """See `Deliverable`. If the clips are damaged or of run format 1, only the lengths are compared."""
         if not RunDirectory(run.directory).book.is_dir():
             return
         if run.is_whole and not is_of_first_format(run.directory):

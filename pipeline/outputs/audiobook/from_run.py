@@ -1,4 +1,4 @@
-"""From the clips of a run to its book: what `book.make_book` needs, taken from the plan and the shards."""
+"""Make and verify the book of a run: read clips, metadata and cover from the plan, the shards and the config."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _COLUMNS = ("id", "audio")
 def make_run_book(
     run_dir: Path, config: Config, head: PlanHead, narrator: str, warn: Callable[[str], object]
 ) -> dict[str, Any]:
-    """Make `book/` from the finished shards and return the fields of the report about it.
+    """Make `book/` from the finished shards and return its figures for `report.json`.
 
     Args:
         run_dir: Directory of the run.
         config: Its config.
         head: Head of its plan.
-        narrator: Name that the book gives unless the config has one.
+        narrator: Name of the narrator, used if `book.narrator` is not set.
         warn: Called with each warning.
     """
     metadata = replace(_metadata(config, head, narrator), cover=_cover(config, warn))
@@ -61,16 +61,16 @@ def make_run_book(
 
 
 def book_problems(run_dir: Path, config: Config, head: PlanHead, narrator: str) -> Iterator[str]:
-    """Make the book of a run again in memory and yield what is different in `book/`.
+    """Recreate the book of a run in memory and yield the differences from `book/`.
 
     Args:
         run_dir: Directory of the run.
-        config: The frozen one.
-        head: Of the plan.
-        narrator: As the voice settings name it; "": not known here, then the name in the book's index is taken.
+        config: The frozen config.
+        head: Head of its plan.
+        narrator: Name from the voice settings; "": unknown, and the name in the index of the book is accepted.
 
     Raises:
-        PipelineError: The clips cannot be read, or none of them can be heard.
+        PipelineError: The clips cannot be read, or none of them is audible.
         OSError: A file of the book cannot be read.
     """
     index = read_json(RunDirectory(run_dir).book_index)
@@ -89,20 +89,20 @@ def book_problems(run_dir: Path, config: Config, head: PlanHead, narrator: str) 
 
 
 def _expected_cover(run_dir: Path, config: Config) -> tuple[bytes | None, bool]:
-    """Return the cover that a run has to have, and whether that is known: its source may be gone or changed by now."""
+    """Return the expected cover, and whether it is known. It is unknown if its source was deleted or changed."""
     try:
-        if config.book.cover is None:  # that of the input, if this is still the one that the run was made of
+        if config.book.cover is None:  # use the cover of the input, if the input is unchanged
             digest = input_digest(config)
             if not digest or digest != recorded_input_digest(run_dir):
                 return None, False
-        cover = _cover(config, warn=lambda _: None)  # the run has warned
+        cover = _cover(config, warn=lambda _: None)  # the run already printed the warning
         return check_cover(cover) if isinstance(cover, Path) else cover, True
     except (PipelineError, OSError):
         return None, False
 
 
 def _metadata(config: Config, head: PlanHead, narrator: str) -> BookMetadata:
-    """Return what is written on the book, without its cover."""
+    """Return the metadata of the book, without its cover."""
     return BookMetadata(
         title=config.source.title or head.title,
         author=config.source.author or head.author,
@@ -113,7 +113,7 @@ def _metadata(config: Config, head: PlanHead, narrator: str) -> BookMetadata:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[float, float], None]]:
-    """Show a bar; yields what tells it the seconds that are done, and those of all."""
+    """Show a progress bar; yield a function that takes the finished and the total seconds."""
     with tqdm(desc=name, unit="s", disable=None, bar_format="{desc} {percentage:3.0f}% |{bar}| [{elapsed}]") as bar:
 
         def progress(done: float, total: float) -> None:
@@ -124,23 +124,23 @@ def _progress(name: str) -> Iterator[Callable[[float, float], None]]:
 
 
 def _cover(config: Config, warn: Callable[[str], object]) -> Path | bytes | None:
-    """Return the cover that the config names, else that of the EPUB; None: there is none."""
+    """Return the cover from the config or from the EPUB; None: there is none."""
     if config.book.cover is not None:
         return Path(config.book.cover) if config.book.cover else None
     try:
         cover = read_cover_of(config.input, config.source)
-    except SourceError:  # the input is no longer there, or is another one by now
+    except SourceError:  # the input was deleted or replaced
         return None
     problem = picture_problem(cover) if cover else ""
     if problem:
-        warn(f"warning: {config.input}: its cover {problem}; the book has none (book.cover=FILE gives it one)")
+        warn(f"warning: {config.input}: the cover {problem}; the book has no cover (set book.cover=FILE)")
     return None if problem else cover
 
 
 def book_clips(run_dir: Path) -> Iterator[BookClip]:
-    """Everything that was planned, in reading order; a reject has no samples, but what follows it still does.
+    """Yield all planned utterances in reading order, rejects with their boundary but without samples.
 
-    Those before the first clip are left out: no sampling rate is known of them, and no pause depends on them.
+    Rejects before the first clip are omitted: their sampling rate is unknown, and no pause depends on them.
     """
     sampling_rate = 0
     for manifest in finished_shards(run_dir):
@@ -152,8 +152,8 @@ def book_clips(run_dir: Path) -> Iterator[BookClip]:
                 row = next(rows, None)
                 if row is None or row.id != utterance.id:
                     raise RunDirectoryError(
-                        f"{RunDirectory(run_dir).data / manifest.file}: holds other clips than were planned; delete it "
-                        "and give the same command again"
+                        f"{RunDirectory(run_dir).data / manifest.file}: its clips do not match the plan. Delete it "
+                        "and rerun the same command"
                     )
                 samples, sampling_rate = row.decode()
             if sampling_rate:

@@ -1,7 +1,7 @@
-"""`book.json`: what the book is made of, where every segment is heard, and what each chapter measures.
+"""Contents of `book.json`: metadata, files with hashes, start and end of every segment, measures of every chapter.
 
-Owns its contents, and the subtitles' cues, which are the same times. It is enough to build a read-along from, and to
-tell whether a file of the book is still the one that was made.
+Applications can use it to show the text in time with the audio. `task=verify` uses it to detect changed files. The cues
+of the subtitles are made here too, because they have the same times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ OMITTED = "none of its clips was accepted, or all of them are silent"
 def book_json(
     layout: Layout, measures: Sequence[Measures], loudness_lufs: float, spec: BookSpec, files: Sequence[Path]
 ) -> str:
-    """Return the text of `book.json`; `files` are all other files of the book, with their final bytes."""
+    """Return the text of `book.json`.
+
+    Args:
+        layout: Positions of chapters and segments.
+        measures: One for each chapter in `layout.chapters`.
+        loudness_lufs: Of all chapters, after mastering.
+        spec: Metadata and settings of the book.
+        files: All other files of the book, completely written.
+    """
     metadata, config = spec.metadata, spec.config
     heard = {chapter.index for chapter in layout.chapters}
     contents = {
@@ -91,7 +99,7 @@ def _rounded(value: float) -> float | None:
 
 
 def cues(layout: Layout) -> list[Cue]:
-    """A subtitle for each segment that is heard, without the marks of Markdown."""
+    """Return a subtitle for each audible segment, with Markdown syntax removed."""
     rate = layout.sampling_rate
     return [
         Cue(plain_words(spoken.text), spoken.start / rate, spoken.end / rate)
@@ -101,19 +109,19 @@ def cues(layout: Layout) -> list[Cue]:
 
 
 def files_of(index: Path) -> list[str]:
-    """The names of the files that `index` lists, itself not among them; none if there is no book.
+    """Return the names of the files that an index lists, without its own name; empty if the index does not exist.
 
     Raises:
-        RunDirectoryError: It is not a `book.json` of ours.
+        RunDirectoryError: The file is not a valid `book.json`.
     """
     if not index.exists():
         return []
     try:
         entries = json.loads(index.read_text(encoding="utf-8"))["files"]
-        # Older books list names alone, and among them that of the index.
+        # Older versions list names only, including the name of the index.
         names = [Path(entry if isinstance(entry, str) else entry["name"]).name for entry in entries]
         return [name for name in names if name != index.name]
     except (ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(
-            f"{index}: is damaged, so the old book cannot be replaced; delete the folder"
+            f"{index}: is damaged, so the old book cannot be replaced; delete its folder and rerun the command"
         ) from error

@@ -1,14 +1,11 @@
-"""Clips, one after the other, with the pauses that their boundaries ask for.
+"""Joining of clips: trim silent edges, fade, insert pauses, and record the position of each segment.
 
-Owns the trimming of silent edges, the fades, and the timeline: which sample of the book each segment begins at. Knows
-nothing of loudness or files.
-
-The silence of one book is exactly additive. In the one file:
+The m4b has this structure:
 
     HEAD | clip | pause | clip | ... | chapter_pause | clip | pause | clip | ... | TAIL
 
-and in each chapter's own file `HEAD | clip | pause | clip | ... | TAIL`. Every length is a whole number of samples, so
-that the length of a file is the sum of its parts. Silence is digital silence.
+The file of a chapter is `HEAD | clip | pause | clip | ... | TAIL`. Every part is a whole number of samples, so that the
+length of a file is exactly the sum of its parts. Pauses are digital silence.
 """
 
 from __future__ import annotations
@@ -27,38 +24,38 @@ Samples = npt.NDArray[np.float32]
 
 HEAD_SECONDS = 0.5  # before the first clip of a file
 TAIL_SECONDS = 1.5  # after the last clip of a file
-MARGIN_SECONDS = 0.03  # of a clip's own edges, kept around what can be heard
-FADE_SECONDS = 0.005  # at both ends of a clip, against clicks; it lies inside the margin
-WINDOW_SECONDS = 0.01  # the level of an edge is judged in windows of this length
+MARGIN_SECONDS = 0.03  # silence of the clip that is kept before and after its audible part
+FADE_SECONDS = 0.005  # at both ends of a clip, to avoid clicks; shorter than the margin
+WINDOW_SECONDS = 0.01  # window for the level at the edges
 EDGE_BELOW_LOUDEST_DB = 45.0
 SILENCE_DBFS = -75.0
 
 
 @dataclass(frozen=True)
 class BookClip:
-    """A clip and its place in the book. A rejected one has no samples, but it has a boundary."""
+    """A clip and its place in the book. A rejected clip has a boundary but no samples."""
 
     id: str
     text: str  # as written in the source
     chapter: int  # index into the chapter titles
-    boundary: Boundary  # what follows it
+    boundary: Boundary  # to the next clip
     samples: Samples  # [N], mono
     sampling_rate: int  # Hz
 
 
 @dataclass(frozen=True)
 class Part:
-    """A clip made ready to be joined. Nothing is left of a silent one: no samples, no pause."""
+    """A clip that is ready to be joined. A silent clip has no samples and no pause."""
 
     clip: BookClip
     samples: Samples  # [N], trimmed and faded
-    pause: int  # samples of silence before it, in the one file
-    opens_chapter: bool
+    pause: int  # samples of silence before the clip in the m4b
+    opens_chapter: bool  # it is the first audible clip of its chapter
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """Where one segment is heard, in samples of the one file."""
+    """Position of an audible segment, in samples of the m4b."""
 
     id: str
     text: str
@@ -68,20 +65,20 @@ class Spoken:
 
 @dataclass(frozen=True)
 class ChapterSpan:
-    """Where a chapter is, in samples of the one file. It ends at the mark of the next one."""
+    """Position of a chapter, in samples of the m4b. The chapter ends at the mark of the next one."""
 
-    index: int
-    mark: int
+    index: int  # into the chapter titles
+    mark: int  # start
     spoken: tuple[Spoken, ...]  # never empty
 
 
 def trim_edges(samples: Samples, sampling_rate: int) -> Samples:
-    """Cut the silent edges of a clip down to `MARGIN_SECONDS`; of a silent clip nothing is left.
+    """Shorten the silent edges of a clip to `MARGIN_SECONDS`. Return no samples for a silent clip.
 
-    An edge is silent as long as its windows stay 45 dB below the clip's loudest window, or below -75 dBFS. The weakest
-    sounds of speech (the f of "fine", an h, a fading breath) lie some 30 to 40 dB below its vowels, so that the first
-    rule leaves them in, whatever the level of the clip; where the noise of a clip is louder than that, nothing is cut.
-    The second rule is for faint clips: 45 dB below such a clip may be deeper than any silence.
+    A window at an edge is silent if it is 45 dB below the loudest window of the clip, or below -75 dBFS. The weakest
+    sounds of speech (the f of "fine", an h, a breath) are about 30 to 40 dB below the vowels, so the first limit keeps
+    them at any level of the clip. If the noise of a clip is above this limit, nothing is cut. The second limit is for
+    quiet clips, in which 45 dB below the loudest window may be below the level of silence.
     """
     window = max(1, round(WINDOW_SECONDS * sampling_rate))
     starts = np.arange(0, len(samples), window)
@@ -97,7 +94,7 @@ def trim_edges(samples: Samples, sampling_rate: int) -> Samples:
 
 
 def fade_edges(samples: Samples, sampling_rate: int) -> Samples:
-    """A copy that rises from zero and falls back to zero over `FADE_SECONDS`."""
+    """Return a copy with a fade-in and a fade-out of `FADE_SECONDS`."""
     faded = samples.astype(np.float32)
     length = min(round(FADE_SECONDS * sampling_rate), len(faded) // 2)
     ramp = (0.5 - 0.5 * np.cos(np.pi * np.arange(length) / max(1, length))).astype(np.float32)
@@ -107,14 +104,14 @@ def fade_edges(samples: Samples, sampling_rate: int) -> Samples:
 
 
 def join(clips: Iterable[BookClip], config: BookConfig) -> Iterator[Part]:
-    """Make the clips ready, one at a time.
+    """Trim and fade the clips one at a time, and compute the pause before each.
 
     Raises:
         ValueError: The clips are not in reading order, or differ in their sampling rate.
     """
     first: BookClip | None = None
     newest_chapter = 0
-    open_chapter: int | None = None  # of the last clip that can be heard
+    open_chapter: int | None = None  # chapter of the last audible clip
     pause = HEAD_SECONDS
     for clip in clips:
         first = first or clip
@@ -125,7 +122,7 @@ def join(clips: Iterable[BookClip], config: BookConfig) -> Iterator[Part]:
         newest_chapter = clip.chapter
         samples = fade_edges(trim_edges(clip.samples, clip.sampling_rate), clip.sampling_rate)
         if not len(samples):
-            # The end of a paragraph stays one, even if its last sentence cannot be heard.
+            # Keep the pause at the end of a paragraph, even if its last sentence is silent.
             pause = max(pause, pause_seconds(clip.boundary, config))
             yield Part(clip, samples, 0, opens_chapter=False)
             continue
@@ -138,16 +135,16 @@ def join(clips: Iterable[BookClip], config: BookConfig) -> Iterator[Part]:
 
 
 class Timeline:
-    """Collects where the parts of a book come to lie."""
+    """Records the positions of the parts of a book."""
 
     def __init__(self) -> None:
-        self.sampling_rate = 0  # Hz; 0 until a part was added
-        self.silent: list[str] = []  # ids of the clips that cannot be heard, though they were accepted
+        self.sampling_rate = 0  # Hz; 0 before the first part
+        self.silent: list[str] = []  # ids of accepted clips that are silent
         self._position = 0
         self._chapters: list[tuple[int, int, list[Spoken]]] = []  # index, mark, spoken
 
     def add(self, part: Part) -> None:
-        """Put `part` at the end."""
+        """Append a part."""
         clip = part.clip
         self.sampling_rate = clip.sampling_rate
         if not len(part.samples):
@@ -156,18 +153,18 @@ class Timeline:
         start = self._position + part.pause
         self._position = start + len(part.samples)
         if part.opens_chapter:
-            # A mark lies a moment before the first word, so that no player cuts into it, but never in the last word of
-            # the chapter before.
+            # The mark is before the first word, so that players do not cut it off, but never inside the previous
+            # chapter's last word.
             mark = start - min(part.pause, round(HEAD_SECONDS * clip.sampling_rate))
             self._chapters.append((clip.chapter, mark, []))
         self._chapters[-1][2].append(Spoken(clip.id, clip.text, start, self._position))
 
     @property
     def num_samples(self) -> int:
-        """Length of the one file."""
+        """Length of the m4b in samples."""
         return self._position + round(TAIL_SECONDS * self.sampling_rate)
 
     @property
     def chapters(self) -> tuple[ChapterSpan, ...]:
-        """The chapters of which something can be heard."""
+        """Chapters with at least one audible clip."""
         return tuple(ChapterSpan(index, mark, tuple(spoken)) for index, mark, spoken in self._chapters)

@@ -1,8 +1,7 @@
-"""The first minutes of a book, to be heard while the rest is rendered.
+"""Write `beginning.wav`, the first minutes of a book, while the rest is generated.
 
-Owns `beginning.wav` in a run directory. It grows by clips in reading order, joined as in the book but at the level
-they were spoken at, and is deleted when the book is there. It is for ears: nothing is made of it, and a run goes on
-without it.
+The clips are appended in reading order and joined as in the book, but without mastering. The file is deleted when the
+book is finished. It is only for listening during the run; the run continues if it cannot be written.
 """
 
 from __future__ import annotations
@@ -24,36 +23,39 @@ from pipeline.types import SYNTHETIC_SPEECH, Boundary, Utterance
 Samples = npt.NDArray[np.float32]
 
 NAME = "beginning.wav"
-MAX_PREVIEW_UTTERANCES = 64  # some five minutes; more would have to wait in memory where an early one is taken again
+MAX_PREVIEW_UTTERANCES = 64  # about five minutes; limits the clips in memory while an early utterance is retried
 
 _log = logging.getLogger(__name__)
 
 
 class LivePreview:
-    """`beginning.wav`, open for writing. Clips come in any order and are written in that of the book."""
+    """Writer of `beginning.wav`. Clips are added in any order and written in reading order."""
 
     def __init__(self, run_dir: Path, utterances: Sequence[Utterance], config: BookConfig) -> None:
-        """Write nothing yet.
+        """Create a writer. The file is created with the first clip.
 
         Args:
-            run_dir: A folder on a disk of this machine.
-            utterances: The first ones of the book, in reading order.
-            config: For the pauses.
+            run_dir: Directory of the run, on a local disk.
+            utterances: The first utterances of the book, in reading order.
+            config: Durations of pauses.
         """
         self.path = run_dir / NAME
         self._awaited = deque(utterances)
-        self._clips: dict[str, tuple[Samples, int]] = {}  # by the utterance's id: those that wait for an earlier one
+        self._clips: dict[str, tuple[Samples, int]] = {}  # by id; clips that wait for an earlier one
         self._next: list[BookClip] = []
-        self._parts = join(iter(self._next.pop, None), config)  # which draws one clip for each part
+        self._parts = join(iter(self._next.pop, None), config)  # yields one part for each clip in `_next`
         self._file: soundfile.SoundFile | None = None
 
     def add(self, id: str, samples: Samples, sampling_rate: int) -> bool:
-        """Add the clip of an utterance, write what follows the last one written, and return whether it is the first.
+        """Add the clip of an utterance and write all clips that are next in reading order.
 
         Args:
-            id: Of the utterance.
+            id: Id of the utterance.
             samples: [N], mono, full scale is 1.0.
             sampling_rate: In Hz.
+
+        Returns:
+            Whether this call created the file.
         """
         if id not in {utterance.id for utterance in self._awaited}:
             return False
@@ -64,7 +66,7 @@ class LivePreview:
         return was_silent and self._file is not None
 
     def close(self) -> None:
-        """Write what is there, now that others will not come, and no more."""
+        """Write the remaining clips, skip missing ones, and close the file."""
         while self._awaited:
             self._write(self._awaited.popleft())
         if self._file is not None:
@@ -79,7 +81,7 @@ class LivePreview:
             if self._file is not None:
                 self._append(self._file, utterance, samples)
         except (OSError, soundfile.LibsndfileError) as error:
-            _log.warning("warning: %s: cannot be written (%s); the run goes on", self.path, error)
+            _log.warning("warning: %s: cannot be written (%s); the run continues without it", self.path, error)
             self._awaited.clear()
 
     def _append(self, file: soundfile.SoundFile, utterance: Utterance, samples: Samples) -> None:
@@ -90,7 +92,7 @@ class LivePreview:
                 text=utterance.prompt,
                 chapter=segment.chapter if segment else 0,
                 boundary=segment.boundary if segment else Boundary.NONE,
-                samples=samples,  # of a reject none, but its pause follows
+                samples=samples,  # empty for a reject, whose pause is still added
                 sampling_rate=file.samplerate,
             )
         )
@@ -101,6 +103,6 @@ class LivePreview:
 
 
 def delete_live_preview(run_dir: Path) -> None:
-    """Delete it, now that the whole book can be heard."""
+    """Delete `beginning.wav` after the book is finished."""
     if is_local(run_dir):
         (run_dir / NAME).unlink(missing_ok=True)

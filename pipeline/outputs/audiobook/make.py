@@ -1,11 +1,11 @@
-"""`make_book`: two readings of the clips, and the folder that comes of them.
+"""Make a book from clips in two passes.
 
-The first reading lays out the timeline and measures the loudness; from it come the chapter marks and the one gain. The
-second writes every audio file at once. In memory are one clip at a time, the texts and their times, and the list of
-packets that an MP4 ends with: some 10 MB for an hour of sound.
+The first pass computes the timeline and the loudness, which give the chapter marks and the gain. The second pass writes
+all audio files at the same time. Memory holds one clip at a time, the texts and their times, and the packet index of
+the MP4: about 10 MB for each hour of audio.
 
-A book is made whole each time: the same clips give the same files. They are written into a hidden folder and moved to
-their names at the end, `book.json` last. Files in the folder that no earlier book of ours left there are not touched.
+The book is always made completely, and the same clips give the same files. The files are written to a hidden folder and
+then moved, `book.json` last. Files in the target folder that are not from an earlier book are not changed.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class BookChapter:
 
     title: str
     path: Path
-    start: float  # its mark in the one file, in seconds
-    end: float
+    start: float  # in the m4b, in seconds
+    end: float  # in the m4b, in seconds
     measures: Measures
 
 
@@ -60,10 +60,10 @@ class BookFiles:
     m4b: Path
     subtitles: tuple[Path, Path]  # SRT, VTT
     index: Path  # book.json
-    seconds: float  # of the one file
+    seconds: float  # length of the m4b
     loudness_lufs: float  # of all chapters together, after mastering
     chapters: tuple[BookChapter, ...]
-    omitted: tuple[str, ...]  # titles of the chapters of which nothing can be heard; they have no file and no mark
+    omitted: tuple[str, ...]  # titles of the chapters without an audible clip; they have no file and no mark
 
 
 def make_book(
@@ -75,15 +75,15 @@ def make_book(
     """Write the chapters, the m4b, the subtitles and `book.json`.
 
     Args:
-        clips: Called twice; gives the same clips in reading order each time, rejected ones without samples.
-        spec: What the book is to be.
-        directory: Made if it is missing.
-        progress: Called with the seconds of the m4b that are written, and with those of all of it.
+        clips: Called twice; returns the same clips in reading order each time, rejected ones without samples.
+        spec: Metadata and settings of the book.
+        directory: Target folder; created if it does not exist.
+        progress: Called with the finished and the total seconds of the m4b.
 
     Raises:
-        PipelineError: No clip can be heard; the cover is no picture; an old `book.json` is damaged; the folder cannot
-            be written.
-        ValueError: The clips are not in reading order, differ in their sampling rate, or changed between the readings.
+        PipelineError: No clip is audible, the cover is not a picture, an old `book.json` is damaged, or the folder
+            cannot be written.
+        ValueError: The clips are not in reading order, have different sampling rates, or changed between the passes.
     """
     metadata, config = spec.metadata, spec.config
     cover = check_cover(metadata.cover) if isinstance(metadata.cover, Path) else metadata.cover
@@ -103,8 +103,8 @@ def make_book(
         publish(staging, directory, [*(path.name for path in files), BOOK_INDEX_NAME], old_names)
     except OSError as error:
         raise RunDirectoryError(
-            f"{directory}: cannot be written ({error.strerror or error}): free some space or correct the permissions, "
-            "then give the same command again"
+            f"{directory}: cannot be written ({error.strerror or error}). Free disk space or correct the permissions, "
+            "then rerun the same command"
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -119,7 +119,7 @@ def _write_audio(
     progress: Callable[[float, float], None] | None,
 ) -> tuple[list[Measures], float]:
     rate, metadata, cover = layout.sampling_rate, spec.metadata, spec.metadata.cover
-    assert not isinstance(cover, Path)  # it was read before
+    assert not isinstance(cover, Path)  # make_book has read the file
     options = M4bOptions(spec.config.bitrate_kbps, m4b_tags(metadata), metadata.language, layout.marks, cover)
     with open_m4b(staging / f"{layout.book_name}.m4b", rate, options) as book:
 
@@ -128,17 +128,19 @@ def _write_audio(
 
         measures, loudness = write_parts(parts, layout, spec.config, Sinks(book, open_chapter), progress)
     if book.num_samples != layout.num_samples:
-        raise ValueError(f"the clips changed as the book was made: {layout.num_samples} samples, {book.num_samples}")
+        raise ValueError(
+            f"the clips changed between the two passes: {layout.num_samples} samples, then {book.num_samples}"
+        )
     return measures, loudness
 
 
 def m4b_tags(metadata: BookMetadata) -> dict[str, str]:
-    """Return the tags of the one file; those that are empty are not written."""
+    """Return the tags of the m4b; empty values are not written."""
     return {**_shared_tags(metadata), "title": metadata.title, "description": metadata.description}
 
 
 def chapter_tags(metadata: BookMetadata, layout: Layout, index: int) -> dict[str, str]:
-    """Return the tags of a chapter's own file; those that are empty are not written."""
+    """Return the tags of the file of a chapter; empty values are not written."""
     track = f"{index + 1}/{len(layout.titles)}"
     return {**_shared_tags(metadata), "title": layout.titles[index], "track": track}
 
@@ -148,7 +150,7 @@ def _shared_tags(metadata: BookMetadata) -> dict[str, str]:
         "artist": metadata.author,
         "album": metadata.title,
         "album_artist": metadata.author,
-        "composer": metadata.narrator,  # where players of audiobooks look for it
+        "composer": metadata.narrator,  # audiobook players show the composer as the narrator
         "date": metadata.date,
         "genre": "Audiobook",
         "comment": SYNTHETIC_SPEECH,
@@ -156,22 +158,22 @@ def _shared_tags(metadata: BookMetadata) -> dict[str, str]:
 
 
 class Sink(Protocol):
-    """What the audio of one file is given to, piece by piece: it is written, or compared with what was written."""
+    """Receiver of the audio of one file, which writes it or compares it with an existing file."""
 
-    num_samples: int  # so far
+    num_samples: int  # received so far
 
     def write(self, samples: Samples) -> None:
-        """Take the next samples [N]."""
+        """Process the next samples [N]."""
 
     def write_silence(self, num_samples: int) -> None:
-        """Take digital silence."""
+        """Process digital silence."""
 
 
 @dataclass(frozen=True)
 class Sinks:
-    """The files of a book."""
+    """Receivers of the audio of a book."""
 
-    book: Sink  # the one file
+    book: Sink  # the m4b
     open_chapter: Callable[[int], AbstractContextManager[Sink]]  # by index into the chapter titles
 
 
@@ -182,7 +184,11 @@ def write_parts(
     sinks: Sinks,
     progress: Callable[[float, float], None] | None = None,
 ) -> tuple[list[Measures], float]:
-    """Master the parts and give them to the files; return the measures of each chapter and the loudness of all."""
+    """Master the parts and pass them to the sinks.
+
+    Returns:
+        The measures of each chapter, and the loudness of all chapters in LUFS.
+    """
     measures: list[Measures] = []
     block_powers: list[Powers] = []
     for index, chapter_parts in groupby(parts, key=lambda part: part.clip.chapter):
@@ -202,7 +208,7 @@ def write_parts(
 
 
 def _write_part(part: Part, layout: Layout, peak_dbfs: float, sinks: tuple[Sink, Sink], meter: ChapterMeter) -> None:
-    """Write a part to the file of its chapter and to the one file, mastered and measured."""
+    """Master and measure a part, and write it to the file of its chapter and to the m4b."""
     chapter, book = sinks
     rate = layout.sampling_rate
     pause = round(HEAD_SECONDS * rate) if part.opens_chapter else part.pause

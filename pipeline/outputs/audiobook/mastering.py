@@ -1,10 +1,8 @@
-"""The level of a book: measured, set by one gain for the whole of it, and kept under a peak.
+"""Mastering of a book: loudness measurement, one gain for the whole book, a peak limiter, measures of chapters.
 
-Owns the loudness meter, the limiter and the measures of a chapter. Knows nothing of clips, chapters or files.
-
-Loudness is BS.1770 with the filters of pyloudnorm, which itself measures one array in memory; here the filters keep
-their state from one piece to the next, so that a book is measured as it streams by. The gating needs no audio, only
-the powers of the blocks: ten numbers for a second of sound.
+Loudness follows ITU-R BS.1770 with the filters of pyloudnorm. pyloudnorm measures one array in memory; here the filters
+keep their state between calls, so that a book is measured as a stream. The gating of BS.1770 only needs the powers of
+the blocks, which are ten numbers for each second of audio.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ from scipy import ndimage, signal
 Samples = npt.NDArray[np.float32]
 Powers = npt.NDArray[np.float64]
 
-MAX_GAIN_DB = 30.0  # a book quieter than that allows is faulty: do not make its noise loud
-OVERSAMPLING = 4  # true peaks lie between samples; BS.1770 looks for them at four times the rate
-PEAK_MARGIN_DB = 0.2  # four times may miss 0.17 dB of a peak at a quarter of the rate; the rest is for 16 bits
-LOOK_AHEAD_SECONDS = 0.005  # the limiter turns down that long before a peak, and up again as long after
+MAX_GAIN_DB = 30.0  # a book that needs more is faulty, and its noise must not be amplified
+OVERSAMPLING = 4  # BS.1770 measures true peaks, which lie between samples, at four times the rate
+PEAK_MARGIN_DB = 0.2  # 0.17 dB: maximum error of fourfold oversampling; the rest: rounding to 16 bits
+LOOK_AHEAD_SECONDS = 0.005  # the limiter reduces the gain this long before and after a peak
 NOISE_WINDOW_SECONDS = 0.05
 NOISE_PERCENTILE = 5.0
 
-# The technical part of ACX's requirements for a chapter's file.
+# Technical requirements of ACX (Audiobook Creation Exchange) for the file of a chapter.
 ACX_RMS_DBFS = (-23.0, -18.0)
 ACX_PEAK_DBFS = -3.0
 ACX_NOISE_FLOOR_DBFS = -60.0
@@ -35,7 +33,7 @@ ACX_MAX_SECONDS = 120 * 60.0
 
 
 class LoudnessMeter:
-    """The powers of overlapping 400 ms blocks of a K-weighted mono signal, given piece by piece."""
+    """Streaming measurement of the powers of overlapping 400 ms blocks of a K-weighted mono signal."""
 
     def __init__(self, sampling_rate: int) -> None:
         shelf = pyloudnorm.IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, sampling_rate, "high_shelf")
@@ -43,11 +41,11 @@ class LoudnessMeter:
         self._sections = np.array([[*shelf.b, *shelf.a], [*high_pass.b, *high_pass.a]])
         self._state = np.zeros((2, 2))
         self._hop = round(sampling_rate / 10)  # blocks begin every 100 ms, a quarter of their length
-        self._rest = np.zeros(0)  # filtered, less than a hop
+        self._rest = np.zeros(0)  # filtered samples, fewer than one hop
         self._hop_powers: list[Powers] = []
 
     def add(self, samples: Samples) -> None:
-        """Measure the next piece."""
+        """Measure the next samples [N]."""
         if not len(samples):
             return
         weighted, self._state = signal.sosfilt(self._sections, samples.astype(np.float64), zi=self._state)
@@ -57,15 +55,15 @@ class LoudnessMeter:
         self._rest = weighted[whole:]
 
     def block_powers(self) -> Powers:
-        """Mean square of every whole block so far, [blocks]."""
+        """Return the mean square of every complete block, [blocks]."""
         hops = np.concatenate([np.zeros(0), *self._hop_powers])
         return np.lib.stride_tricks.sliding_window_view(hops, 4).mean(axis=1) if len(hops) >= 4 else np.zeros(0)
 
 
 def integrated_loudness(block_powers: Powers) -> float:
-    """Gated loudness in LUFS (BS.1770-4); minus infinity when no block passes the absolute gate.
+    """Return the gated loudness in LUFS (BS.1770-4); minus infinity if no block passes the absolute gate.
 
-    Blocks of several recordings can be put together: that is how a book is measured from its chapters.
+    Concatenate the blocks of several recordings, for example of the chapters of a book, to measure them together.
     """
     loudness = _loudness(block_powers)
     audible = block_powers[loudness >= -70.0]
@@ -81,18 +79,23 @@ def _loudness(powers: Powers | np.float64) -> Powers:
 
 
 def gain_for(measured_lufs: float, target_lufs: float) -> float:
-    """The one gain of a book, in dB. Silence is left alone."""
+    """Return the gain of a book in dB, at most `MAX_GAIN_DB`; 0 for silence."""
     if math.isinf(measured_lufs):
         return 0.0
     return min(target_lufs - measured_lufs, MAX_GAIN_DB)
 
 
 def limit(samples: Samples, sampling_rate: int, peak_dbfs: float) -> Samples:
-    """Turn `samples` down around every true peak above `peak_dbfs`; leaves them as they are when there is none.
+    """Reduce the level around every true peak above `peak_dbfs`; return `samples` unchanged if there is none.
 
-    Clips begin and end in silence, so that each can be limited alone. The gain each sample needs is held over a window
-    (a running minimum) and then averaged over one of the same length: the average of values that are all low enough is
-    low enough, and it moves slowly, which is what keeps a limiter from crackling as a clipper does.
+    Each clip can be limited separately because clips begin and end with silence. The gain that each sample needs is
+    held over a window (running minimum) and then averaged over a window of the same length. The average is still low
+    enough at the peak, and it changes slowly, which avoids the distortion of hard clipping.
+
+    Args:
+        samples: [N], full scale is 1.0.
+        sampling_rate: In Hz.
+        peak_dbfs: Maximum true peak.
     """
     if not len(samples):
         return samples
@@ -105,7 +108,7 @@ def limit(samples: Samples, sampling_rate: int, peak_dbfs: float) -> Samples:
     needed = ceiling / np.maximum(peaks, ceiling, dtype=np.float64)
     half = 2 * (round(LOOK_AHEAD_SECONDS * sampling_rate) // 2)
     held = ndimage.minimum_filter1d(needed, 2 * half + 1)
-    # Two averages of half + 1 reach as far as the minimum did, with a gain that has no corners.
+    # Two averages of half + 1 samples have the same reach as the minimum, and a smoother gain than one average.
     gain = ndimage.uniform_filter1d(ndimage.uniform_filter1d(held, half + 1), half + 1)
     limited: Samples = (samples * gain).astype(np.float32)
     return limited
@@ -113,7 +116,7 @@ def limit(samples: Samples, sampling_rate: int, peak_dbfs: float) -> Samples:
 
 @dataclass(frozen=True)
 class Measures:
-    """What a finished chapter measures. A level of minus infinity is digital silence."""
+    """Measures of a finished chapter. A level of minus infinity is digital silence."""
 
     seconds: float
     loudness_lufs: float
@@ -122,7 +125,7 @@ class Measures:
     noise_floor_dbfs: float
 
     def meets_acx(self) -> dict[str, bool]:
-        """Which technical requirements of ACX for a chapter's file are met."""
+        """Return which technical requirements of ACX the chapter meets."""
         return {
             "rms": ACX_RMS_DBFS[0] <= self.rms_dbfs <= ACX_RMS_DBFS[1],
             "peak": self.peak_dbfs <= ACX_PEAK_DBFS,
@@ -132,10 +135,10 @@ class Measures:
 
 
 class ChapterMeter:
-    """Measures a chapter as it is written.
+    """Streaming measurement of a chapter.
 
-    The noise floor is the level of the quietest 5 % of 50 ms windows inside the clips. The pauses between them do not
-    count: they are digital silence, with which any noise would pass.
+    The noise floor is the 5th percentile of the level of 50 ms windows inside the clips. Pauses are excluded: they are
+    digital silence and would hide the noise.
     """
 
     def __init__(self, sampling_rate: int) -> None:
@@ -147,12 +150,12 @@ class ChapterMeter:
         self._noise: list[Powers] = []
 
     def add_pause(self, num_samples: int) -> None:
-        """Count silence between clips."""
+        """Add digital silence between clips."""
         self._num_samples += num_samples
         self._loudness.add(np.zeros(num_samples, dtype=np.float32))
 
     def add_clip(self, samples: Samples) -> None:
-        """Measure a mastered clip."""
+        """Add the samples [N] of a mastered clip."""
         squares = np.square(samples, dtype=np.float64)
         window = round(NOISE_WINDOW_SECONDS * self._sampling_rate)
         whole = len(squares) // window * window
@@ -167,7 +170,7 @@ class ChapterMeter:
         return self._loudness.block_powers()
 
     def measures(self) -> Measures:
-        """The measures of all that was added."""
+        """Return the measures of everything added so far."""
         noise = np.concatenate([np.zeros(0), *self._noise])
         return Measures(
             seconds=self._num_samples / self._sampling_rate,

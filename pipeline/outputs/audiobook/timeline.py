@@ -1,7 +1,4 @@
-"""The first reading of the clips: how the book will lie, how loud it is, and what its files are called.
-
-Owns the `Layout`, which is all that the writing needs to know beside the clips themselves. Writes nothing.
-"""
+"""First pass over the clips of a book: compute positions, loudness and file names as a `Layout`. Nothing is written."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from pipeline.outputs.audiobook.mastering import LoudnessMeter, gain_for, integr
 
 @dataclass(frozen=True)
 class BookMetadata:
-    """What stands on the cover. An empty value leaves its tag out."""
+    """Metadata for the tags of the audio files. Empty values are omitted."""
 
     title: str
     author: str = ""
@@ -28,34 +25,34 @@ class BookMetadata:
     language: str = "en"
     date: str = ""
     description: str = ""
-    cover: Path | bytes | None = None  # a JPEG or PNG
+    cover: Path | bytes | None = None  # JPEG or PNG
 
 
 @dataclass(frozen=True)
 class BookSpec:
-    """What a book is to be, beside its clips."""
+    """Everything that determines a book except its clips."""
 
-    chapter_titles: Sequence[str]  # of every chapter of the text, also of those without a clip
-    metadata: BookMetadata  # decides narrator and cover: `config` is used for the sound only
+    chapter_titles: Sequence[str]  # of every chapter of the text, including chapters without clips
+    metadata: BookMetadata  # takes precedence over narrator and cover in `config`
     config: BookConfig  # pauses, loudness, peak, bit rate
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the first reading found. Chapters are those of which something can be heard."""
+    """Result of the first pass over the clips."""
 
     sampling_rate: int  # Hz
-    num_samples: int  # of the one file
-    gain_db: float  # for the whole book
-    chapters: tuple[ChapterSpan, ...]
-    silent_clips: tuple[str, ...]  # ids
-    titles: tuple[str, ...]  # of every chapter of the text, heard or not
-    names: tuple[str, ...]  # of their files, likewise
-    book_name: str  # of the one file and its subtitles, without ending
+    num_samples: int  # length of the m4b
+    gain_db: float  # the same for the whole book
+    chapters: tuple[ChapterSpan, ...]  # those with at least one audible clip
+    silent_clips: tuple[str, ...]  # ids of accepted clips that are silent
+    titles: tuple[str, ...]  # of every chapter of the text, also of inaudible ones
+    names: tuple[str, ...]  # file names, one for each title
+    book_name: str  # stem of the m4b and the subtitle files
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """One for each chapter; together they cover the file."""
+        """One mark for each chapter; together they cover the whole m4b."""
         ends = [chapter.mark for chapter in self.chapters[1:]] + [self.num_samples]
         return tuple(
             Mark(self.titles[chapter.index], chapter.mark, end)
@@ -66,10 +63,10 @@ class Layout:
 def lay_out(
     clips: Iterator[BookClip], chapter_titles: Sequence[str], metadata: BookMetadata, config: BookConfig
 ) -> Layout:
-    """Read all clips once.
+    """Read all clips once and return the layout of the book.
 
     Raises:
-        PipelineError: There is no clip that can be heard.
+        PipelineError: No clip is audible.
     """
     timeline = Timeline()
     meter: LoudnessMeter | None = None
@@ -79,7 +76,7 @@ def lay_out(
         meter.add(np.zeros(part.pause, dtype=np.float32))
         meter.add(part.samples)
     if meter is None or not timeline.chapters:
-        raise PipelineError("the book has no clip that can be heard: rejects.jsonl of the run tells why")
+        raise PipelineError("the book has no audible clip; rejects.jsonl in the run directory gives the reasons")
     titles = tuple(" ".join(title.split()) or f"Chapter {n}" for n, title in enumerate(chapter_titles, start=1))
     digits = max(2, len(str(len(titles))))
     credit = f"{metadata.author} - {metadata.title}" if metadata.author else metadata.title

@@ -1,1 +1,1 @@
-"""A Hugging Face dataset: columns, shards with their manifests, the card, and the checks of `task=verify`."""
+"""Output as a Hugging Face dataset: columns, shards with manifests, the dataset card, verification."""

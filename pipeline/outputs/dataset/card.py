@@ -1,7 +1,7 @@
-"""The card of a dataset: `README.md`, which the hub and `datasets` read, and `durations.png`.
+"""Dataset card: `README.md`, which the Hugging Face hub and `datasets` read, and `durations.png`.
 
-Owns what is told about a finished dataset, and the statistics in it; they come from the manifests and from columns, no
-audio is read. Knows nothing of how clips are made: the caller brings that as `CardFacts`.
+The statistics come from the manifests and from small columns of the shards; no audio is read. The caller passes the
+facts about the model and the settings as `CardFacts`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from pipeline.storage.paths import open_for_arrow
 from pipeline.storage.run_directory import TRAIN, RunDirectory
 from pipeline.types import DIGITAL_SOURCE_TYPE, ModelInfo
 
-NOT_NAMED = "(described, not named)"  # voice of a clip whose speaker has no name
+NOT_NAMED = "(described, not named)"  # voice shown for clips without a speaker name
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
 _LOAD = """\
-With `pip install datasets soundfile` and nothing else, from this folder or from the hub:
+Install the two packages that this needs with `pip install datasets soundfile`. The path is this folder, or the name of
+the dataset on the hub:
 
 ```python
 import io
@@ -45,7 +46,7 @@ samples, sampling_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
 print(row["text"], samples.shape, sampling_rate)
 ```
 
-Without waiting for all of it, row by row:
+Stream the dataset row by row, without downloading all of it first:
 
 ```python
 import io
@@ -59,35 +60,39 @@ for row in dataset.cast_column("audio", Audio(decode=False)).take(3):
     print(row["id"], row["speaker_id"], len(samples) / sampling_rate)
 ```
 
-`datasets` decodes `audio` by itself, without the cast, where `torchcodec` is installed.
+If `torchcodec` is installed, `datasets` decodes the `audio` column itself, and the cast is not needed.
 """
 SYNTHETIC_NOTICE = "This is synthetic speech. Nobody said these words"
 NOISE_NOTICE = "The model was never trained, so the audio is noise."
 _LIMITS = f"""\
 - {SYNTHETIC_NOTICE}; do not present them as a recording of a person.
-- What the model gets wrong is in here: words left out or said twice, odd stress, a voice that drifts, noise. The checks
-  look at the signal, not at the words.
-- A voice here is the model's idea of a name or a description. A model that learns from this dataset learns its faults
-  and its narrow range of voices as well.
-- The texts and the model have terms of their own, whatever the licence of this dataset says.
+- The dataset contains errors of the model: omitted or repeated words, wrong stress, noise, a voice that changes within
+  a clip. The automatic checks examine the signal, not the words.
+- The voices are generated from a name or a description. A model trained on this dataset also learns their errors and
+  their limited variety.
+- The texts and the model have their own licences, which apply in addition to the licence of this dataset.
 """
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card tells that neither manifests nor columns know."""
+    """Facts on the card that neither the manifests nor the columns contain."""
 
     title: str
-    source: str  # what was read, in words for a reader: "Emma, by Jane Austen", "texts.jsonl"
+    source: str  # the input as shown to readers: "Emma, by Jane Austen", "texts.jsonl"
     model: ModelInfo
     audio_format: str
-    license: str  # as the hub knows it, e.g. "cc-by-4.0", "other"
+    license: str  # identifier on the hub, e.g. "cc-by-4.0", "other"
     seed: int
-    settings: Mapping[str, Mapping[str, object]]  # by group, e.g. sampling, checks: name and value
-    version: str  # of this project
-    is_noise: bool = False  # the weights were never trained
-    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # beside the standard ones, with their types
-    check_meanings: Mapping[str, str] = field(default_factory=dict)  # of those that checks measured
+    settings: Mapping[str, Mapping[str, object]]  # group (sampling, checks) -> name -> value
+    version: str  # of this package
+    is_noise: bool = False  # the model has untrained weights
+    kept_columns: Mapping[str, Type] = field(
+        default_factory=dict
+    )  # name -> type of the columns in addition to `COLUMNS`
+    check_meanings: Mapping[str, str] = field(
+        default_factory=dict
+    )  # name -> description of the columns that checks measured
 
 
 @dataclass(frozen=True)
@@ -97,16 +102,16 @@ class Statistics:
     durations: npt.NDArray[np.float64]  # [clips], seconds, in reading order
     voice_clips: Mapping[str, int]
     voice_seconds: Mapping[str, float]
-    languages: tuple[str, ...]  # the most frequent first
-    reject_reasons: Mapping[str, int]  # by the code that a reason opens with
-    num_bytes: int  # in memory, as `datasets` counts a split
-    num_file_bytes: int
+    languages: tuple[str, ...]  # most frequent first
+    reject_reasons: Mapping[str, int]  # reason code -> number of rejects
+    num_bytes: int  # uncompressed, as `datasets` counts the size of a split
+    num_file_bytes: int  # size of the Parquet files
     sampling_rate: int  # Hz, as stored; 0 without clips
-    splits: Mapping[str, tuple[int, int]]  # number of clips and of bytes in memory, train first
+    splits: Mapping[str, tuple[int, int]]  # split -> (clips, uncompressed bytes); train first
 
     @property
     def seconds(self) -> float:
-        """Length of all audio."""
+        """Total duration of the audio."""
         return float(self.durations.sum())
 
 
@@ -119,13 +124,13 @@ def write_card(run_dir: Path, facts: CardFacts) -> None:
 
 
 def clip_durations(run_dir: Path) -> npt.NDArray[np.float64]:
-    """Return the seconds of all clips, [clips], in reading order."""
+    """Return the duration of each clip in seconds, [clips], in reading order."""
     seconds = [row.columns["duration"] for row in iter_clips(run_dir, ["id", "duration"])]
     return np.array(seconds, dtype=np.float64)
 
 
 def collect_statistics(run_dir: Path) -> Statistics:
-    """Fold the manifests and a few small columns of all finished shards."""
+    """Compute the statistics of all finished shards from their manifests and small columns."""
     durations: list[npt.NDArray[np.float64]] = []
     voice_clips: Counter[str] = Counter()
     voice_seconds: Counter[str] = Counter()
@@ -164,7 +169,7 @@ def collect_statistics(run_dir: Path) -> Statistics:
 
 
 def render_card(facts: CardFacts, statistics: Statistics) -> str:
-    """The whole text of `README.md`."""
+    """Return the text of `README.md`."""
     head = yaml.safe_dump(_metadata(facts, statistics), sort_keys=False, allow_unicode=True, width=120)
     sections = [
         f"# {pretty_name(facts.title)}\n",
@@ -180,18 +185,18 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
 
 
 def _metadata(facts: CardFacts, statistics: Statistics) -> dict[str, object]:
-    """The YAML of the card."""
+    """Return the YAML metadata of the card."""
     metadata = {"pretty_name": pretty_name(facts.title), "license": facts.license, **tags(statistics)}
     return metadata | loading(facts.kept_columns, statistics) if len(statistics.durations) else metadata
 
 
 def pretty_name(title: str) -> str:
-    """Return a title on one line."""
+    """Return a title with all whitespace collapsed to single spaces."""
     return " ".join(title.split())
 
 
 def tags(statistics: Statistics) -> dict[str, object]:
-    """Return what the hub finds a dataset by, and what tells that its speech is synthetic."""
+    """Return the metadata for search on the hub, and the label that marks the speech as synthetic."""
     num_clips = len(statistics.durations)
     return {
         "language": list(statistics.languages),
@@ -204,7 +209,7 @@ def tags(statistics: Statistics) -> dict[str, object]:
 
 
 def loading(kept_columns: Mapping[str, Type], statistics: Statistics) -> dict[str, object]:
-    """What `datasets` loads by. With `num_examples` in it, `load_dataset` refuses a copy that lacks a shard."""
+    """Return the metadata for `datasets`. With `num_examples`, `load_dataset` fails on a copy that lacks a shard."""
     features: list[dict[str, Any]] = [
         {
             "name": column.name,
@@ -235,21 +240,23 @@ def _introduction(facts: CardFacts, statistics: Statistics) -> str:
     if not num_clips:
         return (
             f"Meant to be synthetic speech: {printable(facts.source)}, spoken by a text-to-speech model. **No clip was "
-            "accepted**, so there is nothing to load; the rejects below say why.\n"
+            "accepted**, so the dataset is empty; the section about rejects gives the reasons.\n"
         )
-    noise = f"> **{NOISE_NOTICE}** It shows the form of such a dataset, and that the pipeline works.\n\n"
+    noise = (
+        f"> **{NOISE_NOTICE}** It demonstrates the format of the dataset and the operation of the pipeline only.\n\n"
+    )
     rows = figures(statistics)
     rows.insert(2, ("Format", f"{facts.audio_format}, {statistics.sampling_rate:,} Hz, mono"))
     return (
         f"{noise if facts.is_noise else ''}"
         f"Synthetic speech: {printable(facts.source)}, spoken by a text-to-speech model. Each clip comes with its "
-        "text as written and as spoken, the description of its voice, its seed, and what was measured on it.\n\n"
-        f"{_table(('', ''), rows)}\n![How long the clips are](durations.png)\n"
+        "written and spoken text, the description of its voice, its seed, and the measurements of the checks.\n\n"
+        f"{_table(('', ''), rows)}\n![Histogram of clip durations](durations.png)\n"
     )
 
 
 def figures(statistics: Statistics) -> list[tuple[str, str]]:
-    """Return the figures that stand first on the card, of a dataset that has clips."""
+    """Return label and value of the main figures on the card; the dataset must have clips."""
     num_clips = len(statistics.durations)
     return [
         ("Clips", f"{num_clips:,}"),
@@ -276,15 +283,15 @@ def _making(facts: CardFacts) -> str:
     ]
     return (
         "## How it was made\n\n"
-        "Each text was cut into segments, brought into spoken form, and spoken in one generation with a seed of its "
-        "own. A take that failed a check was made again with another seed, which is the one recorded. The same "
-        "model, settings, text, description and seed give the same clip on the same kind of device.\n\n"
-        + _table(("", ""), rows)
+        "Each text was split into segments and normalized to spoken form. Each segment was generated separately, with "
+        "its own seed. A take that failed a check was generated again with another seed; the dataset records the seed "
+        "of the accepted take. The same model, settings, text, description and seed give the same clip on the same "
+        "kind of device.\n\n" + _table(("", ""), rows)
     )
 
 
 def voice_table(statistics: Statistics) -> str:
-    """Return the section of the card about voices."""
+    """Return the section of the card that lists the voices."""
     rows = [
         (voice, f"{statistics.voice_clips[voice]:,}", _length(seconds))
         for voice, seconds in sorted(statistics.voice_seconds.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -293,13 +300,13 @@ def voice_table(statistics: Statistics) -> str:
 
 
 def reject_table(statistics: Statistics) -> str:
-    """Return the section of the card about rejects."""
+    """Return the section of the card that counts the rejects by reason."""
     if not statistics.reject_reasons:
-        return "## Rejects\n\nNone: every planned clip is here.\n"
+        return "## Rejects\n\nNone: the dataset contains every planned clip.\n"
     rows = [(reason, f"{count:,}") for reason, count in Counter(statistics.reject_reasons).most_common()]
     return (
-        "## Rejects\n\nTexts that are not in the dataset, since no take passed the checks or there was nothing to say. "
-        "`rejects.jsonl` has each with its reason and seeds.\n\n" + _table(("Reason", "Texts"), rows)
+        "## Rejects\n\nThese texts are not in the dataset, because no take passed the checks or there was nothing "
+        "to speak. `rejects.jsonl` lists each one with its reason and seeds.\n\n" + _table(("Reason", "Texts"), rows)
     )
 
 
@@ -322,8 +329,8 @@ def _length(seconds: float) -> str:
 
 
 def _plot_durations(path: Path, durations: npt.NDArray[np.float64]) -> None:
-    """Draw a histogram. The same durations make the same file, so that a card can be compared."""
-    # Slow to import, and only a run's last step draws. The canvas is named, so that no display is looked for.
+    """Write a histogram as PNG. The file is deterministic: it depends only on the durations."""
+    # Imported here because matplotlib is slow to import. The Agg canvas needs no display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

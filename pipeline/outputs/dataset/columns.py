@@ -1,7 +1,6 @@
-"""The columns of a dataset, and the row that a clip becomes.
+"""Arrow schema of the dataset, and conversion of clips to rows.
 
-Owns names, types and meanings of the columns, and the schema that `datasets` reads them by. Knows nothing of shards or
-files. Audio is encoded here, once: a row is copied from shard to shard without being decoded.
+Audio is encoded once, in `make_row`. Rows that are reused in another shard are copied without decoding.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ _ARROW_TYPES = {
 
 
 def arrow_schema(sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUMNS) -> pa.Schema:
-    """The schema of every shard: our columns, then those of the input that go through.
+    """Return the schema of every shard: `COLUMNS`, then the columns kept from the input.
 
-    Its metadata is what `datasets.Features(...).arrow_schema` would hold, written by hand because importing
-    `datasets` takes seconds in every worker, and encoding with its `Audio` needs torchcodec.
+    The metadata equals that of `datasets.Features(...).arrow_schema`. It is built here because importing `datasets`
+    takes seconds in every worker, and encoding with its `Audio` requires torchcodec.
     """
     features: dict[str, Any] = {}
     for column in COLUMNS:
@@ -59,42 +58,50 @@ def arrow_schema(sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUM
 
 @dataclass(frozen=True)
 class Row:
-    """A clip as it is stored: encoded audio and everything known about it.
+    """A stored clip: encoded audio and all other columns."""
 
-    `columns` is by name of `COLUMNS` and of the input's columns; a row that was read may have only some. `key` is
-    the content hash under which the clip can be found again when a text was edited.
-    """
-
-    columns: Mapping[str, Any]
-    key: str
+    columns: Mapping[str, Any]  # name -> value; only the requested columns if the row was read from a shard
+    key: str  # content hash of the utterance; identifies clips that can be reused after the text was edited
 
     @property
     def id(self) -> str:
-        """Unique in a run."""
+        """Identifier of the clip, unique in a run."""
         return str(self.columns["id"])
 
     @property
     def audio(self) -> bytes:
-        """The encoded audio."""
+        """Encoded audio file."""
         return bytes(self.columns["audio"]["bytes"])
 
     def audio_sha256(self) -> str:
-        """Hash of the encoded audio, in hexadecimal."""
+        """Return the SHA-256 of the encoded audio, in hexadecimal."""
         return hashlib.sha256(self.audio).hexdigest()
 
     def decode(self) -> tuple[npt.NDArray[np.float32], int]:
-        """Return samples [N] and the sampling rate in Hz."""
+        """Return samples [N] and the sampling rate in Hz.
+
+        Raises:
+            RunDirectoryError: The audio is damaged.
+        """
         try:
             return decode(self.audio)
         except soundfile.LibsndfileError as error:
             raise RunDirectoryError(
-                f"clip {self.id}: its audio is damaged ({error}): task=verify lists what else is; delete the shard's "
-                "Parquet file and give the same command again to make it anew"
+                f"clip {self.id}: the audio is damaged ({error}). Run task=verify to list all damage, delete the "
+                "Parquet file of the shard that contains the clip, and rerun the same command to generate it again"
             ) from error
 
 
 def make_row(clip: Clip, key: str, language: str, model: ModelInfo, format_name: str = "flac") -> Row:
-    """Encode a clip. Its flaws are those that the settings accept; see `quality.flaws.is_writable`."""
+    """Encode an accepted clip as a row.
+
+    Args:
+        clip: A clip that `quality.flaws.is_writable` accepts.
+        key: Content hash of its utterance.
+        language: Language of the run, used if the utterance has none.
+        model: The model that generated the clip.
+        format_name: Audio format, see `audio.encoding`.
+    """
     form = audio_format(format_name)
     measures = clip.measures or measure(clip.samples, clip.sampling_rate)
     columns = {
@@ -114,10 +121,15 @@ def make_row(clip: Clip, key: str, language: str, model: ModelInfo, format_name:
 
 
 def renew_row(row: Row, utterance: Utterance, language: str, check_columns: Collection[str] = ()) -> Row:
-    """The same audio for an utterance of another plan: id, texts and place are the new ones, bytes and measures stay.
+    """Reuse a row for an utterance of a new plan.
 
-    Only for an utterance with the row's key, that is with the same prompt, description and seed. `check_columns` are
-    those that extra checks have measured.
+    Audio and measures are kept; the id, the texts and the position in the source come from the utterance.
+
+    Args:
+        row: The row to reuse.
+        utterance: Must have the same key, that is the same prompt, description and seed.
+        language: Language of the run.
+        check_columns: Names of the columns that additional checks measured; they are kept too.
     """
     suffix = "." + row.columns["audio"]["path"].rpartition(".")[2]
     return dataclasses.replace(
@@ -132,7 +144,7 @@ def renew_row(row: Row, utterance: Utterance, language: str, check_columns: Coll
 
 
 def planned_columns(utterance: Utterance, language: str) -> dict[str, Any]:
-    """Return the columns that the plan alone decides; `language` is that of the run."""
+    """Return the columns that depend only on the plan; `language` is the default of the run."""
     segment = utterance.segment
     return {
         "id": utterance.id,

@@ -1,4 +1,4 @@
-"""The card of a dataset as a deliverable: `README.md` and `durations.png`."""
+"""Deliverable: the dataset card, `README.md` and `durations.png`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.quality.check import check_columns
 
 
 class CardDeliverable:
-    """Made of every run."""
+    """Write the dataset card of every run."""
 
     paths = ("README.md", "durations.png")
 
@@ -31,7 +31,7 @@ class CardDeliverable:
 
     def problems(self, run: FinishedRun) -> Iterator[str]:
         """See `Deliverable`."""
-        if not run.is_whole or not run.model.revision:  # figures of damaged shards are of no use
+        if not run.is_whole or not run.model.revision:  # statistics of damaged shards are meaningless
             return
         stated = Stated(
             license=run.config.dataset.license,
@@ -48,7 +48,7 @@ CARD: Deliverable = CardDeliverable()
 
 
 def card_facts(run: FinishedRun) -> CardFacts:
-    """Return what the card says of a run beside its figures."""
+    """Collect the facts about a run that the card shows in addition to statistics."""
     config, head = run.config, run.head
     by = f", by {head.author}" if head.author else ""
     return CardFacts(

@@ -1,11 +1,9 @@
-"""Shards: one Parquet file of clips and one manifest each.
+"""Write, list and read shards. Each shard is one Parquet file of clips and one manifest.
 
-Owns how a shard is written, found again and read. Knows nothing of plans, models or how clips are made.
-
-A shard file under its final name is complete and has its manifest, whenever the power fails: the Parquet file is
-written under a temporary name, then the manifest appears, then the Parquet file gets its name. A manifest alone is a
-shard that is not finished; unless it has no clips, all of them rejected. Such a shard has no Parquet file, because
-`datasets` 5.0 fails with an IndexError on a file without rows that comes before others (5.2 does not).
+A Parquet file under its final name is complete and has a manifest, even after a power failure: the Parquet file is
+written under a temporary name, then the manifest is replaced, then the Parquet file is renamed. A shard with a manifest
+but no Parquet file is unfinished, except when all of its utterances were rejected. Such a shard has no Parquet file,
+because `datasets` 5.0 raises an IndexError if an empty file comes before others (fixed in 5.2).
 """
 
 from __future__ import annotations
@@ -30,80 +28,85 @@ from pipeline.storage.paths import file_sizes, open_for_arrow, read_json, reason
 from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, TRAIN, RunDirectory
 from pipeline.types import Reject
 
-# The dataset viewer of the hub reads a row group to show a row: 100 rows and 100 MB are its own advice.
+# The dataset viewer of the hub reads a whole row group to show one row. It recommends at most 100 rows and 100 MB.
 ROWS_PER_GROUP = 100
 BYTES_PER_GROUP = 64 * 2**20
-ROWS_PER_READ = 8  # rows of a shard in memory at once when it is read
+ROWS_PER_READ = 8  # rows in memory while a shard is read
 _DATA_NAME = re.compile(r"(?P<split>\w[\w.]*)-\d{5,}-of-\d{5,}\.parquet", re.ASCII)
 _MANIFEST_NAME = re.compile(r"shard-.*\.json")
-BYTES_PER_READ = 2**20  # of a column; without it Arrow reads the column of a whole row group first
+BYTES_PER_READ = 2**20  # buffer for each column; without it Arrow reads the column of a whole row group at once
 
 
 @dataclass(frozen=True)
 class WrittenClip:
-    """One row of a shard, as its manifest knows it."""
+    """Entry of a manifest for one row of the shard."""
 
     id: str
-    key: str  # content hash: an utterance with this key needs no new audio
+    key: str  # content hash; an utterance with the same key can reuse this audio
     audio_sha256: str
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known about a finished shard without opening its Parquet file."""
+    """Description of a shard, stored in a JSON file beside the Parquet file."""
 
     index: int
     num_shards: int
-    file: str  # name of the Parquet file; this and the next two are empty for a shard without clips
+    file: str  # name of the Parquet file; "" for a shard without clips, whose num_bytes is 0 and sha256 is ""
     num_bytes: int
     sha256: str
-    fingerprint: str  # of the config that it was made with
+    fingerprint: str  # of the config
     plan_hash: str  # of the shard's plan, see `hash_plan`
     audio_seconds: float
-    work_seconds: float  # wall time that making it took; shards that were made side by side share it out
+    work_seconds: float  # wall time; time that concurrent shards took is divided among them
     clips: tuple[WrittenClip, ...]  # in reading order, which is the order of the rows
     rejects: tuple[Mapping[str, Any], ...]  # `Reject.as_json` of each
-    format_version: int = 1  # of this file and of its Parquet file, see `FORMAT_VERSION`
+    format_version: int = 1  # of the manifest and the Parquet file, see `FORMAT_VERSION`
 
     @property
     def split(self) -> str:
-        """The split that its clips are in; that of a shard without clips is not known."""
+        """Dataset split of the clips; `train` for a shard without clips."""
         found = _DATA_NAME.fullmatch(self.file)
         return found["split"] if found else TRAIN
 
 
 def hash_plan(run_dir: Path, index: int) -> str:
-    """Hash of a shard's plan file. A finished shard with another one was made for a text that has changed since."""
+    """Return the SHA-256 of the plan file of a shard.
+
+    A finished shard whose manifest has a different hash was made for an earlier version of the text.
+    """
     return sha256_of(RunDirectory(run_dir).plan_shard(index))
 
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What a shard is, beside its rows."""
+    """Properties of a shard that its rows do not contain."""
 
     index: int  # from 0
-    num_shards: int  # of the run
+    num_shards: int  # in the run
     sampling_rate: int  # Hz, as stored: see `audio.encoding.stored_rate`
     fingerprint: str  # of the config
-    plan_hash: str  # of the plan that the rows were made for, read before the work began
-    split: str = ""  # of all its rows; "": train
-    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # that rows may have beside the standard ones
+    plan_hash: str  # see `hash_plan`; computed before generation began
+    split: str = ""  # dataset split of all rows; "": train
+    kept_columns: Mapping[str, Type] = field(
+        default_factory=dict
+    )  # name -> type of the columns in addition to `COLUMNS`
 
 
 def write_shard(
     run_dir: Path, shard: ShardInfo, rows: Sequence[Row], rejects: Sequence[Reject], work_seconds: float = 0.0
 ) -> Manifest:
-    """Write a whole shard, atomically.
+    """Write a shard atomically.
 
     Args:
         run_dir: Directory of the run.
-        shard: What the shard is.
+        shard: Properties of the shard.
         rows: In reading order; may be empty.
-        rejects: The planned utterances that have no row.
-        work_seconds: Wall time that was spent on the rows.
+        rejects: Planned utterances without a row.
+        work_seconds: Wall time that the shard took.
 
     Raises:
-        RunDirectoryError: No space left, or the directory cannot be written.
+        RunDirectoryError: The disk is full or the directory is not writable.
     """
     path = RunDirectory(run_dir).shard(shard.index, shard.num_shards, shard.split)
     manifest = Manifest(
@@ -131,7 +134,11 @@ def write_shard(
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read one manifest; a `RunDirectoryError` says so when it is missing or damaged."""
+    """Read a manifest.
+
+    Raises:
+        RunDirectoryError: It is missing or damaged.
+    """
     try:
         content = read_json(path)
         clips = tuple(WrittenClip(**clip) for clip in content.pop("clips"))
@@ -141,13 +148,13 @@ def read_manifest(path: Path) -> Manifest:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else error
         raise RunDirectoryError(
-            f"{path}: not a readable manifest ({reason}): delete it and give the same command again to make its shard "
-            "anew"
+            f"{path}: the manifest is missing or damaged ({reason}). Delete it and rerun the same command to "
+            "generate its shard again"
         ) from error
 
 
 def _check_types(manifest: Manifest) -> None:
-    """Raise `ValueError` for values with which no run writes a manifest: others sum them up, and show them."""
+    """Raise `ValueError` for values of a wrong type or range, which would break sums and reports."""
     for name in ("index", "num_shards", "num_bytes", "format_version"):
         value = getattr(manifest, name)
         if type(value) is not int or not 0 <= value < MAX_NUMBER:
@@ -160,7 +167,7 @@ def _check_types(manifest: Manifest) -> None:
     texts += [text for clip in manifest.clips for text in (clip.id, clip.key, clip.audio_sha256)]
     texts += [text for reject in manifest.rejects for text in (reject["id"], reject["reason"])]
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a text in it is none")
+        raise ValueError("a value that should be a string has another type")
     if manifest.file and not _DATA_NAME.fullmatch(manifest.file):
         raise ValueError(f"file is {manifest.file!r}")
 
@@ -168,7 +175,7 @@ def _check_types(manifest: Manifest) -> None:
 def finished_shards(run_dir: Path) -> Iterator[Manifest]:
     """Yield the manifest of each finished shard, in order of shards. No audio is read.
 
-    A shard is finished when its Parquet file is there with the size that its manifest tells, or when it has no clips.
+    A shard is finished if its Parquet file exists and has the size given in the manifest, or if it has no clips.
     """
     sizes = list_data(run_dir)
     for path in list_manifests(run_dir):
@@ -178,23 +185,23 @@ def finished_shards(run_dir: Path) -> Iterator[Manifest]:
 
 
 def list_data(run_dir: Path) -> dict[str, int]:
-    """The Parquet files that are there, by name, with their sizes."""
+    """Return the name and the size in bytes of each Parquet file in `data/`."""
     return {name: size for name, size in file_sizes(RunDirectory(run_dir).data).items() if _DATA_NAME.fullmatch(name)}
 
 
 def list_manifests(run_dir: Path) -> list[Path]:
-    """The manifests that are there, in order of shards."""
+    """Return the paths of all manifests, in order of shards."""
     folder = RunDirectory(run_dir).manifests
     return [folder / name for name in sorted(file_sizes(folder)) if _MANIFEST_NAME.fullmatch(name)]
 
 
 def is_finished(manifest: Manifest, sizes: Mapping[str, int]) -> bool:
-    """Return whether a shard's Parquet file is there, whole; `sizes` are from `list_data`."""
+    """Return whether the Parquet file of a shard exists with its full size; `sizes` come from `list_data`."""
     return sizes.get(manifest.file, 0) == manifest.num_bytes
 
 
 def finished_shard(run_dir: Path, index: int) -> Manifest | None:
-    """The manifest of one shard, if it is finished; see `finished_shards`."""
+    """Return the manifest of a shard, or None if the shard is not finished; see `finished_shards`."""
     path = RunDirectory(run_dir).manifest(index)
     if not path.exists():
         return None
@@ -205,12 +212,15 @@ def finished_shard(run_dir: Path, index: int) -> Manifest | None:
 
 
 def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of one shard in reading order, a few in memory at a time.
+    """Yield the rows of a shard in reading order, with at most `ROWS_PER_READ` in memory.
 
     Args:
         run_dir: Directory of the run.
-        manifest: Of the shard.
-        columns: Names of `COLUMNS`; leave `audio` out where it is not needed. None: all.
+        manifest: Manifest of the shard.
+        columns: Names of the columns to read; omit `audio` if it is not needed. None: all columns.
+
+    Raises:
+        RunDirectoryError: The Parquet file cannot be read or has a different number of rows than the manifest.
     """
     if not manifest.clips:
         return
@@ -222,27 +232,28 @@ def read_shard(run_dir: Path, manifest: Manifest, columns: Sequence[str] | None 
             pq.ParquetFile(source, pre_buffer=False, buffer_size=BYTES_PER_READ) as file,
         ):
             if file.metadata.num_rows != len(manifest.clips):
-                raise pa.ArrowInvalid(f"{file.metadata.num_rows} rows, its manifest has {len(manifest.clips)}")
+                raise pa.ArrowInvalid(f"{file.metadata.num_rows} rows, but the manifest has {len(manifest.clips)}")
             for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=list(columns) if columns else None):
                 for record in batch.to_pylist():
                     yield Row(record, next(keys))
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(
-            f"{path}: cannot be read ({error}): delete it and give the same command again to make it anew"
+            f"{path}: cannot be read ({error}). Delete it and rerun the same command to generate it again"
         ) from error
 
 
 def read_checked(run_dir: Path, manifest: Manifest) -> Iterator[tuple[Row, bool]]:
-    """Yield the rows of one shard, each with whether its audio still is what was written; see `read_shard`.
+    """Yield each row of a shard, and whether its audio still matches the hash in the manifest; see `read_shard`.
 
-    For rows that go on into another shard: its manifest vouches for their bytes, whatever they are by then.
+    Use it for rows that are copied to another shard: the manifest of that shard would otherwise record the hash of
+    damaged audio.
     """
     for row, clip in zip(read_shard(run_dir, manifest), manifest.clips, strict=True):
         yield row, row.audio_sha256() == clip.audio_sha256
 
 
 def iter_clips(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yield the clips of all finished shards in reading order, a few in memory at a time; see `read_shard`."""
+    """Yield the rows of all finished shards in reading order; see `read_shard`."""
     for manifest in finished_shards(run_dir):
         yield from read_shard(run_dir, manifest, columns)
 
@@ -256,33 +267,33 @@ def write_rejects(run_dir: Path) -> None:
 
 
 def reject_line(reject: Mapping[str, Any]) -> str:
-    """One line of `rejects.jsonl`."""
+    """Return one line of `rejects.jsonl`, with its line break."""
     return json.dumps(reject, ensure_ascii=False) + "\n"
 
 
 def _replace_manifest(run_dir: Path, manifest: Manifest, path: Path) -> None:
     with write_atomically(RunDirectory(run_dir).manifest(manifest.index)) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        # An older file of this shard must not be taken for the one that the new manifest describes.
+        # Remove an older Parquet file of this shard, which the new manifest does not describe.
         remove_file(path)
 
 
 def _write_parquet(
     path: Path, rows: Sequence[Row], sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUMNS
 ) -> None:
-    """Write rows as a Parquet file that streams well and shows well on the hub."""
+    """Write rows as a Parquet file, with settings for streaming and for the viewer of the hub."""
     schema = arrow_schema(sampling_rate, kept_columns)
     for row in rows:
-        amiss = (row.columns.keys() ^ set(schema.names)) - (kept_columns.keys() - row.columns.keys())
-        if amiss:  # Arrow would write null, or leave a column out
-            raise ValueError(f"row {row.id}: columns {sorted(amiss)} are amiss")
+        mismatched = (row.columns.keys() ^ set(schema.names)) - (kept_columns.keys() - row.columns.keys())
+        if mismatched:  # Arrow would silently write null or omit a column
+            raise ValueError(f"row {row.id}: columns {sorted(mismatched)} are missing or unknown")
     plain = [column.name for column in COLUMNS if column.dtype != "audio"]
     kept = [path for name, column in kept_columns.items() for path in leaf_paths(name, column)]
     flat = [*plain, *(name for name, column in kept_columns.items() if isinstance(column, str))]
     writer = pq.ParquetWriter(
         path,
         schema,
-        # Encoded audio does not get smaller, and its least and greatest value are megabytes that help nobody.
+        # Encoded audio is not compressible, and its minimum and maximum would add megabytes of useless statistics.
         compression={"audio.bytes": "none", "audio.path": "zstd", **dict.fromkeys([*plain, *kept], "zstd")},
         use_dictionary=flat,
         write_statistics=flat,

@@ -1,8 +1,7 @@
-"""Proof that a finished run is what its plan says, or the list of what is not.
+"""Verify a finished run: compare all of its files with the plan and list the problems. Nothing is repaired.
 
-Owns the comparison of plan and manifests, and of a book's files with their index; `verify_rows` has that of the Parquet
-files and their audio. Believes none of them, reads everything, mends nothing. Since it is meant to trust nothing, it
-reads the plan's head and the book's index by itself, not through the rooms that write them.
+This module compares the manifests with the plan; `verify_rows` compares the Parquet files and their audio. All files
+are untrusted: the head of the plan and the index of the book are parsed independently of the modules that write them.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ from pipeline.storage.paths import (
 from pipeline.storage.run_directory import RunDirectory
 from pipeline.types import Utterance
 
-_MAX_MISSING = 1000  # shards without any file that are told of one by one
+_MAX_MISSING = 1000  # shards without any file that are reported individually
 _MAX_PLAN_BYTES = 2**30  # of one shard
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was found. `problems` are single lines that name a file, and the id where there is one."""
+    """Result of a verification."""
 
-    problems: tuple[str, ...]
+    problems: tuple[str, ...]  # one line each, with the name of the file and the id if there is one
     num_shards: int
     num_planned: int
     num_written: int
     num_rejected: int
     audio_seconds: float
-    deep: Mapping[str, int] | None = None  # clips that were generated again, by outcome; None: not asked for
+    deep: Mapping[str, int] | None = None  # outcome -> number of regenerated clips; None: deep=false
 
     def __str__(self) -> str:
         counts = (
@@ -60,7 +59,7 @@ class VerifyReport:
         if not self.problems:
             return f"verified: {counts}"
         found = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
-        return "\n".join([*self.problems, f"{found}; the plan and the manifests say: {counts}"])
+        return "\n".join([*self.problems, f"{found}; counts of the plan and the manifests: {counts}"])
 
 
 @dataclass(frozen=True)
@@ -70,21 +69,21 @@ class _PlanHead:
     fingerprint: str
     plan_hash: str
     language: str
-    left_out_sha256: str  # "": an older plan, without such a list
+    left_out_sha256: str  # "": a plan of an older version, which has no such list
     kept_columns: Mapping[str, Type]
     check_columns: tuple[str, ...]
     format_version: int
 
 
 def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) -> VerifyReport:
-    """Compare a run with its plan, down to each clip's samples, and all of its files with `SHA256SUMS`.
+    """Compare a run with its plan, including the audio of each clip, and all files with `SHA256SUMS`.
 
     Args:
         run_dir: Directory of the run.
-        watch: Passes the numbers of the shards on as they come up, and may show how far that is.
+        watch: Wraps the iteration over shard indices, for example with a progress bar.
 
     Raises:
-        RunDirectoryError: There is no readable plan, so that there is nothing to compare with.
+        RunDirectoryError: The plan is missing or unreadable.
     """
     head, run = _read_head(run_dir), RunDirectory(run_dir)
     problems: list[str] = []
@@ -108,8 +107,8 @@ def verify_run(run_dir: Path, watch: Callable[[range], Iterable[int]] = iter) ->
         manifest = _checked_manifest(run_dir, index, head, planned, problems)
         if manifest is not None:
             manifests.append(manifest)
-            if planned.sha256:  # else nothing is known of its ids, which was told
-                problems += _id_problems(_name(run_dir, run.manifest(index)), planned.ids, manifest)
+            if planned.sha256:  # otherwise the unreadable plan was reported already
+                problems += _id_problems(_name(run_dir, RunDirectory(run_dir).manifest(index)), planned.ids, manifest)
             expected = Expected(planned.utterances, head.language, head.kept_columns, head.check_columns)
             collect(run_dir, problems, key_problems(manifest, planned.utterances))
             collect(run_dir, problems, file_problems(run_dir, manifest, expected))
@@ -134,17 +133,17 @@ def _name(run_dir: Path, path: Path) -> str:
 
 
 def collect(run_dir: Path, problems: list[str], found: Iterable[str]) -> None:
-    """Add what is found to the problems. A file that cannot be read ends that one search, and is one problem."""
+    """Append the found problems to `problems`. A file that cannot be read is one problem and ends the iteration."""
     try:
         problems.extend(found)
     except RunDirectoryError as error:
         problem = str(error).removeprefix(f"{run_dir}/")
     except OSError as error:
         name = str(error.filename or run_dir).removeprefix(f"{run_dir}/")
-        problem = f"{name}: cannot be read ({reason_of(error)}): mend it, or take it from a copy of the run"
+        problem = f"{name}: cannot be read ({reason_of(error)}); repair it or restore it from a copy of the run"
     else:
         return
-    if not any(told.startswith(problem.split(": ")[0] + ": ") for told in problems):
+    if not any(known.startswith(problem.split(": ")[0] + ": ") for known in problems):
         problems.append(problem)
 
 
@@ -169,20 +168,20 @@ def _read_head(run_dir: Path) -> _PlanHead:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RunDirectoryError(
-            f"{path}: no readable plan ({_reason(error)}): give the directory of a run, one that holds plan/ and data/"
+            f"{path}: no readable plan ({_reason(error)}); pass the directory of a run, which contains plan/ and data/"
         ) from error
 
 
 def _shards_to_check(run_dir: Path, head: _PlanHead, problems: list[str]) -> range:
-    """The shards of the plan, but not many more than there are files: a number in a file may be anything."""
+    """Return the indices of the shards to check. A damaged num_shards must not cause an endless loop."""
     files = sum(len(file_sizes(run_dir / folder)) for folder in ("plan", "manifests", "data"))
-    most = files + _MAX_MISSING
-    if head.num_shards > most:
+    limit = files + _MAX_MISSING
+    if head.num_shards > limit:
         problems.append(
-            f"plan/plan.json: says {head.num_shards:,} shards, and only {files:,} files of shards are there; the first "
-            f"{most:,} are checked. Take plan.json from a copy of the run, or give the run's own command again"
+            f"plan/plan.json: says {head.num_shards:,} shards, but only {files:,} files of shards exist; the first "
+            f"{limit:,} shards are checked. Restore plan.json from a copy of the run, or rerun the command of the run"
         )
-    return range(min(head.num_shards, most))
+    return range(min(head.num_shards, limit))
 
 
 def _reason(error: Exception) -> str:
@@ -192,17 +191,17 @@ def _reason(error: Exception) -> str:
 @dataclass(frozen=True)
 class _PlannedShard:
     ids: tuple[str, ...]
-    utterances: Mapping[str, Utterance]  # by id; none if some of them cannot be read, which was told
+    utterances: Mapping[str, Utterance]  # by id; empty if one of them cannot be read
     split: str
-    sha256: str  # of its file; "": it cannot be read
+    sha256: str  # of its file; "" if it cannot be read
 
 
 def _planned_shard(run_dir: Path, index: int, problems: list[str]) -> _PlannedShard:
-    """What a shard's plan says."""
+    """Read the plan of a shard and append its problems."""
     path = RunDirectory(run_dir).plan_shard(index)
     try:
         content = read_regular(path, _MAX_PLAN_BYTES)
-        # Not splitlines(): texts may hold U+2028 and its like, which JSON does not escape.
+        # splitlines() would also split at characters such as U+2028, which JSON does not escape.
         lines = [parse_json(line) for line in content.decode().split("\n") if line]
         ids = tuple(str(line["id"]) for line in lines)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -216,35 +215,35 @@ def _planned_shard(run_dir: Path, index: int, problems: list[str]) -> _PlannedSh
         for line in lines:
             utterances[str(line["id"])] = utterance_from_json(line)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        problems.append(f"{_name(run_dir, path)}: id {line['id']}: is no planned utterance ({error!r})")
+        problems.append(f"{_name(run_dir, path)}: id {line['id']}: not a valid utterance ({error!r})")
         utterances = {}
     split = str(lines[0].get("split", "")) if lines else ""
     return _PlannedShard(ids, utterances, split, hashlib.sha256(content).hexdigest())
 
 
 def _plan_problems(run_dir: Path, head: _PlanHead, num_planned: int, hashes: Sequence[str]) -> Iterator[str]:
-    """The files of the plan are those that its head was written for."""
+    """Compare the files of the plan with the counts and hashes in its head."""
     if all(hashes) and num_planned != head.num_utterances:
-        yield f"plan/plan.json: says {head.num_utterances} utterances, its shards have {num_planned}"
+        yield f"plan/plan.json: says {head.num_utterances} utterances, but its shards have {num_planned}"
     if all(hashes) and content_digest(*hashes, size=16).hex() != head.plan_hash:
-        yield "plan/plan.json: its plan_hash is not that of the plan's shards; some were changed after planning"
+        yield "plan/plan.json: plan_hash does not match the shards of the plan; some were changed after planning"
     left_out = RunDirectory(run_dir).left_out
     if head.left_out_sha256 and left_out.exists() and sha256_of(left_out) != head.left_out_sha256:
-        yield "plan/left_out.jsonl: is not the list that was planned (left_out_sha256 in plan/plan.json differs)"
+        yield "plan/left_out.jsonl: changed after planning (left_out_sha256 in plan/plan.json differs)"
 
 
 def _checked_manifest(
     run_dir: Path, index: int, head: _PlanHead, planned: _PlannedShard, problems: list[str]
 ) -> Manifest | None:
-    """The manifest of a shard, if it is one: what belongs to another shard proves nothing about this one."""
+    """Return the manifest of a shard, or None if it is missing, damaged or belongs to another shard."""
     path = RunDirectory(run_dir).manifest(index)
     name = _name(run_dir, path)
     try:
         manifest = read_manifest(path)
     except RunDirectoryError as error:
         is_missing = isinstance(error.__cause__, FileNotFoundError)
-        told = str(error).removeprefix(f"{run_dir}/")
-        problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else told)
+        message = str(error).removeprefix(f"{run_dir}/")
+        problems.append(f"{name}: missing, shard {index} is not finished" if is_missing else message)
         return None
     file = RunDirectory(run_dir).shard(index, head.num_shards, planned.split).name if manifest.clips else ""
     if (manifest.index, manifest.num_shards, manifest.file) != (index, head.num_shards, file):
@@ -254,20 +253,20 @@ def _checked_manifest(
         )
         return None
     if manifest.fingerprint != head.fingerprint:
-        problems.append(f"{name}: made with config {manifest.fingerprint}, the plan is of {head.fingerprint}")
+        problems.append(f"{name}: made with config {manifest.fingerprint}, but the plan has {head.fingerprint}")
     if planned.sha256 and manifest.plan_hash != planned.sha256:
-        problems.append(f"{name}: made for another plan than {_name(run_dir, RunDirectory(run_dir).plan_shard(index))}")
+        problems.append(f"{name}: plan_hash does not match {_name(run_dir, RunDirectory(run_dir).plan_shard(index))}")
     return manifest
 
 
 def _id_problems(name: str, planned: Sequence[str], manifest: Manifest) -> Iterator[str]:
-    """Planned = written + rejected, each once, in order."""
+    """Check that each planned id is written or rejected exactly once, and that the order is that of the plan."""
     written = [clip.id for clip in manifest.clips]
     found = Counter([*written, *(str(reject.get("id")) for reject in manifest.rejects)])
     known = set(planned)
     for id in planned:
         if id not in found:
-            yield f"{name}: id {id} is planned, but neither written nor rejected"
+            yield f"{name}: id {id} is planned but neither written nor rejected"
     for id, count in found.items():
         if id not in known:
             yield f"{name}: id {id} is not in the plan"
@@ -281,11 +280,11 @@ def _id_problems(name: str, planned: Sequence[str], manifest: Manifest) -> Itera
 def _stray_problems(
     run_dir: Path, head: _PlanHead, splits: Mapping[int, str], manifests: Sequence[Manifest]
 ) -> Iterator[str]:
-    """Files that no shard owns: a dataset's loader would read some of them, the others are left over."""
+    """Yield files that belong to no shard. `datasets` would load some of them as part of the dataset."""
     names = {manifest.index: manifest.file for manifest in manifests}
     owned, run = set(), RunDirectory(run_dir)
     for index, split in splits.items():
-        # A shard whose manifest is missing or wrong was told of already; its file is no stray.
+        # The file belongs to the shard even if the manifest is missing or wrong, which was reported already.
         name = names.get(index, run.shard(index, head.num_shards, split).name)
         owned |= {run.data / name, run.manifest(index), run.plan_shard(index)}
     found = {
@@ -294,13 +293,14 @@ def _stray_problems(
         if name.startswith(("data/", "manifests/", "plan/shard-")) or Path(name).match(".*.tmp")
     }
     for path in sorted(found - owned):
-        yield f"{_name(run_dir, path)}: belongs to no shard, left over from a run that was killed or had another plan"
+        yield f"{_name(run_dir, path)}: belongs to no shard; left by a run that was killed or had another plan"
 
 
 def _repeated_audio(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Clips with the same audio, which teach a model nothing twice: each should be another reading.
+    """Yield clips with identical audio: repeated sentences have different seeds, so each clip should be unique.
 
-    Not where a column of the input gave the seeds; nor in a book of the first format, whose equal sentences had one.
+    Skipped if the seeds come from a column of the input, and for books of run format 1, where equal sentences had the
+    same seed.
     """
     config = _frozen(run_dir)
     if config.get("source.seed_column") or (head.format_version < 2 and config.get("task.name") == "audiobook"):
@@ -310,11 +310,11 @@ def _repeated_audio(run_dir: Path, head: _PlanHead, manifests: Sequence[Manifest
         for clip in manifest.clips:
             other = first.setdefault(clip.audio_sha256, clip.id)
             if other != clip.id:
-                yield f"data/{manifest.file}: id {clip.id}: its audio is that of id {other}, byte for byte"
+                yield f"data/{manifest.file}: id {clip.id}: the audio is identical to that of id {other}"
 
 
 def _frozen(run_dir: Path) -> dict[str, Any]:
-    """Two keys of the frozen config, dotted; nothing of one that cannot be read, which others tell of."""
+    """Return `source.seed_column` and `task.name` of the frozen config; empty if it cannot be read."""
     try:
         content = load_yaml(read_regular_text(RunDirectory(run_dir).config))
         return {"source.seed_column": content["source"].get("seed_column"), "task.name": content["task"]["name"]}
@@ -323,24 +323,24 @@ def _frozen(run_dir: Path) -> dict[str, Any]:
 
 
 def _summary_problems(run_dir: Path, manifests: Sequence[Manifest]) -> Iterator[str]:
-    """The files that are made last, from all the others."""
+    """Check the summary files, which are made after all shards are finished."""
     for name in ("README.md", "durations.png", "report.json"):
         if not (run_dir / name).exists():
-            yield f"{name}: missing, so that the run did not come to its end"
+            yield f"{name}: missing; the run did not finish"
     path = RunDirectory(run_dir).rejects
     expected = "".join(reject_line(reject) for manifest in manifests for reject in manifest.rejects)
     if not path.exists():
         yield "rejects.jsonl: missing"
     elif read_regular(path, len(expected.encode()) + 1) != expected.encode():
-        yield "rejects.jsonl: does not hold the rejects of the manifests"
+        yield "rejects.jsonl: does not match the rejects in the manifests"
 
 
 def _unknown_damage(run_dir: Path, manifests: Sequence[Manifest], problems: Sequence[str]) -> Iterator[str]:
-    """What only `SHA256SUMS` knows: a book that is gone whole, another config, a file that nobody made."""
+    """Yield problems that only `SHA256SUMS` shows: a missing book, a changed config, unknown files."""
     known = {f"data/{manifest.file}": manifest.sha256 for manifest in manifests if manifest.clips}
-    told = {problem.split(": ")[0] for problem in problems}
-    # A book without its index was told of; its files cannot be known without it.
-    is_told_of = "book/book.json" in told
-    for problem in checksum_problems(run_dir, known | book_hashes(run_dir), told):
-        if not (is_told_of and problem.startswith("book/")):
+    reported = {problem.split(": ")[0] for problem in problems}
+    # A missing or damaged index was reported already; without it the files of the book are unknown.
+    is_book_reported = "book/book.json" in reported
+    for problem in checksum_problems(run_dir, known | book_hashes(run_dir), reported):
+        if not (is_book_reported and problem.startswith("book/")):
             yield problem
