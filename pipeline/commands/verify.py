@@ -63,7 +63,7 @@ def verify(
     with wrap_read_errors(run_dir):
         is_there = run_dir.is_dir()
     if not is_there:
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
+        raise RunDirectoryError(f"run={run_dir}: this folder does not exist; give the folder of a run")
     report = verify_run(run_dir, watch)
     problems = list(report.problems)
     try:

@@ -89,7 +89,7 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
 
 def _read_status(run_dir: Path, now: float) -> Status:
     if not run_dir.is_dir():
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
+        raise RunDirectoryError(f"run={run_dir}: this folder does not exist; give the folder of a run")
     staged = list(staged_plan_folder(run_dir).glob("shard-*"))
     holders = find_holders(run_dir)
     if not staged and not holders and not (run_dir / "plan").exists() and not (run_dir / CONFIG_NAME).exists():
