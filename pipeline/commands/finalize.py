@@ -1,6 +1,6 @@
 """Write the deliverables, reports and checksums of a run whose shards are all finished.
 
-Everything is written anew each time, from the files of the run.
+All of them are rewritten on each call, from the files of the run.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
     """
     run_dir = resolve_path(asked.run or "")
     if not run_dir.is_dir():
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
+        raise RunDirectoryError(f"run={run_dir}: this folder does not exist; give the folder of a run")
     frozen_config(run_dir)  # raises an error before a lock is created in a folder that is not a run
     with write_lock(run_dir):
         frozen = frozen_config(run_dir)
@@ -80,10 +80,9 @@ def same_checkpoint(run_dir: Path, config: Config) -> Checkpoint:
     """
     checkpoint, revision = find_checkpoint(config.model), config.model.revision
     tokenizer, now = config.model.description_tokenizer_revision, checkpoint.description_tokenizer_revision
-    if checkpoint.revision != revision or tokenizer not in (
-        None,
-        now,
-    ):  # None: not recorded by older runs, or no such tokenizer
+    # Older runs did not record a revision of the tokenizer, and some models have no tokenizer for descriptions.
+    is_same_tokenizer = tokenizer in (None, now)
+    if checkpoint.revision != revision or not is_same_tokenizer:
         descriptions = (f" and {tokenizer} of its tokenizer", f" and {now}") if tokenizer else ("", "")
         raise RunDirectoryError(
             f"run={run_dir}: made with revision {revision}{descriptions[0]} of model {checkpoint.model_id}, but the "

@@ -63,7 +63,7 @@ def verify(
     with wrap_read_errors(run_dir):
         is_there = run_dir.is_dir()
     if not is_there:
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
+        raise RunDirectoryError(f"run={run_dir}: this folder does not exist; give the folder of a run")
     report = verify_run(run_dir, watch)
     problems = list(report.problems)
     try:
@@ -137,7 +137,7 @@ def _is_old(file: PlanHead | Manifest) -> bool:
 def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
     """Yield the values of the report that differ from the manifests or from the index of the book."""
     try:
-        there = read_json(RunDirectory(run_dir).report)
+        report = read_json(RunDirectory(run_dir).report)
     except FileNotFoundError:
         return  # reported already
     except (OSError, ValueError) as error:
@@ -145,16 +145,16 @@ def _report_problems(run_dir: Path, head: PlanHead) -> Iterator[str]:
         return
     made = asdict(make_report(run_dir, _NO_MODEL, head.num_utterances, _NO_SESSION))
     expected = {key: made[key] for key in _COUNTS} | _figures_of_book(run_dir)
-    if not isinstance(there, dict):
-        there = {}
-    book = there.get("book")
-    there |= {f"book.{key}": value for key, value in book.items()} if isinstance(book, dict) else {}
-    there["book.m4b"] = Path(str(there.get("book.m4b", ""))).name  # the run may have moved
+    if not isinstance(report, dict):
+        report = {}
+    book = report.get("book")
+    report |= {f"book.{key}": value for key, value in book.items()} if isinstance(book, dict) else {}
+    report["book.m4b"] = Path(str(report.get("book.m4b", ""))).name  # the run may have moved
     for key, value in expected.items():
-        if not _is_same(there.get(key), value):
+        if not _is_same(report.get(key), value):
             source = "book.json" if key.startswith("book.") else "the manifests"
-            yield f"{REPORT_NAME}: {key} is {there.get(key)!r}, but {value!r} according to {source}; {_REPAIR}"
-    yield from _model_problems(run_dir, there)
+            yield f"{REPORT_NAME}: {key} is {report.get(key)!r}, but {value!r} according to {source}; {_REPAIR}"
+    yield from _model_problems(run_dir, report)
 
 
 def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
@@ -171,12 +171,12 @@ def _model_problems(run_dir: Path, report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{REPORT_NAME}: model.revision is {model['revision']!r}, but the rows have {found}; {_REPAIR}"
     if isinstance(session, dict):
         for key, value in asdict(_NO_SESSION).items():
-            there = session.get(key)
-            if not isinstance(value, (int, float)) or (key in _LATER_KEYS and there is None):
+            reported = session.get(key)
+            if not isinstance(value, (int, float)) or (key in _LATER_KEYS and reported is None):
                 continue
-            is_number = isinstance(there, (int, float)) and not isinstance(there, bool)
-            if not is_number or not 0 <= float(there or 0) < MAX_SECONDS:
-                yield f"{REPORT_NAME}: session.{key} is {there!r}, which is not a valid value; {_REPAIR}"
+            is_number = isinstance(reported, (int, float)) and not isinstance(reported, bool)
+            if not is_number or not 0 <= float(reported or 0) < MAX_SECONDS:
+                yield f"{REPORT_NAME}: session.{key} is {reported!r}, which is not a valid value; {_REPAIR}"
 
 
 def _figures_of_book(run_dir: Path) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _figures_of_book(run_dir: Path) -> dict[str, Any]:
         return {}
 
 
-def _is_same(there: Any, expected: Any) -> bool:
+def _is_same(found: Any, expected: Any) -> bool:
     if isinstance(expected, float):  # the values in book.json are rounded to 4 digits
-        return isinstance(there, (int, float)) and math.isclose(there, expected, rel_tol=1e-9, abs_tol=1e-4)
-    return type(there) is type(expected) and there == expected
+        return isinstance(found, (int, float)) and math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-4)
+    return type(found) is type(expected) and found == expected

@@ -162,9 +162,8 @@ class RayPool:
 
 def _init_ray(executor: ExecutorConfig) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    os.environ.setdefault(
-        "TOKENIZERS_PARALLELISM", "false"
-    )  # otherwise tokenizers prints a warning in each process of Ray
+    # Otherwise tokenizers prints a warning in each process of Ray.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     options = {} if executor.address else {"include_dashboard": False}
     ray.init(address=executor.address or "local", log_to_driver=False, logging_level="warning", **options)
     if threading.current_thread() is threading.main_thread():

@@ -34,7 +34,7 @@ def join_flaws(flaws: Sequence[Flaw]) -> str:
 def reason_codes(reason: str) -> list[str]:
     """Return the codes of the flaws in a text that `join_flaws` returned.
 
-    The detail of a flaw may contain "; " as well; what follows is then not a code.
+    The detail of a flaw may contain "; " too. Text after it counts as a code only if it has the form of a code.
     """
     first, *others = reason.split("; ")
     return [first.split(":")[0].strip(), *(found[1] for part in others if (found := _CODE.match(part)))]

@@ -56,9 +56,7 @@ class Report:
     num_files: int  # Parquet files; a shard without clips has none
     session: RunStats | None  # of the last command that rendered shards
     book: Mapping[str, Any] | None = None
-    deliverables: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=dict
-    )  # values of the extra deliverables, by name
+    deliverables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the extra deliverables, by name
     versions: dict[str, str] = field(default_factory=dict)  # versions of the libraries that affect the bits of a clip
 
 

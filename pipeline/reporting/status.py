@@ -87,7 +87,7 @@ def read_status(run_dir: Path, now: float | None = None) -> Status:
 
 def _read_status(run_dir: Path, now: float) -> Status:
     if not run_dir.is_dir():
-        raise RunDirectoryError(f"run={run_dir}: no such folder")
+        raise RunDirectoryError(f"run={run_dir}: this folder does not exist; give the folder of a run")
     run = RunDirectory(run_dir)
     staged = list(run.staged_plan.glob("shard-*"))
     holders = find_holders(run_dir)

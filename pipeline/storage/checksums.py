@@ -66,7 +66,7 @@ def checksum_problems(run_dir: Path, known: Mapping[str, str], reported: Contain
     except (OSError, ValueError) as error:
         yield f"{CHECKSUMS_NAME}: damaged ({reason_of(error)})"
         return
-    there, listed = listed_files(run_dir), set()
+    existing, listed = listed_files(run_dir), set()
     for number, line in enumerate(lines, 1):
         entry = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if entry is None:
@@ -76,11 +76,11 @@ def checksum_problems(run_dir: Path, known: Mapping[str, str], reported: Contain
         listed.add(name)
         if name in reported:
             continue
-        if name not in there:
+        if name not in existing:
             yield f"{name}: missing, although {CHECKSUMS_NAME} lists it"
         elif problem := _sum_problem(run_dir / name, known.get(name), digest):
             yield f"{name}: {problem}"
-    for name in sorted(name for name in there - listed if name not in reported):
+    for name in sorted(name for name in existing - listed if name not in reported):
         yield f"{name}: not listed in {CHECKSUMS_NAME}; the file was added after the run was finished"
 
 

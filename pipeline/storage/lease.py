@@ -89,17 +89,17 @@ def hold_lease(run_dir: Path) -> Iterator[None]:
     """
     token = uuid.uuid4().hex
     try:
-        there = read_lease(run_dir)
-        if there is None or not there.is_alive:
+        lease = read_lease(run_dir)
+        if lease is None or not lease.is_alive:
             _write(run_dir, token)
             time.sleep(_SETTLE_SECONDS)
-            there = read_lease(run_dir)
+            lease = read_lease(run_dir)
     except OSError as error:
         raise RunDirectoryError(
             f"{run_dir}: cannot be written ({error}); choose another place with output_dir=..."
         ) from error
-    if there is None or there.token != token:
-        who = there.owner if there else "another run"
+    if lease is None or lease.token != token:
+        who = lease.owner if lease else "another run"
         raise RunDirectoryError(
             f"{run_dir}: in use by {who}; wait until it ends, or choose another name with name=... (the lease of a "
             f"killed run expires after {LEASE_SECONDS:.0f} s)"
@@ -129,7 +129,7 @@ def _write(run_dir: Path, token: str) -> None:
 
 def _release(run_dir: Path, token: str) -> None:
     try:
-        if (there := read_lease(run_dir)) is not None and there.token == token:
+        if (lease := read_lease(run_dir)) is not None and lease.token == token:
             with as_os_errors(run_dir):
                 RunDirectory(run_dir).lease.unlink(missing_ok=True)
     except OSError as error:  # harmless: the lease expires, since nothing renews it
@@ -148,8 +148,8 @@ def _stop_main_thread() -> None:
 def _renew(run_dir: Path, token: str, done: threading.Event, lost: threading.Event) -> None:
     while not done.wait(_RENEWAL_SECONDS):
         try:
-            there = read_lease(run_dir)
-            if there is not None and there.token != token:
+            lease = read_lease(run_dir)
+            if lease is not None and lease.token != token:
                 lost.set()
                 _stop_main_thread()
                 return

@@ -96,9 +96,8 @@ class WriteLock:
             is_alone = self._shared.try_acquire()
             if not is_alone and not self._shared.try_acquire(shared=True):
                 raise _in_use_error(self._run_dir, self._own)
-            _tag_of(self._shared.path).unlink(
-                missing_ok=True
-            )  # left by a killed run: no run without jobs is active now
+            # A tag of `.lock` was left by a killed run: no run without jobs is active now.
+            _tag_of(self._shared.path).unlink(missing_ok=True)
             _delete_killed_jobs(self._run_dir)
             try:
                 yield is_alone
@@ -200,10 +199,10 @@ class _Lock:
         if self._descriptor is None:
             return True
         try:
-            there, held = self.path.stat(), os.fstat(self._descriptor)
+            current, held = self.path.stat(), os.fstat(self._descriptor)
         except FileNotFoundError:
             return False
-        return os.path.samestat(there, held)
+        return os.path.samestat(current, held)
 
     def try_acquire(self, *, shared: bool = False) -> bool:
         """Acquire the lock or convert it to the given kind, without waiting; return whether it succeeded."""

@@ -262,13 +262,13 @@ def _is_loop(entry: os.DirEntry[str], num_links: int) -> bool:
 
 def content_version(path: Path) -> str | None:
     """Return a hash that changes with the content of a file or folder; None if the store provides no hashes."""
-    marks = []
+    versions = []
     for name in sorted(file_sizes(path)) if path.is_dir() else [""]:
-        mark = _file_mark(path / name if name else path)
-        if mark is None:
+        version = _file_version(path / name if name else path)
+        if version is None:
             return None
-        marks.append(f"{name} {mark}")
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()
+        versions.append(f"{name} {version}")
+    return hashlib.sha256("\n".join(versions).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -280,7 +280,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _file_mark(path: Path) -> str | None:
+def _file_version(path: Path) -> str | None:
     if is_local(path):
         return sha256_of(path)
     entry = _store(path).info(_key(path))  # most object stores provide a hash

@@ -1,4 +1,4 @@
-"""What a dry run tells, what `json=true` prints, and the disk that is looked at before a run."""
+"""Dry runs, the output of `json=true`, and the check of disk space before a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pipeline.reporting.journal import Journal
 from pipeline.reporting.speeds import Speed, find_speed
 from pipeline.storage.locks import write_lock
 from pipeline.storage.paths import file_sizes, resolve_path
-from pipeline.storage.run_directory import CONFIG_NAME
+from pipeline.storage.run_directory import RunDirectory
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "dry_run.md").read_text(encoding="utf-8")
 SENTENCE = "The keeper of the lamp went slowly up the long stair, and counted each of the steps as he went. "
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str], model: FakeModel | None = None) -> int:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table, and a run of it in `out/run`, whose audio is WAV. It is not to be changed."""
+    """Return a folder with a table and a run of it in `out/run` (WAV). Tests must not change it."""
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps({"text": f"Row {n}. {SENTENCE}"}) + "\n" for n in range(40)), encoding="utf-8")
@@ -64,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rows(tmp_path: Path, finished: Path) -> Path:
-    """The table in a folder of its own, with a copy of its run."""
+    """Return a copy of the folder with the table and its run."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path / "rows.jsonl"
 
@@ -79,7 +79,7 @@ def command(path: Path, *more: str) -> list[str]:
 def told(
     capsys: pytest.CaptureFixture[str], arguments: list[str], code: int = 0, model: FakeModel | None = None
 ) -> dict[str, Any]:
-    """The JSON of a command, which must be all that it prints."""
+    """Return the JSON that a command prints; it must print nothing else to standard output."""
     capsys.readouterr()
     assert main([*arguments, "json=true"], model) == code
     (line,) = capsys.readouterr().out.splitlines()
@@ -92,7 +92,7 @@ def told(
 
 
 def documented(section: str) -> set[str]:
-    """The keys that a table of docs/dry_run.md has in its first column."""
+    """Return the keys in the first column of a table of docs/dry_run.md."""
     table = DOCUMENT.split(f"### Keys of {section}\n")[1].split("\n#")[0]
     return {key for line in table.splitlines()[3:] for key in re.findall(r"`(\w+)`", line.split("|")[1])}
 
@@ -218,7 +218,7 @@ def test_a_full_disk_is_told_of_before_the_model_is_loaded(
     for fact in (str(run_dir), "kB", "50 kB", "output_dir=", "dataset.format=opus", "check_disk=false"):
         assert fact in error
     assert fake_model == []
-    assert not (run_dir / CONFIG_NAME).exists(), "another format may still be chosen"
+    assert not RunDirectory(run_dir).config.exists(), "another format may still be chosen"
     assert not list(run_dir.glob(".plan-next*"))
     assert main([*new, "dataset.format=opus", "check_disk=false"], fake_model) == 0
     assert len(fake_model) == 1
@@ -230,7 +230,7 @@ def test_only_what_is_still_missing_must_have_room(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Guards a run that is almost done against being refused for what it has written itself."""
+    """Guards almost finished runs: their own files must not count as missing disk space."""
     run_dir = rows.parent / "out" / "run"
     for index in (3, 7):
         (run_dir / "data" / read_manifest(run_dir / "manifests" / f"shard-{index:05d}.json").file).unlink()
@@ -268,7 +268,7 @@ def test_a_remote_place_is_not_asked_but_its_temporary_files_are(monkeypatch: py
 
 
 def test_a_run_of_another_config_is_refused_in_the_dry_run(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards a dry run that promises what the run refuses, and counts the shards of another run as made."""
+    """Guards against a dry run that succeeds although the run would fail, or counts files of another run."""
     mine = told(capsys, command(rows, "name=run", "dry_run=true"))
     assert (mine["refusal"], mine["disk_written_bytes"] > 0) == ("", True)
     other = command(rows, "name=run", "seed=7", "dry_run=true")
@@ -286,7 +286,7 @@ def test_a_run_of_another_config_is_refused_in_the_dry_run(rows: Path, capsys: p
 def test_a_place_that_cannot_be_written_is_refused_in_the_dry_run(
     book: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a dry run into a file, or into a folder of other things, against exit code 0."""
+    """Guards against exit code 0 if the output is a file or a folder with other files."""
     elsewhere = command(book, "dry_run=true", f"output_dir={book}")
     assert str(book) in told(capsys, elsewhere, code=3)["refusal"]
     (book.parent / "out" / "photos").mkdir(parents=True)
@@ -297,7 +297,7 @@ def test_a_place_that_cannot_be_written_is_refused_in_the_dry_run(
 
 
 def test_a_run_at_work_is_refused_in_the_dry_run(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards a dry run beside a running process, which would have to be waited for."""
+    """Guards against exit code 0 while another process uses the run."""
     with write_lock(rows.parent / "out" / "run"):
         assert f"process {os.getpid()}" in told(capsys, command(rows, "name=run", "dry_run=true"), code=3)["refusal"]
         jobs = ("job_index=0", "num_jobs=2")
@@ -305,7 +305,7 @@ def test_a_run_at_work_is_refused_in_the_dry_run(rows: Path, capsys: pytest.Capt
 
 
 def test_standard_input_has_its_own_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Guards the name of a temporary file in the output, and a pipe of the same run against being refused."""
+    """Guards `input=-`: no temporary file name in the output, and the same piped input is accepted again."""
     lines = b'{"text": "One row of a table."}\n'
     arguments = ["task=dataset", "input=-", "source.format=jsonl", f"output_dir={tmp_path}", "planning.shard_size=4"]
     for _ in range(2):  # before there is a run, and beside one
@@ -319,7 +319,7 @@ def test_standard_input_has_its_own_name(capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.mark.parametrize("place", [".", "lamp.md", "lamp.md/list.jsonl"])
 def test_the_list_of_what_is_left_out_needs_a_file(book: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards advice about a full disk and a run that goes on; and the book against being overwritten."""
+    """Guards `left_out`: advice about the file instead of a run, and no overwritten input."""
     path = book.parent / place
     assert main(command(book, "dry_run=true", f"left_out={path}")) == 2
     error = capsys.readouterr().err
@@ -329,13 +329,13 @@ def test_the_list_of_what_is_left_out_needs_a_file(book: Path, place: str, capsy
 
 
 def test_a_machine_may_cost_nothing(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards the owner of a machine against an error."""
+    """Guards `price_per_hour=0`, for users who own the machine, against an error."""
     assert told(capsys, command(book, "dry_run=true", "speed=2", "price_per_hour=0"))["cost"] == 0
     assert main(command(book, "dry_run=true", "price_per_hour=-1")) == 2
 
 
 def test_no_padding_is_no_negative_number() -> None:
-    """Guards "-0.0%" where sums of the same numbers differ in their last digit."""
+    """Guards against "-0.0%" caused by rounding."""
     assert f"{PlanSummary('wav', RATE, 50.0, seconds=0.3, _padded_seconds=0.1 * 3 - 1e-12).step_waste:.1%}" == "0.0%"
 
 
@@ -394,7 +394,7 @@ def test_an_error_is_json_too(arguments: list[str], capsys: pytest.CaptureFixtur
 def test_what_is_printed_is_no_part_of_a_run(
     rows: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a resumed run against being refused, or made anew, for a key that changes no clip."""
+    """Guards resumed runs: a key that does not affect clips must not cause an error or new clips."""
     output = ["verbose=true", "speed=3", "price_per_hour=2", "check_disk=false"]
     assert fingerprint(compose_config([*output, "json=true"])) == fingerprint(compose_config([]))
     status = told(capsys, command(rows, "name=run", *output), model=fake_model)

@@ -1,4 +1,4 @@
-"""A preview in several voices: a file for each, a page with all players, and what is refused before a model loads."""
+"""Preview in several voices: one file each, a page with all players, and errors before the model is loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT = "text=Hello there & <b>welcome</b>."
 
 
 class Page(HTMLParser):
-    """The elements of a page."""
+    """Parser that collects the elements of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def model(tmp_path: Path, checkpoint_of: Checkpoints) -> Path:
-    """A checkpoint with a `voices.yaml`."""
+    """Return a checkpoint with a `voices.yaml`."""
     folder = tmp_path / "fine"
     shutil.copytree(checkpoint_of(TINY), folder)
     (folder / "voices.yaml").write_text("voices: [Jon, Lea, Mary Ann, राम]\ndescription: '{speaker} speaks softly.'\n")
@@ -60,7 +60,7 @@ def preview(model: Path, *arguments: str, loader: ModelLoader | None = None) -> 
 
 
 def test_each_voice_has_a_file_and_the_page_has_all(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Guards the comparison of voices: nothing is left out, nothing overwrites, nothing on the page breaks out."""
+    """Guards against missing voices, overwritten files and unescaped text on the page."""
     odd = 'A "low", <script>alert(1)</script> voice & more.'
     voices = f"""voice=[jon,lea,mary ann,राम,JON,'{odd}',"{odd.replace('"', "")}"]"""
     assert preview(model, voices, "name=my voices") == 0
@@ -84,7 +84,7 @@ def test_each_voice_has_a_file_and_the_page_has_all(model: Path, capsys: pytest.
 
 
 def test_one_model_speaks_all(model: Path) -> None:
-    """Guards the minutes that a large checkpoint takes to load."""
+    """Guards against loading the checkpoint once for each voice."""
     built = []
 
     def counted(checkpoint: Checkpoint, **settings: Any) -> Synthesizer:
@@ -96,7 +96,7 @@ def test_one_model_speaks_all(model: Path) -> None:
 
 
 def test_a_voice_sounds_as_it_does_alone(model: Path) -> None:
-    """Guards the comparison: a seed that depends on the list would make every voice another take."""
+    """Guards against seeds that depend on the other voices of the list."""
     assert preview(model, "voice=[lea,jon]") == 0
     assert preview(model, "voice=jon") == 0
     out = model.parent / "out"
@@ -113,7 +113,7 @@ def test_a_voice_sounds_as_it_does_alone(model: Path) -> None:
 def test_a_name_that_is_not_known_is_refused_before_a_model_loads(
     place: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards the minutes until the third voice of a list turns out to be misspelt."""
+    """Guards against rendering the first voices before a later, misspelt voice is reported."""
     monkeypatch.setattr(preview_module, "find_checkpoint", lambda *_: pytest.fail("looked for the checkpoint"))
     asked = model if place == "folder" else Path("mini")
     assert preview(asked, "voice=[jon,leah]", f"output_dir={model.parent}/out") == 2

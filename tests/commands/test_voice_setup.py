@@ -1,4 +1,4 @@
-"""The voices of a whole run: the language of the text decides, what is frozen says who speaks, retries still work."""
+"""Voices of a run: choice by language, the frozen speakers, and retries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def epub(folder: Path, language: str) -> Path:
 
 @pytest.fixture
 def fine_tune(tmp_path: Path, checkpoint_of: Checkpoints) -> Path:
-    """A checkpoint with a `voices.yaml`."""
+    """Return a checkpoint with a `voices.yaml`."""
     folder = tmp_path / "fine"
     shutil.copytree(checkpoint_of(TINY), folder)
     (folder / "voices.yaml").write_text("languages: [de]\nmax_seconds: 10\nvoices: [Otto, Lena]\n")
@@ -52,7 +52,7 @@ def fine_tune(tmp_path: Path, checkpoint_of: Checkpoints) -> Path:
 def test_the_language_of_a_book_chooses_the_voice(
     language: str, model: str, facts: list[str], is_warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bug: every book was read by jon, in whatever language it was written."""
+    """Bug: the voice jon was used for books in all languages."""
     assert main([f"input={epub(tmp_path, language)}", f"model={model}", "dry_run=true"]) == 0
     told = capsys.readouterr().err
     for fact in facts:
@@ -68,7 +68,7 @@ def test_the_language_that_is_set_wins_over_the_book(tmp_path: Path, capsys: pyt
 def test_what_is_frozen_says_who_speaks(
     fine_tune: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a resumed run against the default voice of another version, and a book against a nameless narrator."""
+    """Guards resumed runs against a changed default voice, and books against a missing narrator."""
     command = [
         f"input={epub(fine_tune.parent, 'de')}",
         f"model={fine_tune}",
@@ -92,7 +92,7 @@ def test_what_is_frozen_says_who_speaks(
 
 
 def test_another_default_is_another_run(fine_tune: Path, fake_model: FakeModel) -> None:
-    """Guards one book against two voices, when its checkpoint's file has changed in between."""
+    """Guards a book against two voices after `voices.yaml` of the checkpoint was changed."""
     command = [
         f"input={epub(fine_tune.parent, 'de')}",
         f"model={fine_tune}",
@@ -105,7 +105,7 @@ def test_another_default_is_another_run(fine_tune: Path, fake_model: FakeModel) 
 
 
 def test_a_new_spelling_of_a_row_is_planned_anew(fine_tune: Path, fake_model: FakeModel) -> None:
-    """Guards the plan that still stands: it holds the spelling that an older voices.yaml gave."""
+    """Guards an existing plan, which contains the spelling of a name in an older voices.yaml."""
     table = fine_tune.parent / "t.jsonl"
     table.write_text('{"text": "Ein Satz mit Worten.", "speaker": "OTTO"}\n')
     command = ["task=dataset", f"input={table}", f"model={fine_tune}", f"output_dir={fine_tune.parent}", "name=r",
@@ -120,7 +120,7 @@ def test_a_new_spelling_of_a_row_is_planned_anew(fine_tune: Path, fake_model: Fa
 def test_a_name_is_refused_before_the_checkpoint_is_looked_for(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards a download of gigabytes that ends in a misspelt name."""
+    """Guards against a download of gigabytes before a misspelt name is reported."""
     monkeypatch.setattr(render, "find_checkpoint", lambda *_, **__: pytest.fail("looked for the checkpoint"))
     assert main([f"voice={name}", "model=indic", f"output_dir={tmp_path}/out"]) == 2
     assert re.search(rf"voice={name}\b.*model=indic", capsys.readouterr().err)
@@ -130,7 +130,7 @@ def test_a_name_is_refused_before_the_checkpoint_is_looked_for(
 def test_voices_come_with_a_repository(
     fine_tune: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards fine-tunes on the hub: the file is fetched with the weights, and found in the cache."""
+    """Guards fine-tuned models on the Hub: `voices.yaml` is downloaded with the weights and found in the cache."""
     from huggingface_hub import constants
 
     repository = fine_tune.parent / "hub/models--owner--fine"
@@ -171,7 +171,7 @@ NEW_KEYS = (  # which a config.yaml of that time does not have
 
 @pytest.mark.parametrize("arguments", OLD_FINGERPRINTS, ids=" ".join)
 def test_earlier_runs_are_still_the_same_runs(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """Guards runs of an earlier version: the same command resumes them, and their clips are kept."""
+    """Guards runs of earlier versions: the same command resumes them and keeps their clips."""
     config, _ = set_up_voices(compose_config(arguments), "en")
     values = dataclasses.asdict(config)
     for group, key in NEW_KEYS:

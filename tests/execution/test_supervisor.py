@@ -124,7 +124,7 @@ def test_shards_of_a_dead_worker_are_generated_again_one_by_one() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("poison", [{(1, 0)}, {(1, 7)}, {(0, 3), (0, 4)}, {(2, at) for at in range(SIZE)}])
 def test_poison_is_found_and_nothing_else_is_rejected(poison: set[tuple[int, int]], workers: int) -> None:
-    """Guards against a run that one utterance ends, against rejected neighbours, and against an endless search."""
+    """Guards against a run that ends because of one utterance, rejected neighbours, and an endless bisection."""
     crew = FakeCrew(range(4), workers=workers)
     crew.run(poison, workers)
     assert crew.supervisor.error is None

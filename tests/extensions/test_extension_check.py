@@ -30,7 +30,7 @@ class HumInspector:
         return Finding({"zero_crossings_per_second": rate, "letters": len(clip.utterance.prompt)}, flaws)
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Do nothing: the check has no resources."""
 
 
 class HumCheck:

@@ -1,4 +1,4 @@
-"""An executor of another distribution, plugged in without a change of the package: workers in threads."""
+"""An executor of another distribution, added without changes to the package: workers in threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.outputs.dataset.shards import finished_shards
 
 
 class ThreadExecutor:
-    """Workers in threads of this process, as many as `executor.workers`."""
+    """Run `executor.workers` workers in threads of this process."""
 
     isolates_workers: ClassVar[bool] = False
 
@@ -119,7 +119,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
 
 @pytest.mark.usefixtures("threads")
 def test_a_run_uses_an_executor_that_a_program_adds(tmp_path: Path) -> None:
-    """Guards the extension point, and clips that do not depend on the executor."""
+    """Guards the extension point, and clips against a dependence on the executor."""
     run = partial(main, loader=loader_of(build_fake))
     assert run(arguments(tmp_path, "threads", "threads")) == 0
     assert {path.stem for path in (tmp_path / "threads" / "journal").iterdir()} == {"thread-0", "thread-1"}
@@ -144,7 +144,7 @@ def test_a_run_is_read_when_its_executor_is_not_installed_any_more(tmp_path: Pat
 def test_an_unknown_executor_is_refused_with_the_known_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], threads: None
 ) -> None:
-    """Guards the hint at installed executors in the message about a misspelt one."""
+    """Guards the list of installed executors in the error about an unknown one."""
     for key in ("executor", "executor.kind"):
         assert main(["dry_run=true", f"{key}=thread"]) == 2
         error = capsys.readouterr().err
@@ -153,7 +153,7 @@ def test_an_unknown_executor_is_refused_with_the_known_ones(
 
 
 def test_a_run_uses_an_executor_that_another_distribution_installs(tmp_path: Path) -> None:
-    """Guards installed executors: the command knows the name from the entry points alone."""
+    """Guards against installed executors that the command does not find by their entry points."""
     info = tmp_path / "toy-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")

@@ -1,4 +1,4 @@
-"""Runs that hold what no run writes: pipes, loops of links, numbers that cannot be. Nothing hangs, each is named."""
+"""Runs with unexpected files: pipes, loops of links, impossible numbers. Each is reported, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.storage.paths import file_sizes
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, with a head as the planner writes it, a journal and somebody at work."""
+    """Return a finished run with the head of a plan, a journal and the tag of a lock holder."""
     run_dir = make_run(tmp_path_factory.mktemp("made"))
     path = run_dir / "plan" / "plan.json"
     head = json.loads(path.read_text())
@@ -94,7 +94,7 @@ OF_VERIFY = [
 
 @pytest.mark.parametrize("make", [os.mkfifo, loop, Path.mkdir], ids=["pipe", "loop", "folder"])
 def test_what_is_no_regular_file_is_named_and_not_waited_for(run_dir: Path, make: Callable[[Path], Any]) -> None:
-    """Bug: verify and status waited for ever for the writer of a pipe, or ended in a traceback."""
+    """Bug: verify and status blocked on a named pipe, or ended with a traceback."""
     names = OF_VERIFY if make is os.mkfifo else OF_VERIFY[:4]
     of_status = [name for name in OF_STATUS if make is not Path.mkdir or "shard" not in name]  # not finished, it says
     for find, opened in ((found_by_verify, names), (found_by_status, of_status)):
@@ -111,7 +111,7 @@ def test_what_is_no_regular_file_is_named_and_not_waited_for(run_dir: Path, make
 @pytest.mark.parametrize("make", [enormous, nested])
 @pytest.mark.parametrize("name", ["plan/plan.json", "manifests/shard-00001.json", "book/book.json"])
 def test_what_is_too_large_or_too_deep_is_named(run_dir: Path, make: Callable[[Path], None], name: str) -> None:
-    """Bug: a file of a terabyte was read whole, and brackets ended in a RecursionError."""
+    """Bug: a file of a terabyte was read into memory, and nested brackets raised RecursionError."""
     (run_dir / name).unlink()
     make(run_dir / name)
     assert Path(name).name in found_by_verify(run_dir)
@@ -121,7 +121,7 @@ def test_what_is_too_large_or_too_deep_is_named(run_dir: Path, make: Callable[[P
 
 @pytest.mark.parametrize("name", OF_VERIFY[::2])
 def test_a_file_without_permission_is_named(run_dir: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bug: PermissionError, in a traceback. Who runs these tests may be root, who may read everything."""
+    """Bug: an unreadable file caused a traceback. The error is simulated, because root can read all files."""
     real = os.open
 
     def refuse(path: Any, *more: Any, **options: Any) -> int:
@@ -149,7 +149,7 @@ def test_a_folder_without_permission_is_named(run_dir: Path, folder: str, monkey
 
 
 def test_a_loop_of_folders_is_listed_once_and_found(run_dir: Path) -> None:
-    """Bug: a link to the folder that it lies in was followed until the name was too long."""
+    """Bug: a link to its own folder was followed until the path was too long."""
     (run_dir / "data" / "loop").symlink_to(run_dir)
     assert file_sizes(run_dir)["data/loop"] == 0
     assert "data/loop: " in found_by_verify(run_dir)
@@ -186,7 +186,7 @@ def test_the_commands_end_without_a_traceback(run_dir: Path, task: str, capsys: 
 @pytest.mark.parametrize("value", ["x", None, float("nan"), 1e300])
 @pytest.mark.parametrize("key", ["audio_seconds", "num_bytes"])
 def test_a_manifest_with_impossible_numbers_is_damaged(run_dir: Path, key: str, value: object) -> None:
-    """Bug: status summed them up, and a date far beyond the calendar ended it."""
+    """Bug: impossible numbers in journals were summed, and a date out of range raised an exception."""
     path = run_dir / "manifests" / "shard-00001.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     assert path.name in found_by_status(run_dir)

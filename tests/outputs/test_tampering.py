@@ -1,4 +1,4 @@
-"""Verification of runs that somebody has altered, with all hashes of files made to fit again."""
+"""Verification of runs that were changed on purpose, with all file hashes updated to match."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BOOK = "# The Lamp\n\n## Oil\n\nMr. Grey lit the lamp, and it burned.\n\n## Wick
 
 
 def speak_at_second_try(utterance: Utterance) -> Clip:
-    """The first take of some texts is silent."""
+    """Synthesizer whose first take of some texts is silent."""
     clip = speak(utterance)
     if "trimmed" in utterance.prompt and utterance.seed not in _RETAKES:
         _RETAKES.add(take_seed(utterance.seed, 1))
@@ -60,7 +60,7 @@ _RETAKES: set[int] = set()
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both kinds of a finished run, `dataset` and `book`, whose inputs are gone."""
+    """Return a folder with two finished runs, `dataset` and `book`, whose inputs were deleted."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (folder / "lamp.md").write_text(BOOK)
@@ -91,7 +91,7 @@ def rewrite(path: Path, change: Callable[[Any], object]) -> None:
 
 
 def make_hashes_fit(run_dir: Path) -> None:
-    """Renews every hash of a file, as somebody would who wants nobody to notice; fingerprint and plan_hash stay."""
+    """Update every hash of a changed file, to hide the change. Fingerprint and plan_hash stay the same."""
     for path in sorted((run_dir / "manifests").iterdir()):
         manifest = json.loads(path.read_text())
         file = run_dir / "data" / manifest["file"]
@@ -111,13 +111,13 @@ def make_hashes_fit(run_dir: Path) -> None:
 
 
 def problems_of(run_dir: Path) -> str:
-    """What verification finds."""
+    """Return the problems that verification finds."""
     asked = replace(Config(), task=TaskConfig("verify"), run=str(run_dir))
     return "\n".join(verify(asked, FakeSynthesizer).problems)
 
 
 def said_of(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command `task=verify` says, which has to find something."""
+    """Return the output of `task=verify`, which must find a problem."""
     capsys.readouterr()
     code = main(["task=verify", f"run={run_dir}"])
     printed = capsys.readouterr()
@@ -146,7 +146,7 @@ def set_first(value: Any) -> Callable[[list[Any]], list[Any]]:
 def test_hashes_that_fit_are_no_problem(
     dataset: Path, book: Path, fake_model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The tests below would find something in any run; also, a run whose input is gone is still whole."""
+    """Guards unchanged runs, and runs without their input, against false problems."""
     assert max(row.columns["take"] for row in iter_clips(dataset)) == 1
     for run_dir in (dataset, book):
         make_hashes_fit(run_dir)
@@ -264,7 +264,7 @@ def other_features(run_dir: Path) -> str:
 
 
 def shorter_audio(run_dir: Path) -> str:
-    """Audio, its hash and its duration all changed: only another shard's sum and the report can tell, or the model."""
+    """Change the audio, its hash and its duration; only the report or the model can reveal it."""
     path = run_dir / "data" / "train-00000-of-00003.parquet"
     row = pq.read_table(path).to_pylist()[0]
     samples = np.frombuffer(np.random.default_rng(1).bytes(3 * RATE), np.int16).astype(np.float32) / 65536
@@ -283,7 +283,7 @@ def edited_plan(run_dir: Path) -> str:
 
 
 def edited_plan_and_rows(run_dir: Path) -> str:
-    """Plan, its hash and the rows all say the same, but the clip's content hash was made of other words."""
+    """Change a text in plan, plan hash and rows; only the content hash of the clip reveals it."""
     edited_plan(run_dir)
     for name in ("text", "text_normalized"):
         set_column(run_dir, name, lambda values: [value.replace("One morning", "One evening") for value in values])
@@ -431,7 +431,7 @@ TAMPERINGS: list[tuple[Callable[[Path], str], ...]] = [
 def test_what_was_altered_is_found_although_all_hashes_fit(
     dataset: Path, tamper: tuple[Callable[[Path], str], ...]
 ) -> None:
-    """Bug: verify believed hashes that stand beside what they are hashes of."""
+    """Bug: verify trusted hashes that can be changed together with the data."""
     expected = [one(dataset) for one in tamper]
     make_hashes_fit(dataset)
     problems = problems_of(dataset).split("\n")
@@ -443,7 +443,7 @@ def test_what_was_altered_is_found_although_all_hashes_fit(
     "name", ["config.yaml", "report.json", "README.md", "manifests/shard-00000.json", "plan/shard-00000.jsonl"]
 )
 def test_a_pipe_in_place_of_a_file_is_one_problem(dataset: Path, name: str) -> None:
-    """Bug: a file that could not be read was told of by each search that needs it."""
+    """Bug: an unreadable file was reported by each check that reads it."""
     (dataset / name).unlink()
     os.mkfifo(dataset / name)
     problems = problems_of(dataset).split("\n")
@@ -452,7 +452,7 @@ def test_a_pipe_in_place_of_a_file_is_one_problem(dataset: Path, name: str) -> N
 
 
 def older_format(run_dir: Path) -> None:
-    """A file that says it is older than the run, of which less would be compared."""
+    """Guards against files that claim an older format, for which fewer checks apply."""
     for path in (RunDirectory(run_dir).plan_head, RunDirectory(run_dir).manifest(0)):
         rewrite(path, lambda content: content.pop("format_version"))
 
@@ -467,7 +467,7 @@ def test_a_file_that_says_it_is_older_is_found(dataset: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".m4b", ".flac"])
 def test_a_book_file_that_was_cut_is_found(book: Path, suffix: str) -> None:
-    """Bug: half a book under its own hash passed for the whole."""
+    """Bug: half a book with a matching hash was accepted."""
     path = next((book / "book").glob(f"*{suffix}"))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     make_hashes_fit(book)
@@ -475,7 +475,7 @@ def test_a_book_file_that_was_cut_is_found(book: Path, suffix: str) -> None:
 
 
 def test_a_book_that_is_another_one_is_found(book: Path) -> None:
-    """Bug: a shorter, whole m4b in place of the right one."""
+    """Bug: a valid but shorter m4b was accepted."""
     import av
 
     path = next((book / "book").glob("*.m4b"))
@@ -495,7 +495,7 @@ def deep(run_dir: Path, build: Callable[..., Any], clips: int = 8) -> list[str]:
 
 
 def other_audio_everywhere(run_dir: Path) -> None:
-    """Replaces the audio of the retaken clip, and makes everything fit that is not the model: length, hashes, sizes."""
+    """Replace the audio of the retaken clip, and update length, hashes and sizes to match."""
     for index in range(3):
         path = run_dir / "data" / f"train-{index:05d}-of-00003.parquet"
         if not path.exists():
@@ -517,7 +517,7 @@ def other_audio_everywhere(run_dir: Path) -> None:
 
 
 def test_deep_finds_audio_that_the_model_does_not_make(dataset: Path) -> None:
-    """Bug: a recording put in place of a clip, with all that is said of it, was proved to be whole."""
+    """Bug: a recording in place of a clip, with matching metadata, passed verification."""
     synthesizer = FakeSynthesizer()
     assert deep(dataset, lambda *_, **__: synthesizer) == []
     retaken = {row.id: row for row in iter_clips(dataset) if row.columns["take"]}
@@ -531,7 +531,7 @@ def test_deep_finds_audio_that_the_model_does_not_make(dataset: Path) -> None:
 
 
 def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) -> None:
-    """Guards the chance to find something: neither the first shard alone, nor first takes alone."""
+    """Guards the choice of clips: it covers several shards, and retakes."""
     for run_dir in (dataset, book):
         chosen = choose_clips(run_dir, 3, "salt")
         assert chosen == choose_clips(run_dir, 3, "salt")
@@ -542,7 +542,7 @@ def test_deep_chooses_the_same_clips_from_all_shards(dataset: Path, book: Path) 
 
 
 def speak_with(change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., FakeSynthesizer]:
-    """Builds a model on which another device or version has an effect."""
+    """Return a function that builds a model whose samples are changed, as on another device or version."""
 
     def speak_otherwise(utterance: Utterance) -> Clip:
         clip = speak(utterance)
@@ -557,7 +557,7 @@ def other_versions(run_dir: Path) -> None:
 
 
 def test_deep_elsewhere_takes_what_is_similar_and_says_so(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bug: a run of a GPU was damaged when it was verified on a CPU."""
+    """Bug: a run made on a GPU was reported as damaged when it was verified on a CPU."""
     build = speak_with(lambda samples: samples * 0.99)
     assert len(deep(dataset, build)) == 4
     other_versions(dataset)
@@ -582,7 +582,7 @@ def test_deep_elsewhere_takes_what_is_similar_and_says_so(dataset: Path, capsys:
     ids=["noise", "another end", "a sample less", "silence"],
 )
 def test_deep_elsewhere_still_finds_another_clip(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Bug: whoever forged `versions` in the report had clips accepted by their length alone."""
+    """Bug: with changed `versions` in the report, clips of the right length were accepted."""
     other_versions(dataset)
     found = deep(dataset, speak_with(change))
     assert len(found) == 4
@@ -591,7 +591,7 @@ def test_deep_elsewhere_still_finds_another_clip(dataset: Path, change: Callable
 
 
 def test_a_lossy_format_may_pad_and_ring() -> None:
-    """Bug: the same samples, encoded by another version of a lossy codec, are another clip; or noise is the same."""
+    """Guards lossy formats: another encoder version is similar, noise is different."""
     sound = (0.3 * np.sin(np.arange(RATE) / 5)).astype(np.float32)
     ringing = np.append(sound + 0.03 * np.cos(np.arange(RATE) / 3), np.zeros(200)).astype(np.float32)
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, RATE).astype(np.float32)
@@ -603,7 +603,7 @@ def test_a_lossy_format_may_pad_and_ring() -> None:
 
 
 def test_deep_is_a_task_of_its_own_and_no_part_of_a_run(tmp_path: Path) -> None:
-    """Bug: a key of verification made another config of the run."""
+    """Bug: a key of `task=verify` changed the fingerprint of the run's config."""
     assert fingerprint(Config()) == fingerprint(
         replace(Config(), task=TaskConfig("verify"), run="x", deep=True, deep_clips=3)
     )

@@ -1,4 +1,4 @@
-"""Verification: each way in which a run can be damaged is found, and named."""
+"""Verification: each kind of damage to a run is found and reported with its file."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def run_dir(made_once: Path, tmp_path: Path) -> Path:
 
 
 def make_run(tmp_path: Path) -> Path:
-    """A finished run of four shards, 7 planned, 5 written, 2 rejected, and a book of two files."""
+    """Return a finished run: 4 shards, 7 planned utterances, 5 clips, 2 rejects, and a book of two files."""
     for index, ids in enumerate(PLAN):
         write_text(RunDirectory(tmp_path).plan_shard(index), "".join(map(plan_line, ids)))
     plan_hash = hash_files(RunDirectory(tmp_path).plan_shard(index) for index in range(len(PLAN)))
@@ -95,7 +95,7 @@ def make_run(tmp_path: Path) -> Path:
 
 
 def test_a_whole_run_has_no_problem(run_dir: Path) -> None:
-    """Bug: a verification that cries wolf is turned off."""
+    """Guards intact runs against false problems."""
     report = verify_run(run_dir)
     assert report.problems == ()
     assert (report.num_planned, report.num_written, report.num_rejected) == (7, 5, 2)
@@ -110,7 +110,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def rewrite_parquet(run_dir: Path, index: int, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Changes a Parquet file and makes its manifest agree, so that only what lies deeper can tell."""
+    """Change a Parquet file and update its manifest, so that only deeper checks can find it."""
     path = RunDirectory(run_dir).shard(index, len(PLAN))
     pq.write_table(change(pq.read_table(path)), path)
     rewrite(
@@ -343,7 +343,7 @@ MANIFEST = "manifests/shard-00001.json"
     ],
 )
 def test_each_damage_is_found_and_named(run_dir: Path, damage: Callable[[Path], None], expected: list[str]) -> None:
-    """Bug: a dataset that is short by a shard, a row or a bit loads without a word."""
+    """Guards against a missing shard, a missing row or a changed bit that is not reported."""
     damage(run_dir)
     report = verify_run(run_dir)
     for facts in expected:
@@ -357,13 +357,13 @@ def test_each_damage_is_found_and_named(run_dir: Path, damage: Callable[[Path], 
 
 @pytest.mark.parametrize("damage", [missing_shard, missing_book_file, truncated_book_file, no_book_index])
 def test_one_damage_is_not_told_as_many(run_dir: Path, damage: Callable[[Path], None]) -> None:
-    """Bug: a list so long that nobody finds its cause."""
+    """Guards against many messages about a single cause."""
     damage(run_dir)
     assert len(verify_run(run_dir).problems) == 1
 
 
 def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
-    """Bug: books of an older version are all damaged, or none of their files is missed."""
+    """Guards books of older versions against false problems and against missing files."""
     write_text(run_dir / "book" / "book.json", json.dumps({"files": ["1.flac", "all.m4b", "book.json"]}))
     write_checksums(run_dir)
     assert verify_run(run_dir).problems == ()
@@ -372,7 +372,7 @@ def test_a_book_whose_index_has_names_alone_is_verified(run_dir: Path) -> None:
 
 
 def test_a_dataset_needs_no_book(run_dir: Path) -> None:
-    """Bug: a dataset is told to lack a book that it was never to have."""
+    """Guards datasets against a report of a missing book."""
     shutil.rmtree(run_dir / "book")
     write_checksums(run_dir)
     assert verify_run(run_dir).problems == ()
@@ -380,7 +380,7 @@ def test_a_dataset_needs_no_book(run_dir: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
 def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
-    """Bug: an empty or mistyped directory is verified without a problem."""
+    """Guards against an empty or mistyped directory that passes verification."""
     if content is not None:
         write_text(RunDirectory(tmp_path).plan_head, content)
     with pytest.raises(RunDirectoryError, match=r"plan\.json: no readable plan"):
@@ -388,7 +388,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
 
 
 def test_audio_is_read_a_few_clips_at_a_time(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bug: a verification that needs as much memory as a shard has audio."""
+    """Guards against memory use that grows with the audio of a shard."""
     monkeypatch.setattr(shards, "ROWS_PER_READ", 1)
     sizes: list[int] = []
     original = pq.ParquetFile.iter_batches
@@ -444,7 +444,7 @@ def complaints(run_dir: Path) -> list[str]:
 
 
 def test_every_kind_of_file_is_damaged_below(run_dir: Path) -> None:
-    """Bug: a new file of a run that the tests of verification do not know."""
+    """Guards against new files of a run that these tests do not cover."""
     assert sorted(path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()) == NAMES
 
 
@@ -456,7 +456,7 @@ def test_every_kind_of_file_is_damaged_below(run_dir: Path) -> None:
 def test_no_file_can_be_lost_or_altered_unnoticed(
     run_dir: Path, name: str, damage: Callable[[Path, float], None], position: float
 ) -> None:
-    """Bug: a copy of a run that lacks a file, or has another one, passes for whole."""
+    """Guards against copies of a run with missing, changed or added files."""
     damage(run_dir / name, position)
     stray = (Path(name).parent / "stray.txt").as_posix()
     assert any((stray if damage is add_beside else name) in problem for problem in complaints(run_dir))
@@ -473,6 +473,6 @@ def test_the_sums_are_those_that_every_system_can_check(run_dir: Path) -> None:
 
 
 def test_a_journal_may_grow_after_the_end(run_dir: Path) -> None:
-    """Bug: the last words of another job's worker make a finished run a damaged one."""
+    """Guards finished runs against a journal that another job still writes."""
     write_text(run_dir / "journal" / "job-2.jsonl", "{}\n")
     assert complaints(run_dir) == []

@@ -1,4 +1,4 @@
-"""Guards the comparison of a stored clip with the measures in its row: they were taken before the step to 16 bits."""
+"""Comparison of stored clips with the measures in their rows, which were taken before rounding to 16 bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Samples = npt.NDArray[np.float32]
 
 
 def sounds() -> Iterator[Samples]:
-    """Tones and noise from below a 16-bit step to far beyond full scale, and sounds with edges near silence."""
+    """Return tones and noise from below a 16-bit step to beyond full scale, and clips with edges near silence."""
     rng = np.random.default_rng(0)
     for amplitude in (1e-6, 1e-5, 3e-5, 1e-4, 9e-4, 1e-3, 1.01e-3, 0.01, 0.5, 1.0, 1.5):
         for num_samples in (1, 50, 8000):
@@ -28,12 +28,12 @@ def sounds() -> Iterator[Samples]:
 
 
 def told_of(samples: Samples) -> dict[str, object]:
-    """The measures as a row holds them, in float32."""
+    """Return the measures of a row, rounded to float32."""
     return {name: float(np.float32(value)) for name, value in measure(samples, RATE).items()}
 
 
 def test_measures_fit_their_own_clip() -> None:
-    """Bug: verification says of a faint or a clipped clip that its measures are wrong."""
+    """Guards against false problems for very quiet or clipped clips."""
     for samples in sounds():
         stored, rate = decode(encode(samples, RATE))
         assert measures_problem(told_of(samples), stored, rate) == ""
@@ -41,7 +41,7 @@ def test_measures_fit_their_own_clip() -> None:
 
 @pytest.mark.parametrize("form", ["mp3", "opus"])
 def test_measures_fit_a_lossy_clip(form: str) -> None:
-    """Bug: a codec that rounds, rings or pads makes a damaged clip of a right one."""
+    """Guards against false problems caused by rounding, ringing or padding of a lossy codec."""
     for samples in sounds():
         stored, rate = decode(encode(samples, RATE, form))
         assert lossy_measures_problem(told_of(samples), stored, rate) == ""
@@ -59,7 +59,7 @@ def test_measures_fit_a_lossy_clip(form: str) -> None:
     ],
 )
 def test_a_measure_that_was_altered_is_named(name: str, by: float) -> None:
-    """Bug: measured columns were never compared with the audio beside them."""
+    """Bug: columns of measures were not compared with the audio."""
     samples = np.concatenate([np.zeros(800), np.sin(np.arange(8000) / 5) * 0.3, np.zeros(800)]).astype(np.float32)
     told = told_of(samples)
     told[name] = float(str(told[name])) + by
@@ -69,7 +69,7 @@ def test_a_measure_that_was_altered_is_named(name: str, by: float) -> None:
 
 
 def test_levels_of_other_audio_do_not_fit_a_lossy_clip() -> None:
-    """Bug: any level passed in an MP3, of which no sample is exact."""
+    """Bug: any level was accepted for clips in MP3."""
     loud, faint = (
         np.full(8000, level, np.float32) * np.sin(np.arange(8000) / 5).astype(np.float32) for level in (0.5, 0.05)
     )

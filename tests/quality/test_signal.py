@@ -1,4 +1,4 @@
-"""Signal checks: each flaw is found, and sound speech has none."""
+"""Signal check: each flaw is found, and normal speech has none."""
 
 import dataclasses
 import re
@@ -39,7 +39,7 @@ def codes(clip: Clip, checks: ChecksConfig | None = None) -> list[str]:
 
 
 def test_sound_speech_has_no_flaw() -> None:
-    """Bug: checks so strict that every take is refused."""
+    """Guards against checks that reject normal speech."""
     assert find_flaws(make_clip(speech(), predicted_seconds=1.2), ChecksConfig()) == ()
 
 
@@ -62,31 +62,31 @@ def test_sound_speech_has_no_flaw() -> None:
     ],
 )
 def test_each_flaw_is_found_under_its_code(clip: Clip, expected: list[str]) -> None:
-    """Bug: a clip that is silent, broken or cut goes into a dataset as if it were speech."""
+    """Guards against silent, damaged or truncated clips in a dataset."""
     assert codes(clip) == expected
 
 
 def test_a_flaw_tells_what_was_measured_and_what_is_allowed() -> None:
-    """Bug: "bad audio" tells nobody which threshold to move."""
+    """Guards against a reject reason that does not name the value and the threshold."""
     (flaw,) = find_flaws(make_clip(np.zeros(RATE)), ChecksConfig())
     assert flaw.code == "silent"
     assert re.findall(r"-\d+", str(flaw)) == ["-120", "-60"]
 
 
 def test_a_short_word_in_long_silence_is_not_silent() -> None:
-    """Bug: the mean level of a clip calls a short "Yes." between two pauses silence."""
+    """Guards short words between long pauses, whose mean level is low, against the flaw `silent`."""
     samples = np.zeros(10 * RATE)
     samples[5 * RATE : 5 * RATE + RATE // 20] = 0.01
     assert codes(make_clip(samples)) == []
 
 
 def test_length_check_can_be_turned_off() -> None:
-    """Bug: `length_ratio=0` divides by zero, or refuses everything."""
+    """Guards `length_ratio=0`, which disables the check of the length, against a division by zero."""
     assert codes(make_clip(speech(), predicted_seconds=100.0), ChecksConfig(length_ratio=0)) == []
 
 
 def test_measures_of_the_clip_are_used_when_it_has_them() -> None:
-    """Bug: the column says one level and the check another, since each measured for itself."""
+    """Guards against a column and a check that measure the same level differently."""
     clip = make_clip(speech())
     assert "silent" in codes(
         dataclasses.replace(clip, measures=measure(clip.samples, RATE) | {"loudest_50ms_dbfs": -80.0})
@@ -94,7 +94,7 @@ def test_measures_of_the_clip_are_used_when_it_has_them() -> None:
 
 
 def test_known_signal_has_known_measures() -> None:
-    """Bug: amplitude taken for power, seconds for samples, start for end."""
+    """Guards measures against confusion of amplitude and power, seconds and samples, start and end."""
     samples = np.zeros(2 * RATE, dtype=np.float32)
     samples[RATE // 2 : RATE] = 0.5
     measures = measure(samples, RATE)
@@ -107,7 +107,7 @@ def test_known_signal_has_known_measures() -> None:
 
 
 def test_only_silence_is_silence_at_both_ends() -> None:
-    """Bug: minus infinity, which no JSON file can hold, or a crash when nothing is found."""
+    """Guards against minus infinity, which JSON does not support, and against an exception for silence."""
     measures = measure(np.zeros(RATE, dtype=np.float32), RATE)
     assert measures["peak_dbfs"] == measures["rms_dbfs"] == measures["loudest_50ms_dbfs"] == FLOOR_DBFS
     assert measures["leading_silence_seconds"] == measures["trailing_silence_seconds"] == 1.0
@@ -116,7 +116,7 @@ def test_only_silence_is_silence_at_both_ends() -> None:
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float32, st.integers(0, 400), elements=st.floats(-4, 4, width=32)), st.sampled_from([50, 8000]))
 def test_measures_agree_with_each_other(samples: npt.NDArray[np.float32], sampling_rate: int) -> None:
-    """Bug: a level that is not a number, or an average above the loudest part, in the columns of a dataset."""
+    """Guards columns against NaN, and against a mean level above the loudest 50 ms."""
     measures = measure(samples, sampling_rate)
     assert all(np.isfinite(value) for value in measures.values())
     margin = 0.01
@@ -128,7 +128,7 @@ def test_measures_agree_with_each_other(samples: npt.NDArray[np.float32], sampli
 
 
 def test_only_what_holds_no_audio_is_unwritable() -> None:
-    """Bug: with `accept_last_take` an empty clip reaches the encoder and stops the run."""
+    """Guards the encoder against an empty clip when `accept_last_take=true`."""
     assert is_writable(())
     assert is_writable((Flaw("silent", "x"), Flaw("limit", "y")))
     assert not is_writable((Flaw("limit", "x"), Flaw("non-finite", "y")))

@@ -107,7 +107,7 @@ def test_a_killed_worker_is_not_counted_as_speed(tmp_path: Path) -> None:
 
 
 def test_the_status_names_a_process_that_died(tmp_path: Path) -> None:
-    """Guards against "working" on Monday when the process was killed on Friday."""
+    """Guards against the state "working" after the process was killed."""
     run_dir = make_run(tmp_path / "run")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

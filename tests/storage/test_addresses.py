@@ -1,4 +1,4 @@
-"""Runs whose files lie behind an address: the same journey, on a store without folders, renaming and adding."""
+"""Whole runs in an object store, which has no folders, renames or appends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def quick(
     store: type[StrictStore],  # noqa: F811
     fake_model: FakeModel,
 ) -> FakeModel:
-    """Stand-ins for the model; gives those that were built. A lease settles at once."""
+    """Replace the model, return the fakes that were built, and make the lease settle at once."""
     monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.01)
     return fake_model
 
@@ -63,7 +63,7 @@ def hashes(run_dir: Path) -> dict[str, str]:
 def test_a_dataset_behind_an_address_is_that_of_a_disk(
     bucket: str, tmp_path: Path, quick: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The whole journey: made, told of, verified, found finished; not a byte beside it on the disk."""
+    """Guards a whole remote run: rendered, status, verified, resumed; and no files on the local disk."""
     assert quick.main(command(bucket)) == 0
     run_dir = resolve_path(f"{bucket}/out/run")
     assert quick.main(command(bucket, f"output_dir={tmp_path / 'disk'}")) == 0
@@ -97,7 +97,7 @@ def test_a_stopped_run_behind_an_address_goes_on(bucket: str, quick: FakeModel) 
 
 
 def test_a_changed_text_behind_an_address_costs_its_own_clip(bucket: str, quick: FakeModel) -> None:
-    """Guards the setting aside of an old plan where nothing can be renamed."""
+    """Guards the move of an earlier plan in a store without renames."""
     assert quick.main(command(bucket)) == 0
     arguments = command(bucket)
     texts = resolve_path(f"{bucket}/in/texts.jsonl")
@@ -134,7 +134,7 @@ def test_what_is_lost_behind_an_address_is_missed(
 
 
 def test_an_object_is_put_whole_or_not_at_all(store: type[StrictStore]) -> None:  # noqa: F811
-    """Guards the one atomic step that a store has: a block that fails puts nothing."""
+    """Guards atomic writes in a store: a failed block uploads nothing."""
     path = resolve_path("s3://bucket/a/b.txt")
     with pytest.raises(UnicodeEncodeError), write_atomically(path) as temporary:
         temporary.write_text("half \ud800", encoding="utf-8")
@@ -155,7 +155,7 @@ def test_a_full_store_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_folder_moves_with_its_mark_last(store: type[StrictStore]) -> None:  # noqa: F811
-    """Guards a plan against counting as whole while half of it has moved."""
+    """Guards against a plan that counts as complete while only half of it has been moved."""
     for name in ("plan.json", "shard-00000.jsonl", "shard-00001.jsonl"):
         write_text(resolve_path(f"s3://bucket/old/{name}"), name)
     store.puts.clear()
@@ -169,7 +169,7 @@ def test_a_folder_moves_with_its_mark_last(store: type[StrictStore]) -> None:  #
 
 
 def put_lease(run_dir: Path, token: str) -> None:
-    """Writes what another machine writes that is at work in the same place."""
+    """Write the lease of an active run on another machine."""
     write_text(run_dir / ".lease", json.dumps({"owner": "another machine", "token": token, "renewed": time.time()}))
 
 
@@ -185,7 +185,7 @@ def test_a_lease_keeps_a_second_run_out(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_of_two_that_start_at_once_the_last_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the moment in which both have seen no lease."""
+    """Guards two runs that start at the same time and both find no lease."""
     run_dir = resolve_path("s3://bucket/run")
 
     def while_it_settles(_: float) -> None:
@@ -212,7 +212,7 @@ def test_a_lease_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stop(*_: object) -> None:
-    """What `__main__` does at SIGTERM."""
+    """Handle SIGTERM like `__main__`."""
     raise Terminated
 
 
@@ -220,9 +220,9 @@ def stop(*_: object) -> None:
 def test_a_run_that_was_followed_stops(
     on_ctrl_c: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """Guards against a machine that sleeps while another takes over, and wakes.
+    """Guards a lease that another machine takes over while this one is suspended.
 
-    Bug: a run that a shell had put into the background, where it ignores Ctrl-C, went on.
+    Bug: a background job of a shell, which ignores SIGINT, continued.
     """
     for number, handler in ((signal.SIGINT, on_ctrl_c), (signal.SIGTERM, stop)):
         request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
@@ -242,7 +242,7 @@ def test_a_run_that_was_followed_stops(
 
 
 def test_of_a_process_of_this_machine_the_system_knows(store: type[StrictStore]) -> None:  # noqa: F811
-    """Guards the usual case, killed and given again, against minutes of waiting."""
+    """Guards a killed and restarted run against minutes of waiting for the lease."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     left = {"owner": f"process {process.pid} on {platform.node()}", "token": "t", "renewed": time.time()}
@@ -267,7 +267,7 @@ def test_every_format_is_read_from_an_address(name: str, tmp_path: Path) -> None
 
 
 def test_a_long_table_is_never_held_whole(store: type[StrictStore]) -> None:  # noqa: F811
-    """Guards memory: a row is there before the second half of the file was read."""
+    """Guards memory: the first row is available before the second half of the file is read."""
     path = resolve_path("memory://bucket/long.jsonl")
     path.write_text("".join(json.dumps({"text": f"{n} " + "x" * 1000}) + "\n" for n in range(20_000)))
     documents = read_documents("memory://bucket/long.jsonl", SourceConfig())
@@ -286,7 +286,7 @@ def test_addresses_that_lead_nowhere_are_one_line() -> None:
 
 
 def test_a_file_that_goes_while_a_folder_is_listed_hides_no_other(tmp_path: Path) -> None:
-    """Guards the status of a run at work, whose temporary files come and go."""
+    """Guards `task=status` against temporary files that an active run deletes meanwhile."""
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")

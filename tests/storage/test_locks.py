@@ -1,4 +1,4 @@
-"""Who may be in a run directory at the same time."""
+"""Locks of a run directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HERE = rf"\b{os.getpid()}\b.*{re.escape(platform.node())}"  # how a message name
 
 
 def test_a_whole_run_is_alone(tmp_path: Path) -> None:
-    """Guards two runs that write each other's shards, and the temporary files of one against the other's clean-up."""
+    """Bug: a second run in the same directory overwrote shards and deleted temporary files of the first."""
     with write_lock(tmp_path / "run") as right, right.alternate() as is_alone:
         assert is_alone
         with pytest.raises(RunDirectoryError, match=HERE), write_lock(tmp_path / "run"):
@@ -41,7 +41,7 @@ def test_a_whole_run_is_alone(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_was_deleted_is_missed(tmp_path: Path) -> None:
-    """Bug: when somebody deleted `.lock`, a second run began in the directory and the first went on writing there."""
+    """Bug: after `.lock` was deleted, a second run started while the first continued to write."""
     for name, job in ((".lock", None), (".lock-0-of-2", 0), (".lock", 0)):
         run_dir = tmp_path / f"{name}-{job}"
         with write_lock(run_dir, job, 2):
@@ -57,8 +57,8 @@ def test_a_lock_that_was_deleted_is_missed(tmp_path: Path) -> None:
             check_locks(tmp_path / "run")
 
 
-def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path) -> None:
-    """Bug: two runs wrote the same shards side by side, and neither said so."""
+def test_a_run_whose_lock_was_deleted_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: two runs wrote the same shards at the same time without an error."""
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "Line number {n}."}}\n' for n in range(6)))
     run_dir = tmp_path / "run"
 
@@ -92,7 +92,7 @@ def test_jobs_share_a_directory_but_not_with_a_whole_run_nor_their_number(tmp_pa
 
 
 def test_a_job_waits_for_who_only_looks_at_its_lock(tmp_path: Path) -> None:
-    """Guards an array that starts again as a whole: each job looks whether the others' last holders are gone."""
+    """Guards restarted job arrays: all jobs check the locks of the others at the same time."""
     with write_lock(tmp_path, 0, 2):
         pass
     looker = os.open(tmp_path / ".lock-0-of-2", os.O_RDWR)
@@ -103,7 +103,7 @@ def test_a_job_waits_for_who_only_looks_at_its_lock(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
-    """Guards the morning after: neither a lock nor a name that is left may keep the next run out, or be told of."""
+    """Guards against a lock or tag of a killed run that stops the next run or is reported as active."""
     program = (
         "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import write_lock\n"
         "with write_lock(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
@@ -118,7 +118,7 @@ def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
 
 
 def kill_a_job(run_dir: Path) -> None:
-    """Leaves what job 3 of 5 leaves that is killed."""
+    """Write the lock and tag that job 3 of 5 leaves when it is killed."""
     program = (
         "import os, signal, sys; from pathlib import Path; from pipeline.storage.locks import write_lock\n"
         "with write_lock(Path(sys.argv[1]), 3, 5): os.kill(os.getpid(), signal.SIGKILL)"
@@ -127,7 +127,7 @@ def kill_a_job(run_dir: Path) -> None:
 
 
 def test_a_killed_job_is_not_told_of_as_at_work(tmp_path: Path) -> None:
-    """Bug: nobody asked after the process of a job, whose name is longer than that of a whole run."""
+    """Bug: dead jobs were not detected, because their names have a prefix."""
     kill_a_job(tmp_path)
     with write_lock(tmp_path, 0, 5):
         here, dead = find_holders(tmp_path)
@@ -137,7 +137,7 @@ def test_a_killed_job_is_not_told_of_as_at_work(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_killed_job_goes_with_the_next_write_lock(tmp_path: Path) -> None:
-    """Bug: status told of it for ever, of a finished run as well."""
+    """Bug: `task=status` reported a killed job as active, even after the run was finished."""
     kill_a_job(tmp_path)
     with write_lock(tmp_path, 1, 5), write_lock(tmp_path, 0, 5) as other, other.alternate():
         jobs = [re.findall(r"\b\d of 5\b", holder.name) for holder in find_holders(tmp_path)]
@@ -150,7 +150,7 @@ def test_the_name_of_a_killed_job_goes_with_the_next_write_lock(tmp_path: Path) 
 
 
 def test_a_disk_that_is_still_full_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bug: the name of the holder is written first of all, and a disk without space for it gave a traceback."""
+    """Bug: a full disk caused a traceback when the tag was written."""
 
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -174,7 +174,7 @@ def enter(run_dir: Path, job: int | None = None) -> None:
 def test_a_file_system_without_locks_is_one_line(
     number: int, job: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: such a one, as some network drives are, gave a traceback."""
+    """Bug: a file system without file locks, such as some network drives, caused a traceback."""
 
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
