@@ -185,7 +185,7 @@ def test_an_unfinished_run_tells_its_speed_by_its_journals(rows: Path) -> None:
 
 def test_a_damaged_report_measures_nothing(rows: Path) -> None:
     (rows.parent / "out" / "other").mkdir()
-    (rows.parent / "out" / "other" / CONFIG_NAME).write_text("input: [", encoding="utf-8")
+    RunDirectory(rows.parent / "out" / "other").config.write_text("input: [", encoding="utf-8")
     config = compose_config(command(rows))
     no_time = '{"session": {"audio_seconds": 60, "wall_seconds": 0}, "model": {"device": "cpu"}}'
     for content in ("", "[]", '{"session": null}', no_time):
