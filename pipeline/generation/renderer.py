@@ -1,8 +1,8 @@
 """Turn planned shards into rows and rejects.
 
-A take that is flawed is generated again with another seed, and the utterance is rejected after the last take. Clips of
-earlier work are reused where they are the same. All shards share one stream of work, so that the synthesizer is never
-idle at the end of a shard.
+A flawed take is generated again with another seed; the utterance is rejected after the last take. Earlier clips with
+the same key are reused. All shards share one stream of utterances, so that the synthesizer is not idle at the end of a
+shard.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, Reject, Shard, Utterance
 
 T = TypeVar("T")
-OnTake = Callable[[Clip, Row | None], None]  # called with a take, and with its row if it was accepted
-_MAX_COMPLETE = 4  # shards that wait to be consumed; with more, no shard is drawn
+OnTake = Callable[[Clip, Row | None], None]  # called with a take, and its row if the take was accepted
+_MAX_COMPLETE = 4  # complete shards in memory; with more, no new shard is started
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RenderedShard:
-    """The rows and the rejects of a shard; together they are all of its utterances."""
+    """Rows and rejects of a shard, which together are all of its utterances."""
 
     rows: tuple[Row, ...]  # in reading order
     rejects: tuple[Reject, ...]  # in reading order
-    num_reused: int  # rows that are clips of earlier work
-    work_seconds: float  # sum, over the takes of this shard, of the time since the take before
+    num_reused: int  # number of rows that are earlier clips
+    work_seconds: float  # sum over the takes of this shard of the time since the previous take
 
 
 class EarlierClips:
-    """Clips that this run has generated before, found by their keys."""
+    """Index of earlier clips of this run by key."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._locations: dict[str, tuple[Path, Manifest]] = {}  # by key
-        self._folders: set[Path] = set()  # those that have clips
+        self._folders: set[Path] = set()  # folders with clips
         for folder in folders:
             self.add(folder)
 
@@ -60,7 +60,7 @@ class EarlierClips:
 
     def remove(self, folder: Path) -> None:
         """Remove the clips of a folder that is about to be deleted."""
-        if folder in self._folders:  # else a million clips would be searched for each shard
+        if folder in self._folders:  # avoids a search of all clips for each shard
             self._folders.remove(folder)
             self._locations = {key: location for key, location in self._locations.items() if location[0] != folder}
 
@@ -71,19 +71,19 @@ class EarlierClips:
         return len(self._locations)
 
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
-        """Return the rows of the keys that there are, without damaged ones. Each file is read once."""
+        """Return the undamaged rows of these keys. Each file is read once."""
         wanted = {key for key in keys if key in self._locations}
         files = {(folder, manifest.index): manifest for folder, manifest in map(self._locations.__getitem__, wanted)}
         found: dict[str, Row] = {}
         for (folder, _), manifest in files.items():
             found.update((row.key, row) for row in _intact_rows(folder, manifest, wanted))
         for key in wanted - found.keys():
-            del self._locations[key]  # it is damaged
+            del self._locations[key]  # damaged, do not try it again
         return found
 
 
 def _intact_rows(folder: Path, manifest: Manifest, wanted: Container[str]) -> Iterator[Row]:
-    """Yield the rows of wanted keys; warn of damaged ones instead."""
+    """Yield the undamaged rows of the wanted keys; log a warning for each damaged one."""
     path = folder / "data" / manifest.file
     try:
         for row, is_intact in read_checked(folder, manifest):
@@ -99,16 +99,16 @@ def _intact_rows(folder: Path, manifest: Manifest, wanted: Container[str]) -> It
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """What `render_shards` needs beside shards and synthesizer.
+    """Options of `render_shards`.
 
     Attributes:
-        config: Its `checks` and `dataset.format` are used.
-        model_fingerprint: What all clips of the run depend on; see `planning.utterance_key`.
-        language: Of the texts.
-        earlier: Clips that are reused.
+        config: Config of the run.
+        model_fingerprint: See `planning.utterance_key`.
+        language: Default language of the texts.
+        earlier: Clips to reuse.
         checker: The checks of the run, loaded.
         on_take: Called for each take.
-        num_earlier_takes: Takes that were rejected in an earlier call, by the utterance's id. As many takes as usual
+        num_earlier_takes: Number of takes that an earlier call rejected, by utterance id. `checks.takes` new takes
             are tried after them.
     """
 
@@ -124,13 +124,12 @@ class RenderOptions:
 def render_shards(
     shards: Iterable[Shard], synthesizer: Synthesizer, options: RenderOptions
 ) -> Iterator[tuple[Shard, RenderedShard]]:
-    """Turn every utterance into a row or a reject. Yield each shard when it is complete, not always in order.
+    """Turn every utterance into a row or a reject. Yield each shard when it is complete, possibly out of order.
 
-    Shards share one stream of work, so that the synthesizer is not idle at the end of a shard. A shard is drawn from
-    `shards` when the synthesizer asks for more utterances than there are, and not before.
+    The next shard is taken from `shards` only when the synthesizer asks for more utterances.
 
     Args:
-        shards: As planned.
+        shards: Planned shards.
         synthesizer: Generates the takes.
         options: See `RenderOptions`.
     """
@@ -140,18 +139,18 @@ def render_shards(
             renderer.receive(clip)
             yield from renderer.complete_shards()
         yield from renderer.complete_shards()
-        assert not renderer.attempts, f"the synthesizer gave no clip for {sorted(renderer.attempts)}"
+        assert not renderer.attempts, f"the synthesizer returned no clip for {sorted(renderer.attempts)}"
 
 
 @dataclass
 class _OpenShard:
-    """A shard that is not complete."""
+    """State of a shard that is not complete."""
 
     shard: Shard
-    keys: Mapping[str, str]  # see `planning.utterance_key`, by the utterance's id
+    keys: Mapping[str, str]  # utterance id -> key, see `planning.utterance_key`
     rows: dict[str, Row] = field(default_factory=dict)
     rejects: dict[str, Reject] = field(default_factory=dict)
-    reused: list[Utterance] = field(default_factory=list)  # their rows are read last, since they may be many
+    reused: list[Utterance] = field(default_factory=list)  # rows are read when the shard is complete, to save memory
     work_seconds: float = 0.0
 
     @property
@@ -166,27 +165,27 @@ class _Attempt:
     utterance: Utterance  # as planned
     shard: _OpenShard
     take: int
-    end: int  # one more than the last take that is tried
+    end: int  # number after the last take
 
 
 @dataclass
 class _Renderer:
-    """The state of `render_shards`."""
+    """State of `render_shards`."""
 
     shards: Iterator[Shard]
     synthesizer: Synthesizer
     options: RenderOptions
     check_columns: Collection[str]
-    has_more: bool = True  # utterances to generate
-    attempts: dict[str, _Attempt] = field(default_factory=dict)  # in the synthesizer, by the utterance's id
+    has_more: bool = True  # there may be utterances to generate
+    attempts: dict[str, _Attempt] = field(default_factory=dict)  # passed to the synthesizer, by utterance id
     retakes: list[_Attempt] = field(default_factory=list)
     complete: deque[_OpenShard] = field(default_factory=deque)
     last_take: float = field(default_factory=time.monotonic)
 
     def utterances(self) -> Iterator[Utterance | None]:
-        """Yield what to generate next, retakes together with the next shard, so that lengths are similar in a batch.
+        """Yield the next utterances to generate. Retakes are batched with the next shard, by similar length.
 
-        After the last shard, yield None while there are takes in the synthesizer that may have to be retaken.
+        After the last shard, yield None while takes are in progress, because they may have to be retried.
         """
         while len(self.complete) < _MAX_COMPLETE:
             attempts, self.retakes = self.retakes, []
@@ -207,7 +206,7 @@ class _Renderer:
                 yield from batch.utterances
 
     def receive(self, clip: Clip) -> None:
-        """Accept a take, or queue another one, or reject the utterance."""
+        """Accept a take, schedule another one, or reject the utterance."""
         attempt = self.attempts.pop(clip.utterance.id)
         utterance, shard, config = attempt.utterance, attempt.shard, self.options.config
         clip = replace(clip, utterance=utterance, take=attempt.take)
@@ -232,7 +231,7 @@ class _Renderer:
             self.complete.append(shard)
 
     def complete_shards(self) -> Iterator[tuple[Shard, RenderedShard]]:
-        """Yield the shards that are complete; one whose earlier clips are damaged is opened again."""
+        """Yield the complete shards. If earlier clips of a shard are damaged, generate them again first."""
         while self.complete:
             done = self.complete.popleft()
             rows, found = done.rows, self.options.earlier.find(done.keys[utterance.id] for utterance in done.reused)
@@ -254,7 +253,7 @@ class _Renderer:
             )
 
     def _open(self, shard: Shard) -> list[_Attempt]:
-        """Open a shard; return what has to be generated."""
+        """Start a shard; return the takes to generate."""
         fingerprint = self.options.model_fingerprint
         keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in shard.utterances}
         opened = _OpenShard(shard, keys)
