@@ -1,12 +1,11 @@
 """Phonetic alignment of a clip with its prompt: which words were left out or said twice, and when each was spoken.
 
-A recogniser with a language model corrects what it hears: it writes a word that was left out, and writes a repeated word
-once. The aligner has no language model. It explains the audio with the words of the prompt only, where each word may be
-left out, and where the speaker may go back some words after each. `evidence` says how much better the words that were
-found explain the audio than the prompt does.
+A recogniser with a language model corrects what it hears: it writes a word that was left out, and writes a repeated
+word once. The aligner has no language model. It explains the audio with the words of the prompt only, each of which may
+be left out, repeated or swapped with the next one. `evidence` says how much better the words that were found explain
+the audio than the prompt does.
 
-The acoustic models are those of the package `soundswallower` (hidden Markov models from CMU Sphinx; 10 ms frames): about
-30 times faster than real time on one CPU core.
+The acoustic models (hidden Markov models of CMU Sphinx, 10 ms frames) are those of the package `soundswallower`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
 from pipeline.errors import ConfigError
@@ -34,7 +32,7 @@ FRAME_SECONDS = 0.01
 _MODELS = {"en": "en-us"}  # by language
 _INSTALL = "pip install 'parler-pipeline[quality]'"
 _MAX_WORDS = 120  # of a prompt; a longer one is not aligned
-_MAX_SECONDS = 60.0
+_MIN_SECONDS, _MAX_SECONDS = 0.1, 60.0  # of a clip
 _LEVEL = 0.9  # of full scale, to which clips are brought
 _BACK = (1, 2, 3, 4)  # words that the speaker may go back
 _DEVIATION = 1e-10  # probability of leaving out a word, and of each way back
@@ -59,13 +57,26 @@ class PhoneticAlignment:
     Attributes:
         words: As they were spoken.
         expected: The words of the prompt.
-        evidence: Natural logarithm of how much more probable the audio is with `words` than with `expected`. 0: they are
-            the same. Infinite: the prompt, or every variation of it, cannot explain the audio.
+        evidence: Natural logarithm of how much more probable the audio is with `words` than with `expected`. 0: they
+            are the same. Infinite: neither the prompt nor any variation of it explains the audio.
     """
 
     words: tuple[AlignedWord, ...]
     expected: tuple[str, ...]
     evidence: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values, from which `from_json` makes the alignment again."""
+        evidence = self.evidence if math.isfinite(self.evidence) else None
+        words = [[word.text, word.start, word.end] for word in self.words]
+        return {"words": words, "expected": list(self.expected), "evidence": evidence}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PhoneticAlignment:
+        """Return the alignment that `as_json` wrote."""
+        evidence = math.inf if values["evidence"] is None else float(values["evidence"])
+        words = tuple(AlignedWord(*word) for word in values["words"])
+        return cls(words, tuple(values["expected"]), evidence)
 
     def differences(self) -> Iterator[tuple[str, str]]:
         """Yield the places where both differ: what was expected, and what was spoken."""
@@ -106,11 +117,13 @@ class PhoneticAligner:
         words = tuple(match.group().lower().replace("’", "'") for match in _WORD.finditer(prompt))
         if model is None or not 0 < len(words) <= _MAX_WORDS or recording.seconds > _MAX_SECONDS:
             return None
+        audio = _prepare(recording)
+        if audio is None:
+            return PhoneticAlignment((), words, math.inf)
         decoder = self._decoder(model)
         for word in set(words):
             if decoder.lookup_word(word) is None:
                 decoder.add_word(word, pronounce(word))
-        audio = _prepare(recording)
         free, path = _decode(decoder, audio, words, with_deviations=True)
         spoken = tuple(word.text for word in path)
         if free is None:
@@ -141,13 +154,14 @@ class PhoneticAligner:
         return self._decoders[model]
 
 
-def _prepare(recording: Recording) -> bytes:
-    """Return 16-bit samples at the model's rate, at the level that the model was trained with."""
+def _prepare(recording: Recording) -> bytes | None:
+    """Return 16-bit samples at the model's rate and at a constant level; None if there is nothing to hear."""
     samples = np.nan_to_num(np.asarray(recording.samples, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     samples = np.asarray(soxr.resample(samples, recording.sampling_rate, SAMPLING_RATE), dtype=np.float32)
     peak = float(np.abs(samples).max(initial=0.0))
-    scaled: npt.NDArray[np.float32] = samples * (_LEVEL * 32767 / peak) if peak > 0 else samples
-    return scaled.astype(np.int16).tobytes()
+    if len(samples) < _MIN_SECONDS * SAMPLING_RATE or peak == 0:
+        return None  # the decoder cannot process it
+    return (samples * (_LEVEL * 32767 / peak)).astype(np.int16).tobytes()
 
 
 def _decode(

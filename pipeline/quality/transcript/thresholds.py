@@ -52,6 +52,10 @@ class Thresholds:
     short_words: int = 2  # prompts with so few words are never judged to be wrong, only silent or endless
     runaway_words: int = 4  # more words heard than such a prompt has: it is endless
     max_scored: int = 6  # deviations of a clip for which texts are scored
+    # Evidence of the phonetic alignment, which hears no other words than those of the prompt
+    aligned_fault: float = 67.0  # from which words were left out, repeated or swapped
+    aligned_confirmation: float = 10.0  # the same for a clip about whose transcript there is doubt
+    aligned_doubt: float = 30.0
 
 
 # By model and language. Log probabilities of a larger model differ more, so that its limits have to be measured anew
