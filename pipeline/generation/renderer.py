@@ -1,8 +1,8 @@
 """Turn planned shards into rows and rejects.
 
-A take that is flawed is generated again with another seed, and the utterance is rejected after the last take. Clips of
-earlier work are reused where they are the same. All shards share one stream of work, so that the synthesizer is never
-idle at the end of a shard.
+A flawed take is generated again with another seed; the utterance is rejected after the last take. Earlier clips with
+the same key are reused. All shards share one stream of utterances, so that the synthesizer is not idle at the end of a
+shard.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, Reject, Shard, Utterance
 
 T = TypeVar("T")
-OnTake = Callable[[Clip, Row | None], None]  # called with a take, and with its row if it was accepted
-_MAX_COMPLETE = 4  # shards that wait to be consumed; with more, no shard is drawn
+OnTake = Callable[[Clip, Row | None], None]  # called with a take, and its row if the take was accepted
+_MAX_COMPLETE = 4  # complete shards in memory; with more, no new shard is started
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RenderedShard:
-    """The rows and the rejects of a shard; together they are all of its utterances."""
+    """Rows and rejects of a shard, which together are all of its utterances."""
 
     rows: tuple[Row, ...]  # in reading order
     rejects: tuple[Reject, ...]  # in reading order
-    num_reused: int  # rows that are clips of earlier work
-    work_seconds: float  # sum, over the takes of this shard, of the time since the take before
+    num_reused: int  # number of rows that are earlier clips
+    work_seconds: float  # sum over the takes of this shard of the time since the previous take
 
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """What `render_shards` needs beside shards and synthesizer.
+    """Options of `render_shards`.
 
     Attributes:
-        config: Its `checks` and `dataset.format` are used.
-        model_fingerprint: What all clips of the run depend on; see `planning.utterance_key`.
-        language: Of the texts.
-        earlier: Clips that are reused.
+        config: Config of the run.
+        model_fingerprint: See `planning.utterance_key`.
+        language: Default language of the texts.
+        earlier: Clips to reuse.
         checker: The checks of the run, loaded.
         on_take: Called for each take.
-        num_earlier_takes: Takes that were rejected in an earlier call, by the utterance's id. As many takes as usual
+        num_earlier_takes: Number of takes that an earlier call rejected, by utterance id. `checks.takes` new takes
             are tried after them.
     """
 
@@ -67,13 +67,12 @@ class RenderOptions:
 def render_shards(
     shards: Iterable[Shard], synthesizer: Synthesizer, options: RenderOptions
 ) -> Iterator[tuple[Shard, RenderedShard]]:
-    """Turn every utterance into a row or a reject. Yield each shard when it is complete, not always in order.
+    """Turn every utterance into a row or a reject. Yield each shard when it is complete, possibly out of order.
 
-    Shards share one stream of work, so that the synthesizer is not idle at the end of a shard. A shard is drawn from
-    `shards` when the synthesizer asks for more utterances than there are, and not before.
+    The next shard is taken from `shards` only when the synthesizer asks for more utterances.
 
     Args:
-        shards: As planned.
+        shards: Planned shards.
         synthesizer: Generates the takes.
         options: See `RenderOptions`.
     """
@@ -83,18 +82,18 @@ def render_shards(
             renderer.receive(clip)
             yield from renderer.complete_shards()
         yield from renderer.complete_shards()
-        assert not renderer.attempts, f"the synthesizer gave no clip for {sorted(renderer.attempts)}"
+        assert not renderer.attempts, f"the synthesizer returned no clip for {sorted(renderer.attempts)}"
 
 
 @dataclass
 class _OpenShard:
-    """A shard that is not complete."""
+    """State of a shard that is not complete."""
 
     shard: Shard
-    keys: Mapping[str, str]  # see `planning.utterance_key`, by the utterance's id
+    keys: Mapping[str, str]  # utterance id -> key, see `planning.utterance_key`
     rows: dict[str, Row] = field(default_factory=dict)
     rejects: dict[str, Reject] = field(default_factory=dict)
-    reused: list[Utterance] = field(default_factory=list)  # their rows are read last, since they may be many
+    reused: list[Utterance] = field(default_factory=list)  # rows are read when the shard is complete, to save memory
     work_seconds: float = 0.0
 
     @property
@@ -109,27 +108,27 @@ class _Attempt:
     utterance: Utterance  # as planned
     shard: _OpenShard
     take: int
-    end: int  # one more than the last take that is tried
+    end: int  # number after the last take
 
 
 @dataclass
 class _Renderer:
-    """The state of `render_shards`."""
+    """State of `render_shards`."""
 
     shards: Iterator[Shard]
     synthesizer: Synthesizer
     options: RenderOptions
     check_columns: Collection[str]
-    has_more: bool = True  # utterances to generate
-    attempts: dict[str, _Attempt] = field(default_factory=dict)  # in the synthesizer, by the utterance's id
+    has_more: bool = True  # there may be utterances to generate
+    attempts: dict[str, _Attempt] = field(default_factory=dict)  # passed to the synthesizer, by utterance id
     retakes: list[_Attempt] = field(default_factory=list)
     complete: deque[_OpenShard] = field(default_factory=deque)
     last_take: float = field(default_factory=time.monotonic)
 
     def utterances(self) -> Iterator[Utterance | None]:
-        """Yield what to generate next, retakes together with the next shard, so that lengths are similar in a batch.
+        """Yield the next utterances to generate. Retakes are batched with the next shard, by similar length.
 
-        After the last shard, yield None while there are takes in the synthesizer that may have to be retaken.
+        After the last shard, yield None while takes are in progress, because they may have to be retried.
         """
         while len(self.complete) < _MAX_COMPLETE:
             attempts, self.retakes = self.retakes, []
@@ -150,7 +149,7 @@ class _Renderer:
                 yield from batch.utterances
 
     def receive(self, clip: Clip) -> None:
-        """Accept a take, or queue another one, or reject the utterance."""
+        """Accept a take, schedule another one, or reject the utterance."""
         attempt = self.attempts.pop(clip.utterance.id)
         utterance, shard, config = attempt.utterance, attempt.shard, self.options.config
         clip = replace(clip, utterance=utterance, take=attempt.take)
@@ -175,7 +174,7 @@ class _Renderer:
             self.complete.append(shard)
 
     def complete_shards(self) -> Iterator[tuple[Shard, RenderedShard]]:
-        """Yield the shards that are complete; one whose earlier clips are damaged is opened again."""
+        """Yield the complete shards. If earlier clips of a shard are damaged, generate them again first."""
         while self.complete:
             done = self.complete.popleft()
             rows, found = done.rows, self.options.earlier.find(done.keys[utterance.id] for utterance in done.reused)
@@ -197,7 +196,7 @@ class _Renderer:
             )
 
     def _open(self, shard: Shard) -> list[_Attempt]:
-        """Open a shard; return what has to be generated."""
+        """Start a shard; return the takes to generate."""
         fingerprint = self.options.model_fingerprint
         keys = {utterance.id: utterance_key(utterance, fingerprint) for utterance in shard.utterances}
         opened = _OpenShard(shard, keys)

@@ -1,8 +1,8 @@
-"""What is going to be made, in which order and in which shapes; all of it known before a model is loaded.
+"""Planning: which utterances to generate, in which order and with which padded shapes. No model is loaded.
 
-`seconds` predicts lengths, `utterances` turns documents into utterances and shards, `buckets` gives each its shape and
-makes batches, `files` is the plan on disk, `left_out` what is not spoken,
-`summary` the plan in figures and `summary_text` the same in words. Nothing here depends on devices.
+`duration` predicts lengths, `utterances` turns documents into utterances and shards, `buckets` assigns shapes and makes
+batches, `plan_format` and `plan_store` store the plan on disk, `left_out` lists text that is not spoken, `summary`
+counts, and `summary_text` formats the counts. The plan does not depend on the devices.
 """
 
 from pipeline.planning.buckets import Batch, assign_buckets, bucket_problem, find_bucket, make_batches

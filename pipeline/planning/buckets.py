@@ -1,8 +1,7 @@
-"""Gives every utterance its shape, and puts utterances of one shape into batches.
+"""Assign a bucket (padded shape) to every utterance, and group utterances of the same bucket into batches.
 
-A bucket is a function of the utterance and the config alone, never of the neighbours in its batch: padded shapes touch
-the last bits of floating point, and a clip must not depend on who is generated beside it. Token counts are given; no
-tokenizer is known here.
+The bucket depends only on the utterance and the config, not on the other utterances of the batch: padding changes
+floating-point rounding, and a clip must not depend on its batch. The caller counts the tokens.
 """
 
 from __future__ import annotations
@@ -15,38 +14,38 @@ from dataclasses import dataclass
 from pipeline.config import PlanningConfig
 from pipeline.types import Bucket, Shard, Utterance
 
-_FRAME_TOLERANCE = 1e-6  # seconds * frames per second may land a hair under a whole frame
+_FRAME_TOLERANCE = 1e-6  # seconds * frames per second may be slightly below a whole frame
 
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """The rates and limits of a model, as far as planning needs them."""
+    """Rates and limits of a model that planning needs."""
 
     sampling_rate: int  # Hz
     frames_per_second: float
-    max_seconds: float  # longest audio that the model can be asked for
-    max_positions: int  # a prompt and its frames together
+    max_seconds: float  # longest audio that the model can generate
+    max_positions: int  # prompt and frames together
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the shapes of a run depend on."""
+    """Settings that determine the shapes of a run."""
 
     planning: PlanningConfig
     limits: ModelLimits
-    batch_size: int
+    batch_size: int  # rows
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are generated together."""
+    """Utterances that are generated together."""
 
-    bucket: Bucket | None  # None: unpadded, and then there is only one row
+    bucket: Bucket | None  # None: not padded; the batch then has one row
     utterances: tuple[Utterance, ...]
 
 
 def find_bucket(utterance: Utterance, prompt_tokens: int, description_tokens: int, shapes: Shapes) -> Bucket | None:
-    """Return the smallest shape that holds an utterance; None: it fits none, and `bucket_problem` says why."""
+    """Return the smallest bucket for an utterance; None if it fits none, see `bucket_problem`."""
     planning, limits = shapes.planning, shapes.limits
     prompt_rung = _smallest_rung(planning.prompt_tokens, prompt_tokens)
     description_rung = _smallest_rung(planning.description_tokens, description_tokens)
@@ -60,9 +59,10 @@ def find_bucket(utterance: Utterance, prompt_tokens: int, description_tokens: in
 def bucket_problem(
     prompt_tokens: int, description_tokens: int, planning: PlanningConfig, bucket: Bucket | None, max_positions: int
 ) -> str | None:
-    """Return why no bucket, or not the model, can hold so many tokens, for the list of rejects; None when both can.
+    """Return the reason for a reject if the tokens do not fit a bucket or the model; None if they fit.
 
-    The reason opens with a code that stays the same, so that rejects can be counted by it.
+    The reason begins with a stable code by which rejects are counted. It is stored in the plan, so that a change of its
+    wording changes the hash of plans with rejects.
     """
     if prompt_tokens > planning.prompt_tokens[-1]:
         limit = planning.prompt_tokens[-1]
@@ -81,7 +81,7 @@ def bucket_problem(
 def assign_buckets(
     shard: Shard, prompt_tokens: Sequence[int], description_tokens: Sequence[int], shapes: Shapes
 ) -> Shard:
-    """Return a shard with a bucket, or a problem, in every utterance. Token counts are in the order of the shard."""
+    """Return the shard with a bucket or a problem in every utterance. Token counts are in the order of the shard."""
 
     def assign(utterance: Utterance, prompt: int, description: int) -> Utterance:
         if utterance.problem:
@@ -95,10 +95,10 @@ def assign_buckets(
 
 
 def make_batches(utterances: Iterable[Utterance]) -> list[Batch]:
-    """Group by bucket and cuts into batches: inside a bucket the longest predicted come first.
+    """Group utterances into batches by bucket, those with the longest predicted audio first.
 
-    The largest bucket is first of all, so that a lack of memory shows at once and not after hours. Utterances with a
-    problem are left out; one without a bucket is a batch of its own.
+    The largest bucket is first, so that a lack of memory is found at the start. Utterances with a problem are omitted.
+    An utterance without a bucket forms its own batch.
     """
     by_bucket: defaultdict[Bucket, list[Utterance]] = defaultdict(list)
     unpadded: list[Batch] = []
@@ -122,7 +122,7 @@ def _smallest_rung(ladder: Sequence[int], needed: int) -> int | None:
 
 
 def _seconds_limit(predicted_seconds: float, planning: PlanningConfig, model_max_seconds: float) -> float:
-    """Return the smallest limit with headroom over the prediction. The model's own limit is the last rung."""
+    """Return the smallest limit in seconds with headroom over the prediction, at most the limit of the model."""
     if predicted_seconds == 0:
         return model_max_seconds
     needed = predicted_seconds * planning.headroom

@@ -1,7 +1,7 @@
-"""Predicts how long a text takes to speak.
+"""Predict the duration of spoken text.
 
-Owns one small model: every character costs time by the kind of script it belongs to, and a mark between words costs a
-pause. It knows no voice, no language and no tokenizer. A cost is never negative, so a longer text never gets shorter.
+The prediction adds a time for each character, which depends on its script, and a time for each punctuation mark between
+words. It does not depend on the voice or the language. A longer text never has a shorter prediction.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import lru_cache
 from pipeline.config import BookConfig
 from pipeline.types import Boundary
 
-# Fitted to synthetic narration of a novel (136 clips), then slowed by a tenth to the pace of recorded audiobooks:
-# LJ Speech, 24 hours of them, has 15.2 characters a second, and clips of 100 characters that last 6.6 s.
-_EDGE_SECONDS = 0.3  # the silence before and after the words of a clip
-_LETTER_SECONDS = 0.074  # of an alphabet
-_FIGURE_SECONDS = 0.3  # a digit or a symbol that is read aloud: usually a word of its own
-_MARK_SECONDS = 0.03  # a combining mark: a vowel sign in Indic scripts
+# Fitted to synthetic narration of a novel (136 clips), then slowed by 10 % to the pace of recorded audiobooks:
+# LJ Speech (24 hours) has 15.2 characters per second, and its clips of 100 characters last 6.6 s.
+_EDGE_SECONDS = 0.3  # silence at both ends of a clip
+_LETTER_SECONDS = 0.074  # letter of an alphabet
+_FIGURE_SECONDS = 0.3  # digit or symbol that is read aloud, usually as a word
+_MARK_SECONDS = 0.03  # combining mark, for example a vowel sign in Indic scripts
 
-# A character of these scripts is worth more than a letter. Names are those that open a character's Unicode name.
+# Scripts whose characters take longer than a letter. Keys are the first word of the Unicode name of a character.
 _SCRIPT_SECONDS = {
     "CJK": 0.22,  # a syllable
     "HANGUL": 0.17,  # a syllable
@@ -28,7 +28,7 @@ _SCRIPT_SECONDS = {
     "KATAKANA": 0.13,
     "ARABIC": 0.085,  # short vowels are not written
     "HEBREW": 0.085,
-    "DEVANAGARI": 0.085,  # a consonant with its own vowel; so are the others below
+    "DEVANAGARI": 0.085,  # a consonant with its vowel; the same for the scripts below
     "BENGALI": 0.085,
     "GURMUKHI": 0.085,
     "GUJARATI": 0.085,
@@ -43,14 +43,14 @@ _SCRIPT_SECONDS = {
 
 _SENTENCE_PAUSE_SECONDS = 0.55
 _CLAUSE_PAUSE_SECONDS = 0.2
-# Only pauses between words count: whatever stands at the end of a clip is followed by nothing.
+# Only punctuation between words adds a pause; there is none after the last word.
 _SENTENCE_END = re.compile(r"[.!?\u2026\u0964\u0965\u061f]['\"\u2019\u201d)\]]*\s+(?=\S)|[\u3002\uff01\uff1f]+(?=\w)")
 _CLAUSE_END = re.compile(r"[,;:\u060c\u061b]\s+(?=\S)|[\u2013\u2014\u3001\uff0c\uff1b\uff1a]\s*(?=\w)")
-_ASCII_ENDS = (re.compile(r"[.!?]['\")\]]*\s+(?=\S)"), re.compile(r"[,;:]\s+(?=\S)"))  # the same for ASCII, quicker
+_ASCII_ENDS = (re.compile(r"[.!?]['\")\]]*\s+(?=\S)"), re.compile(r"[,;:]\s+(?=\S)"))  # the same for ASCII, faster
 
 
 def predict_seconds(prompt: str) -> float:
-    """Return the predicted seconds of speech for a text in spoken form; 0 for one without anything to say."""
+    """Return the predicted duration in seconds of a text in spoken form; 0 if there is nothing to speak."""
     spoken = _ascii_seconds(prompt) if prompt.isascii() else sum(map(_character_seconds, prompt))
     if spoken == 0:
         return 0.0
@@ -65,7 +65,7 @@ _LETTERS = bytes(code for code in range(128) if chr(code).isalpha())
 
 
 def _ascii_seconds(prompt: str) -> float:
-    """Return the same sum as character by character, up to an error that rounding removes."""
+    """Return the sum of `_character_seconds` for ASCII text, up to an error that is removed by rounding."""
     said = prompt.encode("ascii").translate(None, _SILENT)
     num_figures = len(said.translate(None, _LETTERS))
     return (len(said) - num_figures) * _LETTER_SECONDS + num_figures * _FIGURE_SECONDS
@@ -85,7 +85,7 @@ def _character_seconds(character: str) -> float:
 
 
 def pause_seconds(boundary: Boundary, config: BookConfig) -> float:
-    """The pause after a clip, when another clip follows."""
+    """Return the pause in seconds between a clip with this boundary and the next clip."""
     return {
         Boundary.NONE: 0.0,
         Boundary.CLAUSE: config.clause_pause,

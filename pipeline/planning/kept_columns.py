@@ -1,8 +1,9 @@
-"""Columns of the input that go through to the dataset: their names, and the one type that holds all values of each.
+"""Names and types of the input columns that are kept in the dataset.
 
-Types are found while the plan is made, from the values alone, and are the same in every shard. A type is the name of a
-scalar ("bool", "int64", "float64", "string"), {"list": type} or {"struct": {name: type}}. Values that share no type
-(1 and "one"), mappings with very many keys and very deep ones are written as text: strings as they are, others as JSON.
+Types are inferred from all values of the input during planning, so that they are the same in every shard. A type is the
+name of a scalar ("bool", "int64", "float64", "string"), {"list": type} or {"struct": {name: type}}. Values without a
+common type (1 and "one"), and mappings that are too large or too deep, are stored as strings: strings unchanged, other
+values as JSON.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import pyarrow as pa
 
 from pipeline.errors import SourceError
 
-Type = Any  # str, or a dictionary with the one key "list" or "struct"
+Type = Any  # str, or a dictionary with a single key, "list" or "struct"
 
 NO_COLUMNS: Mapping[str, Type] = {}
-_TEXT = "string"  # also of mixed values
+_TEXT = "string"  # also for mixed values
 _UNKNOWN = "null"  # only empty values so far
 _MIXED = "mixed"
 _NUMBERS = ("int64", "float64")
@@ -29,9 +30,9 @@ _PREFIX = "source_"
 
 
 def dataset_name(name: str, taken: frozenset[str]) -> str:
-    """The name of an input's column in the dataset: its own, or source_<name> where that is `taken`.
+    """Return the name of an input column in the dataset: unchanged, or source_<name> if the name is in `taken`.
 
-    Different names stay different: where `duration` is taken, an input's own `source_duration` gets the prefix as well.
+    Different names remain different: if `duration` is taken, an input column `source_duration` also gets the prefix.
     """
     base = name
     while base.startswith(_PREFIX):
@@ -42,13 +43,13 @@ def dataset_name(name: str, taken: frozenset[str]) -> str:
 
 
 class TypeFinder:
-    """Finds the types of columns, row by row."""
+    """Infers the types of columns from rows."""
 
     def __init__(self) -> None:
         self._types: dict[str, Type] = {}
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """Take in the values of one row.
+        """Update the types with the values of a row.
 
         Raises:
             SourceError: There are too many columns.
@@ -57,16 +58,16 @@ class TypeFinder:
             self._types[name] = _merge(self._types.get(name, _UNKNOWN), _type_of(value, 0))
         if len(self._types) > _MAX_COLUMNS:
             raise SourceError(
-                f"the rows have more than {_MAX_COLUMNS} different columns; source.keep_columns=[...] chooses some"
+                f"the rows have more than {_MAX_COLUMNS} different columns; list those to keep in source.keep_columns"
             )
 
     def types(self) -> dict[str, Type]:
-        """The type of each column, in the order in which they came."""
+        """Return the type of each column, in the order of their first occurrence."""
         return {name: _final(found) for name, found in self._types.items()}
 
 
 def arrow_type(column: Type) -> pa.DataType:
-    """The type of Arrow that stores a column."""
+    """Return the Arrow type of a column."""
     if isinstance(column, str):
         return {"bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}[column]
     if "list" in column:
@@ -75,7 +76,7 @@ def arrow_type(column: Type) -> pa.DataType:
 
 
 def leaf_paths(name: str, column: Type) -> list[str]:
-    """The paths that Parquet stores a column under."""
+    """Return the Parquet paths of the leaves of a column."""
     if isinstance(column, str):
         return [name]
     if "list" in column:
@@ -84,7 +85,7 @@ def leaf_paths(name: str, column: Type) -> list[str]:
 
 
 def feature(column: Type) -> Any:
-    """The feature of `datasets`, as it stands in the metadata of a Parquet file: what all its versions read."""
+    """Return the `datasets` feature for Parquet metadata, in the form that all versions of `datasets` read."""
     if isinstance(column, str):
         return {"dtype": column, "_type": "Value"}
     if "list" in column:
@@ -94,7 +95,7 @@ def feature(column: Type) -> Any:
 
 
 def card_entry(column: Type) -> dict[str, Any]:
-    """The feature of `datasets`, as it stands in the YAML of a card, without its name."""
+    """Return the `datasets` feature for the YAML of a dataset card, without its name."""
     if isinstance(column, str):
         return {"dtype": column}
     if "list" in column:
@@ -106,7 +107,7 @@ def card_entry(column: Type) -> dict[str, Any]:
 
 
 def fit(value: Any, column: Type) -> Any:
-    """The value as the type of its column holds it."""
+    """Convert a value to the type of its column."""
     if value is None:
         return None
     if isinstance(column, dict) and "list" in column:
@@ -159,7 +160,7 @@ def _merge(one: Type, other: Type) -> Type:
 
 
 def _final(found: Type) -> Type:
-    """The type without what no file can store: an unknown type, and a mapping without keys."""
+    """Replace types that Parquet cannot store (unknown, mixed, empty mapping) by string."""
     if isinstance(found, str):
         return _TEXT if found in (_UNKNOWN, _MIXED) else found
     if "list" in found:

@@ -1,4 +1,4 @@
-"""What of a source text is not spoken: the list with reasons and chapters, its counts, and when to warn."""
+"""List and count the source text that is not spoken, with reasons and chapters, and warn if there is much."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pipeline.text.skip_reasons import Reason
 from pipeline.types import Document
 
-_MAX_SHARE = 0.05  # of a text's words that may be left out for unexpected reasons without a warning
-_MIN_LOST = 20  # words: fewer are no warning, however short the text is
-_MAX_CHAPTERS = 300  # that are counted one by one; a table whose every row has a title must not fill the memory
+_MAX_SHARE = 0.05  # share of the words that may be left out for unexpected reasons without a warning
+_MIN_LOST = 20  # words; fewer cause no warning in short texts
+_MAX_CHAPTERS = 300  # counted individually; limits memory for tables with a title in every row
 _MAX_WARNINGS = 20
 _BEFORE = "(before the first chapter)"
 _TITLE_WIDTH = 32
@@ -21,21 +21,21 @@ _WIDTH = 100
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Words of a source text that are in no segment, or a part of it that could not be read."""
+    """Source text that is in no segment, or a part of the source that could not be read."""
 
     source_id: str
     reason: str
     start: int  # offsets into the source text, in characters
     end: int
     text: str
-    chapter: str = ""  # title of the chapter that it lies in; "": before the first
-    chapter_number: int = 0  # counted from 1; 0: before the first
-    detail: str = ""  # the name of a page that could not be read, and why
-    expected: bool = True  # a narrator leaves it out as well: notes, contents, imprint ...
+    chapter: str = ""  # title of its chapter; "": before the first chapter
+    chapter_number: int = 0  # from 1; 0: before the first chapter
+    detail: str = ""  # name of an unreadable page, and the error
+    expected: bool = True  # narrators omit it too: notes, table of contents, imprint ...
 
 
 def left_out_of(document: Document) -> Iterator[LeftOut]:
-    """Yield what of `document` is not spoken, as far as there are words in it."""
+    """Yield the parts of a document that contain words and are not spoken."""
     starts = [chapter.paragraphs[0].start for chapter in document.chapters if chapter.paragraphs]
     is_sorted = len(starts) == len(document.chapters)
     for skip in document.skips:
@@ -50,14 +50,16 @@ def left_out_of(document: Document) -> Iterator[LeftOut]:
 
 @dataclass
 class LeftOutCounts:
-    """Adds up what is left out of all source texts."""
+    """Counts of text that is not spoken, for all documents."""
 
-    stretches: Counter[str] = field(default_factory=Counter)  # by reason
-    chapters: dict[tuple[str, int], tuple[str, Counter[str]]] = field(default_factory=dict)  # title, words by reason
+    stretches: Counter[str] = field(default_factory=Counter)  # reason -> number of parts
+    chapters: dict[tuple[str, int], tuple[str, Counter[str]]] = field(
+        default_factory=dict
+    )  # (source id, chapter) -> title, words by reason
     warnings: list[str] = field(default_factory=list)
 
     def add(self, document: Document) -> list[LeftOut]:
-        """Count a source text; return what of it is left out."""
+        """Count a document and return its text that is not spoken."""
         found = list(left_out_of(document))
         unexpected: Counter[str] = Counter()
         left_out = 0
@@ -76,7 +78,7 @@ class LeftOutCounts:
         return found
 
     def lines(self) -> list[str]:
-        """Lay the counts out by chapter, for a terminal."""
+        """Format the counts by chapter for the terminal."""
         if not self.chapters:
             return []
         result = [f"\n{'words left out':16}"]
@@ -89,7 +91,7 @@ class LeftOutCounts:
         return result
 
     def _judge(self, document: Document, unexpected: Counter[str], left_out: int) -> None:
-        """Warn where much of a text is left out for other reasons than a narrator would have."""
+        """Warn if much of a text is left out for unexpected reasons, or if a book has only one chapter."""
         spoken = sum(len(paragraph.text.split()) for chapter in document.chapters for paragraph in chapter.paragraphs)
         words, lost = spoken + left_out, unexpected.total()
         if lost >= _MIN_LOST and lost > _MAX_SHARE * words:
@@ -97,7 +99,10 @@ class LeftOutCounts:
             self._warn(document, f"{lost:,} of {words:,} words ({lost / words:.0%}) are left out: {reasons}")
         is_selected = any(skip.reason == Reason.NOT_SELECTED for skip in document.skips)
         if document.num_pages > 1 and len(document.chapters) == 1 and not is_selected:
-            self._warn(document, f"{document.num_pages} pages with words became one chapter; is that right?")
+            self._warn(
+                document,
+                f"{document.num_pages} pages became a single chapter; check the table of contents",
+            )
 
     def _warn(self, document: Document, message: str) -> None:
         if len(self.warnings) < _MAX_WARNINGS:

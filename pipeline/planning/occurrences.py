@@ -1,16 +1,17 @@
-"""Count how often a content has come before: exactly, in bounded memory.
+"""Exact occurrence counts of contents, in bounded memory.
 
-The seed of a repeated text and the check for repeated ids need a count of every content that a plan has seen. Contents
-are remembered as 63-bit hashes. The first of them are kept in a dictionary. Beyond `MAX_IN_MEMORY` all move to a
-temporary SQLite database, of which `_CACHE_KIB` are kept in memory and the rest in a deleted file of the temporary
-folder ($TMPDIR). A content takes 17 bytes there: a row takes one with its text, and two more with its id and file name.
+The seeds of repeated texts and the check for repeated ids need to know how often a content occurred before. Contents
+are stored as 63-bit hashes. The first `MAX_IN_MEMORY` hashes are in a dictionary. Above this number, all hashes move
+to a temporary SQLite database with a cache of `_CACHE_KIB` and an unnamed file in the temporary folder ($TMPDIR).
+Each content takes 17 bytes of disk space. A row has one content for its text, and two more for its id and file name.
 docs/log/scale.md has the measured costs.
 
-Counts of different hashes do not depend on each other. A plan that is made in parallel counts exactly if each process
-counts one range of the hashes, for all rows in reading order.
+Different hashes are counted independently. Parallel planning would count exactly if each process counted one range of
+the hashes over all rows in reading order.
 
-Two different contents may share a hash: one pair among a hundred million has a chance of 1 in 1,800. A repeated id is
-then reported wrongly, or a text gets the seed of a second occurrence, the same one every time.
+Two different contents can have the same hash; among a hundred million contents the probability of one such pair is 1
+in 1,800. An id is then wrongly reported as repeated, or a text gets the seed of a second occurrence, always the same
+one.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _COUNT = (
 
 
 class Occurrences:
-    """The contents that have come so far, with how often each came."""
+    """Number of occurrences of each content."""
 
     def __init__(self) -> None:
         self._times: dict[int, int] = {}
         self._database: sqlite3.Connection | None = None
 
     def add(self, *content: str | int) -> int:
-        """Count one occurrence of `content`; return how many came before it.
+        """Count an occurrence of `content`; return the number of earlier ones.
 
         Raises:
             SourceError: The temporary folder is full.
@@ -46,8 +47,8 @@ class Occurrences:
                 return int(self._database.execute(_COUNT, (key,)).fetchone()[0])
             except sqlite3.Error as error:
                 raise SourceError(
-                    f"planning: counting repeated texts needs room in the temporary folder ({error}): set TMPDIR to a "
-                    "folder with more space, 20 bytes for each text"
+                    f"planning: cannot store the counts of texts in the temporary folder ({error}). Set TMPDIR "
+                    "to a folder with at least 60 free bytes for each text"
                 ) from error
         before = self._times.get(key, 0)
         self._times[key] = before + 1
@@ -60,7 +61,7 @@ class Occurrences:
         for setting in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}"):
             self._database.execute(f"PRAGMA {setting}")
         self._database.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY, times INTEGER NOT NULL)")
-        self._database.execute("BEGIN")  # one transaction, never committed: nothing is to survive
+        self._database.execute("BEGIN")  # one transaction that is never committed, for speed
         self._database.executemany("INSERT INTO seen VALUES (?, ?)", sorted(self._times.items()))
         self._times.clear()
 

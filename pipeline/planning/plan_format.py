@@ -1,7 +1,4 @@
-"""The plan on disk: one line of JSON for each utterance, lossless, in a fixed order, readable by a person.
-
-Owns the format, and the key under which a clip can be found again. It returns text; writing it is for others.
-"""
+"""JSON format of planned utterances, one line each, and the key that identifies reusable clips."""
 
 from __future__ import annotations
 
@@ -14,16 +11,16 @@ from pipeline.seeds import content_digest
 from pipeline.types import Boundary, Bucket, Segment, Shard, Utterance
 
 _KEY_BYTES = 16
-_OPTIONAL = ("language", "split", "file_stem", "columns")  # written only where they say something
+_OPTIONAL = ("language", "split", "file_stem", "columns")  # omitted if empty
 _MAX_STEM = 100
 _PLAIN_STEM = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?")
-_RESERVED_STEM = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # devices of Windows
+_RESERVED_STEM = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # device names on Windows
 
 _PRIORITY_KEY = "urgent"  # the name of `Utterance.priority` in plans of format 1 and 2
 
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
-    """Return plain values for `json.dumps`, what a reader looks for first in front."""
+    """Return values for `json.dumps`, in an order that is easy to read."""
     bucket, segment = utterance.bucket, utterance.segment
     return {
         "id": utterance.id,
@@ -41,7 +38,7 @@ def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
 
 
 def utterance_from_json(line: Mapping[str, Any]) -> Utterance:
-    """Undoes `utterance_to_json`."""
+    """Convert the output of `utterance_to_json` back to an utterance."""
     bucket, segment = line["bucket"], line["segment"]
     return Utterance(
         **{
@@ -54,24 +51,27 @@ def utterance_from_json(line: Mapping[str, Any]) -> Utterance:
 
 
 def shard_to_json_lines(shard: Shard) -> str:
-    """Return one line for each utterance, each ended by a newline."""
+    """Return one JSON line for each utterance, each with a line break at its end."""
     return "".join(
         json.dumps(utterance_to_json(utterance), ensure_ascii=False) + "\n" for utterance in shard.utterances
     )
 
 
 def shard_from_json_lines(index: int, text: str) -> Shard:
-    """Undoes `shard_to_json_lines`. The index is in the file's name, not in its lines."""
-    # Not splitlines(): texts may hold U+2028 and its like, which JSON does not escape.
+    """Convert the output of `shard_to_json_lines` back to a shard. The index comes from the name of the file."""
+    # splitlines() would also split at characters such as U+2028, which JSON does not escape.
     return Shard(index, tuple(utterance_from_json(json.loads(line)) for line in text.split("\n") if line))
 
 
 def utterance_key(utterance: Utterance, model_fingerprint: str) -> str:
-    """Return the content hash under which a finished clip of this utterance can be used again.
+    """Return the content hash of an utterance; clips with the same key are interchangeable.
 
-    `model_fingerprint` stands for all that is the same for the whole run: revision, dtype, device, sampling. The padded
-    lengths belong to the key, because they touch the last bits of floating point and the limit may cut the audio. The
-    batch size does not: a clip does not depend on its batch.
+    The key includes the padded lengths, because they affect floating-point rounding and the length limit may truncate
+    the audio. It does not include the batch size, because a clip does not depend on its batch.
+
+    Args:
+        utterance: The planned utterance.
+        model_fingerprint: Identifies everything that is constant in a run: model revision, dtype, device, sampling.
     """
     bucket = utterance.bucket
     shape = "" if bucket is None else f"{bucket.prompt_tokens},{bucket.description_tokens},{bucket.max_frames}"
@@ -80,9 +80,10 @@ def utterance_key(utterance: Utterance, model_fingerprint: str) -> str:
 
 
 def safe_file_stem(id: str) -> str:
-    """Return a file name, without suffix, for any id: plain ASCII, good on every system, at most 100 bytes.
+    """Return a file name without suffix for any id: ASCII, valid on every system, at most 100 bytes.
 
-    An id that is such a name already is its own. Otherwise a hash of the id keeps the names of different ids apart.
+    An id that is already a valid name is returned unchanged. Otherwise the name contains a hash of the id, so that
+    different ids have different names.
     """
     if _PLAIN_STEM.fullmatch(id) and not _RESERVED_STEM.fullmatch(id):
         return id

@@ -1,8 +1,8 @@
-"""Keep the plan of a run on disk.
+"""Write, replace and read the plan of a run on disk.
 
-Owns `plan/` (a head, one file of utterances for each shard, and what is left out of the text), and what happens when
-the text has changed since: what was made for the old plan is set aside in `.previous/`, from where unchanged clips are
-taken again.
+The folder `plan/` contains the head `plan.json`, one file of utterances for each shard, and the list of skipped text.
+If the text has changed since the last plan, the shards of that plan are moved to `.previous/`, and their unchanged
+clips are reused.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from pipeline.storage.paths import (
 from pipeline.storage.run_directory import FORMAT_VERSION, MAX_SECONDS, RunDirectory
 from pipeline.types import Bucket, Shard
 
-MAX_PLAN_BYTES = 2**30  # of one shard
-_FORGOTTEN = ".forgotten"  # while it is deleted
+MAX_PLAN_BYTES = 2**30  # largest plan file of a shard that is read
+_FORGOTTEN = ".forgotten"  # name of .previous during its deletion
 
 
 @dataclass(frozen=True)
 class PlannedChapter:
-    """A chapter of a source text, for the book."""
+    """A chapter of the source text."""
 
     source_id: str
     title: str
@@ -52,45 +52,52 @@ class PlannedChapter:
 
 @dataclass(frozen=True)
 class PlanHead:
-    """`plan/plan.json`: what the plan's shards are, without reading them."""
+    """Contents of `plan/plan.json`, the summary of a plan."""
 
     fingerprint: str  # of the config
     num_shards: int
     num_utterances: int
     predicted_seconds: float
-    title: str  # of the first document, for the book
+    title: str  # of the first document
     author: str
     language: str
     chapters: tuple[PlannedChapter, ...]  # of the first document
-    plan_hash: str  # over the hashes of all shard files
-    shard_seconds: tuple[float, ...]  # predicted, of each shard: the longest are begun first
-    buckets: tuple[Bucket, ...] = ()  # the shapes that occur
+    plan_hash: str  # hash of the hashes of all shard files
+    shard_seconds: tuple[float, ...]  # predicted, of each shard; the longest shards start first
+    buckets: tuple[Bucket, ...] = ()  # all shapes in the plan
     num_bytes: int = 0  # of all shard files
-    input_mark: str = ""  # of what the plan was made of, see `unchanged`; empty: that could not be marked
-    left_out_sha256: str = ""  # of the list of what is left out; empty: an older plan, which has none
-    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # beside the standard ones: see `kept_columns`
-    check_columns: tuple[str, ...] = ()  # those of `kept_columns` that checks measure; the others are the input's
+    input_mark: str = ""  # digest of everything the plan depends on, see `staleness.plan_digest`; "": unknown
+    left_out_sha256: str = ""  # of `left_out.jsonl`; "": a plan of an older version, without the list
+    kept_columns: Mapping[str, Type] = field(default_factory=dict)  # name -> type, see `kept_columns`
+    check_columns: tuple[str, ...] = ()  # the kept columns that checks measure; the others come from the input
     format_version: int = 1  # of the files in `plan/`, see `FORMAT_VERSION`
 
 
 def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str = "") -> PlanHead:
-    """Plan the run into a hidden folder of its directory; nothing else is touched, and nothing is left on failure."""
+    """Write a new plan to a hidden folder of the run directory, which is removed on failure.
+
+    Args:
+        run_dir: Directory of the run.
+        config: Config of the run.
+        planner: Makes the plan.
+        input_mark: See `PlanHead.input_mark`.
+    """
     run = RunDirectory(run_dir)
-    following = run.staged_plan
-    remove_folder(following)
+    staged = run.staged_plan
+    remove_folder(staged)
     try:
         hashes: list[str] = []
         seconds: list[float] = []
         num_bytes = 0
         for shard in planner.shards():
             content = shard_to_json_lines(shard)
-            write_text(following / run.plan_shard(shard.index).name, content)
+            write_text(staged / run.plan_shard(shard.index).name, content)
             encoded = content.encode()
             hashes.append(hashlib.sha256(encoded).hexdigest())
             seconds.append(round(sum(utterance.predicted_seconds for utterance in shard.utterances), 1))
             num_bytes += len(encoded)
         left_out = json_lines(planner.left_out)
-        write_text(following / run.left_out.name, left_out)
+        write_text(staged / run.left_out.name, left_out)
         head = replace(
             _head(config, planner, _hash_of(hashes), tuple(seconds)),
             fingerprint=run_fingerprint(run_dir, config),
@@ -98,23 +105,24 @@ def stage_plan(run_dir: Path, config: Config, planner: Planner, input_mark: str 
             input_mark=input_mark,
             left_out_sha256=hashlib.sha256(left_out.encode()).hexdigest(),
         )
-        write_text(following / run.plan_head.name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
+        write_text(staged / run.plan_head.name, json.dumps(asdict(head), indent=1, ensure_ascii=False) + "\n")
     except BaseException:
-        remove_folder(following)
+        remove_folder(staged)
         raise
     return head
 
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> str:
-    """Return rows as JSON lines."""
+    """Return rows in JSON Lines format."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def install_plan(run_dir: Path, head: PlanHead) -> None:
-    """Make the staged plan, whose head this is, the plan of the run.
+    """Replace the plan of the run by the staged plan, which has this head.
 
-    Of an unchanged plan each file is put in its place again, which mends a damaged one. When the text has changed, the
-    finished shards are set aside first (see `earlier_runs`), so that a kill at any moment loses no clip.
+    If the plan is unchanged, its files are replaced too, which repairs damaged ones. If the text has changed, the
+    finished shards are first moved to `.previous/` (see `earlier_runs`), so that no clip is lost if the process is
+    killed.
     """
     run = RunDirectory(run_dir)
     if is_half_set_aside(run_dir):
@@ -128,7 +136,11 @@ def install_plan(run_dir: Path, head: PlanHead) -> None:
 
 
 def read_head(run_dir: Path) -> PlanHead:
-    """Read `plan/plan.json`."""
+    """Read `plan/plan.json`.
+
+    Raises:
+        RunDirectoryError: It is missing or damaged.
+    """
     path = RunDirectory(run_dir).plan_head
     try:
         content = read_json(path)
@@ -141,53 +153,58 @@ def read_head(run_dir: Path) -> PlanHead:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else error
         raise RunDirectoryError(
-            f"{path}: not a readable plan ({reason}); delete it and give the same command again"
+            f"{path}: the plan is missing or damaged ({reason}). Delete it and rerun the same command"
         ) from error
 
 
 def _check_types(head: PlanHead) -> None:
-    """Raise `ValueError` for numbers that no plan has: everybody counts by them."""
+    """Raise `ValueError` for numbers of a wrong type or range."""
     for name in ("num_shards", "num_utterances", "num_bytes", "format_version"):
         value = getattr(head, name)
         if type(value) is not int or not 0 <= value < MAX_NUMBER:
             raise ValueError(f"{name} is {value!r}")
     if len(head.shard_seconds) != head.num_shards:
-        raise ValueError(f"num_shards is {head.num_shards}, and shard_seconds has {len(head.shard_seconds)} of them")
+        raise ValueError(f"num_shards is {head.num_shards}, but shard_seconds has {len(head.shard_seconds)} entries")
     for value in (head.predicted_seconds, *head.shard_seconds):
         if type(value) not in (int, float) or not 0 <= value < MAX_SECONDS:
-            raise ValueError(f"a number of seconds is {value!r}")
+            raise ValueError(f"predicted_seconds or shard_seconds contains {value!r}")
 
 
 def hash_files(paths: Iterable[Path]) -> str:
-    """What `PlanHead.plan_hash` is, if these are the plan's shard files, in order."""
+    """Return the `PlanHead.plan_hash` for these plan files, in order of shards."""
     return _hash_of([sha256_of(path) for path in paths])
 
 
 def read_shard_plan(run_dir: Path, index: int) -> Shard:
-    """Read the planned utterances of a shard."""
+    """Read the planned utterances of a shard.
+
+    Raises:
+        RunDirectoryError: The file is missing or damaged.
+    """
     path = RunDirectory(run_dir).plan_shard(index)
     try:
         return shard_from_json_lines(index, read_regular_text(path, MAX_PLAN_BYTES))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read ({error}); give the same command again") from error
+        raise RunDirectoryError(f"{path}: cannot be read ({error}). Rerun the same command") from error
 
 
 def earlier_runs(run_dir: Path) -> list[Path]:
-    """What was made for earlier plans of this run, newest first: folders with `data/` and `manifests/`."""
+    """Return the folders with `data/` and `manifests/` of earlier plans of this run, newest first."""
     return sorted(RunDirectory(run_dir).earlier_plans.glob("*"), key=lambda folder: folder.name, reverse=True)
 
 
 def delete_previous_runs(run_dir: Path) -> None:
-    """Delete what was made for earlier plans. Called when everything of this plan is written.
+    """Delete the shards of earlier plans, after all shards of this plan are written.
 
-    A kill on the way must leave nothing that looks like an interrupted `_set_aside`: that would be gone on with, and
-    all shards be made again. So on a disk everything loses its name first; elsewhere each plan's head goes last.
+    If the process is killed here, the rest must not look like an interrupted `_set_aside`, which the next call would
+    complete by moving all shards away. Therefore the folder is first renamed on a disk; on other storage the head of
+    each plan is deleted last.
     """
-    folder, nameless = RunDirectory(run_dir).earlier_plans, run_dir / _FORGOTTEN
-    remove_folder(nameless)
+    folder, renamed = RunDirectory(run_dir).earlier_plans, run_dir / _FORGOTTEN
+    remove_folder(renamed)
     if is_local(folder) and folder.exists():
-        folder.rename(nameless)
-        remove_folder(nameless)
+        folder.rename(renamed)
+        remove_folder(renamed)
         return
     for previous in earlier_runs(run_dir):
         remove_folder(previous, last=RunDirectory(previous).plan_head.relative_to(previous).as_posix())
@@ -199,7 +216,7 @@ def _hash_of(hashes: Sequence[str]) -> str:
 
 def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple[float, ...]) -> PlanHead:
     document, summary = planner.first_document, planner.summary
-    assert document is not None  # a plan without documents has raised by now
+    assert document is not None  # Planner.shards() raises for a plan without documents
     return PlanHead(
         fingerprint="",
         num_shards=summary.shards,
@@ -219,7 +236,7 @@ def _head(config: Config, planner: Planner, plan_hash: str, shard_seconds: tuple
 
 
 def _planned_hash(run_dir: Path) -> str | None:
-    """Of the plan that is there; None: its head is damaged, so that nothing can be said of its shards."""
+    """Return the hash of the existing plan; None if its head is damaged."""
     try:
         return read_head(run_dir).plan_hash
     except RunDirectoryError:
@@ -227,13 +244,13 @@ def _planned_hash(run_dir: Path) -> str | None:
 
 
 def is_half_set_aside(run_dir: Path) -> bool:
-    """Return whether a kill has interrupted `_set_aside`: the plan goes last."""
+    """Return whether `_set_aside` was interrupted, which moves the plan last."""
     newest = earlier_runs(run_dir)[:1]
     return any(not RunDirectory(folder).plan_head.exists() for folder in newest)
 
 
 def _set_aside(run_dir: Path) -> None:
-    """Move the finished shards of the old plan, then the plan, out of the way; goes on where it was interrupted."""
+    """Move the finished shards of the old plan, then the plan, to `.previous/`; resume an interrupted call."""
     number = len(earlier_runs(run_dir)) - is_half_set_aside(run_dir)
     run = RunDirectory(run_dir)
     target = run.earlier_plans / f"{number:03d}"

@@ -1,4 +1,4 @@
-"""Plan a run: from the input to shards of utterances, each with its bucket or its problem. Loads no model."""
+"""Plan a run: turn the input into shards of utterances, each with a bucket or a problem. No model is loaded."""
 
 from __future__ import annotations
 
@@ -29,37 +29,36 @@ from pipeline.text.segmentation import segment_document
 from pipeline.types import Boundary, Document, Shard
 from pipeline.voices import Casting
 
-_NUM_PRIORITY = (
-    3  # utterances of a book that are generated first, so that it can soon be heard: the title and what follows
-)
+# Utterances at the beginning of a book that are generated first, so that the live preview starts early.
+_NUM_PRIORITY = 3
 
 
 class TokenCounter(Protocol):
-    """What planning needs to know of a checkpoint's tokenizers."""
+    """Counts the tokens of a checkpoint's tokenizers."""
 
     def count_prompts(self, texts: Sequence[str]) -> list[int]:
-        """Number of tokens of each prompt."""
+        """Return the number of tokens of each prompt."""
 
     def count_description(self, text: str) -> int:
-        """Number of tokens of a description."""
+        """Return the number of tokens of a description."""
 
 
 class EstimatedTokens:
-    """Stands in for tokenizers that are not on this machine: T5's have about 3.6 characters to a token of English."""
+    """Estimate for tokenizers that are not on this machine: a T5 token is about 3.6 characters of English."""
 
     _CHARACTERS_PER_TOKEN = 3.6
 
     def count_prompts(self, texts: Sequence[str]) -> list[int]:
-        """Estimated number of tokens of each prompt."""
+        """Return the estimated number of tokens of each prompt."""
         return [self.count_description(text) for text in texts]
 
     def count_description(self, text: str) -> int:
-        """Estimated number of tokens."""
+        """Return the estimated number of tokens."""
         return 1 + round(len(text) / self._CHARACTERS_PER_TOKEN)
 
 
 class Planner:
-    """Turns the config's input into shards, once, and sums them up on the way."""
+    """Plans the input of a config once, and collects the summary, the column types and the skipped text."""
 
     def __init__(self, config: Config, casting: Casting, tokens: TokenCounter, limits: ModelLimits) -> None:
         is_book = config.task.name == "audiobook"
@@ -70,10 +69,11 @@ class Planner:
         self.check_columns: dict[str, Type] = {
             name: column.dtype for name, column in check_columns(config.checks).items()
         }
-        self.left_out: list[dict[str, Any]] = []  # words of the source that nobody is to say, and why
+        self.left_out: list[dict[str, Any]] = []  # source text that is skipped, with reasons
         if standard := COLUMN_NAMES & self.check_columns.keys():
             raise ConfigError(
-                f"checks.extra={config.checks.extra}: {min(standard)!r} is a standard column of the dataset"
+                f"checks.extra={config.checks.extra}: {min(standard)!r} is a standard column of the dataset; "
+                "rename the column in the check"
             )
         self._taken = COLUMN_NAMES | self.check_columns.keys()
         self._config = config
@@ -83,10 +83,10 @@ class Planner:
         self._count_description = lru_cache(maxsize=4096)(tokens.count_description)
 
     def shards(self) -> Iterator[Shard]:
-        """Yield the shards of the plan in reading order, each utterance with its bucket or its problem.
+        """Yield the shards in reading order, each utterance with a bucket or a problem.
 
         Raises:
-            SourceError: The input cannot be read, or holds no text at all.
+            SourceError: The input cannot be read or contains no text.
         """
         with tqdm(desc="planning", unit=" characters", unit_scale=True, disable=None, delay=2, leave=False) as bar:
             yield from self._shards(bar)
@@ -94,7 +94,7 @@ class Planner:
     def _shards(self, bar: tqdm[NoReturn]) -> Iterator[Shard]:
         config = self._config
         segment = partial(segment_document, text=config.text, predict_seconds=predict_seconds, on_paragraph=bar.update)
-        ids_may_repeat = config.source.id_column is not None  # those that we give do not
+        ids_may_repeat = config.source.id_column is not None  # generated ids are unique
         documents = repeat_documents(self._documents(bar), config.dataset.readings_per_text)
         self._casting.begin_plan(config.planning.shard_size)
         utterances = plan_utterances(documents, segment, self._casting, config.seed, ids_may_repeat)
@@ -112,12 +112,14 @@ class Planner:
             self.summary.add_shard(placed, prompt_tokens)
             yield placed
         if not self.summary.utterances:
-            raise SourceError(f"{config.input}: there is nothing to say in it")
+            raise SourceError(
+                f"{config.input}: the input has no text to speak; check that it is the right file and format"
+            )
 
     def _documents(self, bar: tqdm[NoReturn]) -> Iterator[Document]:
         for document in read_documents(self._config.input, self._config.source):
             self.first_document = self.first_document or document
-            if self._config.task.name == "audiobook":  # of a table nobody knows how long it is
+            if self._config.task.name == "audiobook":  # the size of a table is unknown
                 bar.total = sum(len(part.text) for chapter in document.chapters for part in chapter.paragraphs)
             self.left_out += map(asdict, self.summary.add_document(document))
             kept = {dataset_name(name, self._taken): value for name, value in document.columns.items()}

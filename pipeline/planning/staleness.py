@@ -1,8 +1,8 @@
-"""Whether a plan still stands, so that a resumed run need not plan again.
+"""Decide whether a resumed run can reuse its plan.
 
-Owns the mark of everything that a plan is made of: the content of the input, the config, the code that cuts, reads and
-deals. With the same mark, planning would make the same files again. What cannot be marked without reading it as a whole
-from afar has no mark, and is planned again each time: that is always right, only slower.
+The digest of a plan covers everything it depends on: the content of the input, the config, and the code. With the same
+digest, planning would write the same files. An input whose digest would require downloading it completely has no digest
+and is planned again at each start.
 """
 
 from __future__ import annotations
@@ -28,21 +28,23 @@ _DISTRIBUTION = "parler-pipeline"
 
 
 def plan_digest(config: Config, catalogue_digest: str = "") -> str:
-    """The mark of what a plan would be made of now; empty: there is none. Take it before the input is read.
+    """Return the digest of everything that a plan depends on; "" if there is none. Call it before reading the input.
 
-    `catalogue_digest` is that of the checkpoint's own `voices.yaml`, which spells the speakers of a table's rows.
+    Args:
+        config: Config of the run.
+        catalogue_digest: Digest of the `voices.yaml` of the checkpoint, which has the names of the speakers.
     """
     if config.source.format == "datasets":
-        return ""  # a stream from the hub, or what `datasets` keeps in a cache of its own
+        return ""  # a stream from the hub, or the cache of `datasets`
     content = input_digest(config)
     if not content:
         return ""
-    free = (config.source.title or "", config.source.author or "")  # of the book, not of its clips
+    free = (config.source.title or "", config.source.author or "")  # title and author are in the head of the plan
     return content_digest("plan", fingerprint(config), *free, content, _code_digest(), catalogue_digest, size=16).hex()
 
 
 def input_digest(config: Config) -> str:
-    """Hash of what is in the files of the input; empty: it cannot be told without reading them from afar."""
+    """Return the hash of the input files; "" if that would require downloading them."""
     if config.source.format == "datasets":
         return ""
     marks = [] if config.input == STORY else [content_version(path) for path in input_paths(config.input)]
@@ -52,7 +54,7 @@ def input_digest(config: Config) -> str:
 
 
 def reusable_plan(run_dir: Path, mark: str) -> PlanHead | None:
-    """The head of the plan that is there, if it was made of the same and all its files are there; None: plan again."""
+    """Return the head of the existing plan if it has this digest and all its files; None: plan again."""
     if not mark or is_half_set_aside(run_dir):
         return None
     try:
@@ -66,7 +68,7 @@ def reusable_plan(run_dir: Path, mark: str) -> PlanHead | None:
     names = [RunDirectory(run_dir).plan_shard(index).name for index in range(head.num_shards)]
     if sizes.keys() != set(names) or sum(sizes.values()) != head.num_bytes:
         return None
-    # On a disk the files are hashed, which is quick beside planning; from afar names and sizes have to do.
+    # Local files are hashed, which is fast compared with planning. For remote files, names and sizes must suffice.
     if not is_local(folder):
         return head
     is_whole = hash_files(folder / name for name in names) == head.plan_hash
@@ -79,7 +81,7 @@ def _is_left_out_as_planned(path: Path, head: PlanHead) -> bool:
 
 @lru_cache(maxsize=1)
 def _code_digest() -> str:
-    """Hash of this package and of the versions of its direct dependencies. An update of any is planned for anew."""
+    """Return the hash of this package and of the versions of its direct dependencies; an update causes planning."""
     try:
         needed = [line for line in requires(_DISTRIBUTION) or () if "extra ==" not in line]
     except PackageNotFoundError:  # run from a checkout that is not installed

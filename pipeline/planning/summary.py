@@ -1,7 +1,7 @@
-"""The plan in figures: what `dry_run=true` tells of it, see `summary_text` for the words.
+"""Counts of a plan for `dry_run=true`; `summary_text` formats them.
 
-Everything is added up in one pass, and what is kept grows with the number of buckets and of titled chapters, not with
-the number of utterances.
+Everything is counted in one pass. Memory grows with the number of buckets and titled chapters, not with the number of
+utterances.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from pipeline.planning.buckets import Batch, make_batches
 from pipeline.planning.left_out import LeftOut, LeftOutCounts
 from pipeline.types import Boundary, Bucket, Document, Shard, Utterance
 
-_MAX_TITLES = 300  # more than any book has; a table whose every row has a title must not fill the memory
-# Measured on synthetic narration, mono, with the default settings of libsndfile. FLAC depends on the noise floor: at
-# 44.1 kHz 0.64 bytes a sample without any, 0.88 at -75 dBFS, 1.0 at -65 dBFS; pure noise comes close to WAV.
+_MAX_TITLES = 300  # more than a book has; limits memory for tables with a title in every row
+# Measured on synthetic mono narration with the default settings of libsndfile. FLAC depends on the noise floor: at
+# 44.1 kHz 0.64 bytes per sample without noise, 0.88 at -75 dBFS, 1.0 at -65 dBFS; pure noise is as large as WAV.
 _BYTES_PER_SAMPLE = {"flac": 0.9, "wav": 2.0}
 _BYTES_PER_SECOND = {"opus": 8_000.0, "mp3": 8_600.0}
 
 
 def audio_bytes(seconds: float, audio_format: str, sampling_rate: int) -> int:
-    """Return the estimated size of speech in a format of the dataset."""
+    """Return the estimated size of speech in bytes."""
     per_second = _BYTES_PER_SECOND.get(audio_format)
     return round(seconds * (per_second or _BYTES_PER_SAMPLE[audio_format] * sampling_rate))
 
 
 @dataclass
 class ChapterCount:
-    """One titled chapter and what is planned of it."""
+    """Counts of a titled chapter."""
 
     title: str
     words: int = 0
     utterances: int = 0
-    seconds: float = 0.0  # with the pauses of a book
+    seconds: float = 0.0  # predicted, including pauses
 
 
 @dataclass
 class BucketCount:
-    """What one shape is used for."""
+    """Counts of a bucket."""
 
     utterances: int = 0
     batches: int = 0
@@ -47,7 +47,7 @@ class BucketCount:
 
 @dataclass
 class PlanSummary:
-    """Adds up a plan: every document, then (or in between) every shard whose utterances come from it."""
+    """Counts of a plan. Add each document before the shards that contain its utterances."""
 
     audio_format: str
     sampling_rate: int  # Hz
@@ -57,10 +57,10 @@ class PlanSummary:
     chapters: int = 0
     shards: int = 0
     utterances: int = 0
-    words: int = 0  # of what can be spoken, as in the source
-    seconds: float = 0.0  # predicted, of what can be spoken
+    words: int = 0  # of speakable utterances, as in the source
+    seconds: float = 0.0  # predicted, of speakable utterances
     pause_seconds: float = 0.0  # predicted, between the clips of a book
-    problems: Counter[str] = field(default_factory=Counter)  # by code, the part before the colon
+    problems: Counter[str] = field(default_factory=Counter)  # reason code -> number of utterances
     buckets: dict[Bucket, BucketCount] = field(default_factory=dict)
     titles: dict[tuple[str, int], ChapterCount] = field(default_factory=dict)
     left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
@@ -68,17 +68,17 @@ class PlanSummary:
     _bucketed_prompt_tokens: int = 0
 
     def add_document(self, document: Document) -> list[LeftOut]:
-        """Count a source text, keep the titles of its chapters, and return what is left out."""
+        """Count a document and its chapters, and return its text that is not spoken."""
         self.documents += 1
         self.chapters += len(document.chapters)
         for index, chapter in enumerate(document.chapters):
-            # Rows of a table have one chapter without a title: nothing to list.
+            # Rows of a table have a single chapter without a title, which is not listed.
             if (chapter.title or len(document.chapters) > 1) and len(self.titles) < _MAX_TITLES:
                 self.titles[document.id, index] = ChapterCount(chapter.title)
         return self.left_out.add(document)
 
     def add_shard(self, shard: Shard, prompt_tokens: Sequence[int]) -> None:
-        """Count a shard whose utterances have their buckets. Token counts are in the shard's order."""
+        """Count a shard whose utterances have buckets. `prompt_tokens` are in the order of the shard."""
         self.shards += 1
         for utterance, tokens in zip(shard.utterances, prompt_tokens, strict=True):
             self._add_utterance(utterance, tokens)
@@ -115,7 +115,7 @@ class PlanSummary:
 
     @property
     def step_waste(self) -> float:
-        """Share of the decoder's steps that is padding: rows wait for the longest of their batch."""
+        """Share of the decoder steps that is padding, because a batch runs until its longest row ends."""
         return _waste(self.seconds, self._padded_seconds)
 
     @property
@@ -131,4 +131,4 @@ class PlanSummary:
 
 
 def _waste(useful: float, padded: float) -> float:
-    return max(0.0, 1 - useful / padded) if padded else 0.0  # sums of the same numbers differ in their last digits
+    return max(0.0, 1 - useful / padded) if padded else 0.0  # rounding errors can make it slightly negative

@@ -1,4 +1,4 @@
-"""The plan in words, for a terminal: chapters or rows, hours of audio, what is left out; shapes on request."""
+"""Format the counts of a plan for the terminal: chapters or rows, duration, skipped text, optionally shapes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pipeline.planning.summary import PlanSummary
 
 _TITLE_WIDTH = 40
-_MAX_CHAPTERS = 100  # that are listed without verbose=true
+_MAX_CHAPTERS = 100  # listed without verbose=true
 
 
 def render_plan(summary: PlanSummary, is_book: bool = False, needs: Sequence[str] = (), verbose: bool = False) -> str:
     """Return the lines of a dry run.
 
     Args:
-        summary: Of the whole plan.
-        is_book: Whether it becomes an audiobook.
-        needs: Lines about disk, time and cost, which the plan alone does not know.
-        verbose: Also every chapter, and what only an engineer of the pipeline asks: shards, shapes and padding.
+        summary: Counts of the whole plan.
+        is_book: Whether the task is an audiobook.
+        needs: Additional lines about disk, time and cost.
+        verbose: Include every chapter, the number of shards, the shapes and the padding.
     """
     lines = [
         *(f"WARNING: {warning}" for warning in summary.left_out.warnings),
@@ -31,14 +31,14 @@ def render_plan(summary: PlanSummary, is_book: bool = False, needs: Sequence[str
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as `1 h 05 min` or `3 min 20 s`."""
+    """Format a duration as `1 h 05 min` or `3 min 20 s`."""
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {left:02} s"
 
 
 def size(num_bytes: float) -> str:
-    """Return a number of bytes as `1.2 GB`, in powers of ten."""
+    """Format a number of bytes as `1.2 GB`, in powers of ten."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if num_bytes >= factor:
             return f"{num_bytes / factor:,.1f} {unit}"
@@ -61,7 +61,7 @@ def _overview_lines(summary: PlanSummary, is_book: bool) -> list[str]:
 
 
 def _chapter_lines(summary: PlanSummary, verbose: bool) -> list[str]:
-    """List the chapters of a book; of a table with titles only on request."""
+    """List the chapters of a book. Titles of the rows of a table are listed only with `verbose`."""
     if not summary.titles or (summary.documents > 1 and not verbose):
         return []
     shown = list(summary.titles.values())[: None if verbose else _MAX_CHAPTERS]

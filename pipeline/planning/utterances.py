@@ -1,7 +1,6 @@
-"""From documents to utterances in reading order, and from utterances to shards.
+"""Turn documents into utterances in reading order, and group utterances into shards.
 
-Owns what every utterance of a plan is called and made of. It streams: a million rows pass through one at a time. It
-does not know how text is cut (that is given as a function), nor which shapes the model sees.
+Documents are processed as a stream. The caller passes the function that splits a document into segments.
 """
 
 from __future__ import annotations
@@ -27,14 +26,21 @@ def plan_utterances(
 ) -> Iterator[Utterance]:
     """Yield the utterances of all documents in reading order, without a bucket.
 
-    A segment with a problem comes through as well, with that problem, so that what is planned is always what is written
-    plus what is rejected. A document without any segment yields one such utterance. The second utterance with the same
-    prompt and description gets another seed than the first, and so on: see `seeds.utterance_seed`.
+    A segment with a problem yields an utterance with this problem, so that planned = written + rejected. A document
+    without segments yields one such utterance. Utterances with the same prompt and description get different seeds, see
+    `seeds.utterance_seed`.
+
+    Args:
+        documents: The documents of the input.
+        segment: Splits a document into segments.
+        casting: Assigns the voices.
+        run_seed: Seed of the run.
+        ids_may_repeat: Whether to check that ids are unique; false for generated ids.
 
     Raises:
-        SourceError: an id occurs twice. That is looked for where `ids_may_repeat`.
+        SourceError: An id occurs twice.
     """
-    counts = Occurrences()  # of texts, of rows without an id, of ids and of file names
+    counts = Occurrences()  # of texts, rows without an id, ids and file names
     language = None
     try:
         for number, document in enumerate(documents, start=1):
@@ -56,7 +62,7 @@ def plan_utterances(
 
 
 def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterator[Document]:
-    """Yield each document once for each reading, as copies of it."""
+    """Yield `num_readings` copies of each document, with different seeds."""
     for document in documents:
         for reading in range(num_readings):
             if num_readings == 1:
@@ -68,23 +74,23 @@ def repeat_documents(documents: Iterable[Document], num_readings: int) -> Iterat
 
 
 def group_into_shards(utterances: Iterable[Utterance], shard_size: int) -> Iterator[Shard]:
-    """Yield shards of `shard_size` utterances in reading order, each of one split; the last may be smaller."""
+    """Yield shards of `shard_size` utterances in reading order. Each has one split; the last may be smaller."""
     index = 0
-    hands: dict[str, list[Utterance]] = {}
+    open_shards: dict[str, list[Utterance]] = {}
     for utterance in utterances:
-        hand = hands.setdefault(utterance.split, [])
-        hand.append(utterance)
-        if len(hand) == shard_size:
-            yield Shard(index, tuple(hand))
+        members = open_shards.setdefault(utterance.split, [])
+        members.append(utterance)
+        if len(members) == shard_size:
+            yield Shard(index, tuple(members))
             index += 1
-            hand.clear()
-    for hand in filter(None, hands.values()):
-        yield Shard(index, tuple(hand))
+            members.clear()
+    for members in filter(None, open_shards.values()):
+        yield Shard(index, tuple(members))
         index += 1
 
 
 def _name_of_content(document: Document, counts: Occurrences) -> str:
-    """What a draw depends on where there is no id: the row's content, and which occurrence of it this is."""
+    """Return a name for a row without an id, from its content and the number of earlier rows with this content."""
     content = ("row", document.text, document.speaker or "", document.description or "")
     occurrence = counts.add(*content)
     name = content_digest(*content).hex()
@@ -92,10 +98,10 @@ def _name_of_content(document: Document, counts: Occurrences) -> str:
 
 
 def _with_unique_names(utterance: Utterance, number: int, counts: Occurrences) -> Utterance:
-    """Check that the id is new, and give the audio another file name where that of the id is taken already."""
+    """Check that the id is unique, and set another file name if that of the id is already used."""
     if counts.add("id", utterance.id):
         raise SourceError(
-            f"the id {utterance.id!r} of source text number {number} is already taken by an earlier one: "
+            f"the id {utterance.id!r} of source text number {number} is already used by an earlier one; "
             "make the ids unique, or set source.id_column=null to number the rows"
         )
     stem, is_taken = safe_file_stem(utterance.id), False
@@ -105,7 +111,7 @@ def _with_unique_names(utterance: Utterance, number: int, counts: Occurrences) -
 
 
 def _seeded(utterance: Utterance, own_seed: int | None, run_seed: int, counts: Occurrences) -> Utterance:
-    """Give the seed. What cannot be spoken is not counted: nobody hears it."""
+    """Set the seed. Utterances with a problem are not counted, because they are not spoken."""
     prompt, description = utterance.prompt, utterance.description
     if own_seed is not None:
         return replace(utterance, seed=own_seed)
@@ -127,7 +133,7 @@ def _utterance(document: Document, segment: Segment, voice: Voice) -> Utterance:
 
 
 def _nothing_to_say(document: Document) -> Segment:
-    """Stands in for a document that was cut into nothing, which would otherwise be lost without a record."""
+    """Return a segment with a problem for a document without segments, so that it is recorded as a reject."""
     return Segment(
         source_id=document.id,
         chapter=0,

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class ClipStore:
-    """Clips that this run has generated before, found by their keys.
+    """Index of earlier clips of this run by key.
 
     Args:
         folders: Folders with the layout of a run directory; they may be missing. The first one that has a key counts.
@@ -23,7 +23,7 @@ class ClipStore:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._locations: dict[str, tuple[Path, Manifest]] = {}  # by key
-        self._folders: set[Path] = set()  # those that have clips
+        self._folders: set[Path] = set()  # folders with clips
         for folder in folders:
             self.add(folder)
 
@@ -36,7 +36,7 @@ class ClipStore:
 
     def discard(self, folder: Path) -> None:
         """Remove the clips of a folder that is about to be deleted."""
-        if folder in self._folders:  # else a million clips would be searched for each shard
+        if folder in self._folders:  # avoids a search of all clips for each shard
             self._folders.remove(folder)
             self._locations = {key: location for key, location in self._locations.items() if location[0] != folder}
 
@@ -47,22 +47,19 @@ class ClipStore:
         return len(self._locations)
 
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
-        """Return the rows of those keys that the store has, by key. A damaged row is reported, left out and removed.
-
-        Each file is read once.
-        """
+        """Return the undamaged rows of these keys, by key. Each file is read once."""
         wanted = {key for key in keys if key in self._locations}
         files = {(folder, manifest.index): manifest for folder, manifest in map(self._locations.__getitem__, wanted)}
         found: dict[str, Row] = {}
         for (folder, _), manifest in files.items():
             found.update((row.key, row) for row in _intact_rows(folder, manifest, wanted))
         for key in wanted - found.keys():
-            del self._locations[key]  # it is damaged
+            del self._locations[key]  # damaged, do not try it again
         return found
 
 
 def _intact_rows(folder: Path, manifest: Manifest, wanted: Container[str]) -> Iterator[Row]:
-    """Yield the rows of wanted keys; warn of damaged ones instead."""
+    """Yield the undamaged rows of the wanted keys; log a warning for each damaged one."""
     path = RunDirectory(folder).data / manifest.file
     try:
         for row, is_intact in read_checked(folder, manifest):
