@@ -56,6 +56,8 @@ NON_IDENTITY_KEYS = OUTPUT_KEYS | frozenset(
         "model.description_tokenizer",  # its revision identifies it
         "dataset.license",
         "dataset.name",
+        "quality.max_waiting",
+        *(f"quality.transcript.{key}" for key in ("device", "num_threads", "batch_size", "allow_download")),
     }
 )
 NON_IDENTITY_GROUPS = ("book.", "executor.")
