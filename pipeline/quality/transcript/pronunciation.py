@@ -89,7 +89,7 @@ _UNKNOWN = "AH"  # of a word without a letter that is known
 def pronounce(word: str) -> str:
     """Return the phones of a word, separated by blanks, e.g. "B IH NG L IY" for "bingley"."""
     folded = "".join(letter for letter in unicodedata.normalize("NFKD", word.lower()) if letter.isascii())
-    letters = re.sub(r"(.)\1", r"\1", re.sub(r"[^a-z]", "", folded))
+    letters = re.sub(r"([^aeiou])\1", r"\1", re.sub(r"[^a-z]", "", folded))
     if len(letters) > 3 and letters.endswith("e"):
         letters = letters[:-1]  # silent
     phones, index = [], 0
