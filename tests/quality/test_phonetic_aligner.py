@@ -102,7 +102,7 @@ def test_names_are_pronounced(aligner: PhoneticAligner, clip: Clip) -> None:
     assert pronounce("Zoë") == "Z AA EH"
     assert pronounce("Khaleesi's") == "K HH AE L IY S IH S"
     assert pronounce("北京") == "AH"
-    assert align(aligner, whole(clip), "Khaleesi Bingleyish 北京 o'Q").evidence == math.inf
+    assert align(aligner, whole(clip), "Khaleesi Bingleyish 北京 o'Q").evidence > FAULT
 
 
 def test_alignments_are_plain_json(aligner: PhoneticAligner, clip: Clip) -> None:
