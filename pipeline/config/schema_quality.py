@@ -37,6 +37,7 @@ class TranscriptConfig:
 class QualityConfig:
     """Checks that need a model of their own. They run in a thread beside the synthesis."""
 
+    keep_best: bool = True  # if no take has the right words, keep the one with the lowest wer; false: reject it
     max_waiting: int = 64  # clips that wait for the checks; with more, the synthesis waits
     transcript: TranscriptConfig = field(default_factory=TranscriptConfig)
 

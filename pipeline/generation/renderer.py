@@ -8,6 +8,7 @@ shard.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -114,6 +115,8 @@ class _Attempt:
     shard: _OpenShard
     take: int
     end: int  # number after the last take
+    best: Clip | None = None  # flawed take to keep if no take passes, see `Finding.penalty`
+    penalty: float = math.inf  # of the best take
 
 
 @dataclass
@@ -178,12 +181,15 @@ class _Renderer:
         utterance, shard, config = attempt.utterance, attempt.shard, self.options.config
         flaws = tuple(finding.flaws)
         clip = replace(clip, utterance=utterance, measures=finding.measures, flaws=flaws)
+        if finding.penalty is not None and finding.penalty < attempt.penalty and config.quality.keep_best:
+            attempt = replace(attempt, best=clip, penalty=finding.penalty)
         is_last = attempt.take == attempt.end - 1
         row = None
         if not flaws or (is_last and config.checks.accept_last_take and is_writable(flaws)):
-            key, info = shard.keys[utterance.id], self.synthesizer.info
-            row = make_row(clip, key, self.options.language, info, config.dataset.format)
-            shard.rows[utterance.id] = row
+            row = self._accept(clip, shard)
+        elif is_last and attempt.best is not None:
+            clip = attempt.best
+            row = self._accept(clip, shard)
         elif is_last:
             seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))
             shard.rejects[utterance.id] = Reject(utterance, join_flaws(flaws), len(seeds), seeds)
@@ -194,6 +200,12 @@ class _Renderer:
         shard.work_seconds, self.last_take = shard.work_seconds + now - self.last_take, now
         if shard.is_complete:
             self.complete.append(shard)
+
+    def _accept(self, clip: Clip, shard: _OpenShard) -> Row:
+        id, config = clip.utterance.id, self.options.config
+        row = make_row(clip, shard.keys[id], self.options.language, self.synthesizer.info, config.dataset.format)
+        shard.rows[id] = row
+        return row
 
     def complete_shards(self) -> Iterator[tuple[Shard, RenderedShard]]:
         """Yield the complete shards. If earlier clips of a shard are damaged, generate them again first."""

@@ -27,6 +27,7 @@ class Finding:
 
     measures: Mapping[str, Any] = field(default_factory=dict)  # by column name
     flaws: Sequence[Flaw] = ()  # empty: the check accepts the clip
+    penalty: float | None = None  # of a clip with flaws: the lowest one is kept if no take passes; None: never keep it
 
 
 _TYPES = ("float64", "int64", "string", "bool")
@@ -111,6 +112,11 @@ def check_columns(config: Config) -> dict[str, Column]:
     return found
 
 
+def _penalty(flawed: Sequence[Finding]) -> float | None:
+    penalties = [finding.penalty for finding in flawed if finding.penalty is not None]
+    return sum(penalties) if len(penalties) == len(flawed) else None
+
+
 def _is_type(dtype: object) -> bool:
     """Return whether `planning.kept_columns` knows a type."""
     if isinstance(dtype, Mapping) and len(dtype) == 1:
@@ -151,6 +157,7 @@ class Checker:
             Finding(
                 {name: value for finding in findings for name, value in finding.measures.items()},
                 tuple(flaw for finding in findings for flaw in finding.flaws),
+                _penalty([finding for finding in findings if finding.flaws]),
             )
             for findings in zip(*by_check, strict=True)
         ]

@@ -109,7 +109,8 @@ def _finding(checked: CheckedTranscript, seconds: float) -> Finding:
         ],
     }
     is_wrong = verdict.outcome is Outcome.RETAKE
-    return Finding(measures, (Flaw(WORDS_FLAW, ", ".join(verdict.reasons)),) if is_wrong else ())
+    flaws = (Flaw(WORDS_FLAW, ", ".join(verdict.reasons)),) if is_wrong else ()
+    return Finding(measures, flaws, penalty=verdict.wer)
 
 
 def _options(config: Config) -> RecognizerOptions:
