@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 
 from pipeline.config.checks import require
 
+# Keys that do not affect which clips are accepted.
+QUALITY_RUN_KEYS = frozenset(
+    {
+        "quality.max_waiting",
+        *(f"quality.transcript.{key}" for key in ("device", "num_threads", "batch_size", "allow_download")),
+    }
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
