@@ -185,7 +185,7 @@ class Column:
     """A column of the dataset."""
 
     name: str
-    dtype: str  # a name that `datasets` knows, or "audio"
+    dtype: str | Mapping[str, Any]  # a name that `datasets` knows, "audio", or a type of `planning.kept_columns`
     meaning: str  # for the card
 
 

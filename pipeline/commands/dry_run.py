@@ -17,6 +17,7 @@ from pipeline.outputs.deliverable import chosen_deliverables
 from pipeline.planning.buckets import ModelLimits
 from pipeline.planning.planner import EstimatedTokens, Planner, TokenCounter
 from pipeline.planning.staleness import input_digest
+from pipeline.quality.check import refuse_checks
 from pipeline.reporting.as_json import show_json
 from pipeline.reporting.progress import say, show, warn
 from pipeline.synthesis.checkpoint import Checkpoint, check_revision, find_checkpoint
@@ -48,6 +49,7 @@ def run_dry(config: Config, loader: ModelLoader) -> int:
     check_revision(config.model)
     set_up_voices(config, language)  # before the checkpoint is looked for
     chosen_deliverables(config)
+    refuse_checks(config)
     if config.left_out:
         check_left_out(config)
     tokens: TokenCounter = EstimatedTokens()

@@ -24,6 +24,7 @@ from pipeline.outputs.dataset.shards import finished_shards, hash_plan
 from pipeline.outputs.deliverable import FinishedRun, chosen_deliverables
 from pipeline.planning.plan_store import PlanHead, read_head
 from pipeline.planning.staleness import input_digest
+from pipeline.quality.check import refuse_checks
 from pipeline.reporting.as_json import show_json, status_values
 from pipeline.reporting.progress import count, say
 from pipeline.reporting.report import RunStats
@@ -49,6 +50,7 @@ def render(config: Config, loader: ModelLoader) -> int:
             f"left_out={config.left_out}: this key needs dry_run=true; a run always writes plan/left_out.jsonl"
         )
     chosen_deliverables(config)  # raises ConfigError for deliverables that do not apply
+    refuse_checks(config)
     working = check_executor(config)
     checkpoint = find_checkpoint(recorded_revisions(run_directory(config), config.model))
     config, casting = choose_voices(config, language, checkpoint)

@@ -19,6 +19,7 @@ from pipeline.execution.sub_shards import POISON
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.outputs.deliverable import FinishedRun
 from pipeline.planning.plan_store import read_head, read_shard_plan
+from pipeline.quality.check import refuse_checks
 from pipeline.reporting.progress import count, say
 from pipeline.storage.atomic import remove_leftovers
 from pipeline.storage.locks import write_lock
@@ -44,6 +45,7 @@ def retry_rejects(asked: Config, loader: ModelLoader) -> int:
     with write_lock(run_dir):
         frozen = frozen_config(run_dir)
         engine = replace(frozen.engine, device=asked.engine.device, slots=asked.engine.slots)
+        refuse_checks(frozen)
         config = check_executor(replace(frozen, engine=engine, executor=asked.executor))
         head = read_head(run_dir)
         remove_leftovers(run_dir)

@@ -35,6 +35,7 @@ from pipeline.config.schema import (
 from pipeline.config.schema_checks import ChecksConfig
 from pipeline.config.schema_executor import ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
+from pipeline.config.schema_quality import QualityConfig, TranscriptConfig
 from pipeline.config.schema_text import DEFAULT_LANGUAGE, LANGUAGE_CODE, SourceConfig, TextConfig, source_formats
 
 __all__ = [
@@ -61,12 +62,14 @@ __all__ = [
     "ModelConfig",
     "OutputConfig",
     "PlanningConfig",
+    "QualityConfig",
     "SamplingConfig",
     "SourceConfig",
     "SpeakerChoice",
     "StyleConfig",
     "TaskConfig",
     "TextConfig",
+    "TranscriptConfig",
     "VoiceConfig",
     "source_formats",
 ]

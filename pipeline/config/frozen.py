@@ -21,6 +21,7 @@ from pipeline.config.compose import config_from
 from pipeline.config.schema import RENAMED_KEYS, Config, ModelConfig
 from pipeline.config.schema_executor import EXECUTOR_AUTO, EXECUTOR_REGISTRY
 from pipeline.config.schema_output import OUTPUT_KEYS
+from pipeline.config.schema_quality import QUALITY_RUN_KEYS
 from pipeline.errors import ConfigError, RunDirectoryError
 from pipeline.seeds import content_digest
 from pipeline.storage.atomic import write_text
@@ -32,7 +33,7 @@ _MAX_NAME_BYTES = 150  # of the name of a run directory; file systems allow 255,
 _MAX_CONFIG_BYTES = 1 << 22
 
 # Keys that do not affect the clips: they may change when a run is resumed.
-NON_IDENTITY_KEYS = OUTPUT_KEYS | frozenset(
+NON_IDENTITY_KEYS = OUTPUT_KEYS | QUALITY_RUN_KEYS | frozenset(
     {
         "name",
         "output_dir",

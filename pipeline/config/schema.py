@@ -17,6 +17,7 @@ from pipeline.config.checks import require_entry as _require_entry
 from pipeline.config.schema_checks import ChecksConfig as ChecksConfig
 from pipeline.config.schema_executor import ExecutorConfig as ExecutorConfig
 from pipeline.config.schema_output import OutputConfig
+from pipeline.config.schema_quality import QualityConfig as QualityConfig
 from pipeline.config.schema_text import MAX_SECONDS, TRAINED_ON, SourceConfig, TextConfig
 from pipeline.registry import Registry
 
@@ -267,6 +268,7 @@ class Config(OutputConfig):
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     planning: PlanningConfig = field(default_factory=PlanningConfig)
     checks: ChecksConfig = field(default_factory=ChecksConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     book: BookConfig = field(default_factory=BookConfig)
 

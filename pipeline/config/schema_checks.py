@@ -9,7 +9,13 @@ from pipeline.config.checks import require
 from pipeline.registry import Registry
 
 # Its type is `Registry[Check]`: see `pipeline.quality.check`, which this package may not import.
-CHECKS: Registry[Any] = Registry("parler_pipeline.checks", {"signal": "pipeline.quality.signal:SIGNAL"})
+CHECKS: Registry[Any] = Registry(
+    "parler_pipeline.checks",
+    {
+        "signal": "pipeline.quality.signal:SIGNAL",
+        "transcript": "pipeline.quality.transcript.inspector:TRANSCRIPT",
+    },
+)
 
 
 @dataclass

@@ -77,7 +77,7 @@ def work(context: RunContext, name: str, device: str, channel: WorkerChannel) ->
     with (
         Journal(context.run_dir, context.journal_name(name), device) as journal,
         closing(context.build(context.checkpoint, **engine)) as synthesizer,
-        closing(Checker(context.config.checks)) as checker,
+        closing(Checker(context.config)) as checker,
     ):
         synthesizer.warm_up(context.buckets)
         channel.report(Ready(synthesizer.info))

@@ -8,9 +8,11 @@ shard.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -18,7 +20,8 @@ from pipeline.config import Config
 from pipeline.outputs.dataset.clip_store import ClipStore
 from pipeline.outputs.dataset.columns import Row, make_row, renew_row
 from pipeline.planning import make_batches, take_seed, utterance_key
-from pipeline.quality.check import Checker, check_columns
+from pipeline.quality.check import Checker, Finding, check_columns
+from pipeline.quality.concurrent import ConcurrentChecker
 from pipeline.quality.flaws import is_writable, join_flaws
 from pipeline.synthesis import Synthesizer
 from pipeline.types import Clip, Reject, Shard, Utterance
@@ -76,13 +79,16 @@ def render_shards(
         synthesizer: Generates the takes.
         options: See `RenderOptions`.
     """
-    renderer = _Renderer(iter(shards), synthesizer, options, check_columns(options.config.checks))
-    while renderer.has_more:
-        for clip in synthesizer.generate(renderer.utterances()):
-            renderer.receive(clip)
+    columns = check_columns(options.config)
+    with closing(ConcurrentChecker(options.checker, options.config.quality.max_waiting)) as checker:
+        renderer = _Renderer(iter(shards), synthesizer, options, checker, columns)
+        while renderer.has_more:
+            for clip in synthesizer.generate(renderer.utterances()):
+                renderer.submit(clip)
+                renderer.receive_findings(wait=False)
+                yield from renderer.complete_shards()
             yield from renderer.complete_shards()
-        yield from renderer.complete_shards()
-        assert not renderer.attempts, f"the synthesizer returned no clip for {sorted(renderer.attempts)}"
+            assert not renderer.attempts, f"the synthesizer returned no clip for {sorted(renderer.attempts)}"
 
 
 @dataclass
@@ -109,6 +115,8 @@ class _Attempt:
     shard: _OpenShard
     take: int
     end: int  # number after the last take
+    best: Clip | None = None  # flawed take to keep if no take passes, see `Finding.penalty`
+    penalty: float = math.inf  # of the best take
 
 
 @dataclass
@@ -118,9 +126,11 @@ class _Renderer:
     shards: Iterator[Shard]
     synthesizer: Synthesizer
     options: RenderOptions
+    checker: ConcurrentChecker
     check_columns: Collection[str]
     has_more: bool = True  # there may be utterances to generate
     attempts: dict[str, _Attempt] = field(default_factory=dict)  # passed to the synthesizer, by utterance id
+    checked: dict[str, _Attempt] = field(default_factory=dict)  # passed to the checks, by utterance id
     retakes: list[_Attempt] = field(default_factory=list)
     complete: deque[_OpenShard] = field(default_factory=deque)
     last_take: float = field(default_factory=time.monotonic)
@@ -128,15 +138,20 @@ class _Renderer:
     def utterances(self) -> Iterator[Utterance | None]:
         """Yield the next utterances to generate. Retakes are batched with the next shard, by similar length.
 
-        After the last shard, yield None while takes are in progress, because they may have to be retried.
+        After the last shard, yield None while takes are in progress, because they may have to be retried. Wait for the
+        checks only when the synthesizer has nothing else to do.
         """
         while len(self.complete) < _MAX_COMPLETE:
+            self.receive_findings(wait=False)
             attempts, self.retakes = self.retakes, []
             shard = next(self.shards, None)
             if shard is not None:
                 attempts += self._open(shard)
             elif not attempts and self.attempts:
                 yield None
+                continue
+            elif not attempts and self.checked:
+                self.receive_findings(wait=True)
                 continue
             elif not attempts:
                 self.has_more = False
@@ -148,20 +163,33 @@ class _Renderer:
             for batch in make_batches(utterance for utterance in seeded if not utterance.priority):
                 yield from batch.utterances
 
-    def receive(self, clip: Clip) -> None:
-        """Accept a take, schedule another one, or reject the utterance."""
+    def submit(self, clip: Clip) -> None:
+        """Pass a take to the checks."""
         attempt = self.attempts.pop(clip.utterance.id)
+        self.checked[clip.utterance.id] = attempt
+        language = attempt.utterance.language or self.options.language
+        self.checker.submit(replace(clip, utterance=replace(attempt.utterance, language=language), take=attempt.take))
+
+    def receive_findings(self, wait: bool) -> None:
+        """Process the takes that were checked; with `wait`, at least one if any is being checked."""
+        for clip, finding in self.checker.findings(wait):
+            self._receive(clip, finding)
+
+    def _receive(self, clip: Clip, finding: Finding) -> None:
+        """Accept a take, schedule another one, or reject the utterance."""
+        attempt = self.checked.pop(clip.utterance.id)
         utterance, shard, config = attempt.utterance, attempt.shard, self.options.config
-        clip = replace(clip, utterance=utterance, take=attempt.take)
-        [found] = self.options.checker.inspect([clip])
-        flaws = tuple(found.flaws)
-        clip = replace(clip, measures=found.measures, flaws=flaws)
+        flaws = tuple(finding.flaws)
+        clip = replace(clip, utterance=utterance, measures=finding.measures, flaws=flaws)
+        if finding.penalty is not None and finding.penalty < attempt.penalty and config.quality.keep_best:
+            attempt = replace(attempt, best=clip, penalty=finding.penalty)
         is_last = attempt.take == attempt.end - 1
         row = None
         if not flaws or (is_last and config.checks.accept_last_take and is_writable(flaws)):
-            key, info = shard.keys[utterance.id], self.synthesizer.info
-            row = make_row(clip, key, self.options.language, info, config.dataset.format)
-            shard.rows[utterance.id] = row
+            row = self._accept(clip, shard)
+        elif is_last and attempt.best is not None:
+            clip = attempt.best
+            row = self._accept(clip, shard)
         elif is_last:
             seeds = tuple(take_seed(utterance.seed, take) for take in range(attempt.end))
             shard.rejects[utterance.id] = Reject(utterance, join_flaws(flaws), len(seeds), seeds)
@@ -172,6 +200,12 @@ class _Renderer:
         shard.work_seconds, self.last_take = shard.work_seconds + now - self.last_take, now
         if shard.is_complete:
             self.complete.append(shard)
+
+    def _accept(self, clip: Clip, shard: _OpenShard) -> Row:
+        id, config = clip.utterance.id, self.options.config
+        row = make_row(clip, shard.keys[id], self.options.language, self.synthesizer.info, config.dataset.format)
+        shard.rows[id] = row
+        return row
 
     def complete_shards(self) -> Iterator[tuple[Shard, RenderedShard]]:
         """Yield the complete shards. If earlier clips of a shard are damaged, generate them again first."""

@@ -66,9 +66,7 @@ class Planner:
         self.summary = PlanSummary(config.dataset.format, limits.sampling_rate, limits.frames_per_second, pauses)
         self.first_document: Document | None = None
         self.column_types = TypeFinder()
-        self.check_columns: dict[str, Type] = {
-            name: column.dtype for name, column in check_columns(config.checks).items()
-        }
+        self.check_columns: dict[str, Type] = {name: column.dtype for name, column in check_columns(config).items()}
         self.left_out: list[dict[str, Any]] = []  # source text that is skipped, with reasons
         if standard := COLUMN_NAMES & self.check_columns.keys():
             raise ConfigError(

@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.config import ChecksConfig
+from pipeline.config import Config
 from pipeline.config.schema_checks import CHECKS as _CHECKS
 from pipeline.errors import ConfigError
 from pipeline.quality.flaws import Flaw
 from pipeline.registry import Registry
 from pipeline.types import Clip, Column
 
-__all__ = ["CHECKS", "Check", "Checker", "Finding", "Inspector", "check_columns"]
+__all__ = ["CHECKS", "Check", "Checker", "Finding", "Inspector", "check_columns", "enabled_checks", "refuse_checks"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Finding:
 
     measures: Mapping[str, Any] = field(default_factory=dict)  # by column name
     flaws: Sequence[Flaw] = ()  # empty: the check accepts the clip
+    penalty: float | None = None  # of a clip with flaws: the lowest one is kept if no take passes; None: never keep it
 
 
 _TYPES = ("float64", "int64", "string", "bool")
@@ -59,7 +60,14 @@ class Check(Protocol):
         """Columns that the check adds to the dataset."""
         ...
 
-    def load(self, config: ChecksConfig) -> Inspector:
+    def check(self, config: Config) -> None:
+        """Refuse settings that cannot work on this machine. Called before anything is loaded or written.
+
+        Raises:
+            ConfigError: A setting is invalid, or a package or a model is missing.
+        """
+
+    def load(self, config: Config) -> Inspector:
         """Load the model of the check in this process.
 
         Raises:
@@ -71,16 +79,31 @@ class Check(Protocol):
 CHECKS: Registry[Check] = _CHECKS  # created in the schema, which validates the names
 
 
-def check_columns(config: ChecksConfig) -> dict[str, Column]:
-    """Return the columns that the extra checks add to the dataset, by name.
+def enabled_checks(config: Config) -> list[str]:
+    """Return the names of the checks of a run."""
+    return ["signal", *(["transcript"] if config.quality.transcript.enabled else []), *config.checks.extra]
+
+
+def refuse_checks(config: Config) -> None:
+    """Refuse checks that cannot work on this machine.
+
+    Raises:
+        ConfigError: See `Check.check`.
+    """
+    for name in enabled_checks(config):
+        CHECKS.get(name).check(config)
+
+
+def check_columns(config: Config) -> dict[str, Column]:
+    """Return the columns that the checks add to the standard columns of the dataset, by name.
 
     Raises:
         ConfigError: A column has an unsupported type, or its name is used twice.
     """
     found: dict[str, Column] = {}
-    for check in config.extra:
+    for check in enabled_checks(config):
         for column in CHECKS.get(check).columns:
-            if column.name in found or column.dtype not in _TYPES:
+            if column.name in found or not _is_type(column.dtype):
                 raise ConfigError(
                     f"checks.extra: {check} cannot add the column {column.name!r} of type {column.dtype}: its name "
                     f"must be unique and its type one of {', '.join(_TYPES)}"
@@ -89,10 +112,29 @@ def check_columns(config: ChecksConfig) -> dict[str, Column]:
     return found
 
 
-class Checker:
-    """All checks of a run, loaded."""
+def _penalty(flawed: Sequence[Finding]) -> float | None:
+    penalties = [finding.penalty for finding in flawed if finding.penalty is not None]
+    return sum(penalties) if len(penalties) == len(flawed) else None
 
-    def __init__(self, config: ChecksConfig) -> None:
+
+def _is_type(dtype: object) -> bool:
+    """Return whether `planning.kept_columns` knows a type."""
+    if isinstance(dtype, Mapping) and len(dtype) == 1:
+        ((kind, inner),) = dtype.items()
+        if kind == "struct":
+            return isinstance(inner, Mapping) and all(map(_is_type, inner.values()))
+        return kind == "list" and _is_type(inner)
+    return dtype in _TYPES
+
+
+class Checker:
+    """All checks of a run, loaded.
+
+    Attributes:
+        is_fast: The signal check is the only one, so that clips can be checked at once.
+    """
+
+    def __init__(self, config: Config) -> None:
         """Load the checks.
 
         Raises:
@@ -100,7 +142,9 @@ class Checker:
         """
         with ExitStack() as stack:
             self._inspectors = []
-            for name in ("signal", *config.extra):
+            names = enabled_checks(config)
+            self.is_fast = names == ["signal"]
+            for name in names:
                 inspector = CHECKS.get(name).load(config)
                 stack.callback(inspector.close)
                 self._inspectors.append(inspector)
@@ -113,6 +157,7 @@ class Checker:
             Finding(
                 {name: value for finding in findings for name, value in finding.measures.items()},
                 tuple(flaw for finding in findings for flaw in finding.flaws),
+                _penalty([finding for finding in findings if finding.flaws]),
             )
             for findings in zip(*by_check, strict=True)
         ]

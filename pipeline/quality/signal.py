@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import ChecksConfig
+from pipeline.config import ChecksConfig, Config
 from pipeline.quality.check import Check, Finding, Inspector
 from pipeline.quality.flaws import Flaw, FlawCode
 from pipeline.types import Clip, Finish
@@ -167,9 +167,12 @@ class SignalCheck:
 
     columns = ()  # its measures are standard columns
 
-    def load(self, config: ChecksConfig) -> Inspector:
+    def check(self, config: Config) -> None:
+        """Every setting works everywhere; see `Check`."""
+
+    def load(self, config: Config) -> Inspector:
         """See `Check`."""
-        return _SignalInspector(config)
+        return _SignalInspector(config.checks)
 
 
 SIGNAL: Check = SignalCheck()

@@ -26,10 +26,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
+from pipeline.quality.transcript.check import Listener
 from pipeline.quality.transcript.comparison import Comparison, compare
+from pipeline.quality.transcript.phonetic_aligner import PhoneticAligner, PhoneticAlignment
 from pipeline.quality.transcript.recognizer import (
     RECOGNIZERS,
-    Recognizer,
+    HeardWord,
     RecognizerOptions,
     Recording,
     TextScorer,
@@ -56,14 +58,6 @@ class Case:
     recording: Recording
 
 
-@dataclass(frozen=True)
-class Listener:
-    """A recogniser, and the thresholds that say which texts it has to score."""
-
-    recognizer: Recognizer
-    thresholds: Thresholds
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one of the two steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table_parser = steps.add_parser("table", help="judge what was heard")
     table_parser.add_argument("heard", type=Path, help="JSONL file that the first step wrote")
     table_parser.add_argument("--without-scores", action="store_true", help="as with a recogniser that cannot score")
+    table_parser.add_argument("--without-alignment", action="store_true", help="with the transcripts alone")
     table_parser.add_argument("--speaker", action="append", default=[], help="of these voices only")
     table_parser.add_argument("--show", metavar="KIND", help="list what was not judged as it should be")
     options = parser.parse_args(arguments)
@@ -91,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines = [
             line for line in read_lines(options.heard) if line["speaker"] in (options.speaker or [line["speaker"]])
         ]
-        verdicts = [judge_line(line, not options.without_scores) for line in lines]
+        verdicts = [judge_line(line, not options.without_scores, not options.without_alignment) for line in lines]
         print(table(lines, verdicts))
         if options.show:
             print("\n".join(mistakes(options.show, lines, verdicts)))
@@ -107,7 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     )
     thresholds = EVERYTHING if options.score_all else Thresholds()
-    listen(options.run, options.heard, Listener(recognizer, thresholds), options.faults_per_clip, options.clips)
+    listen(
+        options.run,
+        options.heard,
+        Listener(recognizer, thresholds, PhoneticAligner()),
+        options.faults_per_clip,
+        options.clips,
+    )
 
 
 def listen(run: Path, heard: Path, listener: Listener, faults_per_clip: int, clips: int | None = None) -> None:
@@ -118,19 +119,20 @@ def listen(run: Path, heard: Path, listener: Listener, faults_per_clip: int, cli
         other: Recording | None = None
         while batch := list(islice(numbered, BATCH)):
             clean = [Case(row["id"], CLEAN, "", row, recording) for _, (row, recording) in batch]
-            lines = _hear(clean, listener.recognizer, done)
+            lines = _hear(clean, listener, done)
             faulty = []
             for (index, _), case, line in zip(batch, clean, lines, strict=True):
-                words = Transcript.from_json(line["transcript"]).words
+                words = _word_times(line)
                 for kind in _kinds(index, faults_per_clip):
                     random = np.random.default_rng(zlib.crc32(f"{case.id} {kind}".encode()))
                     fault = inject(kind, Source(case.recording, words, other or clean[-1].recording, random))
                     if fault:
                         faulty.append(Case(case.id, kind, fault.detail, case.row, fault.recording))
                 other = case.recording
-            lines += _hear(faulty, listener.recognizer, done)
+            lines += _hear(faulty, listener, done)
             for case, line in zip(clean + faulty, lines, strict=True):
-                if _add_scores(case, line, listener) or (case.id, case.kind) not in done:
+                changes = [_add_scores(case, line, listener), _add_alignment(case, line, listener)]
+                if any(changes) or (case.id, case.kind) not in done:
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
 
@@ -153,9 +155,10 @@ def read_clips(run: Path) -> Iterator[tuple[dict[str, Any], Recording]]:
                 yield row, Recording(samples, rate)
 
 
-def judge_line(line: dict[str, Any], with_scores: bool = True) -> Verdict:
+def judge_line(line: dict[str, Any], with_scores: bool = True, with_alignment: bool = True) -> Verdict:
     """Return the verdict on a line that `listen` wrote."""
-    return judge(comparison_of(line), Thresholds(), line["scores"] if with_scores else None)
+    alignment = PhoneticAlignment.from_json(line["alignment"]) if with_alignment and line.get("alignment") else None
+    return judge(comparison_of(line), Thresholds(), line["scores"] if with_scores else None, alignment)
 
 
 def table(lines: Sequence[dict[str, Any]], verdicts: Sequence[Verdict]) -> str:
@@ -229,17 +232,31 @@ def _add_scores(case: Case, line: dict[str, Any], listener: Listener) -> bool:
     return True
 
 
+def _add_alignment(case: Case, line: dict[str, Any], listener: Listener) -> bool:
+    """Add the alignment of the clip; False: it was there."""
+    if "alignment" in line or listener.aligner is None:
+        return False
+    alignment = listener.aligner.align(case.recording, line["reference"], line["language"])
+    line["alignment"] = alignment and alignment.as_json()
+    return True
+
+
+def _word_times(line: dict[str, Any]) -> Sequence[HeardWord]:
+    """Return the words of a clean clip with their times: those of the alignment, which are the more exact ones."""
+    if line.get("alignment") and line["alignment"]["words"]:
+        return [HeardWord(*word) for word in line["alignment"]["words"]]
+    return Transcript.from_json(line["transcript"]).words
+
+
 def _kinds(index: int, count: int) -> list[str]:
     kinds = list(KINDS)
     return [kinds[(index * count + step) % len(kinds)] for step in range(min(count, len(kinds)))]
 
 
-def _hear(
-    cases: list[Case], recognizer: Recognizer, done: dict[tuple[str, str], dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _hear(cases: list[Case], listener: Listener, done: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
     new = [case for case in cases if (case.id, case.kind) not in done]
-    transcripts = iter(recognizer.transcribe([case.recording for case in new], "en"))
-    return [
+    transcripts = iter(listener.recognizer.transcribe([case.recording for case in new], "en"))
+    lines = [
         done.get((case.id, case.kind))
         or {
             "id": case.id,
@@ -254,6 +271,10 @@ def _hear(
         }
         for case in cases
     ]
+    for case, line in zip(cases, lines, strict=True):
+        if case.kind == CLEAN:  # the faults are cut at its words
+            _add_alignment(case, line, listener)
+    return lines
 
 
 if __name__ == "__main__":

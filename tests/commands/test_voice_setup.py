@@ -162,6 +162,7 @@ NEW_KEYS = (  # which a config.yaml of that time does not have
     ("text", "split"),
     ("voice", "balance"),
     ("checks", "extra"),
+    ("", "quality"),
     ("dataset", "readings_per_text"),
     *(("model", key) for key in ("description_tokenizer", "description_tokenizer_revision")),
     *(("source", f"{key}_column") for key in ("language", "seed", "split")),

@@ -11,7 +11,7 @@ import pytest
 from distributions import install_distribution
 from fakes import FakeModel
 
-from pipeline.config import ChecksConfig
+from pipeline.config import ChecksConfig, Config
 from pipeline.errors import ConfigError
 from pipeline.outputs.dataset.shards import finished_shards
 from pipeline.quality.check import CHECKS, Finding
@@ -39,7 +39,10 @@ class HumCheck:
         Column("letters", "int64", "characters of the prompt"),
     )
 
-    def load(self, config: ChecksConfig) -> HumInspector:
+    def check(self, config: Config) -> None:
+        """Accept every setting."""
+
+    def load(self, config: Config) -> HumInspector:
         return HumInspector()
 
 

@@ -45,7 +45,7 @@ def render_all(
     earlier: ClipStore = NOTHING_EARLIER,
 ) -> Iterator[tuple[Shard, RenderedShard]]:
     config = config or Config(checks=ChecksConfig(takes=3))
-    options = RenderOptions(config, "model", "en", earlier, Checker(config.checks), lambda clip, row: None)
+    options = RenderOptions(config, "model", "en", earlier, Checker(config), lambda clip, row: None)
     return render_shards(shards, synthesizer, options)
 
 

@@ -65,7 +65,8 @@ def test_a_recogniser_hears_what_a_voice_says() -> None:
     from bundled_speech import SENTENCES, speak
 
     from pipeline.config import SamplingConfig
-    from pipeline.quality.transcript.check import check_transcripts
+    from pipeline.quality.transcript.check import Listener, check_transcripts
+    from pipeline.quality.transcript.phonetic_aligner import PhoneticAligner
     from pipeline.quality.transcript.thresholds import Thresholds
     from pipeline.quality.transcript.verdict import Outcome
 
@@ -84,7 +85,8 @@ def test_a_recogniser_hears_what_a_voice_says() -> None:
     recognizer = RECOGNIZERS.get("faster-whisper")(RecognizerOptions(batch_size=4, num_threads=2))
     assert isinstance(recognizer, TextScorer)
     recordings = [Recording(samples, rate) for samples, _, _ in cases]
-    found = check_transcripts(recognizer, recordings, [text for _, text, _ in cases], "en", Thresholds())
+    listener = Listener(recognizer, Thresholds(), PhoneticAligner())
+    found = check_transcripts(listener, recordings, [text for _, text, _ in cases], "en")
     assert [each.verdict.outcome for each in found] == [outcome for _, _, outcome in cases]
     assert recognizer.transcribe(recordings[:1], "en")[0].text == found[0].transcript.text  # alone as in a batch
     for recording, each in zip(recordings, found, strict=True):

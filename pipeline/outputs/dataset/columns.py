@@ -50,7 +50,7 @@ def arrow_schema(sampling_rate: int, kept_columns: Mapping[str, Type] = NO_COLUM
             features[column.name] = {"dtype": column.dtype, "_type": "Value"}
     features |= {name: feature(column) for name, column in kept_columns.items()}
     return pa.schema(
-        [(column.name, _ARROW_TYPES[column.dtype]) for column in COLUMNS]
+        [(column.name, _ARROW_TYPES[str(column.dtype)]) for column in COLUMNS]
         + [(name, arrow_type(column)) for name, column in kept_columns.items()],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )

@@ -62,5 +62,5 @@ def card_facts(run: FinishedRun) -> CardFacts:
         version=__version__,
         is_noise=config.model.name == "untrained",
         kept_columns=head.kept_columns,
-        check_meanings={name: column.meaning for name, column in check_columns(config.checks).items()},
+        check_meanings={name: column.meaning for name, column in check_columns(config).items()},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,18 @@ class FasterWhisperRecognizer:
         )
         self._pipeline = BatchedInferencePipeline(self._model)
         self._options = options
+
+    @classmethod
+    def check(cls, options: RecognizerOptions) -> None:
+        """Refuse options that cannot work on this machine; see `RecognizerLoader`."""
+        if find_spec("faster_whisper") is None:
+            raise ConfigError(f"faster-whisper: it is not installed; {_INSTALL}")
+        if not options.allow_download:
+            resolve_model(options, _FILES)
+
+    def supports(self, language: str) -> bool:
+        """Return whether the model understands a language."""
+        return _base(language) in self._model.supported_languages
 
     @property
     def identity(self) -> str:

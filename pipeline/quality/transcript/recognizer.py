@@ -89,6 +89,9 @@ class Recognizer(Protocol):
     def identity(self) -> str:
         """What to record beside its results: backend, model and revision."""
 
+    def supports(self, language: str) -> bool:
+        """Return whether the recogniser understands a language, given by its tag."""
+
     def transcribe(self, recordings: Sequence[Recording], language: str) -> list[Transcript]:
         """Return one transcript for each recording, in their order.
 
@@ -115,6 +118,13 @@ class TextScorer(Protocol):
 
 class RecognizerLoader(Protocol):
     """Loads a recogniser; what an entry of `RECOGNIZERS` is."""
+
+    def check(self, options: RecognizerOptions) -> None:
+        """Refuse options that cannot work on this machine, without loading the model.
+
+        Raises:
+            ConfigError: The package is not installed, or the model is not on this machine and may not be downloaded.
+        """
 
     def __call__(self, options: RecognizerOptions) -> Recognizer:
         """Return the recogniser, with its model in memory.

@@ -1,13 +1,10 @@
-"""Limits of the verdict, for each recogniser and language."""
+"""Limits of the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.text.spoken_form import base_language
-
-__all__ = ["Thresholds", "find_thresholds"]
+__all__ = ["Thresholds"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,7 @@ class Thresholds:
     short_words: int = 2  # prompts with so few words are never judged to be wrong, only silent or endless
     runaway_words: int = 4  # more words heard than such a prompt has: it is endless
     max_scored: int = 6  # deviations of a clip for which texts are scored
-
-
-# By model and language. Log probabilities of a larger model differ more, so that its limits have to be measured anew
-# (`scripts/checks/transcripts.py`); until then, those of tiny.en hold for it.
-_MEASURED: Mapping[tuple[str, str], Thresholds] = {("tiny.en", "en"): Thresholds()}
-
-
-def find_thresholds(model: str, language: str) -> Thresholds:
-    """Return the limits for a model, by its name in the options, and the language that is spoken."""
-    return _MEASURED.get((model, base_language(language)), Thresholds())
+    # Evidence of the phonetic alignment, which hears no other words than those of the prompt
+    aligned_fault: float = 67.0  # from which words were left out, repeated or swapped
+    aligned_confirmation: float = 10.0  # the same for a clip about whose transcript there is doubt
+    aligned_doubt: float = 30.0

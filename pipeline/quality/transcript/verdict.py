@@ -13,6 +13,7 @@ from enum import Enum
 
 from pipeline.quality.transcript.align import Difference
 from pipeline.quality.transcript.comparison import Comparison, Deviation, Fault, repaired
+from pipeline.quality.transcript.phonetic_aligner import PhoneticAlignment
 from pipeline.quality.transcript.thresholds import Thresholds
 
 __all__ = ["DiffPart", "Outcome", "Verdict", "judge", "texts_to_score"]
@@ -71,15 +72,23 @@ def texts_to_score(comparison: Comparison, thresholds: Thresholds) -> list[str]:
     return [comparison.heard.strip(), *(repaired(comparison, deviation) for deviation in scored)]
 
 
-def judge(comparison: Comparison, thresholds: Thresholds, scores: Mapping[str, float] | None = None) -> Verdict:
+def judge(
+    comparison: Comparison,
+    thresholds: Thresholds,
+    scores: Mapping[str, float] | None = None,
+    alignment: PhoneticAlignment | None = None,
+) -> Verdict:
     """Judge a clip by its words.
 
     Args:
         comparison: Of the prompt with the transcript.
         thresholds: Of the recogniser and the language.
         scores: Log probability of each of `texts_to_score`; None where the recogniser gives none.
+        alignment: Of the clip with the prompt; None if there is none.
     """
     outcome, reasons = _outcome(comparison, thresholds, scores or {})
+    if alignment is not None and len(comparison.words) > thresholds.short_words:
+        outcome, reasons = _with_alignment(outcome, reasons, alignment, thresholds)
     return Verdict(outcome, tuple(reasons), comparison.wer, comparison.cer, _diff(comparison))
 
 
@@ -105,6 +114,27 @@ def _outcome(
     if faults:
         return Outcome.RETAKE, faults
     return (Outcome.UNSURE, doubts) if doubts else (Outcome.PASS, ())
+
+
+def _with_alignment(
+    outcome: Outcome, reasons: Sequence[str], alignment: PhoneticAlignment, thresholds: Thresholds
+) -> tuple[Outcome, Sequence[str]]:
+    """Combine the judgement of a transcript with that of an alignment: either is enough for another take."""
+    limits = {Outcome.PASS: thresholds.aligned_fault, Outcome.UNSURE: thresholds.aligned_confirmation}
+    if outcome is Outcome.RETAKE or alignment.evidence < min(limits[outcome], thresholds.aligned_doubt):
+        return outcome, reasons
+    found = [*reasons, *_alignment_reasons(alignment)]
+    return (Outcome.RETAKE if alignment.evidence >= limits[outcome] else Outcome.UNSURE), found
+
+
+def _alignment_reasons(alignment: PhoneticAlignment) -> Iterator[str]:
+    if not alignment.words:
+        yield "not aligned: the audio does not contain the prompt"
+    for expected, spoken in alignment.differences():
+        if expected and spoken:
+            yield f"spoken: {spoken} for {expected}"
+        else:
+            yield f"not spoken: {expected}" if expected else f"spoken twice: {spoken}"
 
 
 def _belief(
