@@ -33,31 +33,35 @@ _MAX_NAME_BYTES = 150  # of the name of a run directory; file systems allow 255,
 _MAX_CONFIG_BYTES = 1 << 22
 
 # Keys that do not affect the clips: they may change when a run is resumed.
-NON_IDENTITY_KEYS = OUTPUT_KEYS | QUALITY_RUN_KEYS | frozenset(
-    {
-        "name",
-        "output_dir",
-        "run",
-        "dry_run",
-        "left_out",
-        "deep",
-        "deep_clips",
-        "job_index",
-        "num_jobs",
-        "task.name",
-        "task.text",
-        "task.voices",
-        "source.title",
-        "source.author",
-        "source.max_inflated_mb",
-        "engine.device",
-        "engine.slots",  # clips do not depend on the number that are generated at once
-        "model.name",  # model.revision identifies the weights
-        "model.path",
-        "model.description_tokenizer",  # its revision identifies it
-        "dataset.license",
-        "dataset.name",
-    }
+NON_IDENTITY_KEYS = (
+    OUTPUT_KEYS
+    | QUALITY_RUN_KEYS
+    | frozenset(
+        {
+            "name",
+            "output_dir",
+            "run",
+            "dry_run",
+            "left_out",
+            "deep",
+            "deep_clips",
+            "job_index",
+            "num_jobs",
+            "task.name",
+            "task.text",
+            "task.voices",
+            "source.title",
+            "source.author",
+            "source.max_inflated_mb",
+            "engine.device",
+            "engine.slots",  # clips do not depend on the number that are generated at once
+            "model.name",  # model.revision identifies the weights
+            "model.path",
+            "model.description_tokenizer",  # its revision identifies it
+            "dataset.license",
+            "dataset.name",
+        }
+    )
 )
 NON_IDENTITY_GROUPS = ("book.", "executor.")
 # The first defaults of keys whose default has changed. A frozen config without the key means this value, and a

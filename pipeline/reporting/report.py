@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline.outputs.dataset.shards import finished_shards
+import pyarrow.parquet as pq
+
+from pipeline.outputs.dataset.shards import Manifest, finished_shards
 from pipeline.quality.flaws import reason_codes
 from pipeline.reporting.progress import clock, count
 from pipeline.storage.atomic import write_text
+from pipeline.storage.paths import open_for_arrow
 from pipeline.storage.run_directory import HTML_REPORT_NAME, RunDirectory
 from pipeline.types import ModelInfo
+
+_VERDICT = "transcript_verdict"  # column of the check of words
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Report:
     session: RunStats | None  # of the last command that rendered shards
     book: Mapping[str, Any] | None = None
     deliverables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the extra deliverables, by name
+    words: dict[str, int] = field(default_factory=dict)  # clips by `transcript_verdict`; empty without this check
     versions: dict[str, str] = field(default_factory=dict)  # versions of the libraries that affect the bits of a clip
 
 
@@ -70,6 +76,7 @@ def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: R
         session: Statistics of this command; None: keep those in the existing report.
     """
     reasons: Counter[str] = Counter()
+    words: Counter[str] = Counter()
     num_clips = num_rejects = num_bytes = num_files = 0
     audio_seconds = work_seconds = 0.0
     for manifest in finished_shards(run_dir):
@@ -80,6 +87,7 @@ def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: R
         num_files += bool(manifest.file)
         audio_seconds += manifest.audio_seconds
         work_seconds += manifest.work_seconds
+        words.update(_verdicts(run_dir, manifest))
     return Report(
         directory=str(run_dir),
         model=model,
@@ -92,8 +100,18 @@ def make_report(run_dir: Path, model: ModelInfo, num_utterances: int, session: R
         num_bytes=num_bytes,
         num_files=num_files,
         session=session or _last_session(run_dir),
+        words=dict(words),
         versions=versions(),
     )
+
+
+def _verdicts(run_dir: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield the verdict on the words of each clip that has one."""
+    if not manifest.clips:
+        return
+    with open_for_arrow(RunDirectory(run_dir).data / manifest.file) as source, pq.ParquetFile(source) as file:
+        if _VERDICT in file.schema_arrow.names:
+            yield from filter(None, file.read(columns=[_VERDICT]).column(_VERDICT).to_pylist())
 
 
 def versions() -> dict[str, str]:
@@ -129,6 +147,9 @@ def render_report(report: Report) -> str:
     if report.num_rejects:
         reasons = ", ".join(f"{count} {code}" for code, count in report.rejects_by_reason.items())
         lines.append(f"rejected    {report.num_rejects:,} ({reasons}); see rejects.jsonl")
+    if report.words:
+        passed, unsure, wrong = (report.words.get(verdict, 0) for verdict in ("pass", "unsure", "retake"))
+        lines.append(f"words       {count(passed, 'clip')} as written, {unsure:,} unsure, {wrong:,} with other words")
     if session and session.speed:
         computed = session.computed_seconds / session.wall_seconds
         lines.append(

@@ -131,6 +131,8 @@ def test_the_best_take_is_kept_if_none_passes(tmp_path: Path, recognizer: FakeRe
     assert len(rows) == 3
     assert (rows[1]["take"], rows[1]["transcript"], rows[1]["transcript_verdict"]) == (1, heard[1], "retake")
     assert rows[1]["flaws"].startswith("words: ")
+    report = json.loads((run_dir / "report.json").read_text())
+    assert report["words"] == {"pass": 2, "retake": 1}
     assert main(["task=verify", f"run={run_dir}"]) == 0
 
 
