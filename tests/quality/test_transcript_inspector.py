@@ -172,3 +172,13 @@ def test_a_missing_package_is_named_at_once(monkeypatch: pytest.MonkeyPatch, pac
     with pytest.raises(ConfigError) as caught:
         refuse_checks(config)
     assert all(fact in str(caught.value) for fact in [package, *facts])
+
+
+def test_a_recogniser_that_is_not_there_is_named_with_those_that_are() -> None:
+    """Guards a misspelt name: the error names the key, the value and the choices."""
+    config = Config()
+    config.quality.transcript.enabled = True
+    config.quality.transcript.recognizer = "faster-wisper"
+    with pytest.raises(ConfigError) as caught:
+        refuse_checks(config)
+    assert all(fact in str(caught.value) for fact in ("recognizer", "faster-wisper", "faster-whisper"))

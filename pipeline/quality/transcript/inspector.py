@@ -39,13 +39,18 @@ class TranscriptCheck:
 
     def check(self, config: Config) -> None:
         """Refuse settings that cannot work on this machine; see `Check`."""
+        name, names = config.quality.transcript.recognizer, RECOGNIZERS.names()
+        if name not in names:
+            raise ConfigError(
+                f"quality.transcript.recognizer={name}: no such recogniser; there are {', '.join(sorted(names))}"
+            )
         packages = (*_PACKAGES, *((_ALIGNER,) if config.quality.transcript.align else ()))
         missing = [package for package in packages if find_spec(package) is None]
         if missing:
             raise ConfigError(
                 f"quality.transcript.enabled=true: needs {', '.join(missing)}, not installed here; {_INSTALL}"
             )
-        RECOGNIZERS.get(config.quality.transcript.recognizer).check(_options(config))
+        RECOGNIZERS.get(name).check(_options(config))
 
     def load(self, config: Config) -> Inspector:
         """Load the recogniser and the aligner; see `Check`."""
