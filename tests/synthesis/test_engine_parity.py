@@ -69,8 +69,12 @@ def test_bfloat16_runs(checkpoint_of: Checkpoints) -> None:
     assert all(clip.num_frames > 0 and abs(clip.samples).max() > 0 for clip in clips.values())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", range(100))
+NUM_QUICK_CASES = 20  # that run without -m slow
+
+
+@pytest.mark.parametrize(
+    "case", [case if case < NUM_QUICK_CASES else pytest.param(case, marks=pytest.mark.slow) for case in range(100)]
+)
 def test_a_hundred_random_cases(case: int, tmp_path: Path) -> None:
     """Guards parity for random architectures, texts and limits, greedy and sampled, with mixed lengths in few slots."""
     from pipeline.synthesis.untrained import make_untrained

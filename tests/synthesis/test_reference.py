@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -132,9 +133,16 @@ def test_the_seed_decides_and_the_order_does_not(checkpoint_of: Checkpoints) -> 
     assert not np.array_equal(other.samples, forwards["1"].samples)
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("cache", ["dynamic", "static"])
-@pytest.mark.parametrize("compile_mode", ["none", pytest.param("default", marks=pytest.mark.slow)])
+QUICK_SETTING = ("sdpa", "static", "default")  # the compiled one that runs without -m slow
+
+
+@pytest.mark.parametrize(
+    ("attention", "cache", "compile_mode"),
+    [
+        setting if setting[2] == "none" or setting == QUICK_SETTING else pytest.param(*setting, marks=pytest.mark.slow)
+        for setting in product(("eager", "sdpa"), ("dynamic", "static"), ("none", "default"))
+    ],
+)
 def test_every_setting_generates_twice_and_the_same(
     attention: str, cache: str, compile_mode: str, checkpoint_of: Checkpoints
 ) -> None:
