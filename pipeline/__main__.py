@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
+import os
 import platform
 import re
 import signal
@@ -170,5 +172,20 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def run_process() -> None:
+    """Run the command of this process and end the process: the console script.
+
+    After a signal, threads of native libraries may still compute. They would abort the process (exit code 134) while
+    the interpreter is finalized, which is therefore omitted.
+    """
+    exit_code = main()
+    if exit_code > 128:
+        atexit._run_exitfuncs()  # temporary folders
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -42,6 +42,10 @@ class NotDownloadedError(ModelError):
     """A checkpoint of the hub that is not in the local cache, when downloads are not allowed."""
 
 
+class CheckError(PipelineError):
+    """A check of clips failed, or returned something else than it declares."""
+
+
 class RunDirectoryError(PipelineError):
     """A run directory that belongs to another config, is damaged, or cannot be written."""
 

@@ -134,7 +134,7 @@ def _disk_lines(config: Config, forecast: Forecast) -> list[str]:
 
 def _time_lines(config: Config, forecast: Forecast) -> list[str]:
     if forecast.speed is None or forecast.render_seconds is None:
-        part = "source.chapters=1" if config.task.name == "audiobook" else "source.limit=100"
+        part = "source.chapters=1" if config.task.name == "audiobook" else "source.limit=100 of a table;"
         return [
             "time            not known, since output_dir has no finished run with these settings",
             f"{'':16}to measure it, render a part of the input ({part} name=part), or set",

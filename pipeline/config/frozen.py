@@ -1,7 +1,6 @@
 """The frozen config of a run: `config.yaml` in the run directory, which defines what the run makes.
 
 A run directory that was made with another config is refused, and the error shows the difference.
-
 Runs of earlier versions can be resumed: a key that their config lacks has the default of its first version, a renamed
 key is read under its old name, and the fingerprint, which the manifests of all shards contain, does not change.
 """
@@ -33,35 +32,32 @@ _MAX_NAME_BYTES = 150  # of the name of a run directory; file systems allow 255,
 _MAX_CONFIG_BYTES = 1 << 22
 
 # Keys that do not affect the clips: they may change when a run is resumed.
-NON_IDENTITY_KEYS = (
-    OUTPUT_KEYS
-    | QUALITY_RUN_KEYS
-    | frozenset(
-        {
-            "name",
-            "output_dir",
-            "run",
-            "dry_run",
-            "left_out",
-            "deep",
-            "deep_clips",
-            "job_index",
-            "num_jobs",
-            "task.name",
-            "task.text",
-            "task.voices",
-            "source.title",
-            "source.author",
-            "source.max_inflated_mb",
-            "engine.device",
-            "engine.slots",  # clips do not depend on the number that are generated at once
-            "model.name",  # model.revision identifies the weights
-            "model.path",
-            "model.description_tokenizer",  # its revision identifies it
-            "dataset.license",
-            "dataset.name",
-        }
-    )
+NON_IDENTITY_KEYS = OUTPUT_KEYS.union(
+    QUALITY_RUN_KEYS,
+    {
+        "name",
+        "output_dir",
+        "run",
+        "dry_run",
+        "left_out",
+        "deep",
+        "deep_clips",
+        "job_index",
+        "num_jobs",
+        "task.name",
+        "task.text",
+        "task.voices",
+        "source.title",
+        "source.author",
+        "source.max_inflated_mb",
+        "engine.device",
+        "engine.slots",  # clips do not depend on the number that are generated at once
+        "model.name",  # model.revision identifies the weights
+        "model.path",
+        "model.description_tokenizer",  # its revision identifies it
+        "dataset.license",
+        "dataset.name",
+    },
 )
 NON_IDENTITY_GROUPS = ("book.", "executor.")
 # The first defaults of keys whose default has changed. A frozen config without the key means this value, and a

@@ -304,6 +304,12 @@ class Config(OutputConfig):
         )
         is_split = self.text.split or self.task.name != "audiobook"
         _require(is_split, "text.split", self.text.split, "an audiobook has to be split into clips; give task=dataset")
-        if self.task.name in ("verify", "status", "retry_rejects"):
+        needs_run = self.task.name in ("verify", "status", "retry_rejects")
+        advice = (
+            "only task=status, verify and retry_rejects use this key; to resume a run, rerun the command that "
+            "started it"
+        )
+        _require(needs_run or self.run is None, "run", self.run, advice)
+        if needs_run:
             need = f"task={self.task.name} needs a run directory, e.g. run=outputs/story-bundled"
             _require(self.run is not None, "run", self.run, need)

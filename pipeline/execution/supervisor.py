@@ -274,6 +274,6 @@ class Supervisor:
         if all(other.is_retired for other in self._workers):
             reason = reason or worker.exit_reason
             self.error = error or WorkersLostError(
-                f"no worker is left; the last one ended with: {reason}. Finished work is kept. Correct the cause and "
+                f"all workers have stopped; the last one: {reason}. Finished shards are kept. Correct the cause and "
                 "rerun the same command to resume."
             )

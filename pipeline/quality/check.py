@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 from pipeline.config import Config
 from pipeline.config.schema_checks import CHECKS as _CHECKS
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckError, ConfigError, PipelineError
 from pipeline.quality.flaws import Flaw
 from pipeline.registry import Registry
 from pipeline.types import Clip, Column
@@ -30,6 +31,7 @@ class Finding:
     penalty: float | None = None  # of a clip with flaws: the lowest one is kept if no take passes; None: never keep it
 
 
+_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 _TYPES = ("float64", "int64", "string", "bool")
 
 
@@ -112,6 +114,10 @@ def check_columns(config: Config) -> dict[str, Column]:
     return found
 
 
+def _nothing() -> None:
+    """Close an inspector without `close`."""
+
+
 def _penalty(flawed: Sequence[Finding]) -> float | None:
     penalties = [finding.penalty for finding in flawed if finding.penalty is not None]
     return sum(penalties) if len(penalties) == len(flawed) else None
@@ -141,18 +147,21 @@ class Checker:
             ConfigError: See `Check.load`.
         """
         with ExitStack() as stack:
-            self._inspectors = []
+            self._inspectors: dict[str, Inspector] = {}
+            self._columns: dict[str, frozenset[str]] = {}
             names = enabled_checks(config)
             self.is_fast = names == ["signal"]
             for name in names:
-                inspector = CHECKS.get(name).load(config)
-                stack.callback(inspector.close)
-                self._inspectors.append(inspector)
+                check = CHECKS.get(name)
+                inspector = check.load(config)
+                stack.callback(getattr(inspector, "close", _nothing))
+                self._inspectors[name] = inspector
+                self._columns[name] = frozenset(column.name for column in check.columns)
             self._stack = stack.pop_all()
 
     def inspect(self, clips: Sequence[Clip]) -> list[Finding]:
         """Return one finding for each clip, with the measures and flaws of all checks."""
-        by_check = [inspector.inspect(clips) for inspector in self._inspectors]
+        by_check = [self._inspect(name, clips) for name in self._inspectors]
         return [
             Finding(
                 {name: value for finding in findings for name, value in finding.measures.items()},
@@ -161,6 +170,30 @@ class Checker:
             )
             for findings in zip(*by_check, strict=True)
         ]
+
+    def _inspect(self, name: str, clips: Sequence[Clip]) -> Sequence[Finding]:
+        """Return the findings of one check, validated.
+
+        Raises:
+            CheckError: The check failed, or returned something else than it declares.
+        """
+        try:
+            findings = self._inspectors[name].inspect(clips)
+        except PipelineError:
+            raise
+        except Exception as error:
+            raise CheckError(f"check {name}: failed with {type(error).__name__}: {error}") from error
+        if len(findings) != len(clips):
+            raise CheckError(f"check {name}: returned {len(findings)} findings for {len(clips)} clips")
+        declared = self._columns[name]
+        for finding in findings:
+            if declared and finding.measures.keys() != declared:
+                given = ", ".join(sorted(finding.measures)) or "none"
+                expected = ", ".join(sorted(declared))
+                raise CheckError(f"check {name}: declares the columns {expected}, but measured {given}")
+            if wrong := [flaw.code for flaw in finding.flaws if not _CODE.fullmatch(flaw.code)]:
+                raise CheckError(f"check {name}: the flaw code {wrong[0]!r} must be lower-case words joined by hyphens")
+        return findings
 
     def close(self) -> None:
         """Release the memory of all checks."""

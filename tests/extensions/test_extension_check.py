@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 from distributions import install_distribution
-from fakes import FakeModel
+from fakes import FakeModel, speak
 
 from pipeline.config import ChecksConfig, Config
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckError, ConfigError
 from pipeline.outputs.dataset.shards import finished_shards
-from pipeline.quality.check import CHECKS, Finding
+from pipeline.quality.check import CHECKS, Checker, Finding
 from pipeline.quality.flaws import Flaw
-from pipeline.types import Clip, Column
+from pipeline.types import Clip, Column, Utterance
 
 
 class HumInspector:
@@ -116,3 +117,45 @@ def test_a_check_may_not_take_a_standard_column(
     monkeypatch.setattr(HumCheck, "columns", (column,))
     assert fake_model.main(["model=untrained", "checks.extra=[hum]", f"output_dir={tmp_path}"]) == 2
     assert column.name in capsys.readouterr().err
+
+
+class Broken(HumCheck):
+    """A check that returns what it is told to return."""
+
+    def __init__(self, findings: list[Finding] | Exception) -> None:
+        self.findings = findings
+
+    def load(self, config: Config) -> Broken:
+        return self
+
+    def inspect(self, clips: Sequence[Clip]) -> list[Finding]:
+        if isinstance(self.findings, Exception):
+            raise self.findings
+        return self.findings
+
+
+MEASURES = {"zero_crossings_per_second": 1.0, "letters": 1}
+
+
+@pytest.mark.parametrize(
+    ("findings", "fact"),
+    [
+        (ValueError("no pitch"), "no pitch"),
+        ([], "0 findings for 1"),
+        ([Finding({"letters": 1})], "zero_crossings_per_second"),
+        ([Finding({**MEASURES, "other": 1})], "other"),
+        ([Finding(MEASURES, (Flaw("Too_Loud", "very"),))], "Too_Loud"),
+    ],
+    ids=["raises", "too few", "column missing", "column not declared", "code"],
+)
+def test_a_broken_check_is_named(findings: list[Finding] | Exception, fact: str) -> None:
+    """Guards authors of checks against a traceback of the pipeline, or rejects that look like bad data."""
+    CHECKS.add("broken", Broken(findings))
+    try:
+        config = Config(checks=ChecksConfig(extra=["broken"]))
+        with closing(Checker(config)) as checker, pytest.raises(CheckError) as caught:
+            checker.inspect([speak(Utterance("A hum.", ""))])
+    finally:
+        CHECKS.remove("broken")
+    assert "broken" in str(caught.value)
+    assert fact in str(caught.value)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Config
+from pipeline.errors import CheckError
 from pipeline.quality.check import CHECKS, Checker, Finding
 from pipeline.quality.concurrent import ConcurrentChecker
 from pipeline.types import Clip, Column, Finish, Utterance
@@ -115,7 +116,7 @@ def test_an_error_of_a_check_ends_the_run(slow: SlowCheck) -> None:
     slow.may_work.set()
     with closing(checker_of(slow, max_waiting=1)) as checker:
         checker.submit(clip(0, "fail"))
-        with pytest.raises(RuntimeError, match="failed"):
+        with pytest.raises(CheckError, match="slow"):
             list(checker.findings(wait=True))
         for number in range(3):
             checker.submit(clip(number))  # does not block

@@ -55,6 +55,8 @@ def read_documents(input: str, source: SourceConfig) -> Iterator[Document]:
         yield from read_table(chain.from_iterable(rows), source)
         return
     _refuse_several_books(files, readers)
+    if source.limit is not None and isinstance(readers[0], BookReader):
+        raise SourceError(f"source.limit={source.limit}: limits the rows of a table; of a book, give source.chapters=1")
     yield from readers[0].read(files, source)
 
 
