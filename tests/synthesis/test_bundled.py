@@ -133,7 +133,7 @@ def test_it_is_understood() -> None:
 
 
 def test_its_codes_say_which_words_it_speaks(folder: Path) -> None:
-    """Bug: a decoder that loses its place, skips or repeats; what CI has instead of an ASR.
+    """Bug: a decoder that loses its place, skips or repeats.
 
     The first code of a frame is the token that is spoken, the second the sound.
     """
