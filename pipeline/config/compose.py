@@ -214,7 +214,7 @@ _FIXES = {
     "could not be converted to Integer": "give a whole number",
     "could not be converted to Float": "give a number",
     "is not a valid bool": "give true or false",
-    "is not a ListConfig": "give a list, e.g. [1,2]",
+    "is not a ListConfig": "give a list, e.g. [1,2] or [a,b]",
     "Cannot convert": "give a single value",
     "is not a subclass of SpeakerChoice": "give a list like [{speaker:Jon},{speaker:Lea}]",
 }

@@ -88,7 +88,8 @@ class TextConfig:
     split: bool = True  # false: each row of a table is one clip, and rejected if it is longer than max_seconds
 
     def __post_init__(self) -> None:
-        _require(1 <= self.max_seconds <= MAX_SECONDS, "text.max_seconds", self.max_seconds, TRAINED_ON)
+        _require(self.max_seconds >= 1, "text.max_seconds", self.max_seconds, "give at least 1 second")
+        _require(self.max_seconds <= MAX_SECONDS, "text.max_seconds", self.max_seconds, TRAINED_ON)
         _require(
             0 <= self.min_seconds < self.max_seconds,
             "text.min_seconds",
