@@ -4,3 +4,7 @@
 books (`plain_text`, `markdown`, `epub`) are made with `books.BookReader`, tables (`json_rows`, `csv_rows`,
 `parquet_rows`) with `tables.TableReader`; `datasets_rows` reads the hub and saved datasets.
 """
+
+from pipeline.text.readers.dispatch import check_source, read_documents
+
+__all__ = ["check_source", "read_documents"]
