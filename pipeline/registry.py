@@ -38,6 +38,12 @@ class Registry(Generic[T]):
         """Undo `add`."""
         del self._loaded[name]
 
+    def refresh(self) -> None:
+        """Look for installed distributions again, for example after one was installed into a running program."""
+        installed = self.__dict__.pop("_installed", {})
+        for name in installed:
+            self._loaded.pop(name, None)
+
     def __contains__(self, name: object) -> bool:
         """Return whether there is an implementation with a name, without importing it."""
         return name in self._loaded or name in self._builtin or name in self._installed

@@ -63,10 +63,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     site.mkdir()
     install_distribution(site, "hum = test_extension_check:HUM", group="parler_pipeline.checks")
     monkeypatch.syspath_prepend(str(site))
-    CHECKS.__dict__.pop("_installed", None)  # entry points are looked up once
+    CHECKS.refresh()
     yield
-    CHECKS.__dict__.pop("_installed", None)
-    CHECKS._loaded.pop("hum", None)
+    CHECKS.refresh()
 
 
 @pytest.mark.parametrize("source", ["added", "installed"])

@@ -55,10 +55,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     site.mkdir()
     install_distribution(site, "ljspeech = test_extension_deliverable:TABLE", group="parler_pipeline.deliverables")
     monkeypatch.syspath_prepend(str(site))
-    DELIVERABLES.__dict__.pop("_installed", None)  # entry points are looked up once
+    DELIVERABLES.refresh()
     yield
-    DELIVERABLES.__dict__.pop("_installed", None)
-    DELIVERABLES._loaded.pop("ljspeech", None)
+    DELIVERABLES.refresh()
 
 
 @pytest.mark.parametrize("source", ["added", "installed"])

@@ -83,10 +83,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         "from test_extension_reader import BookReader, read_subtitles\nSUBS = BookReader(('.sub',), read_subtitles)\n"
     )
     monkeypatch.syspath_prepend(str(folder))
-    READERS.__dict__.pop("_installed", None)  # it is found once
+    READERS.refresh()
     yield
-    READERS.__dict__.pop("_installed", None)
-    READERS.__dict__["_loaded"].pop("subs", None)
+    READERS.refresh()
     sys.modules.pop("subtitles_plugin", None)
 
 
