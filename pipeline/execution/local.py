@@ -217,8 +217,8 @@ def _receive_all(pipe: Connection) -> Iterator[Message]:
 
 def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"
+        return f"ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
 
 
 @contextmanager
