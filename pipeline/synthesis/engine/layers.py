@@ -1,8 +1,8 @@
 """The decoder's transformer layers as functions. Prefill and step differ only in their attention functions.
 
 Every product gives a row the same bits whatever the other rows hold, provided that cache lengths are padded by
-`cache.round_up` and batch sizes are multiples of `batch_invariance.row_multiple`; see `docs/log/performance.md`, "Bits".
-For that reason attention on a CPU is two matrix products and not `scaled_dot_product_attention`, whose sums depend on
+`cache.round_up` and batch sizes are multiples of `batch_invariance.row_multiple`; see "Bits" in
+`docs/log/performance.md`. For that reason attention on a CPU is two matrix products and not `scaled_dot_product_attention`, whose sums depend on
 the number of threads.
 """
 
