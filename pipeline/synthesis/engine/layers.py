@@ -2,8 +2,8 @@
 
 Every product gives a row the same bits whatever the other rows hold, provided that cache lengths are padded by
 `cache.round_up` and batch sizes are multiples of `batch_invariance.row_multiple`; see "Bits" in
-`docs/log/performance.md`. For that reason attention on a CPU is two matrix products and not `scaled_dot_product_attention`, whose sums depend on
-the number of threads.
+`docs/log/performance.md`. For that reason attention on a CPU is two matrix products and not
+`scaled_dot_product_attention`, whose sums depend on the number of threads.
 """
 
 from __future__ import annotations
