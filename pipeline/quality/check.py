@@ -54,7 +54,8 @@ class Check(Protocol):
     """A check before its model is loaded.
 
     Attributes:
-        columns: Columns of its measures. Types: "float64", "int64", "string" or "bool".
+        columns: Columns of its measures. Types: "float64", "int64", "string", "bool", or lists and structs of them,
+            as in `planning.kept_columns`.
     """
 
     @property

@@ -287,3 +287,10 @@ def test_an_old_key_names_the_new_one(old: str, new: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_config([f"{old}=7"])
     assert f"{new}=7" in str(caught.value)
+
+
+def test_a_run_is_named_only_where_it_is_read() -> None:
+    """Bug: run=DIR without a task rendered the story."""
+    with pytest.raises(ConfigError) as caught:
+        compose_config(["run=outputs/mine"])
+    assert all(fact in str(caught.value) for fact in ("run=outputs/mine", "status", "verify", "retry_rejects"))

@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import datasets
+import distributions
 import numpy as np
 import pytest
-from distributions import install_distribution
 from fakes import FakeModel, speak
 
 from pipeline.config import ChecksConfig, Config
@@ -58,14 +58,9 @@ def added() -> Iterator[None]:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    site = tmp_path / "site"
-    site.mkdir()
-    install_distribution(site, "hum = test_extension_check:HUM", group="parler_pipeline.checks")
-    monkeypatch.syspath_prepend(str(site))
-    CHECKS.refresh()
-    yield
-    CHECKS.refresh()
+def installed(tmp_path: Path) -> Iterator[None]:
+    with distributions.installed(tmp_path, "hum = test_extension_check:HUM", CHECKS):
+        yield
 
 
 @pytest.mark.parametrize("source", ["added", "installed"])

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import distributions
 import pytest
-from distributions import install_distribution
 from fakes import FakeModel
 
 from pipeline.config import Config
@@ -50,14 +50,9 @@ def added() -> Iterator[None]:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    site = tmp_path / "site"
-    site.mkdir()
-    install_distribution(site, "ljspeech = test_extension_deliverable:TABLE", group="parler_pipeline.deliverables")
-    monkeypatch.syspath_prepend(str(site))
-    DELIVERABLES.refresh()
-    yield
-    DELIVERABLES.refresh()
+def installed(tmp_path: Path) -> Iterator[None]:
+    with distributions.installed(tmp_path, "ljspeech = test_extension_deliverable:TABLE", DELIVERABLES):
+        yield
 
 
 @pytest.mark.parametrize("source", ["added", "installed"])

@@ -450,3 +450,11 @@ def test_a_short_row_of_csv_has_empty_cells(tmp_path, has_header):
     path.write_text(f"{'id,text' if has_header else '0,Zero.'}\n1\n2,Two.\n", encoding="utf-8")
     columns = {} if has_header else {"columns": ["id", "text"]}
     assert [d.text for d in read(path, **columns)][-2:] == ["", "Two."]
+
+
+def test_a_book_has_no_rows_to_limit(tmp_path: Path) -> None:
+    """Bug: source.limit was ignored for a book, and the whole book was rendered."""
+    (tmp_path / "book.txt").write_text("It was late. Nobody spoke.")
+    with pytest.raises(SourceError) as caught:
+        list(read_documents(str(tmp_path / "book.txt"), SourceConfig(limit=1)))
+    assert all(fact in str(caught.value) for fact in ("source.limit=1", "source.chapters"))

@@ -17,9 +17,9 @@ from pipeline.types import Clip, Column
 if TYPE_CHECKING:
     from pipeline.quality.transcript.check import CheckedTranscript, Listener
 
-__all__ = ["TRANSCRIPT", "WORDS_FLAW", "TranscriptCheck"]
+__all__ = ["TRANSCRIPT", "TranscriptCheck"]
 
-WORDS_FLAW = "words"  # code of the flaw
+_FLAW = "words"  # code of the flaw
 _PACKAGES = ("rapidfuzz", "jellyfish")  # for the comparison, in every configuration
 _ALIGNER = "soundswallower"
 _INSTALL = "pip install 'parler-pipeline[quality]'"
@@ -33,7 +33,7 @@ class TranscriptCheck:
         Column("transcript", "string", "words that a speech recogniser heard"),
         Column("wer", "float64", "word error rate of the transcript: words that differ / words of the prompt"),
         Column("cer", "float64", "character error rate of the transcript, in words that differ"),
-        Column("transcript_verdict", "string", "pass, unsure or retake (accepted by checks.accept_last_take)"),
+        Column("transcript_verdict", "string", "pass, unsure, or retake (the best of several takes with other words)"),
         Column("words", _WORDS, "words of the prompt with start and end in seconds; is_measured: not interpolated"),
     )
 
@@ -114,7 +114,7 @@ def _finding(checked: CheckedTranscript, seconds: float) -> Finding:
         ],
     }
     is_wrong = verdict.outcome is Outcome.RETAKE
-    flaws = (Flaw(WORDS_FLAW, ", ".join(verdict.reasons)),) if is_wrong else ()
+    flaws = (Flaw(_FLAW, ", ".join(verdict.reasons)),) if is_wrong else ()
     return Finding(measures, flaws, penalty=verdict.wer)
 
 

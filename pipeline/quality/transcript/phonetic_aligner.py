@@ -25,10 +25,9 @@ from pipeline.quality.transcript.recognizer import Recording
 from pipeline.quality.transcript.words import stretches
 from pipeline.text.spoken_form import base_language
 
-__all__ = ["AlignedWord", "PhoneticAligner", "PhoneticAlignment"]
+__all__ = ["AlignedWord", "PhoneticAligner", "PhoneticAlignment", "spoken_words"]
 
 SAMPLING_RATE = 16_000
-FRAME_SECONDS = 0.01
 _MODELS = {"en": "en-us"}  # by language
 _INSTALL = "pip install 'parler-pipeline[quality]'"
 _MAX_WORDS = 120  # of a prompt; a longer one is not aligned
@@ -114,7 +113,7 @@ class PhoneticAligner:
             The alignment; None if the language has no acoustic model, or if the prompt has no words, or too many.
         """
         model = _MODELS.get(base_language(language))
-        words = tuple(match.group().lower().replace("’", "'") for match in _WORD.finditer(prompt))
+        words = spoken_words(prompt)
         if model is None or not 0 < len(words) <= _MAX_WORDS or recording.seconds > _MAX_SECONDS:
             return None
         audio = _prepare(recording)
@@ -152,6 +151,11 @@ class PhoneticAligner:
             )
             self._decoders[model] = self._package.Decoder(config)
         return self._decoders[model]
+
+
+def spoken_words(text: str) -> tuple[str, ...]:
+    """Return the words of a text as the aligner names them: in lower case, hyphenated ones as several."""
+    return tuple(match.group().lower().replace("’", "'") for match in _WORD.finditer(text))
 
 
 def _prepare(recording: Recording) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Speech recognisers: what they are given and what they return. `RECOGNIZERS` finds one by its name."""
+"""Speech recognisers: the protocol, its input and output, and the registry `RECOGNIZERS`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class HeardWord:
-    """A word that a recogniser heard, as it writes it, with marks and white space."""
+    """A word of a transcript, with its punctuation and white space."""
 
     text: str
     start: float  # seconds from the beginning of the clip
@@ -39,11 +39,11 @@ class HeardWord:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a recogniser heard in a clip."""
+    """Output of a recogniser for one clip."""
 
     text: str
     words: tuple[HeardWord, ...] = ()  # empty: the recogniser gives no times
-    no_speech_probability: float = 0.0  # that nobody speaks in the clip; 0 where the recogniser does not say
+    no_speech_probability: float = 0.0  # probability that the clip has no speech; 0: not available
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values, from which `from_json` makes the transcript again."""
@@ -62,7 +62,7 @@ class Transcript:
 
 @dataclass(frozen=True)
 class RecognizerOptions:
-    """How a recogniser is loaded and run.
+    """Options of a recogniser.
 
     A model is a folder on this machine, or a repository of the Hugging Face hub with the commit of one revision. A
     repository is read from the local cache; it is downloaded only with `allow_download`.
@@ -71,7 +71,7 @@ class RecognizerOptions:
     model: str = "tiny.en"
     revision: str = ""  # commit, 40 hexadecimal digits; for a repository only
     device: str = "cpu"  # or "cuda", "cuda:1"
-    compute_type: str = "default"  # precision of the weights, in the backend's words
+    compute_type: str = "default"  # precision of the weights, as the backend names it
     num_threads: int = 0  # CPU threads; 0: chosen by the backend
     batch_size: int = 16  # clips that are decoded together
     beam_size: int = 1  # 1: greedy
@@ -79,7 +79,7 @@ class RecognizerOptions:
 
 
 class Recognizer(Protocol):
-    """Turns clips into text.
+    """Transcribes clips.
 
     The result for a clip does not depend on the others of the call, but for rounding, and for the place where endless
     repetition is cut off.
@@ -87,7 +87,7 @@ class Recognizer(Protocol):
 
     @property
     def identity(self) -> str:
-        """What to record beside its results: backend, model and revision."""
+        """Backend, model and revision, to record with the results."""
 
     def supports(self, language: str) -> bool:
         """Return whether the recogniser understands a language, given by its tag."""
@@ -103,7 +103,7 @@ class Recognizer(Protocol):
 
 @runtime_checkable
 class TextScorer(Protocol):
-    """A recogniser that can also say how well given texts fit a recording."""
+    """A recogniser that can also score given texts against a recording."""
 
     @property
     def max_score_seconds(self) -> float:
@@ -117,7 +117,7 @@ class TextScorer(Protocol):
 
 
 class RecognizerLoader(Protocol):
-    """Loads a recogniser; what an entry of `RECOGNIZERS` is."""
+    """Loads a recogniser. The entries of `RECOGNIZERS` have this type."""
 
     def check(self, options: RecognizerOptions) -> None:
         """Refuse options that cannot work on this machine, without loading the model.

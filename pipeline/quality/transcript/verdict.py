@@ -1,8 +1,8 @@
 """Verdict on a clip by its words: pass, retake or unsure.
 
-A recogniser mishears, so that not every deviation is a fault of the voice. What speaks for one: how the words sound,
-how many there are, when they were heard, and, from a recogniser that can score texts, how much better the transcript
-fits the audio than the transcript with the prompt's words in that place.
+A recogniser makes mistakes, so not every deviation is a fault of the voice. The decision depends on how similar the
+words sound, how many there are, and when they were heard. If the recogniser can score texts, it also depends on how much
+better the transcript fits the audio than the transcript with the words of the prompt in that place.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _TAIL_SECONDS = 0.25  # of silence after the last word of a clip
 
 
 class Outcome(str, Enum):
-    """What to do with a clip."""
+    """Result of the check for a clip."""
 
     PASS = "pass"
     RETAKE = "retake"  # the voice did not say the prompt
-    UNSURE = "unsure"  # a person may listen; no reason to make it again
+    UNSURE = "unsure"  # neither; a person may listen
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DiffPart:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is made of the words of a clip."""
+    """Outcome for a clip, with reasons, error rates and differences."""
 
     outcome: Outcome
     reasons: tuple[str, ...]  # "left out: was Catherine's answer"; empty when it passes
@@ -153,9 +153,9 @@ def _belief(
 
 
 def _is_clear(comparison: Comparison, deviation: Deviation, thresholds: Thresholds) -> _Belief | None:
-    """What is believed of a deviation whatever its scores; None: they are needed.
+    """Return the decision on a deviation if it does not depend on scores; None: it does.
 
-    Scores do not speak for added words: a recogniser that wrote some thinks little of them itself.
+    Scores are not used for added words, because a recogniser gives the words that it adds a low probability.
     """
     if deviation.fault is Fault.BABBLE:
         return _babble(comparison, deviation, thresholds)

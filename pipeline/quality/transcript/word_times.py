@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.quality.transcript.align import Difference
+from pipeline.quality.transcript.phonetic_aligner import spoken_words
 from pipeline.quality.transcript.words import stretches
 
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ def _from_alignment(checked: CheckedTranscript, texts: Sequence[str]) -> dict[in
         return {}
     spoken = checked.alignment.words
     # A written word may be several words of the alignment ("ill-used"), so that both are compared by their parts.
-    parts = [
-        (index, part) for index, text in enumerate(texts) for part in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text)
-    ]
-    forms = [part.lower().replace("’", "'") for _, part in parts]
+    parts = [(index, part) for index, text in enumerate(texts) for part in spoken_words(text)]
+    forms = [part for _, part in parts]
     times: dict[int, tuple[float, float]] = {}
     for is_equal, first, last, spoken_first, _ in stretches(forms, [word.text for word in spoken]):
         if is_equal:
