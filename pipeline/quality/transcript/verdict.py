@@ -1,8 +1,8 @@
 """Verdict on a clip by its words: pass, retake or unsure.
 
 A recogniser makes mistakes, so not every deviation is a fault of the voice. The decision depends on how similar the
-words sound, how many there are, and when they were heard. If the recogniser can score texts, it also depends on how much
-better the transcript fits the audio than the transcript with the words of the prompt in that place.
+words sound, how many there are, and when they were heard. If the recogniser can score texts, it also depends on how
+much better the transcript fits the audio than the transcript with the words of the prompt in that place.
 """
 
 from __future__ import annotations
